@@ -1,1 +1,11 @@
-//! l402
+//! `l402`: several people who do not trust each other train one language model together and are paid for it.
+//!
+//! The library behind the command line. Imports run one way: `command` -> `verify`, `score`, `codec`, `model`,
+//! `optimizer`, `data` -> `engine`, `artifact`; only `command` speaks to people.
+
+pub mod artifact;
+pub mod cli;
+pub mod command;
+pub mod error;
+pub mod fsio;
+pub mod ui;

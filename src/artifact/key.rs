@@ -1,0 +1,102 @@
+//! Signing keys in files, until a Lightning node signs: secp256k1, signatures as `signmessage` makes them.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+
+use lightning::bitcoin::secp256k1::{PublicKey, Secp256k1, SecretKey};
+
+use crate::error::{Context, Error, IoContext, Result};
+use crate::fsio;
+
+/// A secret key. Its `Debug` shows the public key only.
+pub struct SigningKey {
+    secret: SecretKey,
+    public: PublicKey,
+}
+
+impl SigningKey {
+    /// Reads a key file: 64 hex digits, for its owner alone.
+    pub fn load(path: &Path) -> Result<SigningKey> {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::metadata(path).path(path)?.permissions().mode();
+        if mode & 0o077 != 0 {
+            return Err(Error::data(format!(
+                "{}: expected a key file that only its owner can read, found mode {:03o}",
+                path.display(),
+                mode & 0o777
+            ))
+            .hint(format!("chmod 600 {}", path.display())));
+        }
+        // Neither content nor its errors may show the secret.
+        let text = fsio::read_text(path)?;
+        let mut bytes = [0u8; 32];
+        hex::decode_to_slice(text.trim(), &mut bytes)
+            .ok()
+            .and_then(|()| SecretKey::from_slice(&bytes).ok())
+            .map(SigningKey::new)
+            .ok_or_else(|| {
+                Error::data(format!(
+                    "{}: expected a secp256k1 secret key in hex",
+                    path.display()
+                ))
+            })
+    }
+
+    /// Makes a key file (0600), which must not exist.
+    pub fn generate(path: &Path) -> Result<SigningKey> {
+        let random = Path::new("/dev/urandom");
+        let mut bytes = [0u8; 32];
+        File::open(random)
+            .and_then(|mut f| f.read_exact(&mut bytes))
+            .path(random)?;
+        let secret = SecretKey::from_slice(&bytes)
+            .map_err(|_| Error::bug("the random key is out of range; try again"))?;
+        fsio::write_secret(path, format!("{}\n", hex::encode(bytes)).as_bytes())?;
+        Ok(SigningKey::new(secret))
+    }
+
+    fn new(secret: SecretKey) -> SigningKey {
+        let public = PublicKey::from_secret_key(&Secp256k1::new(), &secret);
+        SigningKey { secret, public }
+    }
+
+    /// The public key.
+    pub fn public(&self) -> PublicKey {
+        self.public
+    }
+
+    pub(super) fn secret(&self) -> &SecretKey {
+        &self.secret
+    }
+
+    /// 32 bytes that only the holder of the key can compute, the same for the same purpose and parts.
+    pub fn derive(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 32] {
+        let key = blake3::derive_key(
+            "l402 key file: derived secrets",
+            &self.secret.secret_bytes(),
+        );
+        let digest = super::Digest::of_parts(purpose, parts);
+        *blake3::keyed_hash(&key, &digest.0).as_bytes()
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SigningKey({})", self.public)
+    }
+}
+
+/// Parses a public key: 66 hex digits.
+pub fn parse_public(text: &str) -> Result<PublicKey> {
+    text.parse::<PublicKey>()
+        .ok()
+        .filter(|key| key.to_string() == text)
+        .ok_or_else(|| {
+            Error::data(format!(
+                "expected 66 hex digits of a public key, found {text:?}"
+            ))
+        })
+        .at("public key")
+}

@@ -1,0 +1,135 @@
+//! The `l402.*` metadata of an artifact: what it is, what it was made from, for which round and worker.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::digest::Digest;
+use super::tensors::Header;
+use crate::error::{Error, Result};
+
+const FORMAT_VERSION: &str = "1";
+
+/// What a tensor file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArtifactKind {
+    /// Tokens to train on or to score with.
+    Shard,
+    /// A pseudo-gradient: theta minus the worker's parameters, float32.
+    Delta,
+    /// A pseudo-gradient behind a codec.
+    Update,
+    /// The error feedback of a codec.
+    Feedback,
+    /// The moments of the inner optimiser.
+    Moments,
+    /// Model parameters.
+    Model,
+}
+
+impl ArtifactKind {
+    /// The value of `l402.kind`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ArtifactKind::Shard => "shard",
+            ArtifactKind::Delta => "delta",
+            ArtifactKind::Update => "update",
+            ArtifactKind::Feedback => "feedback",
+            ArtifactKind::Moments => "moments",
+            ArtifactKind::Model => "model",
+        }
+    }
+}
+
+impl fmt::Display for ArtifactKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Metadata, by key. Keys of ours begin with `l402.`; `format: pt` is for other readers.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Meta(pub BTreeMap<String, String>);
+
+impl Meta {
+    /// The metadata of a new artifact.
+    pub fn new(kind: ArtifactKind) -> Meta {
+        let mut meta = Meta::default();
+        meta.set("kind", kind).set("format", FORMAT_VERSION);
+        meta.0.insert("format".into(), "pt".into());
+        meta
+    }
+
+    /// Sets `l402.<key>`.
+    pub fn set(&mut self, key: &str, value: impl fmt::Display) -> &mut Meta {
+        self.0.insert(format!("l402.{key}"), value.to_string());
+        self
+    }
+
+    /// Copies `l402.<key>` where the other has it.
+    pub fn copy(&mut self, other: &Meta, keys: &[&str]) -> &mut Meta {
+        for key in keys {
+            if let Some(value) = other.opt(key) {
+                self.set(key, value);
+            }
+        }
+        self
+    }
+
+    /// Reads the metadata of a file that should be of this kind.
+    pub fn read(file: &str, header: &Header, kind: ArtifactKind) -> Result<Meta> {
+        let meta = Meta(header.metadata.clone());
+        let found = meta.opt("kind").unwrap_or("none");
+        if found != kind.as_str() {
+            return Err(Error::data(format!(
+                "{file}: l402.kind: expected {kind}, found {found}"
+            )));
+        }
+        let version = meta.opt("format").unwrap_or("none");
+        if version != FORMAT_VERSION {
+            return Err(Error::data(format!(
+                "{file}: l402.format: expected version {FORMAT_VERSION}, found {version}"
+            )));
+        }
+        Ok(meta)
+    }
+
+    /// `l402.<key>`, if it is there.
+    pub fn opt(&self, key: &str) -> Option<&str> {
+        self.0.get(&format!("l402.{key}")).map(String::as_str)
+    }
+
+    /// `l402.<key>`, which must be there.
+    pub fn get(&self, file: &str, key: &str) -> Result<&str> {
+        self.opt(key)
+            .ok_or_else(|| Error::data(format!("{file}: metadata l402.{key} is missing")))
+    }
+
+    /// `l402.<key>` as a digest.
+    pub fn digest(&self, file: &str, key: &str) -> Result<Digest> {
+        self.get(file, key)?
+            .parse()
+            .map_err(|e: Error| e.at(format!("{file}: metadata l402.{key}")))
+    }
+
+    /// `l402.<key>` as a canonical decimal number.
+    pub fn number(&self, file: &str, key: &str) -> Result<u64> {
+        let text = self.get(file, key)?;
+        text.parse()
+            .ok()
+            .filter(|n: &u64| n.to_string() == text)
+            .ok_or_else(|| {
+                Error::data(format!(
+                    "{file}: metadata l402.{key}: expected a number, found {text:?}"
+                ))
+            })
+    }
+}
+
+/// Whether this is a worker id: 1 to 64 of `a-z 0-9 . _ -`, beginning with a letter or digit.
+pub fn valid_worker_id(id: &str) -> bool {
+    (1..=64).contains(&id.len())
+        && id
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b))
+        && !id.starts_with(['.', '-'])
+}

@@ -1,0 +1,401 @@
+//! Recipes: everything that decides a run's bits, in one TOML file.
+//!
+//! The digest of the canonical form is the run's id. Canonical means parsed: spelled-out defaults, comments
+//! and layout change nothing, any value does.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::canonical;
+use super::digest::Digest;
+use crate::error::{Error, Result};
+use crate::fsio::read_text;
+
+/// A run's recipe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// The arithmetic contract; 1 is the only one there is.
+    pub arithmetic: u32,
+    /// A name for people.
+    pub name: String,
+    /// Separates runs that are otherwise alike.
+    #[serde(default)]
+    pub seed: u64,
+    /// Where theta_0 comes from.
+    pub model: ModelRecipe,
+    /// Tokens.
+    pub data: DataRecipe,
+    /// The worker's inner steps.
+    pub inner: InnerRecipe,
+    /// How a pseudo-gradient is sent.
+    #[serde(default)]
+    pub codec: CodecRecipe,
+    /// How accepted updates become the next model.
+    #[serde(default)]
+    pub outer: OuterRecipe,
+    /// How updates are measured.
+    #[serde(default)]
+    pub score: ScoreRecipe,
+    /// What a round pays.
+    #[serde(default)]
+    pub pay: PayRecipe,
+}
+
+/// The model at the start: the digest of theta_0, as `l402 init` and `l402 inspect` print it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelRecipe {
+    /// Digest of the model folder of round 0; empty while it is not decided.
+    #[serde(default)]
+    pub theta_0: String,
+}
+
+/// Tokens and their shape.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataRecipe {
+    /// `bytes`, or the BLAKE3 digest of the `tokenizer.json`.
+    pub tokenizer: String,
+    /// Tokens a sequence, targets not counted.
+    pub seq_len: usize,
+}
+
+/// AdamW and its schedule (Loshchilov & Hutter, 1711.05101).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InnerRecipe {
+    /// Inner steps a round (H).
+    pub steps: u32,
+    /// Sequences a step.
+    pub batch: usize,
+    /// Contiguous groups of a batch whose gradients are separate chains (A4).
+    #[serde(default = "one")]
+    pub grad_groups: usize,
+    /// Peak learning rate.
+    pub lr: f64,
+    /// The learning rate's course over all rounds.
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// Steps of linear warm-up.
+    #[serde(default)]
+    pub warmup: u64,
+    /// Steps after which a cosine has reached its floor; 0 with a constant schedule.
+    #[serde(default)]
+    pub decay_steps: u64,
+    /// The floor as a part of the peak.
+    #[serde(default)]
+    pub min_lr_ratio: f64,
+    /// First moment's decay.
+    #[serde(default = "default_beta1")]
+    pub beta1: f64,
+    /// Second moment's decay.
+    #[serde(default = "default_beta2")]
+    pub beta2: f64,
+    /// Added to the denominator.
+    #[serde(default = "default_eps")]
+    pub eps: f64,
+    /// Decoupled weight decay, on matrices only.
+    #[serde(default)]
+    pub weight_decay: f64,
+    /// Largest norm of the whole gradient.
+    #[serde(default = "one_f64")]
+    pub clip: f64,
+    /// Whether the moments go on from round to round.
+    #[serde(default)]
+    pub state: InnerState,
+}
+
+/// The learning rate's course.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Schedule {
+    /// The peak, after the warm-up.
+    #[default]
+    Constant,
+    /// Half a cosine from the peak to the floor.
+    Cosine,
+}
+
+/// What becomes of the inner optimiser's moments at the end of a round.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InnerState {
+    /// Every round begins from zero moments.
+    #[default]
+    Reset,
+    /// A worker's moments go on in its state file.
+    Carry,
+}
+
+/// The codec and its error feedback.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CodecRecipe {
+    /// The codec.
+    #[serde(default)]
+    pub name: CodecName,
+    /// Values kept of every 4096.
+    #[serde(default = "default_top_k")]
+    pub top_k: usize,
+    /// The error feedback's decay.
+    #[serde(default = "default_feedback")]
+    pub feedback: f64,
+}
+
+/// The codecs there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CodecName {
+    /// Float32 as it is.
+    Dense,
+    /// Top-k of chunks of 4096, 2-bit values, 12-bit indices (SparseLoCo, 2508.15706).
+    #[default]
+    SparseLoco,
+}
+
+/// The outer step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OuterRecipe {
+    /// Outer learning rate (alpha).
+    #[serde(default = "one_f64")]
+    pub lr: f64,
+}
+
+/// Scoring.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScoreRecipe {
+    /// Held-out sequences a round, drawn by the beacon; 0 takes all of them.
+    #[serde(default)]
+    pub sequences: u64,
+}
+
+/// Pay.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PayRecipe {
+    /// What a round pays at most, in msat.
+    #[serde(default)]
+    pub round_msat: u64,
+}
+
+fn one() -> usize {
+    1
+}
+fn one_f64() -> f64 {
+    1.0
+}
+fn default_beta1() -> f64 {
+    0.9
+}
+fn default_beta2() -> f64 {
+    0.95
+}
+fn default_eps() -> f64 {
+    1e-8
+}
+fn default_top_k() -> usize {
+    64
+}
+fn default_feedback() -> f64 {
+    0.95
+}
+
+impl Default for CodecRecipe {
+    fn default() -> Self {
+        CodecRecipe {
+            name: CodecName::default(),
+            top_k: default_top_k(),
+            feedback: default_feedback(),
+        }
+    }
+}
+
+impl Default for OuterRecipe {
+    fn default() -> Self {
+        OuterRecipe { lr: 1.0 }
+    }
+}
+
+impl Default for ScoreRecipe {
+    fn default() -> Self {
+        ScoreRecipe { sequences: 0 }
+    }
+}
+
+impl Default for PayRecipe {
+    fn default() -> Self {
+        PayRecipe { round_msat: 0 }
+    }
+}
+
+impl Recipe {
+    /// Reads and checks a recipe file.
+    pub fn load(path: &Path) -> Result<Recipe> {
+        Recipe::parse(&read_text(path)?).map_err(|e| e.at(path.display()))
+    }
+
+    /// Parses and checks a recipe.
+    pub fn parse(text: &str) -> Result<Recipe> {
+        let recipe: Recipe = toml::from_str(text)
+            .map_err(|e| Error::data(format!("not a recipe: {}", e.to_string().trim_end())))?;
+        recipe.check()?;
+        Ok(recipe)
+    }
+
+    /// The run's id: BLAKE3 of the canonical form.
+    pub fn digest(&self) -> Digest {
+        Digest::of_parts("l402/recipe/1", &[self.canonical().as_bytes()])
+    }
+
+    /// Sorted JSON with every default spelled out and every float as its 64 bits in hex.
+    fn canonical(&self) -> String {
+        let mut value = serde_json::to_value(self).expect("a recipe is plain data");
+        floats_to_bits(&mut value);
+        canonical::json(&value)
+    }
+
+    fn check(&self) -> Result<()> {
+        let inner = &self.inner;
+        if self.arithmetic != 1 {
+            return Err(Error::data(format!(
+                "arithmetic: expected 1, the only contract there is, found {}",
+                self.arithmetic
+            )));
+        }
+        require(self.name.len() <= 64, "name", "at most 64 bytes")?;
+        let theta = &self.model.theta_0;
+        require(
+            theta.is_empty() || theta.parse::<Digest>().is_ok(),
+            "model.theta_0",
+            "64 hex digits",
+        )?;
+        let tokenizer = &self.data.tokenizer;
+        require(
+            tokenizer == "bytes" || tokenizer.parse::<Digest>().is_ok(),
+            "data.tokenizer",
+            "\"bytes\" or 64 hex digits",
+        )?;
+        let count = |n: usize, max: usize| (1..=max).contains(&n);
+        require(
+            count(self.data.seq_len, 1 << 20),
+            "data.seq_len",
+            "1 to 2^20",
+        )?;
+        require(
+            count(inner.steps as usize, 1 << 24),
+            "inner.steps",
+            "1 to 2^24",
+        )?;
+        require(count(inner.batch, 1 << 20), "inner.batch", "1 to 2^20")?;
+        require(
+            count(inner.grad_groups, inner.batch) && inner.batch % inner.grad_groups == 0,
+            "inner.grad_groups",
+            "a divisor of inner.batch",
+        )?;
+        let within = |v: f64, low: f64, high: f64| v.is_finite() && (low..=high).contains(&v);
+        require(within(inner.lr, 0.0, 1e3), "inner.lr", "0 to 1000")?;
+        require(
+            within(inner.min_lr_ratio, 0.0, 1.0),
+            "inner.min_lr_ratio",
+            "0 to 1",
+        )?;
+        require(
+            within(inner.beta1, 0.0, 0.999_999),
+            "inner.beta1",
+            "0 to below 1",
+        )?;
+        require(
+            within(inner.beta2, 0.0, 0.999_999),
+            "inner.beta2",
+            "0 to below 1",
+        )?;
+        require(within(inner.eps, 1e-30, 1.0), "inner.eps", "1e-30 to 1")?;
+        require(
+            within(inner.weight_decay, 0.0, 1e3),
+            "inner.weight_decay",
+            "0 to 1000",
+        )?;
+        require(within(inner.clip, 1e-30, 1e30), "inner.clip", "above 0")?;
+        require(
+            inner.schedule == Schedule::Constant || inner.decay_steps > inner.warmup,
+            "inner.decay_steps",
+            "more than inner.warmup with a cosine schedule",
+        )?;
+        require(count(self.codec.top_k, 4096), "codec.top_k", "1 to 4096")?;
+        require(
+            within(self.codec.feedback, 0.0, 1.0),
+            "codec.feedback",
+            "0 to 1",
+        )?;
+        require(within(self.outer.lr, 0.0, 1e3), "outer.lr", "0 to 1000")?;
+        require(
+            self.pay.round_msat <= 2_100_000_000_000_000_000,
+            "pay.round_msat",
+            "at most 21 million bitcoin",
+        )
+    }
+}
+
+fn require(holds: bool, field: &str, expected: &str) -> Result<()> {
+    if holds {
+        Ok(())
+    } else {
+        Err(Error::data(format!("{field}: expected {expected}")))
+    }
+}
+
+fn floats_to_bits(value: &mut Value) {
+    match value {
+        Value::Number(n) if n.is_f64() => {
+            let bits = n.as_f64().expect("checked").to_bits();
+            *value = Value::String(format!("f64:{bits:016x}"));
+        }
+        Value::Array(values) => values.iter_mut().for_each(floats_to_bits),
+        Value::Object(map) => map.values_mut().for_each(floats_to_bits),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECIPE: &str = r#"
+        arithmetic = 1
+        name = "t"
+        [model]
+        [data]
+        tokenizer = "bytes"
+        seq_len = 8
+        [inner]
+        steps = 1
+        batch = 2
+        lr = 1e-3
+    "#;
+
+    #[test]
+    fn spelling_out_a_default_changes_no_digest_and_changing_a_value_does() {
+        let plain = Recipe::parse(RECIPE).unwrap();
+        let spelled =
+            Recipe::parse(&format!("{RECIPE}\nbeta1 = 0.9\n[codec]\ntop_k = 64")).unwrap();
+        let changed = Recipe::parse(&format!("{RECIPE}\nbeta1 = 0.91")).unwrap();
+        assert_eq!(plain.digest(), spelled.digest());
+        assert_ne!(plain.digest(), changed.digest());
+    }
+
+    #[test]
+    fn an_unknown_or_impossible_value_is_refused_by_name() {
+        let unknown = Recipe::parse(&format!("{RECIPE}\nbeta3 = 0.9")).unwrap_err();
+        assert!(unknown.to_string().contains("beta3"), "{unknown}");
+        let impossible = Recipe::parse(&format!("{RECIPE}\nbeta1 = 1.5")).unwrap_err();
+        assert!(
+            impossible.to_string().contains("inner.beta1"),
+            "{impossible}"
+        );
+    }
+}

@@ -1,0 +1,181 @@
+//! Records: JSON Lines in one canonical form, some of them signed.
+//!
+//! Canonical: keys sorted by bytes, no white space, printable ASCII, integers from 0 to 2^53 - 1, no nulls.
+//! A line that is not the canonical form of what it says is refused, so one content is one line, and unknown
+//! or repeated fields never slip through. Signed records are signed as the string
+//! `l402/1/<type>/<sha256 of the canonical record without "sig">`.
+
+use std::path::Path;
+
+use lightning::bitcoin::hashes::{Hash, sha256};
+use lightning::bitcoin::secp256k1::PublicKey;
+use lightning::util::message_signing;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::key::SigningKey;
+use crate::error::{Context, Error, Result};
+use crate::fsio::read_text;
+
+const MAX_INTEGER: u64 = (1 << 53) - 1;
+
+/// A kind of record. Fields must be declared with `#[serde(deny_unknown_fields)]`; `"type"` and `"v"` are added.
+pub trait Record: Serialize + DeserializeOwned {
+    /// The value of `"type"`.
+    const TYPE: &'static str;
+}
+
+/// A record that carries a signature.
+pub trait Signed: Record {
+    /// The signature field.
+    fn sig(&mut self) -> &mut Option<String>;
+}
+
+/// The canonical line of a record, with its newline.
+pub fn line<R: Record>(record: &R) -> Result<String> {
+    Ok(canonical(&to_value(record)?)? + "\n")
+}
+
+fn to_value<R: Record>(record: &R) -> Result<Value> {
+    let mut value =
+        serde_json::to_value(record).map_err(|e| Error::bug(format!("{} record: {e}", R::TYPE)))?;
+    let map = value
+        .as_object_mut()
+        .ok_or_else(|| Error::bug(format!("{} record is no object", R::TYPE)))?;
+    map.retain(|_, v| !v.is_null());
+    map.insert("type".into(), R::TYPE.into());
+    map.insert("v".into(), 1.into());
+    Ok(value)
+}
+
+/// The canonical JSON of a value.
+fn canonical(value: &Value) -> Result<String> {
+    check(value)?;
+    Ok(super::canonical::json(value))
+}
+
+fn check(value: &Value) -> Result<()> {
+    match value {
+        Value::Null => Err(Error::data("expected no nulls")),
+        Value::Bool(_) => Ok(()),
+        Value::Number(n) => match n.as_u64() {
+            Some(n) if n <= MAX_INTEGER => Ok(()),
+            _ => Err(Error::data(format!(
+                "expected integers from 0 to 2^53-1, found {n}"
+            ))),
+        },
+        Value::String(s) => match s.bytes().find(|b| !(0x20..0x7f).contains(b)) {
+            None => Ok(()),
+            Some(b) => Err(Error::data(format!(
+                "expected printable ASCII, found byte {b:#04x}"
+            ))),
+        },
+        Value::Array(values) => values.iter().try_for_each(check),
+        Value::Object(map) => map.iter().try_for_each(|(key, value)| {
+            check(&Value::String(key.clone()))?;
+            check(value).at(format!("field {key}"))
+        }),
+    }
+}
+
+/// A line of a record file: its place, its type, its fields.
+#[derive(Clone, Debug)]
+pub struct Line {
+    place: String,
+    kind: String,
+    value: Value,
+}
+
+impl Line {
+    /// Parses one line, which must be canonical.
+    pub fn parse(place: &str, text: &str) -> Result<Line> {
+        let value: Value = serde_json::from_str(text)
+            .map_err(|e| Error::data(format!("{place}: not a JSON record: {e}")))?;
+        if canonical(&value).at(place)? != text {
+            return Err(Error::data(format!(
+                "{place}: the record is not in canonical form (sorted keys, no white space, no repeated field)"
+            )));
+        }
+        let kind = value.get("type").and_then(Value::as_str);
+        let kind = kind
+            .ok_or_else(|| Error::data(format!("{place}: the record has no \"type\"")))?
+            .to_owned();
+        match value.get("v").and_then(Value::as_u64) {
+            Some(1) => {}
+            found => {
+                return Err(Error::data(format!(
+                    "{place}: {kind} record: expected \"v\" 1, found {}",
+                    found.map_or("none".into(), |v| v.to_string())
+                )));
+            }
+        }
+        Ok(Line {
+            place: place.to_owned(),
+            kind,
+            value,
+        })
+    }
+
+    /// The record, if the line is of its type.
+    pub fn get<R: Record>(&self) -> Result<Option<R>> {
+        if self.kind != R::TYPE {
+            return Ok(None);
+        }
+        let mut fields = self.value.clone();
+        let map = fields.as_object_mut().expect("a record is an object");
+        map.remove("type");
+        map.remove("v");
+        serde_json::from_value(fields)
+            .map(Some)
+            .map_err(|e| Error::data(format!("{}: {} record: {e}", self.place, R::TYPE)))
+    }
+}
+
+/// The lines of a file of records; empty lines are passed over.
+pub fn read_lines(path: &Path) -> Result<Vec<Line>> {
+    let text = read_text(path)?;
+    let name = path.display();
+    text.lines()
+        .enumerate()
+        .filter(|(_, line)| !line.is_empty())
+        .map(|(i, line)| Line::parse(&format!("{name}:{}", i + 1), line))
+        .collect()
+}
+
+/// The records of one type among lines; others are passed over.
+pub fn select<R: Record>(lines: &[Line]) -> Result<Vec<R>> {
+    lines.iter().filter_map(|l| l.get().transpose()).collect()
+}
+
+/// All records of one type in a file.
+pub fn read<R: Record>(path: &Path) -> Result<Vec<R>> {
+    select(&read_lines(path)?)
+}
+
+fn signed_string<R: Signed>(record: &R) -> Result<String> {
+    let mut value = to_value(record)?;
+    value
+        .as_object_mut()
+        .expect("a record is an object")
+        .remove("sig");
+    let hash = sha256::Hash::hash(canonical(&value)?.as_bytes());
+    Ok(format!("l402/1/{}/{hash}", R::TYPE))
+}
+
+/// Signs a record in place, as a Lightning node's `signmessage` would.
+pub fn sign<R: Signed>(record: &mut R, key: &SigningKey) -> Result<()> {
+    let message = signed_string(record)?;
+    *record.sig() = Some(message_signing::sign(message.as_bytes(), key.secret()));
+    Ok(())
+}
+
+/// Whether the record carries a signature by this key, which the caller has pinned.
+pub fn verify<R: Signed + Clone>(record: &R, key: &PublicKey) -> Result<bool> {
+    let message = signed_string(record)?;
+    let mut record = record.clone();
+    Ok(record
+        .sig()
+        .as_deref()
+        .is_some_and(|sig| message_signing::verify(message.as_bytes(), sig, key)))
+}

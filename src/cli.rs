@@ -1,0 +1,114 @@
+//! The command line: one tree, from which help, man pages and completions are made.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::command;
+use crate::error::{Error, Kind, Result};
+use crate::fsio::Target;
+use crate::ui::Ui;
+
+/// Train one language model together, verify it bit by bit, and be paid for it.
+///
+/// Each verb reads files and writes files, so a round of training is a shell pipeline, a Makefile, a cron job, or
+/// a person typing. `-` is standard input or output. Standard output carries the artifact, standard error the talk.
+#[derive(Debug, Parser)]
+#[command(name = "l402", version, max_term_width = 100, after_help = EXIT_STATUS)]
+pub struct Cli {
+    /// Flags that every verb takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Exit codes, as the help and the manual list them.
+pub const EXIT_STATUS: &str = "\
+Exit status: 0 done or already done; 1 a definite no (mismatch, rejected); 2 usage; 65 malformed data; 66 missing \
+input; 70 a bug of ours; 73 the output exists; 74 input or output failed; 75 try again later; 130, 143 signals.";
+
+/// Flags that every verb takes.
+#[derive(Args, Debug)]
+pub struct Global {
+    /// Threads to compute with; the bits do not depend on it [default: all cores]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Say nothing but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say more; twice for the details
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// Where a verb's artifact goes.
+#[derive(Args, Clone, Debug)]
+pub struct OutputArgs {
+    /// Output file, written beside and renamed; `*.zst` is compressed [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Replace an output that exists and differs
+    #[arg(long)]
+    pub force: bool,
+}
+
+impl OutputArgs {
+    /// The output target.
+    pub fn target(&self) -> Target {
+        Target::new(self.output.as_deref(), self.force)
+    }
+}
+
+/// Where a verb's output folder goes.
+#[derive(Args, Clone, Debug)]
+pub struct OutputDirArgs {
+    /// Output folder, built beside and renamed
+    #[arg(short, long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// Replace a folder that exists and differs
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// A worker id, as `--worker` takes it.
+pub fn worker_id(text: &str) -> std::result::Result<String, String> {
+    if crate::artifact::valid_worker_id(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected 1 to 64 of a-z 0-9 . _ -, beginning with a letter or digit".to_owned())
+    }
+}
+
+/// The verbs, one file each in `command/`.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Make a signing key
+    Key(command::key::Args),
+}
+
+impl Cli {
+    /// Does what the command line says.
+    pub fn run(self, ui: &Ui) -> Result<()> {
+        if let Some(threads) = self.global.threads {
+            rayon::ThreadPoolBuilder::new()
+                .num_threads(threads.into())
+                .build_global()
+                .map_err(|e| Error::new(Kind::Bug, format!("the thread pool: {e}")))?;
+        }
+        match self.verb {
+            Verb::Key(args) => command::key::run(&args, ui),
+        }
+    }
+}
+
+/// Parses the command line; what clap has to say (help, version, a usage error) is already printed.
+pub fn parse() -> std::result::Result<Cli, ExitCode> {
+    Cli::try_parse().map_err(|error| {
+        // A reader that has gone away is no reason to fail a help text.
+        let _ = error.print();
+        ExitCode::from(if error.use_stderr() { 2 } else { 0 })
+    })
+}

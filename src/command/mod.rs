@@ -1,0 +1,3 @@
+//! The verbs: one file each, with its arguments and its `run`. Only this module speaks to files and people.
+
+pub mod key;

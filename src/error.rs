@@ -1,0 +1,160 @@
+//! Errors: what went wrong, which exit code says so, and what to do about it.
+//!
+//! Exit codes are API (see the manual, EXIT STATUS): scripts branch on them.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+/// The result of everything that can fail.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What a failure means to the caller; each kind is one exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A definite no: a mismatch, a rejection.
+    Refused,
+    /// The command line asks for something that makes no sense.
+    Usage,
+    /// Input that is not what it should be.
+    Data,
+    /// Input that is not there.
+    Missing,
+    /// A defect of this program.
+    Bug,
+    /// The output exists and differs.
+    Exists,
+    /// Reading or writing failed.
+    Io,
+    /// Nothing is wrong; try again later.
+    TryAgain,
+}
+
+impl Kind {
+    /// The exit code that stands for this kind.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Kind::Refused => 1,
+            Kind::Usage => 2,
+            Kind::Data => 65,
+            Kind::Missing => 66,
+            Kind::Bug => 70,
+            Kind::Exists => 73,
+            Kind::Io => 74,
+            Kind::TryAgain => 75,
+        }
+    }
+}
+
+/// A failure: a kind, a message that names the file, tensor or record, and sometimes a hint.
+#[derive(Debug)]
+pub struct Error {
+    kind: Kind,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Error {
+    /// A failure of the given kind. Messages are lower case, without a full stop.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Error {
+            kind,
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    /// A definite no (1).
+    pub fn refused(message: impl Into<String>) -> Self {
+        Error::new(Kind::Refused, message)
+    }
+
+    /// A command line that makes no sense (2).
+    pub fn usage(message: impl Into<String>) -> Self {
+        Error::new(Kind::Usage, message)
+    }
+
+    /// Malformed data (65).
+    pub fn data(message: impl Into<String>) -> Self {
+        Error::new(Kind::Data, message)
+    }
+
+    /// Missing input (66).
+    pub fn missing(message: impl Into<String>) -> Self {
+        Error::new(Kind::Missing, message)
+    }
+
+    /// A defect of ours (70).
+    pub fn bug(message: impl Into<String>) -> Self {
+        Error::new(Kind::Bug, message)
+    }
+
+    /// An I/O failure on `what` (66 when it is not there, 65 when it ends too early, else 74).
+    pub fn io(what: impl fmt::Display, error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Error::missing(format!("{what}: no such file or directory")),
+            io::ErrorKind::UnexpectedEof => {
+                Error::data(format!("{what}: ends before it is complete"))
+            }
+            // A reader that wraps another hands our own verdict on its bytes through io::Error.
+            io::ErrorKind::InvalidData => Error::data(format!("{what}: {error}")),
+            _ => Error::new(Kind::Io, format!("{what}: {error}")),
+        }
+    }
+
+    /// Adds advice that helps to get on.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Puts the place where it happened in front of the message.
+    #[must_use]
+    pub fn at(mut self, place: impl fmt::Display) -> Self {
+        self.message = format!("{place}: {}", self.message);
+        self
+    }
+
+    /// The kind.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The advice, if there is any.
+    pub fn advice(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Adds a place to the error of a result.
+pub trait Context<T> {
+    /// Puts `place` in front of the message.
+    fn at(self, place: impl fmt::Display) -> Result<T>;
+}
+
+impl<T> Context<T> for Result<T> {
+    fn at(self, place: impl fmt::Display) -> Result<T> {
+        self.map_err(|error| error.at(place))
+    }
+}
+
+/// Turns an `io::Result` into ours, with the file that it is about.
+pub trait IoContext<T> {
+    /// Names the file.
+    fn path(self, path: &Path) -> Result<T>;
+}
+
+impl<T> IoContext<T> for io::Result<T> {
+    fn path(self, path: &Path) -> Result<T> {
+        self.map_err(|error| Error::io(path.display(), &error))
+    }
+}

@@ -1,0 +1,10 @@
+//! Files: transparent input, atomic output. The only module that writes to disk.
+
+mod input;
+mod outdir;
+mod output;
+mod temp;
+
+pub use input::{Source, read_text};
+pub use outdir::OutDir;
+pub use output::{Outcome, Output, Target, write_secret};

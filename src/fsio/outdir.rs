@@ -1,0 +1,117 @@
+//! A folder as output: built beside under a temporary name, synced, and renamed as a whole.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::output::{Outcome, content_digest, exists};
+use super::temp;
+use crate::error::{Error, IoContext, Result};
+
+/// A folder in the making. Dropped without [`OutDir::finish`], it leaves nothing.
+pub struct OutDir {
+    target: PathBuf,
+    force: bool,
+    building: TempDir,
+    _lock: File,
+}
+
+impl OutDir {
+    /// Starts to build the folder `target`.
+    pub fn create(target: &Path, force: bool) -> Result<OutDir> {
+        if target.as_os_str() == "-" {
+            return Err(Error::usage("the output is a folder: name it with -o DIR"));
+        }
+        // A trailing slash, as shells complete it, is no part of the name.
+        let target: PathBuf = target.components().collect();
+        let parent = temp::parent(&target).to_owned();
+        if !parent.is_dir() {
+            return Err(Error::missing(format!(
+                "{}: no such directory",
+                parent.display()
+            )));
+        }
+        temp::sweep(&target)?;
+        let building = tempfile::Builder::new()
+            .prefix(&temp::prefix(&target)?)
+            .permissions(permissions())
+            .tempdir_in(&parent)
+            .path(&target)?;
+        let lock_path = temp::lock_file(building.path());
+        let lock = File::create(&lock_path).path(&lock_path)?;
+        lock.lock().path(&lock_path)?;
+        Ok(OutDir {
+            target,
+            force,
+            building,
+            _lock: lock,
+        })
+    }
+
+    /// Where a file of the folder is written.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.building.path().join(name)
+    }
+
+    /// Puts the folder in its place. An existing one with the same files is up to date; a differing one is
+    /// kept (73) unless forced.
+    pub fn finish(self) -> Result<Outcome> {
+        fs::remove_file(temp::lock_file(self.building.path())).path(&self.target)?;
+        for name in listing(self.building.path())?.keys() {
+            let path = self.building.path().join(name);
+            File::open(&path).and_then(|f| f.sync_all()).path(&path)?;
+        }
+        temp::sync_dir(self.building.path())?;
+        let parent = temp::parent(&self.target).to_owned();
+        let occupied = fs::read_dir(&self.target).is_ok_and(|mut d| d.next().is_some())
+            || self.target.is_file();
+        if occupied {
+            if self.target.is_dir() && same(self.building.path(), &self.target)? {
+                return Ok(Outcome::UpToDate);
+            }
+            if !self.force || !self.target.is_dir() {
+                return Err(exists(&self.target));
+            }
+            let aside = tempfile::Builder::new()
+                .prefix(&temp::prefix(&self.target)?)
+                .tempdir_in(&parent)
+                .path(&self.target)?;
+            fs::rename(&self.target, aside.path()).path(&self.target)?;
+            fs::rename(self.building.path(), &self.target).path(&self.target)?;
+        } else {
+            fs::rename(self.building.path(), &self.target).path(&self.target)?;
+        }
+        temp::sync_dir(&parent)?;
+        Ok(Outcome::Written)
+    }
+}
+
+fn permissions() -> fs::Permissions {
+    use std::os::unix::fs::PermissionsExt;
+    fs::Permissions::from_mode(0o777)
+}
+
+fn listing(folder: &Path) -> Result<BTreeMap<String, u64>> {
+    let mut names = BTreeMap::new();
+    for entry in fs::read_dir(folder).path(folder)? {
+        let entry = entry.path(folder)?;
+        let meta = entry.metadata().path(&entry.path())?;
+        names.insert(entry.file_name().to_string_lossy().into_owned(), meta.len());
+    }
+    Ok(names)
+}
+
+fn same(ours: &Path, theirs: &Path) -> Result<bool> {
+    let (a, b) = (listing(ours)?, listing(theirs)?);
+    if a != b {
+        return Ok(false);
+    }
+    for name in a.keys() {
+        if content_digest(&ours.join(name))? != content_digest(&theirs.join(name))? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}

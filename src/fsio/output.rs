@@ -1,0 +1,268 @@
+//! Output: complete or absent. A named output is written beside, synced and renamed; standard output is for
+//! artifacts and never gets binary when it is a terminal.
+
+use std::fs;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use super::{Source, temp};
+use crate::error::{Error, IoContext, Kind, Result};
+
+/// How an output ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is new, or replaced another by `--force`.
+    Written,
+    /// It was there already, with the same content.
+    UpToDate,
+}
+
+/// Where an output goes.
+#[derive(Clone, Debug)]
+pub struct Target {
+    path: Option<PathBuf>,
+    force: bool,
+}
+
+impl Target {
+    /// A file, or standard output for `-` and for nothing. `force` replaces a differing file.
+    pub fn new(path: Option<&Path>, force: bool) -> Target {
+        let path = path.filter(|p| p.as_os_str() != "-");
+        Target {
+            path: path.map(Path::to_owned),
+            force,
+        }
+    }
+
+    /// The name used in messages.
+    pub fn name(&self) -> String {
+        match &self.path {
+            Some(path) => path.display().to_string(),
+            None => "standard output".to_owned(),
+        }
+    }
+
+    /// Whether it is standard output.
+    pub fn is_stdout(&self) -> bool {
+        self.path.is_none()
+    }
+
+    /// Fails early where the output could not be written in the end: no such folder, or binary to a terminal.
+    pub fn check(&self, binary: bool) -> Result<()> {
+        match &self.path {
+            None if binary && io::stdout().is_terminal() => {
+                Err(Error::usage("refusing to write binary data to a terminal")
+                    .hint("name a file with -o, or pipe the output on"))
+            }
+            None => Ok(()),
+            Some(path) => {
+                let folder = temp::parent(path);
+                if folder.is_dir() {
+                    Ok(())
+                } else {
+                    Err(Error::missing(format!(
+                        "{}: no such directory",
+                        folder.display()
+                    )))
+                }
+            }
+        }
+    }
+
+    /// Opens the output for writing binary content.
+    pub fn create(&self) -> Result<Output> {
+        self.open(true)
+    }
+
+    /// Writes text (records, tables). A reader of standard output that has gone away is no error.
+    pub fn write_text(&self, text: &str) -> Result<Outcome> {
+        let mut output = self.open(false)?;
+        let written = output
+            .write_all(text.as_bytes())
+            .map_err(|e| Error::io(self.name(), &e))
+            .and_then(|()| output.finish());
+        match written {
+            Err(error) if self.is_stdout() && error.kind() == Kind::Io && gone(&error) => {
+                Ok(Outcome::Written)
+            }
+            other => other,
+        }
+    }
+
+    fn open(&self, binary: bool) -> Result<Output> {
+        self.check(binary)?;
+        let sink = match &self.path {
+            None => Sink::Plain(Place::Stdout(BufWriter::new(io::stdout()))),
+            Some(path) => {
+                temp::sweep(path)?;
+                let file = tempfile::Builder::new()
+                    .prefix(&temp::prefix(path)?)
+                    .permissions(permissions())
+                    .tempfile_in(temp::parent(path))
+                    .path(path)?;
+                file.as_file().lock().path(path)?;
+                let place = Place::File(BufWriter::with_capacity(1 << 18, file));
+                if path.extension().is_some_and(|e| e == "zst") {
+                    let encoder = zstd::stream::write::Encoder::new(place, 3).path(path)?;
+                    Sink::Zstd(Box::new(encoder))
+                } else {
+                    Sink::Plain(place)
+                }
+            }
+        };
+        Ok(Output {
+            target: self.clone(),
+            sink,
+            hasher: blake3::Hasher::new(),
+        })
+    }
+}
+
+/// 0666 before the umask, as any other program would make its output.
+fn permissions() -> fs::Permissions {
+    use std::os::unix::fs::PermissionsExt;
+    fs::Permissions::from_mode(0o666)
+}
+
+fn gone(error: &Error) -> bool {
+    // The message carries the operating system's text for EPIPE.
+    error
+        .to_string()
+        .contains(&io::Error::from_raw_os_error(EPIPE).to_string())
+}
+
+/// "Broken pipe", the same number on every Unix.
+const EPIPE: i32 = 32;
+
+enum Place {
+    Stdout(BufWriter<io::Stdout>),
+    File(BufWriter<NamedTempFile>),
+}
+
+impl Write for Place {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        match self {
+            Place::Stdout(w) => w.write(buf),
+            Place::File(w) => w.write(buf),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Place::Stdout(w) => w.flush(),
+            Place::File(w) => w.flush(),
+        }
+    }
+}
+
+enum Sink {
+    Plain(Place),
+    Zstd(Box<zstd::stream::write::Encoder<'static, Place>>),
+}
+
+/// An output in the making. Dropped without [`Output::finish`], a named one leaves nothing.
+pub struct Output {
+    target: Target,
+    sink: Sink,
+    hasher: blake3::Hasher,
+}
+
+impl Write for Output {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let n = match &mut self.sink {
+            Sink::Plain(w) => w.write(buf)?,
+            Sink::Zstd(w) => w.write(buf)?,
+        };
+        self.hasher.update(&buf[..n]);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut self.sink {
+            Sink::Plain(w) => w.flush(),
+            Sink::Zstd(w) => w.flush(),
+        }
+    }
+}
+
+impl Output {
+    /// Puts the output in its place: synced and renamed. A differing file is kept (73) unless forced.
+    pub fn finish(self) -> Result<Outcome> {
+        let name = self.target.name();
+        let digest = self.hasher.finalize();
+        let place = match self.sink {
+            Sink::Plain(place) => place,
+            Sink::Zstd(encoder) => encoder.finish().map_err(|e| Error::io(&name, &e))?,
+        };
+        match place {
+            Place::Stdout(mut w) => {
+                w.flush().map_err(|e| Error::io(&name, &e))?;
+                Ok(Outcome::Written)
+            }
+            Place::File(w) => {
+                let file = w.into_inner().map_err(|e| Error::io(&name, e.error()))?;
+                let path = self.target.path.as_deref().expect("a file has a path");
+                install(file, path, digest, self.target.force)
+            }
+        }
+    }
+}
+
+fn install(file: NamedTempFile, path: &Path, digest: blake3::Hash, force: bool) -> Result<Outcome> {
+    file.as_file().sync_all().path(path)?;
+    if !force {
+        match file.persist_noclobber(path) {
+            Ok(_) => {}
+            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
+                return if content_digest(path).is_ok_and(|d| d == digest) {
+                    Ok(Outcome::UpToDate)
+                } else {
+                    Err(exists(path))
+                };
+            }
+            Err(error) => return Err(Error::io(path.display(), &error.error)),
+        }
+    } else {
+        file.persist(path)
+            .map_err(|e| Error::io(path.display(), &e.error))?;
+    }
+    temp::sync_dir(temp::parent(path))?;
+    Ok(Outcome::Written)
+}
+
+/// The error for an output that exists and differs.
+pub(super) fn exists(path: &Path) -> Error {
+    Error::new(
+        Kind::Exists,
+        format!("{}: exists, with other content", path.display()),
+    )
+    .hint("--force replaces it")
+}
+
+/// BLAKE3 over the content of a file, zstd undone.
+pub(super) fn content_digest(path: &Path) -> Result<blake3::Hash> {
+    let mut hasher = blake3::Hasher::new();
+    let mut source = Source::open(path)?;
+    io::copy(&mut source, &mut hasher).path(path)?;
+    Ok(hasher.finalize())
+}
+
+/// Makes a new file with mode 0600 and this content, complete or absent; an existing one is an error (73).
+pub fn write_secret(path: &Path, content: &[u8]) -> Result<()> {
+    temp::sweep(path)?;
+    // 0600 is what tempfile gives a file without being asked.
+    let mut file = tempfile::Builder::new()
+        .prefix(&temp::prefix(path)?)
+        .tempfile_in(temp::parent(path))
+        .path(path)?;
+    file.as_file().lock().path(path)?;
+    file.write_all(content).path(path)?;
+    file.as_file().sync_all().path(path)?;
+    match file.persist_noclobber(path) {
+        Ok(_) => temp::sync_dir(temp::parent(path)),
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Err(exists(path)),
+        Err(error) => Err(Error::io(path.display(), &error.error)),
+    }
+}

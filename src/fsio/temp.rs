@@ -1,0 +1,75 @@
+//! Temporary neighbours of an output: locked while in use, so that what a killed process left can be told
+//! from what a living one is writing, and is removed by the next writer of the same output.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, IoContext, Result};
+
+/// What stands in every temporary name.
+const MARK: &str = ".l402-tmp.";
+
+/// The folder that an output goes to.
+pub fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// The prefix of the temporary names of an output.
+pub fn prefix(path: &Path) -> Result<String> {
+    let name = path
+        .file_name()
+        .and_then(OsStr::to_str)
+        .ok_or_else(|| Error::usage(format!("{}: not a usable output name", path.display())))?;
+    Ok(format!(".{name}{MARK}"))
+}
+
+/// Removes what killed writers of `path` left behind.
+pub fn sweep(path: &Path) -> Result<()> {
+    let prefix = prefix(path)?;
+    let folder = parent(path);
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Ok(());
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        if !name.to_str().is_some_and(|name| name.starts_with(&prefix)) {
+            continue;
+        }
+        let stale = entry.path();
+        let is_dir = stale.is_dir();
+        // A living writer holds the lock from a moment after it made the file; losing that
+        // race costs it an error, never a wrong output.
+        let Ok(file) = File::open(if is_dir {
+            lock_file(&stale)
+        } else {
+            stale.clone()
+        }) else {
+            if is_dir && fs::read_dir(&stale).is_ok_and(|mut d| d.next().is_none()) {
+                let _ = fs::remove_dir(&stale);
+            }
+            continue;
+        };
+        if file.try_lock().is_ok() {
+            let _ = if is_dir {
+                fs::remove_dir_all(&stale)
+            } else {
+                fs::remove_file(&stale)
+            };
+        }
+    }
+    Ok(())
+}
+
+/// The lock inside a temporary folder.
+pub fn lock_file(folder: &Path) -> PathBuf {
+    folder.join(".lock")
+}
+
+/// Makes a rename in `folder` last through a power failure.
+pub fn sync_dir(folder: &Path) -> Result<()> {
+    File::open(folder).and_then(|f| f.sync_all()).path(folder)
+}
