@@ -168,6 +168,7 @@ pub struct OuterRecipe {
 /// Scoring.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[derive(Default)]
 pub struct ScoreRecipe {
     /// Held-out sequences a round, drawn by the beacon; 0 takes all of them.
     #[serde(default)]
@@ -177,6 +178,7 @@ pub struct ScoreRecipe {
 /// Pay.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[derive(Default)]
 pub struct PayRecipe {
     /// What a round pays at most, in msat.
     #[serde(default)]
@@ -218,18 +220,6 @@ impl Default for CodecRecipe {
 impl Default for OuterRecipe {
     fn default() -> Self {
         OuterRecipe { lr: 1.0 }
-    }
-}
-
-impl Default for ScoreRecipe {
-    fn default() -> Self {
-        ScoreRecipe { sequences: 0 }
-    }
-}
-
-impl Default for PayRecipe {
-    fn default() -> Self {
-        PayRecipe { round_msat: 0 }
     }
 }
 
@@ -293,7 +283,7 @@ impl Recipe {
         )?;
         require(count(inner.batch, 1 << 20), "inner.batch", "1 to 2^20")?;
         require(
-            count(inner.grad_groups, inner.batch) && inner.batch % inner.grad_groups == 0,
+            count(inner.grad_groups, inner.batch) && inner.batch.is_multiple_of(inner.grad_groups),
             "inner.grad_groups",
             "a divisor of inner.batch",
         )?;
