@@ -85,7 +85,21 @@ pub fn worker_id(text: &str) -> std::result::Result<String, String> {
 /// The verbs, one file each in `command/`.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Make a signing key
+    /// Make a model with random weights
+    Init(command::init::Args),
+    /// Take the inner steps of a round: the pseudo-gradient
+    Train(command::train::Args),
+    /// Sign a commitment to an update
+    Commit(command::commit::Args),
+    /// Recompute a submission and compare it
+    Replay(command::replay::Args),
+    /// Measure updates on held-out data and split the pay
+    Score(command::score::Args),
+    /// Take the outer step: the next model
+    Aggregate(command::aggregate::Args),
+    /// Show what is in a file
+    Inspect(command::inspect::Args),
+    /// Make a signing key, or show its public key
     Key(command::key::Args),
 }
 
@@ -99,6 +113,13 @@ impl Cli {
                 .map_err(|e| Error::new(Kind::Bug, format!("the thread pool: {e}")))?;
         }
         match self.verb {
+            Verb::Init(args) => command::init::run(&args, ui),
+            Verb::Train(args) => command::train::run(&args, ui),
+            Verb::Commit(args) => command::commit::run(&args, ui),
+            Verb::Replay(args) => command::replay::run(&args, ui),
+            Verb::Score(args) => command::score::run(&args, ui),
+            Verb::Aggregate(args) => command::aggregate::run(&args, ui),
+            Verb::Inspect(args) => command::inspect::run(&args, ui),
             Verb::Key(args) => command::key::run(&args, ui),
         }
     }

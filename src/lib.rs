@@ -5,7 +5,14 @@
 
 pub mod artifact;
 pub mod cli;
+pub mod codec;
 pub mod command;
+pub mod data;
+pub mod engine;
 pub mod error;
 pub mod fsio;
+pub mod model;
+pub mod optimizer;
+pub mod score;
 pub mod ui;
+pub mod verify;

@@ -27,6 +27,12 @@ impl Digest {
         hasher.into()
     }
 
+    /// Its first 64 bits as a key for the counter-based generator.
+    pub fn philox_key(&self) -> [u32; 2] {
+        let word = |i: usize| u32::from_le_bytes([self.0[i], self.0[i + 1], self.0[i + 2], self.0[i + 3]]);
+        [word(0), word(4)]
+    }
+
     /// The first eight hex digits, for people.
     pub fn short(&self) -> String {
         hex::encode(&self.0[..4])

@@ -1,6 +1,7 @@
 //! What travels between people: canonical safetensors, digests, signed records, recipes.
 
 pub mod canonical;
+mod commitment;
 mod digest;
 pub mod key;
 mod meta;
@@ -8,9 +9,10 @@ pub mod recipe;
 pub mod record;
 mod tensors;
 
+pub use commitment::{Commitment, Reveal, commit};
 pub use digest::Digest;
 pub use meta::{ArtifactKind, Meta, valid_worker_id};
 pub use recipe::Recipe;
-pub use tensors::{Header, Reader, TensorInfo, Writer, digest_of};
+pub use tensors::{Header, Reader, TensorInfo, Writer, digest_of, f32_from_le};
 
 pub use safetensors::Dtype;

@@ -117,6 +117,11 @@ impl Line {
         })
     }
 
+    /// The value of `"type"`.
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+
     /// The record, if the line is of its type.
     pub fn get<R: Record>(&self) -> Result<Option<R>> {
         if self.kind != R::TYPE {

@@ -1,3 +1,13 @@
 //! The verbs: one file each, with its arguments and its `run`. Only this module speaks to files and people.
 
+pub mod aggregate;
+pub mod commit;
+mod common;
+mod files;
+pub mod init;
+pub mod inspect;
 pub mod key;
+pub mod replay;
+pub mod score;
+pub mod train;
+mod updates;

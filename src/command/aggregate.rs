@@ -1,0 +1,108 @@
+//! `l402 aggregate`: the outer step, the next model.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use super::common::RoundArgs;
+use super::{init, updates};
+use crate::artifact::{ArtifactKind, Digest, Meta, record};
+use crate::cli::OutputDirArgs;
+use crate::error::{Error, Result};
+use crate::fsio::Outcome;
+use crate::model::model_digest;
+use crate::optimizer::outer_step;
+use crate::score::Score;
+use crate::ui::Ui;
+use crate::verify::{Finding, Verdict};
+
+/// Take the outer step with the updates that count, and write the next round's model.
+///
+/// theta' = theta - alpha * mean of the decoded updates, summed by ascending worker id. With `--scores` those count that
+/// the scores say count, with `--findings` those that were replayed to equality, with neither all of them.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(flatten)]
+    run: RoundArgs,
+    /// The round [default: the model's]
+    #[arg(long, value_name = "N")]
+    round: Option<u64>,
+    /// Records of `score`
+    #[arg(long, value_name = "FILE")]
+    scores: Option<PathBuf>,
+    /// Findings of `replay`
+    #[arg(long, value_name = "FILE")]
+    findings: Option<PathBuf>,
+    /// The updates
+    #[arg(value_name = "UPDATE", required = true)]
+    updates: Vec<PathBuf>,
+    #[command(flatten)]
+    output: OutputDirArgs,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, ui: &Ui) -> Result<()> {
+    let (recipe, mut folder, round) = args.run.load(args.round)?;
+    let run = recipe.digest();
+    let mut given = updates::read(&args.updates, &recipe, &folder.layout, ui)?;
+    let counting = counting(args, &run, round)?;
+    given.retain(|(_, update)| {
+        let counts = update.round() == round
+            && counting.iter().all(|list| list.contains(&(update.worker().to_owned(), update.digest())));
+        if !counts {
+            ui.say(format!("left out: {}: it does not count", update.file()));
+        }
+        counts
+    });
+    updates::one_a_worker(given.iter().map(|(_, update)| update))?;
+
+    let bar = ui.progress("aggregate", folder.layout.tensors.len() as u64);
+    let alpha = recipe.outer.lr as f32;
+    for tensor in &folder.layout.tensors {
+        let sent = given.iter().map(|(_, update)| update.decode(&tensor.name)).collect::<Result<Vec<_>>>()?;
+        outer_step(&tensor.name, &mut folder.parameters[tensor.range()], &sent, alpha)?;
+        bar.tick("");
+    }
+    drop(bar);
+
+    let digest = model_digest(&folder.config, &folder.layout, &folder.parameters);
+    let mut meta = Meta::new(ArtifactKind::Model);
+    let workers: Vec<&str> = given.iter().map(|(_, update)| update.worker()).collect();
+    meta.set("run", run)
+        .set("round", round + 1)
+        .set("theta", folder.digest)
+        .set("model", digest)
+        .set("workers", workers.join(","));
+    let outcome = init::write_folder(&args.output, &folder.config_text, meta, &folder.layout, &folder.parameters)?;
+    ui.say(format!(
+        "{}: round {round} of {} updates: {} in {}",
+        if outcome == Outcome::UpToDate { "up to date" } else { "aggregated" },
+        given.len(),
+        digest.short(),
+        args.output.output.display()
+    ));
+    if given.is_empty() {
+        ui.say("no update counts: the model stays as it is");
+    }
+    Ok(())
+}
+
+/// Who and what counts by each list that was given.
+fn counting(args: &Args, run: &Digest, round: u64) -> Result<Vec<HashSet<(String, Digest)>>> {
+    let mut lists = Vec::new();
+    if let Some(path) = &args.scores {
+        let scores: Vec<Score> = record::read(path)?;
+        if scores.iter().any(|s| s.run != *run || s.round != round) {
+            return Err(Error::refused(format!("{}: scores of another run or round", path.display())));
+        }
+        lists.push(scores.into_iter().filter(|s| s.counts).map(|s| (s.worker, s.update)).collect());
+    }
+    if let Some(path) = &args.findings {
+        let findings: Vec<Finding> = record::read(path)?;
+        let exact = |f: &Finding| f.finding == Verdict::Exact && f.run == *run && f.round == round;
+        let bad: HashSet<Digest> =
+            findings.iter().filter(|f| f.finding == Verdict::Mismatch).map(|f| f.update).collect();
+        let good = findings.into_iter().filter(|f| exact(f) && !bad.contains(&f.update));
+        lists.push(good.map(|f| (f.worker, f.update)).collect());
+    }
+    Ok(lists)
+}

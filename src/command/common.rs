@@ -1,0 +1,101 @@
+//! What several verbs share: flags that mean the same everywhere, and reading what they name.
+
+use std::path::{Path, PathBuf};
+
+use lightning::bitcoin::secp256k1::PublicKey;
+
+use crate::artifact::{Recipe, key, record};
+use crate::data::Assignment;
+use crate::error::{Context, Error, Result};
+use crate::fsio::Source;
+use crate::model::ModelFolder;
+use crate::ui::Ui;
+
+/// The run and the model of a round.
+#[derive(clap::Args, Debug)]
+pub struct RoundArgs {
+    /// The run's recipe
+    #[arg(long, value_name = "FILE")]
+    pub recipe: PathBuf,
+    /// The model at the start of the round: a Hugging Face folder
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+}
+
+impl RoundArgs {
+    /// Reads the recipe and the model of this round; without a round, the round is the model's.
+    pub fn load(&self, round: Option<u64>) -> Result<(Recipe, ModelFolder, u64)> {
+        let recipe = Recipe::load(&self.recipe)?;
+        let folder = ModelFolder::load(&self.model)?;
+        let name = self.model.display().to_string();
+        let round = match (round, folder.meta.opt("round")) {
+            (Some(round), _) => round,
+            (None, Some(_)) => folder.meta.number(&name, "round")?,
+            (None, None) => 0,
+        };
+        check_theta(&recipe, &folder, round).at(&name)?;
+        Ok((recipe, folder, round))
+    }
+}
+
+fn check_theta(recipe: &Recipe, folder: &ModelFolder, round: u64) -> Result<()> {
+    let run = recipe.digest();
+    if let Some(found) = folder.meta.opt("run").filter(|found| *found != run.to_string()) {
+        return Err(Error::refused(format!("model: expected one of run {run}, found one of run {found}")));
+    }
+    if let Some(found) = folder.meta.opt("round").filter(|found| *found != round.to_string()) {
+        return Err(Error::refused(format!("model: expected the one of round {round}, found the one of round {found}")));
+    }
+    let theta_0 = &recipe.model.theta_0;
+    if round == 0 && !theta_0.is_empty() && *theta_0 != folder.digest.to_string() {
+        return Err(Error::refused(format!(
+            "model: expected digest {theta_0}, the recipe's theta_0, found {}",
+            folder.digest
+        )));
+    }
+    Ok(())
+}
+
+/// Signed assignments and the key that must have signed them.
+#[derive(clap::Args, Debug)]
+pub struct AssignmentArgs {
+    /// The round's assignments
+    #[arg(long, value_name = "FILE")]
+    pub assignments: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) coordinator: CoordinatorArg,
+}
+
+/// The pinned coordinator.
+#[derive(clap::Args, Debug)]
+pub struct CoordinatorArg {
+    /// The coordinator's public key: assignments that it did not sign are refused
+    #[arg(long, value_name = "KEY", value_parser = public_key)]
+    pub coordinator: Option<PublicKey>,
+}
+
+fn public_key(text: &str) -> std::result::Result<PublicKey, String> {
+    key::parse_public(text).map_err(|e| e.to_string())
+}
+
+/// Reads the assignments of a file for this run, signatures checked where a key is pinned.
+pub fn read_assignments(path: &Path, recipe: &Recipe, pinned: &CoordinatorArg, ui: &Ui) -> Result<Vec<Assignment>> {
+    let assignments: Vec<Assignment> = record::read(path)?;
+    if assignments.is_empty() {
+        return Err(Error::data(format!("{}: expected assignment records, found none", path.display())));
+    }
+    if pinned.coordinator.is_none() {
+        ui.detail(format!("{}: signatures not checked: no --coordinator key is pinned", path.display()));
+    }
+    let run = recipe.digest();
+    for assignment in &assignments {
+        assignment.check_run(&run).at(path.display())?;
+        assignment.verify(pinned.coordinator.as_ref()).at(path.display())?;
+    }
+    Ok(assignments)
+}
+
+/// Opens an input, `-` for standard input.
+pub fn open(path: &Path) -> Result<Source> {
+    Source::open(path)
+}

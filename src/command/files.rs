@@ -1,0 +1,91 @@
+//! State files in and out, and what is said of outputs.
+
+use std::path::Path;
+
+use crate::artifact::{Digest, Meta, Recipe};
+use crate::error::{Error, Result};
+use crate::fsio::{Outcome, Source, Target};
+use crate::model::{Layout, ModelFolder, Plan};
+use crate::optimizer::Moments;
+use crate::ui::Ui;
+
+/// The inner optimiser's state at the start of a round.
+pub struct MomentsIn {
+    /// The moments.
+    pub moments: Moments,
+    /// The state file's digest; `zero` without one.
+    pub digest: String,
+}
+
+impl MomentsIn {
+    /// Zero moments.
+    pub fn zero(layout: &Layout) -> MomentsIn {
+        MomentsIn { moments: Moments::zero(layout), digest: "zero".to_owned() }
+    }
+
+    /// Reads the state that this worker left in an earlier round.
+    pub fn read(path: &Path, layout: &Layout, recipe: &Recipe, round: u64, worker: &str) -> Result<MomentsIn> {
+        let (meta, moments, digest) = Moments::read(Source::open(path)?, layout)?;
+        check_owner(&path.display().to_string(), &meta, &recipe.digest(), round, worker)?;
+        Ok(MomentsIn { moments, digest: digest.to_string() })
+    }
+}
+
+/// A state must be of this run and worker, and of an earlier round.
+pub fn check_owner(file: &str, meta: &Meta, run: &Digest, round: u64, worker: &str) -> Result<()> {
+    for (key, expected) in [("run", run.to_string()), ("worker", worker.to_owned())] {
+        let found = meta.get(file, key)?;
+        if found != expected {
+            return Err(Error::refused(format!("{file}: state: {key}: expected {expected}, found {found}")));
+        }
+    }
+    let found = meta.number(file, "round")?;
+    if found >= round {
+        return Err(Error::refused(format!(
+            "{file}: state: expected one of a round before {round}, found one of round {found}"
+        )));
+    }
+    Ok(())
+}
+
+/// Writes the successor moments where a path is given; their digest either way.
+pub fn write_moments(
+    path: Option<&Path>,
+    force: bool,
+    delta: &Meta,
+    moments: &Moments,
+    folder: &ModelFolder,
+) -> Result<Digest> {
+    let meta = Moments::meta_after(delta);
+    let Some(path) = path else {
+        return Ok(moments.write("state", std::io::sink(), meta, &folder.layout)?.1);
+    };
+    let target = Target::new(Some(path), force);
+    let (out, digest) = moments.write(&target.name(), target.create()?, meta, &folder.layout)?;
+    out.finish()?;
+    Ok(digest)
+}
+
+/// Says what is about to be computed, and with how much memory.
+pub fn describe(ui: &Ui, folder: &ModelFolder, plan: &Plan) {
+    ui.detail(format!(
+        "{} parameters, {} sequences of {} tokens at a time, {} MiB of activations{}, {} threads",
+        folder.layout.total,
+        plan.sequences,
+        plan.seq_len,
+        plan.bytes(&folder.config) >> 20,
+        if plan.recompute { ", layers computed twice" } else { "" },
+        rayon::current_num_threads()
+    ));
+}
+
+/// Says how an output ended.
+pub fn finished(ui: &Ui, target: &Target, outcome: Outcome, digest: &Digest) {
+    let what = match outcome {
+        Outcome::Written => "wrote",
+        Outcome::UpToDate => "up to date:",
+    };
+    if !target.is_stdout() {
+        ui.detail(format!("{what} {} {}", target.name(), digest.short()));
+    }
+}

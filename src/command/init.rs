@@ -1,0 +1,59 @@
+//! `l402 init`: random weights as a Hugging Face folder.
+
+use std::path::PathBuf;
+
+use crate::artifact::{ArtifactKind, Meta};
+use crate::cli::OutputDirArgs;
+use crate::error::{Context, Result};
+use crate::fsio::{OutDir, Outcome, Target, read_text};
+use crate::model::{self, Layout, ModelConfig};
+use crate::ui::Ui;
+
+/// Make a model with random weights, as a Hugging Face folder.
+///
+/// Every element is a function of seed, tensor name and index alone, so the same seed gives the same model on every
+/// machine. Prints the model's digest: a recipe's theta_0.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Hugging Face configuration of a Llama-family model
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Seed of the weights
+    #[arg(long, value_name = "N")]
+    seed: u64,
+    #[command(flatten)]
+    output: OutputDirArgs,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, ui: &Ui) -> Result<()> {
+    let text = read_text(&args.config)?;
+    let config = ModelConfig::parse(&text).at(args.config.display())?;
+    let layout = Layout::new(&config);
+    let parameters = model::initial_parameters(&config, &layout, args.seed);
+    let digest = model::model_digest(&config, &layout, &parameters);
+    let mut meta = Meta::new(ArtifactKind::Model);
+    meta.set("model", digest).set("seed", args.seed);
+    let outcome = write_folder(&args.output, &text, meta, &layout, &parameters)?;
+    let done = if outcome == Outcome::UpToDate { "up to date" } else { "made" };
+    ui.say(format!("{done}: {} parameters in {}", layout.total, args.output.output.display()));
+    Target::new(None, false).write_text(&format!("{digest}\n"))?;
+    Ok(())
+}
+
+/// Writes a model folder: `config.json` and `model.safetensors`.
+pub(super) fn write_folder(
+    output: &OutputDirArgs,
+    config_text: &str,
+    meta: Meta,
+    layout: &Layout,
+    parameters: &[f32],
+) -> Result<Outcome> {
+    let folder = OutDir::create(&output.output, output.force)?;
+    let config = Target::new(Some(&folder.path("config.json")), false);
+    config.write_text(&model::complete_config(config_text)?)?;
+    let weights = Target::new(Some(&folder.path("model.safetensors")), false);
+    let (out, _) = model::write_flat(&weights.name(), weights.create()?, meta, layout, parameters)?;
+    out.finish()?;
+    folder.finish()
+}

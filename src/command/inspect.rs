@@ -1,0 +1,159 @@
+//! `l402 inspect`: what is in a file.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::artifact::record::Line;
+use crate::artifact::{Digest, Dtype, Meta, Reader, Recipe, TensorInfo, canonical};
+use crate::error::{Error, Result};
+use crate::fsio::{Source, Target, read_text};
+use crate::model::ModelFolder;
+use crate::ui::Ui;
+
+/// Show what is in a file: header, metadata, digests, and statistics of every tensor.
+///
+/// Reads safetensors files of any origin, records, recipes, and model folders (whose digest is a recipe's theta_0).
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Files, or model folders
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// Print JSON, one line a file
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, _ui: &Ui) -> Result<()> {
+    for path in &args.files {
+        let shown = inspect(path)?;
+        let text = if args.json { canonical::json(&shown) + "\n" } else { table(&shown) };
+        Target::new(None, false).write_text(&text)?;
+    }
+    Ok(())
+}
+
+fn inspect(path: &Path) -> Result<Value> {
+    let name = path.display().to_string();
+    if path.is_dir() {
+        let folder = ModelFolder::load(path)?;
+        return Ok(json!({
+            "file": name,
+            "kind": "model folder",
+            "model": folder.digest.to_string(),
+            "parameters": folder.layout.total,
+            "metadata": folder.meta.0,
+        }));
+    }
+    if path.extension().is_some_and(|e| e == "toml") {
+        let recipe = Recipe::load(path)?;
+        return Ok(json!({ "file": name, "kind": "recipe", "name": recipe.name, "run": recipe.digest().to_string() }));
+    }
+    if name.trim_end_matches(".zst").ends_with(".jsonl") {
+        return inspect_records(path, &name);
+    }
+    inspect_tensors(Reader::open(Source::open(path)?)?)
+}
+
+fn inspect_records(path: &Path, name: &str) -> Result<Value> {
+    let text = read_text(path)?;
+    let mut types = std::collections::BTreeMap::<String, usize>::new();
+    for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
+        let line = Line::parse(&format!("{name}:{}", i + 1), line)?;
+        *types.entry(line.kind().to_owned()).or_default() += 1;
+    }
+    Ok(json!({ "file": name, "kind": "records", "records": types, "content": Digest::of(text.as_bytes()).to_string() }))
+}
+
+fn inspect_tensors(mut reader: Reader) -> Result<Value> {
+    let canonical = reader.require_canonical().is_ok();
+    let header = reader.header().clone();
+    let mut tensors = Vec::new();
+    while let Some((info, data)) = reader.next_tensor()? {
+        tensors.push(tensor(&info, &data)?);
+    }
+    let name = reader.name().to_owned();
+    let elements: usize = header.tensors.iter().map(TensorInfo::elements).sum();
+    let meta = Meta(header.metadata.clone());
+    Ok(json!({
+        "file": name,
+        "kind": meta.opt("kind").unwrap_or("safetensors"),
+        "canonical": canonical,
+        "content": reader.finish()?.to_string(),
+        "bytes": header.to_bytes().len() as u64 + header.data_len(),
+        "elements": elements,
+        "metadata": header.metadata,
+        "tensors": tensors,
+    }))
+}
+
+fn tensor(info: &TensorInfo, data: &[u8]) -> Result<Value> {
+    let mut shown = json!({
+        "name": info.name,
+        "dtype": info.dtype.to_string(),
+        "shape": info.shape,
+        "content": Digest::of(data).short(),
+    });
+    if info.dtype == Dtype::F32 {
+        let fields = shown.as_object_mut().ok_or_else(|| Error::bug("a JSON object is one"))?;
+        for (key, value) in statistics(data) {
+            fields.insert(key.into(), value);
+        }
+    }
+    Ok(shown)
+}
+
+/// Minimum, maximum, mean and root mean square, for people: in f64, decimal.
+fn statistics(data: &[u8]) -> Vec<(&'static str, Value)> {
+    let values = || data.as_chunks::<4>().0.iter().map(|b| f64::from(f32::from_le_bytes(*b)));
+    let finite = values().filter(|v| v.is_finite()).count();
+    let mut shown = vec![("non_finite", json!(values().count() - finite))];
+    if finite > 0 {
+        let (mut low, mut high, mut sum, mut squares) = (f64::MAX, f64::MIN, 0.0, 0.0);
+        for v in values().filter(|v| v.is_finite()) {
+            low = if v < low { v } else { low };
+            high = if v > high { v } else { high };
+            sum += v;
+            squares += v * v;
+        }
+        let n = finite as f64;
+        let rounded = |v: f64| json!(format!("{v:.6}"));
+        shown.extend([
+            ("min", rounded(low)),
+            ("max", rounded(high)),
+            ("mean", rounded(sum / n)),
+            ("rms", rounded((squares / n).sqrt())),
+        ]);
+    }
+    shown
+}
+
+fn table(shown: &Value) -> String {
+    let plain = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
+    let mut text = String::new();
+    let empty = serde_json::Map::new();
+    let fields = shown.as_object().unwrap_or(&empty);
+    text += &format!("{}\n", plain(&shown["file"]));
+    for (key, value) in fields.iter().filter(|(k, _)| !["file", "tensors", "metadata", "records"].contains(&k.as_str())) {
+        text += &format!("  {key}: {}\n", plain(value));
+    }
+    for group in ["metadata", "records"] {
+        for (key, value) in shown[group].as_object().unwrap_or(&empty) {
+            let value = plain(value);
+            let cut: String = value.chars().take(100).collect();
+            let dots = if cut.len() < value.len() { "..." } else { "" };
+            text += &format!("  {key} = {}{dots}\n", cut.escape_debug());
+        }
+    }
+    for tensor in shown["tensors"].as_array().map_or(&[][..], Vec::as_slice) {
+        text += &format!("  {} {} {}", plain(&tensor["name"]).escape_debug(), plain(&tensor["dtype"]), tensor["shape"]);
+        for key in ["min", "max", "mean", "rms", "non_finite"] {
+            if let Some(value) = tensor.get(key).filter(|v| **v != json!(0)) {
+                text += &format!(" {key} {}", plain(value));
+            }
+        }
+        text.push('\n');
+    }
+    text
+}

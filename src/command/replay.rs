@@ -1,0 +1,135 @@
+//! `l402 replay`: the whole submission again, and equality.
+
+use std::path::{Path, PathBuf};
+
+use super::common::{AssignmentArgs, RoundArgs, open, read_assignments};
+use super::files::{self, MomentsIn};
+use super::train::MemoryArgs;
+use crate::artifact::{ArtifactKind, Digest, Reader, record};
+use crate::cli::OutputArgs;
+use crate::codec::{Feedback, Update};
+use crate::data::{Assignment, Shard};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::model::{Layout, Model};
+use crate::ui::Ui;
+use crate::verify::{Finding, ReplayInput, States, Verdict, replay};
+
+/// Recompute a submission and compare it, every byte of it.
+///
+/// Which worker, round and shard it is about comes from the signed assignment, never from the update. Prints a finding;
+/// the exit status is 0 where the update is exactly what its inputs make it, and 1 where it is not, with the first
+/// thing that differs: recipe, model, shard, state, or a tensor by name.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(flatten)]
+    run: RoundArgs,
+    #[command(flatten)]
+    assignment: AssignmentArgs,
+    /// The worker whose assignment it is; may be left out where the file holds one assignment
+    #[arg(long, value_name = "ID", value_parser = crate::cli::worker_id)]
+    worker: Option<String>,
+    /// The round [default: that of the assignment]
+    #[arg(long, value_name = "N")]
+    round: Option<u64>,
+    /// The folder of the shards
+    #[arg(long, value_name = "DIR")]
+    shards: PathBuf,
+    /// The update
+    #[arg(long, value_name = "FILE")]
+    update: PathBuf,
+    /// The worker's state at the start of the round: error feedback, moments, or both in two flags
+    #[arg(long, value_name = "FILE")]
+    state: Vec<PathBuf>,
+    #[command(flatten)]
+    memory: MemoryArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, ui: &Ui) -> Result<()> {
+    let recipe = crate::artifact::Recipe::load(&args.run.recipe)?;
+    let path = args.assignment.assignments.as_deref();
+    let path = path.ok_or_else(|| Error::usage("--assignments: a replay is about a signed assignment"))?;
+    let assignments = read_assignments(path, &recipe, &args.assignment.coordinator, ui)?;
+    let assignment = choose(&assignments, args)?;
+    let (recipe, folder, _) = args.run.load(Some(assignment.round))?;
+    let shard_path = args.shards.join(&assignment.shard);
+    let shard = Shard::open(open(&shard_path)?)?;
+    shard.check_recipe(&recipe)?;
+    assignment.check_shard(&shard)?;
+    let update = Update::open(&recipe, open(&args.update)?)?;
+    let states = read_states(&args.state, &folder.layout, &recipe, assignment)?;
+
+    let plan = args.memory.plan(&recipe, &folder);
+    let model = Model::new(folder.config.clone(), Engine::detect(), recipe.data.seq_len);
+    files::describe(ui, &folder, &plan);
+    let input = ReplayInput { recipe: &recipe, folder: &folder, model: &model, plan, assignment, shard: &shard };
+    let bar = ui.progress("replay", recipe.inner.steps.into());
+    let finding = replay(&input, states, &update, |report| bar.tick(format!("loss {:.3}", report.loss)))?;
+    drop(bar);
+    args.output.target().write_text(&record::line(&finding)?)?;
+    conclude(&finding, &args.update, ui)
+}
+
+fn conclude(finding: &Finding, update: &Path, ui: &Ui) -> Result<()> {
+    if finding.finding == Verdict::Exact {
+        ui.say(format!("exact: {} is what {} had to make of round {}", update.display(), finding.worker, finding.round));
+        return Ok(());
+    }
+    let text = |field: &Option<String>| field.clone().unwrap_or_default();
+    Err(Error::refused(format!(
+        "{}: mismatch: {}: expected {}, found {}",
+        update.display(),
+        text(&finding.differs),
+        text(&finding.expected),
+        text(&finding.found)
+    )))
+}
+
+fn choose<'a>(assignments: &'a [Assignment], args: &Args) -> Result<&'a Assignment> {
+    match (&args.worker, args.round, assignments) {
+        (None, _, [one]) => Ok(one),
+        (None, ..) => Err(Error::usage("--worker: the file holds several assignments: say whose this is")),
+        (Some(worker), Some(round), _) => Assignment::find(assignments, round, worker),
+        (Some(worker), None, _) => {
+            let round = assignments.iter().find(|a| a.worker == *worker).map_or(0, |a| a.round);
+            Assignment::find(assignments, round, worker)
+        }
+    }
+}
+
+fn read_states(
+    paths: &[PathBuf],
+    layout: &Layout,
+    recipe: &crate::artifact::Recipe,
+    assignment: &Assignment,
+) -> Result<States> {
+    let mut states = States::default();
+    for path in paths {
+        let reader = Reader::open(open(path)?)?;
+        let kind = reader.header().metadata.get("l402.kind").cloned().unwrap_or_default();
+        let moments = kind == ArtifactKind::Moments.as_str();
+        let twice = if moments { states.moments.is_some() } else { states.feedback.is_some() };
+        if twice {
+            return Err(Error::usage(format!("--state: {}: a second state of kind {kind}", path.display())));
+        }
+        if moments {
+            let read = MomentsIn::read(path, layout, recipe, assignment.round, &assignment.worker)?;
+            let digest: Digest = read.digest.parse()?;
+            states.moments = Some((read.moments, digest));
+        } else if kind == ArtifactKind::Feedback.as_str() {
+            let digest = reader.finish()?;
+            states.feedback = Some(Feedback::open(digest, open(path)?)?);
+        } else {
+            return Err(Error::data(format!(
+                "{}: l402.kind: expected {} or {}, found {kind:?}",
+                path.display(),
+                ArtifactKind::Feedback,
+                ArtifactKind::Moments
+            )));
+        }
+    }
+    Ok(states)
+}

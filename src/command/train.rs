@@ -1,0 +1,122 @@
+//! `l402 train`: the inner steps of one worker's round.
+
+use std::path::PathBuf;
+
+use super::common::{AssignmentArgs, RoundArgs, open, read_assignments};
+use super::files::{self, MomentsIn};
+use crate::artifact::recipe::InnerState;
+use crate::artifact::Recipe;
+use crate::cli::OutputArgs;
+use crate::data::{Assignment, BatchOrder, Shard};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::model::{Model, ModelFolder, Plan, write_flat};
+use crate::optimizer::{RoundInput, run_round};
+use crate::ui::Ui;
+use crate::verify::delta_meta;
+
+/// Take the inner steps of a round on a shard, and write the pseudo-gradient: theta minus the worker's parameters.
+///
+/// The bits depend on recipe, model, shard, assignment and state alone: not on threads, micro-batches or machine.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(flatten)]
+    run: RoundArgs,
+    /// The worker's shard
+    #[arg(long, value_name = "FILE")]
+    shard: PathBuf,
+    /// The round
+    #[arg(long, value_name = "N")]
+    round: u64,
+    /// The worker
+    #[arg(long, value_name = "ID", value_parser = crate::cli::worker_id)]
+    worker: String,
+    #[command(flatten)]
+    assignment: AssignmentArgs,
+    /// The inner optimiser's moments, where the recipe carries them; zero without
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+    /// Write the successor state
+    #[arg(long, value_name = "FILE")]
+    state_out: Option<PathBuf>,
+    #[command(flatten)]
+    memory: MemoryArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Memory and micro-batches: never a matter of bits.
+#[derive(clap::Args, Debug)]
+pub struct MemoryArgs {
+    /// Sequences computed at a time; the bits do not depend on it [default: by memory and caches]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    micro_batch: Option<u32>,
+    /// Memory for activations, in MiB; below what keeping them takes, layers are computed twice
+    #[arg(long, value_name = "MIB", default_value_t = 2048)]
+    activation_memory: u64,
+}
+
+impl MemoryArgs {
+    /// The plan for a round.
+    pub(super) fn plan(&self, recipe: &Recipe, folder: &ModelFolder) -> Plan {
+        let inner = &recipe.inner;
+        let group = inner.batch / inner.grad_groups;
+        let micro_batch = self.micro_batch.map(|n| n as usize);
+        Plan::training(&folder.config, recipe.data.seq_len, group, micro_batch, self.activation_memory << 20)
+    }
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, ui: &Ui) -> Result<()> {
+    args.output.target().check(true)?;
+    let (recipe, folder, _) = args.run.load(Some(args.round))?;
+    let shard = Shard::open(open(&args.shard)?)?;
+    shard.check_recipe(&recipe)?;
+    let assignment = match &args.assignment.assignments {
+        Some(path) => {
+            let assignments = read_assignments(path, &recipe, &args.assignment.coordinator, ui)?;
+            Assignment::find(&assignments, args.round, &args.worker)?.clone()
+        }
+        None => Assignment::unassigned(&recipe, args.round, &args.worker, &shard),
+    };
+    assignment.check_shard(&shard)?;
+    let carries = recipe.inner.state == InnerState::Carry;
+    if !carries && (args.state.is_some() || args.state_out.is_some()) {
+        return Err(Error::usage("--state: the recipe resets the inner optimiser every round (inner.state)"));
+    }
+    let moments = match &args.state {
+        Some(path) => MomentsIn::read(path, &folder.layout, &recipe, args.round, &args.worker)?,
+        None => MomentsIn::zero(&folder.layout),
+    };
+
+    let plan = args.memory.plan(&recipe, &folder);
+    let model = Model::new(folder.config.clone(), Engine::detect(), recipe.data.seq_len);
+    let order = BatchOrder::new(&assignment.order, shard.sequences());
+    files::describe(ui, &folder, &plan);
+    let input =
+        RoundInput { recipe: &recipe, model: &model, plan, shard: &shard, order: &order, round: args.round };
+    let bar = ui.progress("train", recipe.inner.steps.into());
+    let output = run_round(&input, folder.parameters.clone(), moments.moments, |report| {
+        ui.detail(format!(
+            "round {} step {}: loss {:.4}, gradient norm {:.4}",
+            args.round, report.step, report.loss, report.gradient_norm
+        ));
+        bar.tick(format!("loss {:.3}", report.loss));
+    })?;
+    drop(bar);
+
+    let mut meta = delta_meta(&recipe, &folder, &assignment, &shard, &moments.digest);
+    if carries {
+        let digest = files::write_moments(args.state_out.as_deref(), args.output.force, &meta, &output.moments, &folder)?;
+        meta.set("inner_out", digest);
+    }
+    let delta: Vec<f32> = folder.parameters.iter().zip(&output.parameters).map(|(theta, p)| theta - p).collect();
+    let target = args.output.target();
+    let (out, digest) = write_flat(&target.name(), target.create()?, meta, &folder.layout, &delta)?;
+    let outcome = out.finish()?;
+    files::finished(ui, &target, outcome, &digest);
+    if let (Some(first), Some(last)) = (output.losses.first(), output.losses.last()) {
+        ui.say(format!("{} round {}: loss {first:.4} -> {last:.4}", args.worker, args.round));
+    }
+    Ok(())
+}

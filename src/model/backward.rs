@@ -1,0 +1,164 @@
+//! The backward pass: gradients of one micro-batch, added to accumulators in the order of the contract (A4).
+
+use super::activations::Workspace;
+use super::forward::Model;
+use super::layout::LayerIds;
+use crate::engine::{Mat, MatMut, Start};
+
+/// Accumulators of a gradient: one flat array, and one more for a tied head (A4).
+pub struct Gradients {
+    /// By the layout.
+    pub flat: Vec<f32>,
+    /// The head's part where it is tied to the embedding, else empty.
+    pub tied_head: Vec<f32>,
+}
+
+impl Gradients {
+    /// All zero.
+    pub fn new(model: &Model) -> Gradients {
+        let layout = &model.layout;
+        let head = if layout.tied() { layout.tensors[layout.head].len() } else { 0 };
+        Gradients { flat: vec![0.0; layout.total], tied_head: vec![0.0; head] }
+    }
+
+    /// Back to +0.
+    pub fn clear(&mut self) {
+        self.flat.fill(0.0);
+        self.tied_head.fill(0.0);
+    }
+
+    /// After the last micro-batch: the tied head's part is added to the embedding's.
+    pub fn finish(&mut self, model: &Model) {
+        if model.layout.tied() {
+            let embedding = model.layout.of_mut(model.layout.embedding, &mut self.flat);
+            model.engine.add_into(embedding, &self.tied_head);
+        }
+    }
+}
+
+impl Model {
+    /// Adds the gradients of `scale` × the sum of the losses of a micro-batch to `gradients`; returns the losses.
+    pub fn backward<'w>(
+        &self,
+        parameters: &[f32],
+        tokens: &[u32],
+        scale: f32,
+        gradients: &mut Gradients,
+        ws: &'w mut Workspace,
+    ) -> &'w [f32] {
+        let n = self.set_tokens(tokens, &mut ws.scratch);
+        let d = self.config.hidden_size;
+        self.layers_forward(parameters, n, ws);
+        self.head_backward(parameters, n, scale, gradients, ws);
+        for (l, ids) in self.layout.layers.iter().enumerate().rev() {
+            if ws.plan.recompute {
+                let (stream, acts) = (&ws.stream[l][..n * d], &mut ws.layers[0]);
+                self.layer_forward(parameters, ids, stream, acts, &mut ws.scratch, None);
+            }
+            self.layer_backward(parameters, ids, l, n, gradients, ws);
+        }
+        let table = self.layout.of_mut(self.layout.embedding, &mut gradients.flat);
+        let scratch = &mut ws.scratch;
+        self.engine.embedding_backward(&scratch.dx[..n * d], d, &scratch.inputs[..n], table);
+        &scratch.losses[..n]
+    }
+
+    /// dx (+)= dy · W and dW += dyᵀ · x for the parameter `id` \[out × in\].
+    fn project_backward(&self, parameters: &[f32], id: usize, x: &[f32], dy: &[f32], dx: Option<(&mut [f32], Start)>, dw: &mut [f32]) {
+        let shape = &self.layout.tensors[id].shape;
+        let (out, inner) = (shape[0], shape[1]);
+        let n = x.len() / inner;
+        let dy = Mat::new(dy, n, out);
+        if let Some((dx, start)) = dx {
+            let weight = Mat::new(self.layout.of(id, parameters), out, inner);
+            self.engine.matmul_nn(dy, weight, MatMut::new(dx, n, inner), start);
+        }
+        self.engine.matmul_tn(dy, Mat::new(x, n, inner), MatMut::new(dw, out, inner), Start::Accumulate);
+    }
+
+    /// Loss, head and final norm; leaves the gradient of the last residual stream in the scratch.
+    fn head_backward(&self, parameters: &[f32], n: usize, scale: f32, gradients: &mut Gradients, ws: &mut Workspace) {
+        let (d, v) = (self.config.hidden_size, self.config.vocab_size);
+        let layout = &self.layout;
+        let scratch = &mut ws.scratch;
+        let last = &ws.stream.last().expect("there is a stream")[..n * d];
+        let weight = layout.of(layout.norm, parameters);
+        let normed = &mut scratch.normed[..n * d];
+        self.engine.rms_norm(last, weight, self.eps, normed, &mut scratch.rinv[..n]);
+        for begin in (0..n).step_by(ws.plan.logit_rows) {
+            let rows = begin..(begin + ws.plan.logit_rows).min(n);
+            let logits = &mut scratch.logits[..rows.len() * v];
+            let x = &normed[rows.start * d..rows.end * d];
+            self.project(parameters, layout.head, x, logits);
+            let losses = &mut scratch.losses[rows.clone()];
+            self.engine.cross_entropy(logits, v, &scratch.targets[rows.clone()], scale, losses);
+            let dx = &mut scratch.projected[rows.start * d..rows.end * d];
+            let dw = match layout.tied() {
+                true => &mut gradients.tied_head[..],
+                false => layout.of_mut(layout.head, &mut gradients.flat),
+            };
+            self.project_backward(parameters, layout.head, x, logits, Some((dx, Start::Zero)), dw);
+        }
+        let dx = &mut scratch.dx[..n * d];
+        dx.fill(0.0);
+        let dw = layout.of_mut(layout.norm, &mut gradients.flat);
+        let rinv = &scratch.rinv[..n];
+        self.engine.rms_norm_backward(last, weight, rinv, &scratch.projected[..n * d], self.seq_len, dx, dw);
+    }
+
+    /// One layer: the gradient of its output, in the scratch, becomes the gradient of its input.
+    fn layer_backward(&self, parameters: &[f32], ids: &LayerIds, l: usize, n: usize, gradients: &mut Gradients, ws: &mut Workspace) {
+        let engine = self.engine;
+        let layout = &self.layout;
+        let (d, ff) = (self.config.hidden_size, self.config.intermediate_size);
+        let (qw, kvw) = (self.config.query_width(), self.config.key_width());
+        let weight = |id: usize| layout.of(id, parameters);
+        let g = &mut gradients.flat;
+        let acts = if ws.plan.recompute { &mut ws.layers[0] } else { &mut ws.layers[l] };
+        let x = &ws.stream[l][..n * d];
+        let s = &mut ws.scratch;
+        let (dx, normed, d_normed) = (&mut s.dx[..n * d], &mut s.normed[..n * d], &mut s.projected[..n * d]);
+
+        // Feed-forward. Gate, up and hidden become their gradients, hidden comes back, all in place.
+        let (gate, up, hidden) = (&mut acts.gate[..n * ff], &mut acts.up[..n * ff], &mut s.hidden[..n * ff]);
+        let down = Mat::new(weight(ids.down), d, ff);
+        engine.matmul_nn(Mat::new(dx, n, d), down, MatMut::new(hidden, n, ff), Start::Zero);
+        engine.swiglu_backward(gate, up, hidden);
+        self.project_backward(parameters, ids.down, hidden, dx, None, layout.of_mut(ids.down, g));
+        let middle = &acts.middle[..n * d];
+        engine.rms_scale(middle, weight(ids.norm2), &acts.rinv2[..n], normed);
+        let to = |dx, start| Some((dx, start));
+        self.project_backward(parameters, ids.gate, normed, gate, to(&mut *d_normed, Start::Zero), layout.of_mut(ids.gate, g));
+        self.project_backward(parameters, ids.up, normed, up, to(&mut *d_normed, Start::Accumulate), layout.of_mut(ids.up, g));
+        let dw = layout.of_mut(ids.norm2, g);
+        engine.rms_norm_backward(middle, weight(ids.norm2), &acts.rinv2[..n], d_normed, self.seq_len, dx, dw);
+
+        // Attention.
+        let d_attention = &mut s.d_attention[..n * qw];
+        let attention = &acts.attention[..n * qw];
+        self.project_backward(parameters, ids.o, attention, dx, to(&mut *d_attention, Start::Zero), layout.of_mut(ids.o, g));
+        let heads = n * self.config.num_attention_heads;
+        let (dq, dk, dv) = (&mut s.dq[..n * qw], &mut s.dk[..n * kvw], &mut s.dv[..n * kvw]);
+        engine.attention_backward(
+            self.attention_shape(n / self.seq_len),
+            &acts.q[..n * qw],
+            &acts.k[..n * kvw],
+            &acts.v[..n * kvw],
+            attention,
+            &acts.row_max[..heads],
+            &acts.row_sum[..heads],
+            d_attention,
+            dq,
+            dk,
+            dv,
+        );
+        engine.rope_backward(&self.rope, qw, dq);
+        engine.rope_backward(&self.rope, kvw, dk);
+        engine.rms_scale(x, weight(ids.norm1), &acts.rinv1[..n], normed);
+        self.project_backward(parameters, ids.q, normed, dq, to(&mut *d_normed, Start::Zero), layout.of_mut(ids.q, g));
+        self.project_backward(parameters, ids.k, normed, dk, to(&mut *d_normed, Start::Accumulate), layout.of_mut(ids.k, g));
+        self.project_backward(parameters, ids.v, normed, dv, to(&mut *d_normed, Start::Accumulate), layout.of_mut(ids.v, g));
+        let dw = layout.of_mut(ids.norm1, g);
+        engine.rms_norm_backward(x, weight(ids.norm1), &acts.rinv1[..n], d_normed, self.seq_len, dx, dw);
+    }
+}

@@ -1,0 +1,235 @@
+//! `config.json` of a Llama-family model.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::artifact::{Digest, canonical};
+use crate::error::{Error, Result};
+
+/// The architecture, as far as it decides bits. Names are Hugging Face's.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ModelConfig {
+    /// Width of the residual stream (d).
+    pub hidden_size: usize,
+    /// Width of the feed-forward layer.
+    pub intermediate_size: usize,
+    /// Decoder layers.
+    pub num_hidden_layers: usize,
+    /// Query heads.
+    pub num_attention_heads: usize,
+    /// Key and value heads; divides the query heads.
+    pub num_key_value_heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+    /// Rows of the embedding.
+    pub vocab_size: usize,
+    /// RMSNorm's epsilon.
+    pub rms_norm_eps: f64,
+    /// RoPE's base.
+    pub rope_theta: f64,
+    /// RoPE scaling, as Llama 3 has it.
+    pub rope_scaling: Option<RopeScaling>,
+    /// Whether the head is the embedding.
+    pub tie_word_embeddings: bool,
+    /// Standard deviation of initial weights.
+    pub initializer_range: f64,
+    /// The longest sequence the model is meant for.
+    pub max_position_embeddings: usize,
+}
+
+/// `rope_scaling` of type `llama3`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RopeScaling {
+    /// Stretch of the low frequencies.
+    pub factor: f64,
+    /// Wavelengths above context / this are stretched in full.
+    pub low_freq_factor: f64,
+    /// Wavelengths below context / this are left alone.
+    pub high_freq_factor: f64,
+    /// The context of the unscaled model.
+    pub original_max_position_embeddings: f64,
+}
+
+impl ModelConfig {
+    /// Reads the fields of a `config.json`; what this engine does not compute is refused by name.
+    pub fn parse(text: &str) -> Result<ModelConfig> {
+        let value: Value = serde_json::from_str(text)
+            .map_err(|e| Error::data(format!("not a model configuration: {e}")))?;
+        let fields = Fields(&value);
+        fields.only("model_type", &["llama", "mistral"], "llama")?;
+        fields.only("hidden_act", &["silu", "swish"], "silu")?;
+        for bias in ["attention_bias", "mlp_bias"] {
+            if fields.get(bias).and_then(Value::as_bool) == Some(true) {
+                return Err(Error::data(format!(
+                    "{bias}: expected false, found true: biases are not supported"
+                )));
+            }
+        }
+        if fields.get("sliding_window").is_some_and(|v| !v.is_null()) {
+            return Err(Error::data(
+                "sliding_window: expected none: windowed attention is not supported",
+            ));
+        }
+        let hidden_size = fields.count("hidden_size", None)?;
+        let heads = fields.count("num_attention_heads", None)?;
+        let config = ModelConfig {
+            hidden_size,
+            intermediate_size: fields.count("intermediate_size", None)?,
+            num_hidden_layers: fields.count("num_hidden_layers", None)?,
+            num_attention_heads: heads,
+            num_key_value_heads: fields.count("num_key_value_heads", Some(heads))?,
+            head_dim: fields.count("head_dim", Some((hidden_size / heads).max(1)))?,
+            vocab_size: fields.count("vocab_size", None)?,
+            rms_norm_eps: fields.float("rms_norm_eps", 1e-6)?,
+            rope_theta: fields.rope_theta()?,
+            rope_scaling: fields.rope_scaling()?,
+            tie_word_embeddings: fields.flag("tie_word_embeddings", false)?,
+            initializer_range: fields.float("initializer_range", 0.02)?,
+            max_position_embeddings: fields.count("max_position_embeddings", Some(2048))?,
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<()> {
+        let q = self.num_attention_heads;
+        if !q.is_multiple_of(self.num_key_value_heads) {
+            return Err(Error::data(format!(
+                "num_key_value_heads: expected a divisor of {q}, found {}",
+                self.num_key_value_heads
+            )));
+        }
+        if !self.head_dim.is_multiple_of(2) {
+            return Err(Error::data(format!(
+                "head_dim: expected an even number, found {}",
+                self.head_dim
+            )));
+        }
+        for (name, value) in [
+            ("rms_norm_eps", self.rms_norm_eps),
+            ("rope_theta", self.rope_theta),
+            ("initializer_range", self.initializer_range),
+        ] {
+            if !(value > 0.0 && value < 1e12) {
+                return Err(Error::data(format!("{name}: expected above 0, found {value}")));
+            }
+        }
+        let parameters = self.parameters();
+        if parameters.is_none_or(|n| n > 1 << 40) {
+            return Err(Error::data("the model has more than 2^40 parameters"));
+        }
+        Ok(())
+    }
+
+    /// Width of all query heads together.
+    pub fn query_width(&self) -> usize {
+        self.num_attention_heads * self.head_dim
+    }
+
+    /// Width of all key (or value) heads together.
+    pub fn key_width(&self) -> usize {
+        self.num_key_value_heads * self.head_dim
+    }
+
+    /// The number of parameters, `None` where it overflows.
+    pub fn parameters(&self) -> Option<usize> {
+        let (d, ff) = (self.hidden_size, self.intermediate_size);
+        let q = self.num_attention_heads.checked_mul(self.head_dim)?;
+        let kv = self.num_key_value_heads.checked_mul(self.head_dim)?;
+        let attention = q.checked_add(kv)?.checked_mul(2)?.checked_mul(d)?;
+        let layer = attention
+            .checked_add(d.checked_mul(ff)?.checked_mul(3)?)?
+            .checked_add(2 * d)?;
+        let tables = if self.tie_word_embeddings { 1 } else { 2 };
+        let vocabulary = self.vocab_size.checked_mul(d)?.checked_mul(tables)?;
+        layer
+            .checked_mul(self.num_hidden_layers)?
+            .checked_add(vocabulary)?
+            .checked_add(d)
+    }
+
+    /// The digest of the architecture: equal for files that say the same.
+    pub fn digest(&self) -> Digest {
+        // Floats are written as the shortest decimal that reads back to the same bits.
+        let value = serde_json::to_value(self).expect("a configuration is plain data");
+        Digest::of_parts("l402/config/1", &[canonical::json(&value).as_bytes()])
+    }
+}
+
+struct Fields<'a>(&'a Value);
+
+impl Fields<'_> {
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name).filter(|v| !v.is_null())
+    }
+
+    fn only(&self, name: &str, known: &[&str], default: &str) -> Result<()> {
+        let found = match self.get(name) {
+            None => default,
+            Some(value) => value.as_str().unwrap_or("no string"),
+        };
+        if known.contains(&found) {
+            return Ok(());
+        }
+        Err(Error::data(format!(
+            "{name}: expected {}, found {found:?}",
+            known.join(" or ")
+        )))
+    }
+
+    fn count(&self, name: &str, default: Option<usize>) -> Result<usize> {
+        let found = self.get(name);
+        match (found, default) {
+            (None, Some(default)) => Ok(default),
+            (None, None) => Err(Error::data(format!("{name}: missing"))),
+            (Some(value), _) => value
+                .as_u64()
+                .filter(|n| (1..=1 << 32).contains(n))
+                .map(|n| n as usize)
+                .ok_or_else(|| Error::data(format!("{name}: expected 1 to 2^32, found {value}"))),
+        }
+    }
+
+    fn float(&self, name: &str, default: f64) -> Result<f64> {
+        match self.get(name) {
+            None => Ok(default),
+            Some(value) => value
+                .as_f64()
+                .ok_or_else(|| Error::data(format!("{name}: expected a number, found {value}"))),
+        }
+    }
+
+    fn flag(&self, name: &str, default: bool) -> Result<bool> {
+        match self.get(name) {
+            None => Ok(default),
+            Some(value) => value
+                .as_bool()
+                .ok_or_else(|| Error::data(format!("{name}: expected true or false, found {value}"))),
+        }
+    }
+
+    /// Newer files keep it in `rope_parameters`.
+    fn rope_theta(&self) -> Result<f64> {
+        match self.get("rope_parameters") {
+            Some(rope) if self.get("rope_theta").is_none() => Fields(rope).float("rope_theta", 1e4),
+            _ => self.float("rope_theta", 1e4),
+        }
+    }
+
+    fn rope_scaling(&self) -> Result<Option<RopeScaling>> {
+        let Some(value) = self.get("rope_scaling").or(self.get("rope_parameters")) else {
+            return Ok(None);
+        };
+        let fields = Fields(value);
+        let kind = fields.get("rope_type").or(fields.get("type"));
+        match kind.and_then(Value::as_str) {
+            None | Some("default") => Ok(None),
+            Some("llama3") => serde_json::from_value(value.clone())
+                .map(Some)
+                .map_err(|e| Error::data(format!("rope_scaling: {e}"))),
+            Some(other) => Err(Error::data(format!(
+                "rope_scaling: expected type llama3 or default, found {other:?}"
+            ))),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Models as Hugging Face folders: `config.json` with `model.safetensors` or a sharded index.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Device, Tensor};
+use serde::Deserialize;
+
+use super::config::ModelConfig;
+use super::layout::{Layout, TensorSpec};
+use crate::artifact::{ArtifactKind, Digest, Dtype, Header, Meta, Reader, TensorInfo, Writer, digest_of, f32_from_le};
+use crate::error::{Context, Error, Result};
+use crate::fsio::{Source, read_text};
+
+const CONFIG: &str = "config.json";
+const WEIGHTS: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
+/// A model read from its folder.
+pub struct ModelFolder {
+    /// The architecture.
+    pub config: ModelConfig,
+    /// `config.json` as it stands.
+    pub config_text: String,
+    /// Where parameters lie.
+    pub layout: Layout,
+    /// All parameters, by the layout.
+    pub parameters: Vec<f32>,
+    /// The model's digest: architecture and parameters.
+    pub digest: Digest,
+    /// What the weights' files say of themselves.
+    pub meta: Meta,
+}
+
+#[derive(Deserialize)]
+struct Index {
+    weight_map: BTreeMap<String, String>,
+}
+
+impl ModelFolder {
+    /// Reads a model folder. Any floating type is read; f16 and bf16 convert exactly.
+    pub fn load(folder: &Path) -> Result<ModelFolder> {
+        let config_path = folder.join(CONFIG);
+        let config_text = read_text(&config_path)?;
+        let config = ModelConfig::parse(&config_text).at(config_path.display())?;
+        let files = weight_files(folder)?;
+        check_room(&config, &files)?;
+        let layout = Layout::new(&config);
+        let mut parameters = vec![0f32; layout.total];
+        let mut meta = Meta::default();
+        let mut missing: BTreeSet<&str> = layout.tensors.iter().map(|t| t.name.as_str()).collect();
+        for file in &files {
+            meta.0.extend(read_weights(file, &config, &layout, &mut parameters, &mut missing)?.0);
+        }
+        if let Some(name) = missing.first() {
+            return Err(Error::data(format!("{}: tensor {name} is missing", folder.display())));
+        }
+        let digest = model_digest(&config, &layout, &parameters);
+        Ok(ModelFolder { config, config_text, layout, parameters, digest, meta })
+    }
+}
+
+/// A model of petabytes announced by a small `config.json` is refused before memory is asked for.
+fn check_room(config: &ModelConfig, files: &[PathBuf]) -> Result<()> {
+    let mut stored = 0u64;
+    for file in files {
+        stored += std::fs::metadata(file).map_err(|e| Error::io(file.display(), &e))?.len();
+    }
+    // No floating type is below one byte an element; zstd'd weights are no part of the Hugging Face format.
+    let announced = config.parameters().unwrap_or(usize::MAX) as u64;
+    if announced > stored {
+        return Err(Error::data(format!(
+            "{}: expected {announced} parameters as config.json announces, found {stored} bytes",
+            files[0].display()
+        )));
+    }
+    Ok(())
+}
+
+fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let index = folder.join(INDEX);
+    if !index.exists() {
+        return Ok(vec![folder.join(WEIGHTS)]);
+    }
+    let parsed: Index = serde_json::from_str(&read_text(&index)?)
+        .map_err(|e| Error::data(format!("{}: not a weight index: {e}", index.display())))?;
+    let names: BTreeSet<&String> = parsed.weight_map.values().collect();
+    if let Some(name) = names.iter().find(|n| n.contains(['/', '\\', '\0']) || !n.ends_with(".safetensors")) {
+        return Err(Error::data(format!(
+            "{}: expected names of safetensors files beside it, found {name:?}",
+            index.display()
+        )));
+    }
+    if names.is_empty() {
+        return Err(Error::data(format!("{}: it lists no file", index.display())));
+    }
+    Ok(names.into_iter().map(|n| folder.join(n)).collect())
+}
+
+fn read_weights(
+    file: &Path,
+    config: &ModelConfig,
+    layout: &Layout,
+    parameters: &mut [f32],
+    missing: &mut BTreeSet<&str>,
+) -> Result<Meta> {
+    let mut reader = Reader::open(Source::open(file)?)?;
+    let meta = Meta(reader.header().metadata.clone());
+    while let Some((info, data)) = reader.next_tensor()? {
+        let Some(spec) = layout.find(&info.name) else {
+            // Some files carry the tied head once more, or RoPE's frequencies.
+            let known = info.name.ends_with("rotary_emb.inv_freq")
+                || (config.tie_word_embeddings && info.name == "lm_head.weight");
+            if known {
+                continue;
+            }
+            return Err(Error::data(format!(
+                "{}: tensor {}: not part of a {}-layer Llama model",
+                file.display(),
+                info.name,
+                config.num_hidden_layers
+            )));
+        };
+        if !missing.remove(spec.name.as_str()) {
+            return Err(Error::data(format!("{}: tensor {}: found twice", file.display(), info.name)));
+        }
+        let values = to_f32(&info, &data, spec).at(file.display())?;
+        parameters[spec.range()].copy_from_slice(&values);
+    }
+    Ok(meta)
+}
+
+fn to_f32(info: &TensorInfo, data: &[u8], spec: &TensorSpec) -> Result<Vec<f32>> {
+    if info.shape != spec.shape {
+        return Err(Error::data(format!(
+            "tensor {}: expected shape {:?}, found {:?}",
+            info.name, spec.shape, info.shape
+        )));
+    }
+    let dtype = match info.dtype {
+        Dtype::F32 => return f32_from_le(&info.name, data),
+        Dtype::F16 => DType::F16,
+        Dtype::BF16 => DType::BF16,
+        Dtype::F64 => DType::F64,
+        Dtype::F8_E4M3 => DType::F8E4M3,
+        other => {
+            return Err(Error::data(format!("tensor {}: expected a floating type, found {other}", info.name)));
+        }
+    };
+    let converted = Tensor::from_raw_buffer(data, dtype, &info.shape, &Device::Cpu)
+        .and_then(|t| t.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>())
+        .map_err(|e| Error::data(format!("tensor {}: {e}", info.name)))?;
+    match converted.iter().position(|v| !v.is_finite()) {
+        None => Ok(converted),
+        Some(i) => Err(Error::data(format!("tensor {}: element {i} is not finite", info.name))),
+    }
+}
+
+/// The digest of a model: its architecture, and its parameters as one canonical file without metadata. How the
+/// parameters were spread over files, and what else a file said, makes no difference.
+pub fn model_digest(config: &ModelConfig, layout: &Layout, parameters: &[f32]) -> Digest {
+    let tensors: Vec<_> =
+        layout.tensors.iter().map(|t| (t.name.as_str(), &t.shape[..], &parameters[t.range()])).collect();
+    let weights = digest_of(BTreeMap::new(), &tensors);
+    Digest::of_parts("l402/model/1", &[&config.digest().0, &weights.0])
+}
+
+/// The `config.json` that is written: what was given, completed so that other readers know what it is.
+pub fn complete_config(text: &str) -> Result<String> {
+    let mut value: serde_json::Value =
+        serde_json::from_str(text).map_err(|e| Error::data(format!("not a model configuration: {e}")))?;
+    let fields = value.as_object_mut().ok_or_else(|| Error::data("the configuration is no JSON object"))?;
+    fields.entry("architectures").or_insert_with(|| serde_json::json!(["LlamaForCausalLM"]));
+    fields.entry("model_type").or_insert_with(|| "llama".into());
+    if !fields.contains_key("torch_dtype") && !fields.contains_key("dtype") {
+        fields.insert("dtype".into(), "float32".into());
+    }
+    Ok(serde_json::to_string_pretty(&value).expect("it was JSON before") + "\n")
+}
+
+/// Writes a float32 artifact with one tensor a parameter.
+pub fn write_flat<W: std::io::Write>(name: &str, out: W, meta: Meta, layout: &Layout, flat: &[f32]) -> Result<(W, Digest)> {
+    let infos = layout.tensors.iter().map(|t| TensorInfo::f32(&t.name, &t.shape)).collect();
+    let mut writer = Writer::new(name, out, Header::new(meta.0, infos))?;
+    for tensor in &layout.tensors {
+        writer.f32(&tensor.name, &flat[tensor.range()])?;
+    }
+    writer.finish()
+}
+
+/// Reads a float32 artifact with one tensor a parameter, of this layout.
+pub fn read_flat(source: Source, kind: ArtifactKind, layout: &Layout) -> Result<(Meta, Vec<f32>, Digest)> {
+    let mut reader = Reader::open(source)?;
+    reader.require_canonical()?;
+    let meta = Meta::read(reader.name(), reader.header(), kind)?;
+    let mut flat = Vec::new();
+    for tensor in &layout.tensors {
+        flat.extend(reader.next_f32(&tensor.name, &tensor.shape)?);
+    }
+    let name = reader.name().to_owned();
+    if let Some((extra, _)) = reader.next_tensor()? {
+        return Err(Error::data(format!("{name}: tensor {}: not part of the model", extra.name)));
+    }
+    Ok((meta, flat, reader.finish()?))
+}

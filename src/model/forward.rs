@@ -1,0 +1,172 @@
+//! The forward pass over one micro-batch of whole sequences.
+
+use super::activations::{LayerActs, Scratch, Workspace};
+use super::config::ModelConfig;
+use super::layout::{LayerIds, Layout};
+use crate::engine::{AttentionShape, Engine, Mat, MatMut, RopeTable, Start};
+
+/// A model's shape with what its passes need: layout, RoPE table, engine.
+pub struct Model {
+    /// The architecture.
+    pub config: ModelConfig,
+    /// Where parameters lie.
+    pub layout: Layout,
+    /// The operators.
+    pub engine: Engine,
+    pub(super) rope: RopeTable,
+    pub(super) eps: f32,
+    pub(super) seq_len: usize,
+}
+
+/// A loss as 32.32 fixed point, towards zero (A8). Finite losses below 2^31 only.
+pub fn q32(loss: f32) -> i128 {
+    (f64::from(loss) * 4_294_967_296.0) as i128
+}
+
+impl Model {
+    /// A model for sequences of `seq_len` tokens.
+    pub fn new(config: ModelConfig, engine: Engine, seq_len: usize) -> Model {
+        let scaling = config.rope_scaling.as_ref().map(|s| crate::engine::RopeScaling {
+            factor: s.factor,
+            low_freq_factor: s.low_freq_factor,
+            high_freq_factor: s.high_freq_factor,
+            original_max_position_embeddings: s.original_max_position_embeddings,
+        });
+        Model {
+            rope: RopeTable::new(seq_len, config.head_dim, config.rope_theta, scaling),
+            eps: config.rms_norm_eps as f32,
+            layout: Layout::new(&config),
+            seq_len,
+            engine,
+            config,
+        }
+    }
+
+    pub(super) fn attention_shape(&self, sequences: usize) -> AttentionShape {
+        AttentionShape {
+            sequences,
+            seq_len: self.seq_len,
+            heads: self.config.num_attention_heads,
+            kv_heads: self.config.num_key_value_heads,
+            head_dim: self.config.head_dim,
+        }
+    }
+
+    /// y = x · Wᵀ for the parameter `id` \[out × in\].
+    pub(super) fn project(&self, parameters: &[f32], id: usize, x: &[f32], y: &mut [f32]) {
+        let shape = &self.layout.tensors[id].shape;
+        let (out, inner) = (shape[0], shape[1]);
+        let n = x.len() / inner;
+        self.engine.matmul_nt(
+            Mat::new(x, n, inner),
+            Mat::new(self.layout.of(id, parameters), out, inner),
+            MatMut::new(y, n, out),
+            Start::Zero,
+        );
+    }
+
+    /// One layer: `x` is the residual stream before it, `out` the one after it.
+    pub(super) fn layer_forward(
+        &self,
+        parameters: &[f32],
+        ids: &LayerIds,
+        x: &[f32],
+        acts: &mut LayerActs,
+        scratch: &mut Scratch,
+        out: Option<&mut [f32]>,
+    ) {
+        let engine = self.engine;
+        let n = x.len() / self.config.hidden_size;
+        let (q, kv) = (self.config.query_width(), self.config.key_width());
+        let weight = |id: usize| self.layout.of(id, parameters);
+        let normed = &mut scratch.normed[..x.len()];
+        let projected = &mut scratch.projected[..x.len()];
+
+        engine.rms_norm(x, weight(ids.norm1), self.eps, normed, &mut acts.rinv1[..n]);
+        self.project(parameters, ids.q, normed, &mut acts.q[..n * q]);
+        self.project(parameters, ids.k, normed, &mut acts.k[..n * kv]);
+        self.project(parameters, ids.v, normed, &mut acts.v[..n * kv]);
+        engine.rope(&self.rope, q, &mut acts.q[..n * q]);
+        engine.rope(&self.rope, kv, &mut acts.k[..n * kv]);
+        let heads = n * self.config.num_attention_heads;
+        engine.attention(
+            self.attention_shape(n / self.seq_len),
+            &acts.q[..n * q],
+            &acts.k[..n * kv],
+            &acts.v[..n * kv],
+            &mut acts.attention[..n * q],
+            &mut acts.row_max[..heads],
+            &mut acts.row_sum[..heads],
+        );
+        self.project(parameters, ids.o, &acts.attention[..n * q], projected);
+        let middle = &mut acts.middle[..x.len()];
+        engine.add(x, projected, middle);
+
+        engine.rms_norm(middle, weight(ids.norm2), self.eps, normed, &mut acts.rinv2[..n]);
+        let ff = n * self.config.intermediate_size;
+        self.project(parameters, ids.gate, normed, &mut acts.gate[..ff]);
+        self.project(parameters, ids.up, normed, &mut acts.up[..ff]);
+        // A backward pass needs gate and up alone; what follows them is for the next layer.
+        let Some(out) = out else { return };
+        engine.swiglu(&acts.gate[..ff], &acts.up[..ff], &mut scratch.hidden[..ff]);
+        self.project(parameters, ids.down, &scratch.hidden[..ff], projected);
+        engine.add(middle, projected, out);
+    }
+
+    /// Splits sequences of `seq_len + 1` tokens into inputs and targets. Returns the number of tokens.
+    pub(super) fn set_tokens(&self, tokens: &[u32], scratch: &mut Scratch) -> usize {
+        let t = self.seq_len;
+        let sequences = tokens.len() / (t + 1);
+        assert_eq!(tokens.len(), sequences * (t + 1), "whole sequences of {} tokens", t + 1);
+        for (s, sequence) in tokens.chunks_exact(t + 1).enumerate() {
+            scratch.inputs[s * t..(s + 1) * t].copy_from_slice(&sequence[..t]);
+            scratch.targets[s * t..(s + 1) * t].copy_from_slice(&sequence[1..]);
+        }
+        sequences * t
+    }
+
+    /// All layers, from the tokens in the scratch to the last residual stream.
+    pub(super) fn layers_forward(&self, parameters: &[f32], n: usize, ws: &mut Workspace) {
+        let d = self.config.hidden_size;
+        let table = self.layout.of(self.layout.embedding, parameters);
+        self.engine.embedding(table, d, &ws.scratch.inputs[..n], &mut ws.stream[0][..n * d]);
+        for (l, ids) in self.layout.layers.iter().enumerate() {
+            let acts = if ws.plan.recompute { &mut ws.layers[0] } else { &mut ws.layers[l] };
+            if ws.plan.keeps_streams() {
+                let (before, after) = ws.stream.split_at_mut(l + 1);
+                let out = &mut after[0][..n * d];
+                self.layer_forward(parameters, ids, &before[l][..n * d], acts, &mut ws.scratch, Some(out));
+            } else {
+                // One stream: it is taken out while it is read, and written at the end.
+                let mut stream = std::mem::take(&mut ws.stream[0]);
+                let mut out = std::mem::take(&mut ws.scratch.dx);
+                out.resize(stream.len(), 0.0);
+                let x = &stream[..n * d];
+                self.layer_forward(parameters, ids, x, acts, &mut ws.scratch, Some(&mut out[..n * d]));
+                std::mem::swap(&mut stream, &mut out);
+                ws.stream[0] = stream;
+                ws.scratch.dx = out;
+            }
+        }
+    }
+
+    /// The losses of the targets, in nats: sequences of `seq_len + 1` tokens, at most the plan's number.
+    pub fn losses<'w>(&self, parameters: &[f32], tokens: &[u32], ws: &'w mut Workspace) -> &'w [f32] {
+        let n = self.set_tokens(tokens, &mut ws.scratch);
+        self.layers_forward(parameters, n, ws);
+        let (d, v) = (self.config.hidden_size, self.config.vocab_size);
+        let scratch = &mut ws.scratch;
+        let last = ws.stream.last().expect("there is a stream");
+        let weight = self.layout.of(self.layout.norm, parameters);
+        let normed = &mut scratch.normed[..n * d];
+        self.engine.rms_norm(&last[..n * d], weight, self.eps, normed, &mut scratch.rinv[..n]);
+        for begin in (0..n).step_by(ws.plan.logit_rows) {
+            let rows = begin..(begin + ws.plan.logit_rows).min(n);
+            let logits = &mut scratch.logits[..rows.len() * v];
+            self.project(parameters, self.layout.head, &normed[rows.start * d..rows.end * d], logits);
+            let targets = &scratch.targets[rows.clone()];
+            self.engine.cross_entropy_loss(logits, v, targets, &mut scratch.losses[rows]);
+        }
+        &scratch.losses[..n]
+    }
+}

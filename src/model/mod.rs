@@ -1,0 +1,20 @@
+//! A Llama-family decoder: configuration, parameters, forward and backward, Hugging Face folders.
+
+mod activations;
+mod backward;
+mod config;
+mod folder;
+mod forward;
+mod init;
+mod layout;
+mod plan;
+
+pub use config::{ModelConfig, RopeScaling};
+pub use folder::{ModelFolder, complete_config, model_digest, read_flat, write_flat};
+pub use forward::{Model, q32};
+pub use init::initial_parameters;
+pub use layout::{Layout, LayerIds, TensorSpec};
+pub use backward::Gradients;
+pub use plan::Plan;
+
+pub use activations::Workspace;

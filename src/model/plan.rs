@@ -1,0 +1,85 @@
+//! How much memory a pass takes, decided before the first step. The plan never changes a bit of the result.
+
+use super::activations::LayerActs;
+use super::config::ModelConfig;
+
+/// Tokens of a micro-batch, where memory allows: enough for the products, few enough for the caches.
+const TARGET_TOKENS: usize = 1024;
+/// Logits of one chunk of tokens.
+const LOGIT_BYTES: usize = 32 << 20;
+
+/// The shape of a pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Sequences of a micro-batch.
+    pub sequences: usize,
+    /// Tokens of a sequence.
+    pub seq_len: usize,
+    /// Whether there is a backward pass.
+    pub backward: bool,
+    /// Whether layers are computed again on the way back.
+    pub recompute: bool,
+    /// Tokens whose logits exist at a time.
+    pub logit_rows: usize,
+}
+
+impl Plan {
+    /// A plan for training: at most `batch` sequences at a time, activations within `budget` bytes where
+    /// computing layers again, then smaller micro-batches, can achieve it.
+    pub fn training(config: &ModelConfig, seq_len: usize, batch: usize, micro_batch: Option<usize>, budget: u64) -> Plan {
+        let wished = micro_batch.unwrap_or(TARGET_TOKENS.div_ceil(seq_len)).clamp(1, batch);
+        let plan = |sequences: usize, recompute: bool| Plan {
+            sequences,
+            seq_len,
+            backward: true,
+            recompute,
+            logit_rows: logit_rows(config, sequences * seq_len),
+        };
+        let fits = |plan: &Plan| plan.bytes(config) <= budget;
+        let keep = plan(wished, false);
+        if fits(&keep) {
+            return keep;
+        }
+        let sizes = (1..=wished).rev().filter(|_| micro_batch.is_none());
+        sizes.map(|n| plan(n, true)).find(fits).unwrap_or(plan(if micro_batch.is_some() { wished } else { 1 }, true))
+    }
+
+    /// A plan for losses alone.
+    pub fn evaluation(config: &ModelConfig, seq_len: usize, sequences: usize) -> Plan {
+        let sequences = TARGET_TOKENS.div_ceil(seq_len).clamp(1, sequences.max(1));
+        Plan {
+            sequences,
+            seq_len,
+            backward: false,
+            recompute: true,
+            logit_rows: logit_rows(config, sequences * seq_len),
+        }
+    }
+
+    /// Tokens of a micro-batch.
+    pub fn tokens(&self) -> usize {
+        self.sequences * self.seq_len
+    }
+
+    pub(super) fn keeps_streams(&self) -> bool {
+        self.backward
+    }
+
+    pub(super) fn kept_layers(&self, config: &ModelConfig) -> usize {
+        if self.recompute { 1 } else { config.num_hidden_layers }
+    }
+
+    /// Bytes of the workspace.
+    pub fn bytes(&self, config: &ModelConfig) -> u64 {
+        let d = config.hidden_size;
+        let streams = if self.keeps_streams() { config.num_hidden_layers + 1 } else { 1 };
+        let back = if self.backward { d + 2 * config.query_width() + 2 * config.key_width() } else { 0 };
+        let scratch = 2 * d + 4 + config.intermediate_size + back;
+        let token = streams * d + self.kept_layers(config) * LayerActs::floats(config) + scratch;
+        4 * (token as u64 * self.tokens() as u64 + self.logit_rows as u64 * config.vocab_size as u64)
+    }
+}
+
+fn logit_rows(config: &ModelConfig, tokens: usize) -> usize {
+    (LOGIT_BYTES / 4 / config.vocab_size).clamp(64.min(tokens), tokens)
+}

@@ -1,0 +1,11 @@
+//! The inner optimiser (AdamW), the steps of a round, and the outer step.
+
+mod inner;
+mod moments;
+mod outer;
+mod round;
+
+pub use inner::{InnerStep, inner_step};
+pub use moments::Moments;
+pub use outer::outer_step;
+pub use round::{RoundInput, RoundOutput, StepReport, run_round};

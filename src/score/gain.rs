@@ -1,0 +1,56 @@
+//! Losses on held-out data, exact: per-token losses become 32.32 fixed point and add up in 128 bits (A8).
+
+use crate::artifact::Digest;
+use crate::data::Shard;
+use crate::engine::philox;
+use crate::error::{Error, Result};
+use crate::model::{Model, Plan, Workspace, q32};
+
+/// The held-out sequences of a round: all of them for `count` 0, else that many, drawn by the beacon.
+pub fn draw_sequences(run: &Digest, round: u64, beacon: Option<&Digest>, count: u64, available: usize) -> Result<Vec<usize>> {
+    if count == 0 || count >= available as u64 {
+        return Ok((0..available).collect());
+    }
+    let beacon = beacon.ok_or_else(|| {
+        Error::usage(format!("the recipe scores on {count} of {available} held-out sequences, drawn by a beacon: none given"))
+            .hint("--beacon HEX, a value that nobody knew before the commitments were signed")
+    })?;
+    let purpose = Digest::of_parts("l402/score/held-out/1", &[&run.0, &round.to_le_bytes(), &beacon.0]);
+    let key = purpose.philox_key();
+    let mut order: Vec<(u64, usize)> = (0..available)
+        .map(|i| {
+            let block = philox::philox(key, [i as u32, (i as u64 >> 32) as u32, 0, 0]);
+            (u64::from(block[0]) << 32 | u64::from(block[1]), i)
+        })
+        .collect();
+    order.sort_unstable();
+    let mut drawn: Vec<usize> = order[..count as usize].iter().map(|(_, i)| *i).collect();
+    drawn.sort_unstable();
+    Ok(drawn)
+}
+
+/// The summed loss of these sequences in nats, 32.32 fixed point. `watch` is told of every micro-batch.
+pub fn total_loss(
+    model: &Model,
+    plan: &Plan,
+    workspace: &mut Workspace,
+    parameters: &[f32],
+    shard: &Shard,
+    sequences: &[usize],
+    mut watch: impl FnMut(),
+) -> Result<i128> {
+    let mut tokens = Vec::new();
+    let mut total = 0i128;
+    for micro in sequences.chunks(plan.sequences) {
+        tokens.clear();
+        micro.iter().for_each(|&s| tokens.extend(shard.sequence(s)));
+        let losses = model.losses(parameters, &tokens, workspace);
+        if let Some(i) = losses.iter().position(|l| !l.is_finite()) {
+            let sequence = micro[i / plan.seq_len];
+            return Err(Error::data(format!("the loss of held-out sequence {sequence} is not finite")));
+        }
+        total += losses.iter().map(|&l| q32(l)).sum::<i128>();
+        watch();
+    }
+    Ok(total)
+}

@@ -1,0 +1,159 @@
+//! Replay: the whole submission again, from the signed assignment to the update's bytes, and the first difference.
+
+use crate::artifact::recipe::InnerState;
+use crate::artifact::{ArtifactKind, Digest, Meta, Recipe};
+use crate::codec::{Compressed, Feedback, Update, compress_tensors};
+use crate::data::{Assignment, BatchOrder, Shard};
+use crate::error::Result;
+use crate::model::{Model, ModelFolder, Plan};
+use crate::optimizer::{Moments, RoundInput, StepReport, run_round};
+
+use super::finding::{Difference, Finding, Verdict};
+
+/// What the verifier holds: its own recipe, model and shard, and the signed assignment.
+pub struct ReplayInput<'a> {
+    /// The recipe.
+    pub recipe: &'a Recipe,
+    /// The model at the start of the round.
+    pub folder: &'a ModelFolder,
+    /// The model's shape with an engine.
+    pub model: &'a Model,
+    /// The memory plan.
+    pub plan: Plan,
+    /// Whose work on what, as the coordinator signed it.
+    pub assignment: &'a Assignment,
+    /// The assigned shard.
+    pub shard: &'a Shard,
+}
+
+/// The worker's states at the start of the round.
+#[derive(Default)]
+pub struct States {
+    /// The inner optimiser's, with its digest; zero without.
+    pub moments: Option<(Moments, Digest)>,
+    /// The codec's; zero without.
+    pub feedback: Option<Feedback>,
+}
+
+/// The metadata of the delta that a round's work makes; `inner_out` is added when the work is done.
+pub fn delta_meta(recipe: &Recipe, folder: &ModelFolder, assignment: &Assignment, shard: &Shard, inner_in: &str) -> Meta {
+    let mut meta = Meta::new(ArtifactKind::Delta);
+    meta.set("run", recipe.digest())
+        .set("round", assignment.round)
+        .set("worker", &assignment.worker)
+        .set("theta", folder.digest)
+        .set("shard", shard.digest())
+        .set("assignment", assignment.digest());
+    if recipe.inner.state == InnerState::Carry {
+        meta.set("inner_in", inner_in);
+    }
+    meta
+}
+
+/// Metadata in the order in which differences are looked for, with the names that findings use.
+const INPUTS: [(&str, &str); 7] = [
+    ("run", "recipe"),
+    ("round", "round"),
+    ("worker", "worker"),
+    ("theta", "model"),
+    ("assignment", "assignment"),
+    ("shard", "shard"),
+    ("inner_in", "state (inner optimiser)"),
+];
+
+/// Recomputes an update and compares it, every byte of it.
+pub fn replay(input: &ReplayInput<'_>, states: States, update: &Update, watch: impl FnMut(StepReport)) -> Result<Finding> {
+    let zero = "zero".to_owned();
+    let (moments, inner_in) = match states.moments {
+        Some((moments, digest)) => (moments, digest.to_string()),
+        None => (Moments::zero(&input.folder.layout), zero.clone()),
+    };
+    let feedback_in = states.feedback.as_ref().map_or(zero, |f| f.digest().to_string());
+    let mut meta = delta_meta(input.recipe, input.folder, input.assignment, input.shard, &inner_in);
+    let finding = |steps: u64, difference: Option<Difference>| finding(input, update, steps, difference);
+    if let Some(difference) = inputs_differ(&meta, &feedback_in, update) {
+        return Ok(finding(0, Some(difference)));
+    }
+
+    let order = BatchOrder::new(&input.assignment.order, input.shard.sequences());
+    let round = RoundInput {
+        recipe: input.recipe,
+        model: input.model,
+        plan: input.plan,
+        shard: input.shard,
+        order: &order,
+        round: input.assignment.round,
+    };
+    let theta = &input.folder.parameters;
+    let output = run_round(&round, theta.clone(), moments, watch)?;
+    let layout = &input.folder.layout;
+    if input.recipe.inner.state == InnerState::Carry {
+        let (_, digest) = output.moments.write("state", std::io::sink(), Moments::meta_after(&meta), layout)?;
+        meta.set("inner_out", digest);
+    }
+    let delta: Vec<f32> = theta.iter().zip(&output.parameters).map(|(theta, p)| theta - p).collect();
+    let tensors: Vec<_> =
+        layout.tensors.iter().map(|t| (t.name.as_str(), &t.shape[..], &delta[t.range()])).collect();
+    let compressed = compress_tensors(input.recipe, &meta, &tensors, states.feedback, std::io::sink())?;
+    Ok(finding(input.recipe.inner.steps.into(), first_difference(&compressed, update)))
+}
+
+fn inputs_differ(expected: &Meta, feedback_in: &str, update: &Update) -> Option<Difference> {
+    let says = |key: &str| update.meta().opt(key).unwrap_or("none").to_owned();
+    let inputs = INPUTS
+        .iter()
+        .filter_map(|(key, what)| Difference::between(what, expected.opt(key).unwrap_or("none"), says(key)));
+    let feedback = Difference::between("state (error feedback)", feedback_in, says("feedback_in"));
+    inputs.chain(feedback).next()
+}
+
+fn first_difference<W>(expected: &Compressed<W>, update: &Update) -> Option<Difference> {
+    let header = expected.update.header();
+    for (info, payload) in header.tensors.iter().zip(expected.update.payloads()) {
+        let what = format!("tensor {}", info.name);
+        match update.payload(&info.name) {
+            None => return Difference::between(&what, "present", "missing"),
+            Some(found) if found != payload => {
+                return Difference::between(&what, Digest::of(payload), Digest::of(found));
+            }
+            Some(_) => {}
+        }
+    }
+    if let Some(name) = update.names().find(|name| header.tensor(name).is_none()) {
+        return Difference::between(&format!("tensor {name}"), "none", "present");
+    }
+    let keys = header.metadata.keys().chain(update.meta().0.keys());
+    for key in keys {
+        let (ours, theirs) = (header.metadata.get(key), update.meta().0.get(key));
+        let text = |value: Option<&String>| value.map_or("none", String::as_str).to_owned();
+        if let Some(difference) = Difference::between(&format!("metadata {key}"), text(ours), text(theirs)) {
+            return Some(difference);
+        }
+    }
+    None
+}
+
+fn finding(input: &ReplayInput<'_>, update: &Update, steps: u64, difference: Option<Difference>) -> Finding {
+    let verdict = if difference.is_none() { Verdict::Exact } else { Verdict::Mismatch };
+    let (differs, expected, found) = match difference {
+        Some(d) => (Some(d.what), Some(printable(&d.expected)), Some(printable(&d.found))),
+        None => (None, None, None),
+    };
+    Finding {
+        run: input.recipe.digest(),
+        round: input.assignment.round,
+        worker: input.assignment.worker.clone(),
+        update: update.digest(),
+        finding: verdict,
+        differs: differs.map(|what| printable(&what)),
+        expected,
+        found,
+        steps,
+    }
+}
+
+/// What another party wrote, cut and made fit for a record and a terminal.
+fn printable(text: &str) -> String {
+    let clean = |c: char| if (' '..='~').contains(&c) { c } else { '?' };
+    text.chars().take(160).map(clean).collect()
+}
