@@ -1,1 +1,3 @@
 //! l402
+
+pub mod engine;
