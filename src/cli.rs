@@ -85,6 +85,8 @@ pub fn worker_id(text: &str) -> std::result::Result<String, String> {
 /// The verbs, one file each in `command/`.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Put a pseudo-gradient through the codec, with error feedback
+    Compress(command::compress::Args),
     /// Make a signing key
     Key(command::key::Args),
 }
@@ -99,6 +101,7 @@ impl Cli {
                 .map_err(|e| Error::new(Kind::Bug, format!("the thread pool: {e}")))?;
         }
         match self.verb {
+            Verb::Compress(args) => command::compress::run(&args, ui),
             Verb::Key(args) => command::key::run(&args, ui),
         }
     }

@@ -5,6 +5,7 @@
 
 pub mod artifact;
 pub mod cli;
+pub mod codec;
 pub mod command;
 pub mod error;
 pub mod fsio;

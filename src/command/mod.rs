@@ -1,3 +1,4 @@
 //! The verbs: one file each, with its arguments and its `run`. Only this module speaks to files and people.
 
+pub mod compress;
 pub mod key;
