@@ -85,6 +85,10 @@ pub fn worker_id(text: &str) -> std::result::Result<String, String> {
 /// The verbs, one file each in `command/`.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Turn text into shards of tokens
+    Shard(command::shard::Args),
+    /// Draw who works on what
+    Assign(command::assign::Args),
     /// Make a model with random weights
     Init(command::init::Args),
     /// Take the inner steps of a round: the pseudo-gradient
@@ -100,6 +104,8 @@ pub enum Verb {
     /// Show what is in a file
     Inspect(command::inspect::Args),
     /// Make a signing key, or show its public key
+    /// Put a pseudo-gradient through the codec, with error feedback
+    Compress(command::compress::Args),
     Key(command::key::Args),
 }
 
@@ -113,6 +119,8 @@ impl Cli {
                 .map_err(|e| Error::new(Kind::Bug, format!("the thread pool: {e}")))?;
         }
         match self.verb {
+            Verb::Shard(args) => command::shard::run(&args, ui),
+            Verb::Assign(args) => command::assign::run(&args, ui),
             Verb::Init(args) => command::init::run(&args, ui),
             Verb::Train(args) => command::train::run(&args, ui),
             Verb::Commit(args) => command::commit::run(&args, ui),
@@ -120,6 +128,7 @@ impl Cli {
             Verb::Score(args) => command::score::run(&args, ui),
             Verb::Aggregate(args) => command::aggregate::run(&args, ui),
             Verb::Inspect(args) => command::inspect::run(&args, ui),
+            Verb::Compress(args) => command::compress::run(&args, ui),
             Verb::Key(args) => command::key::run(&args, ui),
         }
     }

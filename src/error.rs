@@ -57,11 +57,7 @@ pub struct Error {
 impl Error {
     /// A failure of the given kind. Messages are lower case, without a full stop.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Error {
-            kind,
-            message: message.into(),
-            hint: None,
-        }
+        Error { kind, message: message.into(), hint: None }
     }
 
     /// A definite no (1).
@@ -93,9 +89,7 @@ impl Error {
     pub fn io(what: impl fmt::Display, error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::NotFound => Error::missing(format!("{what}: no such file or directory")),
-            io::ErrorKind::UnexpectedEof => {
-                Error::data(format!("{what}: ends before it is complete"))
-            }
+            io::ErrorKind::UnexpectedEof => Error::data(format!("{what}: ends before it is complete")),
             // A reader that wraps another hands our own verdict on its bytes through io::Error.
             io::ErrorKind::InvalidData => Error::data(format!("{what}: {error}")),
             _ => Error::new(Kind::Io, format!("{what}: {error}")),

@@ -44,11 +44,7 @@ impl Ui {
     /// A bar for long work, on a terminal only.
     pub fn progress(&self, what: &'static str, total: u64) -> Progress {
         let hidden = self.quiet || !stderr().is_terminal();
-        let target = if hidden {
-            ProgressDrawTarget::hidden()
-        } else {
-            ProgressDrawTarget::stderr()
-        };
+        let target = if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let bar = ProgressBar::with_draw_target(Some(total), target);
         let style = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len} {eta} {msg}")
             .expect("the template is a constant");

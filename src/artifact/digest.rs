@@ -67,9 +67,7 @@ impl FromStr for Digest {
             Ok(Digest(bytes))
         } else {
             let shown: String = text.chars().take(80).collect();
-            Err(Error::data(format!(
-                "expected 64 lowercase hex digits, found {shown:?}"
-            )))
+            Err(Error::data(format!("expected 64 lowercase hex digits, found {shown:?}")))
         }
     }
 }

@@ -36,23 +36,16 @@ impl SigningKey {
             .ok()
             .and_then(|()| SecretKey::from_slice(&bytes).ok())
             .map(SigningKey::new)
-            .ok_or_else(|| {
-                Error::data(format!(
-                    "{}: expected a secp256k1 secret key in hex",
-                    path.display()
-                ))
-            })
+            .ok_or_else(|| Error::data(format!("{}: expected a secp256k1 secret key in hex", path.display())))
     }
 
     /// Makes a key file (0600), which must not exist.
     pub fn generate(path: &Path) -> Result<SigningKey> {
         let random = Path::new("/dev/urandom");
         let mut bytes = [0u8; 32];
-        File::open(random)
-            .and_then(|mut f| f.read_exact(&mut bytes))
-            .path(random)?;
-        let secret = SecretKey::from_slice(&bytes)
-            .map_err(|_| Error::bug("the random key is out of range; try again"))?;
+        File::open(random).and_then(|mut f| f.read_exact(&mut bytes)).path(random)?;
+        let secret =
+            SecretKey::from_slice(&bytes).map_err(|_| Error::bug("the random key is out of range; try again"))?;
         fsio::write_secret(path, format!("{}\n", hex::encode(bytes)).as_bytes())?;
         Ok(SigningKey::new(secret))
     }
@@ -73,10 +66,7 @@ impl SigningKey {
 
     /// 32 bytes that only the holder of the key can compute, the same for the same purpose and parts.
     pub fn derive(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 32] {
-        let key = blake3::derive_key(
-            "l402 key file: derived secrets",
-            &self.secret.secret_bytes(),
-        );
+        let key = blake3::derive_key("l402 key file: derived secrets", &self.secret.secret_bytes());
         let digest = super::Digest::of_parts(purpose, parts);
         *blake3::keyed_hash(&key, &digest.0).as_bytes()
     }
@@ -93,10 +83,6 @@ pub fn parse_public(text: &str) -> Result<PublicKey> {
     text.parse::<PublicKey>()
         .ok()
         .filter(|key| key.to_string() == text)
-        .ok_or_else(|| {
-            Error::data(format!(
-                "expected 66 hex digits of a public key, found {text:?}"
-            ))
-        })
+        .ok_or_else(|| Error::data(format!("expected 66 hex digits of a public key, found {text:?}")))
         .at("public key")
 }

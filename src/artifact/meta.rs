@@ -80,9 +80,7 @@ impl Meta {
         let meta = Meta(header.metadata.clone());
         let found = meta.opt("kind").unwrap_or("none");
         if found != kind.as_str() {
-            return Err(Error::data(format!(
-                "{file}: l402.kind: expected {kind}, found {found}"
-            )));
+            return Err(Error::data(format!("{file}: l402.kind: expected {kind}, found {found}")));
         }
         let version = meta.opt("format").unwrap_or("none");
         if version != FORMAT_VERSION {
@@ -100,15 +98,12 @@ impl Meta {
 
     /// `l402.<key>`, which must be there.
     pub fn get(&self, file: &str, key: &str) -> Result<&str> {
-        self.opt(key)
-            .ok_or_else(|| Error::data(format!("{file}: metadata l402.{key} is missing")))
+        self.opt(key).ok_or_else(|| Error::data(format!("{file}: metadata l402.{key} is missing")))
     }
 
     /// `l402.<key>` as a digest.
     pub fn digest(&self, file: &str, key: &str) -> Result<Digest> {
-        self.get(file, key)?
-            .parse()
-            .map_err(|e: Error| e.at(format!("{file}: metadata l402.{key}")))
+        self.get(file, key)?.parse().map_err(|e: Error| e.at(format!("{file}: metadata l402.{key}")))
     }
 
     /// `l402.<key>` as a canonical decimal number.
@@ -117,19 +112,13 @@ impl Meta {
         text.parse()
             .ok()
             .filter(|n: &u64| n.to_string() == text)
-            .ok_or_else(|| {
-                Error::data(format!(
-                    "{file}: metadata l402.{key}: expected a number, found {text:?}"
-                ))
-            })
+            .ok_or_else(|| Error::data(format!("{file}: metadata l402.{key}: expected a number, found {text:?}")))
     }
 }
 
 /// Whether this is a worker id: 1 to 64 of `a-z 0-9 . _ -`, beginning with a letter or digit.
 pub fn valid_worker_id(id: &str) -> bool {
     (1..=64).contains(&id.len())
-        && id
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b))
+        && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b))
         && !id.starts_with(['.', '-'])
 }

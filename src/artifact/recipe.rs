@@ -209,11 +209,7 @@ fn default_feedback() -> f64 {
 
 impl Default for CodecRecipe {
     fn default() -> Self {
-        CodecRecipe {
-            name: CodecName::default(),
-            top_k: default_top_k(),
-            feedback: default_feedback(),
-        }
+        CodecRecipe { name: CodecName::default(), top_k: default_top_k(), feedback: default_feedback() }
     }
 }
 
@@ -231,8 +227,8 @@ impl Recipe {
 
     /// Parses and checks a recipe.
     pub fn parse(text: &str) -> Result<Recipe> {
-        let recipe: Recipe = toml::from_str(text)
-            .map_err(|e| Error::data(format!("not a recipe: {}", e.to_string().trim_end())))?;
+        let recipe: Recipe =
+            toml::from_str(text).map_err(|e| Error::data(format!("not a recipe: {}", e.to_string().trim_end())))?;
         recipe.check()?;
         Ok(recipe)
     }
@@ -259,11 +255,7 @@ impl Recipe {
         }
         require(self.name.len() <= 64, "name", "at most 64 bytes")?;
         let theta = &self.model.theta_0;
-        require(
-            theta.is_empty() || theta.parse::<Digest>().is_ok(),
-            "model.theta_0",
-            "64 hex digits",
-        )?;
+        require(theta.is_empty() || theta.parse::<Digest>().is_ok(), "model.theta_0", "64 hex digits")?;
         let tokenizer = &self.data.tokenizer;
         require(
             tokenizer == "bytes" || tokenizer.parse::<Digest>().is_ok(),
@@ -271,16 +263,8 @@ impl Recipe {
             "\"bytes\" or 64 hex digits",
         )?;
         let count = |n: usize, max: usize| (1..=max).contains(&n);
-        require(
-            count(self.data.seq_len, 1 << 20),
-            "data.seq_len",
-            "1 to 2^20",
-        )?;
-        require(
-            count(inner.steps as usize, 1 << 24),
-            "inner.steps",
-            "1 to 2^24",
-        )?;
+        require(count(self.data.seq_len, 1 << 20), "data.seq_len", "1 to 2^20")?;
+        require(count(inner.steps as usize, 1 << 24), "inner.steps", "1 to 2^24")?;
         require(count(inner.batch, 1 << 20), "inner.batch", "1 to 2^20")?;
         require(
             count(inner.grad_groups, inner.batch) && inner.batch.is_multiple_of(inner.grad_groups),
@@ -289,27 +273,11 @@ impl Recipe {
         )?;
         let within = |v: f64, low: f64, high: f64| v.is_finite() && (low..=high).contains(&v);
         require(within(inner.lr, 0.0, 1e3), "inner.lr", "0 to 1000")?;
-        require(
-            within(inner.min_lr_ratio, 0.0, 1.0),
-            "inner.min_lr_ratio",
-            "0 to 1",
-        )?;
-        require(
-            within(inner.beta1, 0.0, 0.999_999),
-            "inner.beta1",
-            "0 to below 1",
-        )?;
-        require(
-            within(inner.beta2, 0.0, 0.999_999),
-            "inner.beta2",
-            "0 to below 1",
-        )?;
+        require(within(inner.min_lr_ratio, 0.0, 1.0), "inner.min_lr_ratio", "0 to 1")?;
+        require(within(inner.beta1, 0.0, 0.999_999), "inner.beta1", "0 to below 1")?;
+        require(within(inner.beta2, 0.0, 0.999_999), "inner.beta2", "0 to below 1")?;
         require(within(inner.eps, 1e-30, 1.0), "inner.eps", "1e-30 to 1")?;
-        require(
-            within(inner.weight_decay, 0.0, 1e3),
-            "inner.weight_decay",
-            "0 to 1000",
-        )?;
+        require(within(inner.weight_decay, 0.0, 1e3), "inner.weight_decay", "0 to 1000")?;
         require(within(inner.clip, 1e-30, 1e30), "inner.clip", "above 0")?;
         require(
             inner.schedule == Schedule::Constant || inner.decay_steps > inner.warmup,
@@ -317,26 +285,14 @@ impl Recipe {
             "more than inner.warmup with a cosine schedule",
         )?;
         require(count(self.codec.top_k, 4096), "codec.top_k", "1 to 4096")?;
-        require(
-            within(self.codec.feedback, 0.0, 1.0),
-            "codec.feedback",
-            "0 to 1",
-        )?;
+        require(within(self.codec.feedback, 0.0, 1.0), "codec.feedback", "0 to 1")?;
         require(within(self.outer.lr, 0.0, 1e3), "outer.lr", "0 to 1000")?;
-        require(
-            self.pay.round_msat <= 2_100_000_000_000_000_000,
-            "pay.round_msat",
-            "at most 21 million bitcoin",
-        )
+        require(self.pay.round_msat <= 2_100_000_000_000_000_000, "pay.round_msat", "at most 21 million bitcoin")
     }
 }
 
 fn require(holds: bool, field: &str, expected: &str) -> Result<()> {
-    if holds {
-        Ok(())
-    } else {
-        Err(Error::data(format!("{field}: expected {expected}")))
-    }
+    if holds { Ok(()) } else { Err(Error::data(format!("{field}: expected {expected}"))) }
 }
 
 fn floats_to_bits(value: &mut Value) {
@@ -371,8 +327,7 @@ mod tests {
     #[test]
     fn spelling_out_a_default_changes_no_digest_and_changing_a_value_does() {
         let plain = Recipe::parse(RECIPE).unwrap();
-        let spelled =
-            Recipe::parse(&format!("{RECIPE}\nbeta1 = 0.9\n[codec]\ntop_k = 64")).unwrap();
+        let spelled = Recipe::parse(&format!("{RECIPE}\nbeta1 = 0.9\n[codec]\ntop_k = 64")).unwrap();
         let changed = Recipe::parse(&format!("{RECIPE}\nbeta1 = 0.91")).unwrap();
         assert_eq!(plain.digest(), spelled.digest());
         assert_ne!(plain.digest(), changed.digest());
@@ -383,9 +338,6 @@ mod tests {
         let unknown = Recipe::parse(&format!("{RECIPE}\nbeta3 = 0.9")).unwrap_err();
         assert!(unknown.to_string().contains("beta3"), "{unknown}");
         let impossible = Recipe::parse(&format!("{RECIPE}\nbeta1 = 1.5")).unwrap_err();
-        assert!(
-            impossible.to_string().contains("inner.beta1"),
-            "{impossible}"
-        );
+        assert!(impossible.to_string().contains("inner.beta1"), "{impossible}");
     }
 }

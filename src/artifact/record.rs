@@ -38,11 +38,8 @@ pub fn line<R: Record>(record: &R) -> Result<String> {
 }
 
 fn to_value<R: Record>(record: &R) -> Result<Value> {
-    let mut value =
-        serde_json::to_value(record).map_err(|e| Error::bug(format!("{} record: {e}", R::TYPE)))?;
-    let map = value
-        .as_object_mut()
-        .ok_or_else(|| Error::bug(format!("{} record is no object", R::TYPE)))?;
+    let mut value = serde_json::to_value(record).map_err(|e| Error::bug(format!("{} record: {e}", R::TYPE)))?;
+    let map = value.as_object_mut().ok_or_else(|| Error::bug(format!("{} record is no object", R::TYPE)))?;
     map.retain(|_, v| !v.is_null());
     map.insert("type".into(), R::TYPE.into());
     map.insert("v".into(), 1.into());
@@ -61,15 +58,11 @@ fn check(value: &Value) -> Result<()> {
         Value::Bool(_) => Ok(()),
         Value::Number(n) => match n.as_u64() {
             Some(n) if n <= MAX_INTEGER => Ok(()),
-            _ => Err(Error::data(format!(
-                "expected integers from 0 to 2^53-1, found {n}"
-            ))),
+            _ => Err(Error::data(format!("expected integers from 0 to 2^53-1, found {n}"))),
         },
         Value::String(s) => match s.bytes().find(|b| !(0x20..0x7f).contains(b)) {
             None => Ok(()),
-            Some(b) => Err(Error::data(format!(
-                "expected printable ASCII, found byte {b:#04x}"
-            ))),
+            Some(b) => Err(Error::data(format!("expected printable ASCII, found byte {b:#04x}"))),
         },
         Value::Array(values) => values.iter().try_for_each(check),
         Value::Object(map) => map.iter().try_for_each(|(key, value)| {
@@ -90,17 +83,15 @@ pub struct Line {
 impl Line {
     /// Parses one line, which must be canonical.
     pub fn parse(place: &str, text: &str) -> Result<Line> {
-        let value: Value = serde_json::from_str(text)
-            .map_err(|e| Error::data(format!("{place}: not a JSON record: {e}")))?;
+        let value: Value =
+            serde_json::from_str(text).map_err(|e| Error::data(format!("{place}: not a JSON record: {e}")))?;
         if canonical(&value).at(place)? != text {
             return Err(Error::data(format!(
                 "{place}: the record is not in canonical form (sorted keys, no white space, no repeated field)"
             )));
         }
         let kind = value.get("type").and_then(Value::as_str);
-        let kind = kind
-            .ok_or_else(|| Error::data(format!("{place}: the record has no \"type\"")))?
-            .to_owned();
+        let kind = kind.ok_or_else(|| Error::data(format!("{place}: the record has no \"type\"")))?.to_owned();
         match value.get("v").and_then(Value::as_u64) {
             Some(1) => {}
             found => {
@@ -110,11 +101,7 @@ impl Line {
                 )));
             }
         }
-        Ok(Line {
-            place: place.to_owned(),
-            kind,
-            value,
-        })
+        Ok(Line { place: place.to_owned(), kind, value })
     }
 
     /// The value of `"type"`.
@@ -160,10 +147,7 @@ pub fn read<R: Record>(path: &Path) -> Result<Vec<R>> {
 
 fn signed_string<R: Signed>(record: &R) -> Result<String> {
     let mut value = to_value(record)?;
-    value
-        .as_object_mut()
-        .expect("a record is an object")
-        .remove("sig");
+    value.as_object_mut().expect("a record is an object").remove("sig");
     let hash = sha256::Hash::hash(canonical(&value)?.as_bytes());
     Ok(format!("l402/1/{}/{hash}", R::TYPE))
 }
@@ -179,8 +163,5 @@ pub fn sign<R: Signed>(record: &mut R, key: &SigningKey) -> Result<()> {
 pub fn verify<R: Signed + Clone>(record: &R, key: &PublicKey) -> Result<bool> {
     let message = signed_string(record)?;
     let mut record = record.clone();
-    Ok(record
-        .sig()
-        .as_deref()
-        .is_some_and(|sig| message_signing::verify(message.as_bytes(), sig, key)))
+    Ok(record.sig().as_deref().is_some_and(|sig| message_signing::verify(message.as_bytes(), sig, key)))
 }

@@ -36,20 +36,12 @@ pub struct TensorInfo {
 impl TensorInfo {
     /// A float32 tensor.
     pub fn f32(name: impl Into<String>, shape: &[usize]) -> TensorInfo {
-        TensorInfo {
-            name: name.into(),
-            dtype: Dtype::F32,
-            shape: shape.to_vec(),
-        }
+        TensorInfo { name: name.into(), dtype: Dtype::F32, shape: shape.to_vec() }
     }
 
     /// A byte tensor of one dimension.
     pub fn bytes(name: impl Into<String>, len: usize) -> TensorInfo {
-        TensorInfo {
-            name: name.into(),
-            dtype: Dtype::U8,
-            shape: vec![len],
-        }
+        TensorInfo { name: name.into(), dtype: Dtype::U8, shape: vec![len] }
     }
 
     /// The number of elements.
@@ -147,17 +139,10 @@ impl Header {
                 )));
             }
             start = end;
-            tensors.push(TensorInfo {
-                name,
-                dtype: info.dtype,
-                shape: info.shape.clone(),
-            });
+            tensors.push(TensorInfo { name, dtype: info.dtype, shape: info.shape.clone() });
         }
         let metadata = metadata.metadata().clone().unwrap_or_default();
-        Ok(Header {
-            metadata: metadata.into_iter().collect(),
-            tensors,
-        })
+        Ok(Header { metadata: metadata.into_iter().collect(), tensors })
     }
 }
 
@@ -187,18 +172,13 @@ impl<W: Write> Writer<W> {
 
     fn put(&mut self, bytes: &[u8]) -> Result<()> {
         self.hasher.update(bytes);
-        self.inner
-            .write_all(bytes)
-            .map_err(|e| Error::io(&self.name, &e))
+        self.inner.write_all(bytes).map_err(|e| Error::io(&self.name, &e))
     }
 
     fn advance(&mut self, name: &str, size: usize) -> Result<()> {
         let expected = self.header.tensors.get(self.next);
         if expected.is_none_or(|t| t.name != name || t.size() != size) {
-            return Err(Error::bug(format!(
-                "{}: tensor {name} of {size} bytes written out of turn",
-                self.name
-            )));
+            return Err(Error::bug(format!("{}: tensor {name} of {size} bytes written out of turn", self.name)));
         }
         self.next += 1;
         Ok(())
@@ -230,33 +210,21 @@ impl<W: Write> Writer<W> {
     /// Ends the file: every tensor must have been written. Returns the inner writer and the content digest.
     pub fn finish(self) -> Result<(W, Digest)> {
         if let Some(missing) = self.header.tensors.get(self.next) {
-            return Err(Error::bug(format!(
-                "{}: tensor {} was never written",
-                self.name, missing.name
-            )));
+            return Err(Error::bug(format!("{}: tensor {} was never written", self.name, missing.name)));
         }
         Ok((self.inner, self.hasher.into()))
     }
 }
 
 /// The content digest that [`Writer`] would arrive at for these float32 tensors, without writing them.
-pub fn digest_of(
-    metadata: BTreeMap<String, String>,
-    tensors: &[(&str, &[usize], &[f32])],
-) -> Digest {
-    let infos = tensors
-        .iter()
-        .map(|(n, s, _)| TensorInfo::f32(*n, s))
-        .collect();
+pub fn digest_of(metadata: BTreeMap<String, String>, tensors: &[(&str, &[usize], &[f32])]) -> Digest {
+    let infos = tensors.iter().map(|(n, s, _)| TensorInfo::f32(*n, s)).collect();
     let by_name: HashMap<&str, &[f32]> = tensors.iter().map(|(n, _, d)| (*n, *d)).collect();
     let header = Header::new(metadata, infos);
     let names: Vec<String> = header.tensors.iter().map(|t| t.name.clone()).collect();
-    let mut writer =
-        Writer::new("digest", std::io::sink(), header).expect("a sink takes everything");
+    let mut writer = Writer::new("digest", std::io::sink(), header).expect("a sink takes everything");
     for name in &names {
-        writer
-            .f32(name, by_name[name.as_str()])
-            .expect("a sink takes everything");
+        writer.f32(name, by_name[name.as_str()]).expect("a sink takes everything");
     }
     writer.finish().expect("all tensors were written").1
 }
@@ -281,20 +249,12 @@ impl Reader {
         let len = u64::from_le_bytes(prefix);
         let room = source.known_len().map(|l| l.saturating_sub(PREFIX as u64));
         if len > MAX_HEADER || room.is_some_and(|room| len > room) {
-            return Err(Error::data(format!(
-                "{name}: not a safetensors file: it announces a header of {len} bytes"
-            )));
+            return Err(Error::data(format!("{name}: not a safetensors file: it announces a header of {len} bytes")));
         }
         let mut json = Vec::new();
-        (&mut source)
-            .take(len)
-            .read_to_end(&mut json)
-            .map_err(|e| Error::io(&name, &e))?;
+        (&mut source).take(len).read_to_end(&mut json).map_err(|e| Error::io(&name, &e))?;
         if (json.len() as u64) < len {
-            return Err(Error::data(format!(
-                "{name}: truncated: the header ends after {} of {len} bytes",
-                json.len()
-            )));
+            return Err(Error::data(format!("{name}: truncated: the header ends after {} of {len} bytes", json.len())));
         }
         let header = Header::parse(&json).map_err(|e| e.at(&name))?;
         if let Some(room) = room {
@@ -303,11 +263,7 @@ impl Reader {
             if found != expected {
                 return Err(Error::data(format!(
                     "{name}: expected {expected} bytes of data, found {found}: {}",
-                    if found < expected {
-                        "truncated"
-                    } else {
-                        "oversized"
-                    }
+                    if found < expected { "truncated" } else { "oversized" }
                 )));
             }
         }
@@ -319,13 +275,7 @@ impl Reader {
             let bytes = again.to_bytes();
             bytes[..PREFIX] == prefix && bytes[PREFIX..] == json
         };
-        Ok(Reader {
-            source,
-            header,
-            canonical,
-            next: 0,
-            hasher,
-        })
+        Ok(Reader { source, header, canonical, next: 0, hasher })
     }
 
     /// The name used in messages.
@@ -343,10 +293,7 @@ impl Reader {
         if self.canonical {
             return Ok(());
         }
-        Err(Error::data(format!(
-            "{}: its header is not in canonical form",
-            self.name()
-        )))
+        Err(Error::data(format!("{}: its header is not in canonical form", self.name())))
     }
 
     /// The next tensor and its bytes; `None` after the last, when the stream has ended as it should.
@@ -356,9 +303,7 @@ impl Reader {
             let mut rest = [0u8; 1];
             return match self.source.read(&mut rest) {
                 Ok(0) => Ok(None),
-                Ok(_) => Err(Error::data(format!(
-                    "{name}: oversized: bytes after the last tensor"
-                ))),
+                Ok(_) => Err(Error::data(format!("{name}: oversized: bytes after the last tensor"))),
                 Err(e) => Err(Error::io(name, &e)),
             };
         };
@@ -368,10 +313,7 @@ impl Reader {
             Some(_) => Vec::with_capacity(size),
             None => Vec::new(),
         };
-        (&mut self.source)
-            .take(size as u64)
-            .read_to_end(&mut data)
-            .map_err(|e| Error::io(&name, &e))?;
+        (&mut self.source).take(size as u64).read_to_end(&mut data).map_err(|e| Error::io(&name, &e))?;
         if data.len() < size {
             return Err(Error::data(format!(
                 "{name}: truncated: tensor {} ends after {} of {size} bytes",
@@ -391,10 +333,7 @@ impl Reader {
             return Err(Error::data(format!("{file}: tensor {name} is missing")));
         };
         if info.name != name {
-            return Err(Error::data(format!(
-                "{file}: expected tensor {name}, found {}",
-                info.name
-            )));
+            return Err(Error::data(format!("{file}: expected tensor {name}, found {}", info.name)));
         }
         info.expect(Dtype::F32, shape).map_err(|e| e.at(&file))?;
         f32_from_le(&info.name, &data).map_err(|e| e.at(&file))
@@ -416,11 +355,7 @@ pub fn f32_from_le(tensor: &str, data: &[u8]) -> Result<Vec<f32>> {
         None => Ok(values),
         Some(i) => Err(Error::data(format!(
             "tensor {tensor}: element {i} is {}, expected finite values",
-            if values[i].is_nan() {
-                "NaN"
-            } else {
-                "infinite"
-            }
+            if values[i].is_nan() { "NaN" } else { "infinite" }
         ))),
     }
 }

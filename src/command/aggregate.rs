@@ -45,7 +45,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let run = recipe.digest();
     let mut given = updates::read(&args.updates, &recipe, &folder.layout, ui)?;
     let counting = counting(args, &run, round)?;
-    given.retain(|(_, update)| {
+    given.retain(|update| {
         let counts = update.round() == round
             && counting.iter().all(|list| list.contains(&(update.worker().to_owned(), update.digest())));
         if !counts {
@@ -53,12 +53,12 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         }
         counts
     });
-    updates::one_a_worker(given.iter().map(|(_, update)| update))?;
+    updates::one_a_worker(given.iter().map(|update| update))?;
 
     let bar = ui.progress("aggregate", folder.layout.tensors.len() as u64);
     let alpha = recipe.outer.lr as f32;
     for tensor in &folder.layout.tensors {
-        let sent = given.iter().map(|(_, update)| update.decode(&tensor.name)).collect::<Result<Vec<_>>>()?;
+        let sent = given.iter().map(|update| update.decode(&tensor.name)).collect::<Result<Vec<_>>>()?;
         outer_step(&tensor.name, &mut folder.parameters[tensor.range()], &sent, alpha)?;
         bar.tick("");
     }
@@ -66,7 +66,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
 
     let digest = model_digest(&folder.config, &folder.layout, &folder.parameters);
     let mut meta = Meta::new(ArtifactKind::Model);
-    let workers: Vec<&str> = given.iter().map(|(_, update)| update.worker()).collect();
+    let workers: Vec<&str> = given.iter().map(|update| update.worker()).collect();
     meta.set("run", run)
         .set("round", round + 1)
         .set("theta", folder.digest)

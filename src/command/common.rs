@@ -44,7 +44,9 @@ fn check_theta(recipe: &Recipe, folder: &ModelFolder, round: u64) -> Result<()> 
         return Err(Error::refused(format!("model: expected one of run {run}, found one of run {found}")));
     }
     if let Some(found) = folder.meta.opt("round").filter(|found| *found != round.to_string()) {
-        return Err(Error::refused(format!("model: expected the one of round {round}, found the one of round {found}")));
+        return Err(Error::refused(format!(
+            "model: expected the one of round {round}, found the one of round {found}"
+        )));
     }
     let theta_0 = &recipe.model.theta_0;
     if round == 0 && !theta_0.is_empty() && *theta_0 != folder.digest.to_string() {

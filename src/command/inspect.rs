@@ -135,7 +135,8 @@ fn table(shown: &Value) -> String {
     let empty = serde_json::Map::new();
     let fields = shown.as_object().unwrap_or(&empty);
     text += &format!("{}\n", plain(&shown["file"]));
-    for (key, value) in fields.iter().filter(|(k, _)| !["file", "tensors", "metadata", "records"].contains(&k.as_str())) {
+    for (key, value) in fields.iter().filter(|(k, _)| !["file", "tensors", "metadata", "records"].contains(&k.as_str()))
+    {
         text += &format!("  {key}: {}\n", plain(value));
     }
     for group in ["metadata", "records"] {

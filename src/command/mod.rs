@@ -1,13 +1,16 @@
 //! The verbs: one file each, with its arguments and its `run`. Only this module speaks to files and people.
 
 pub mod aggregate;
+pub mod assign;
 pub mod commit;
 mod common;
+pub mod compress;
 mod files;
 pub mod init;
 pub mod inspect;
 pub mod key;
 pub mod replay;
 pub mod score;
+pub mod shard;
 pub mod train;
 mod updates;

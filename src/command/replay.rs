@@ -10,7 +10,7 @@ use crate::cli::OutputArgs;
 use crate::codec::{Feedback, Update};
 use crate::data::{Assignment, Shard};
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::model::{Layout, Model};
 use crate::ui::Ui;
 use crate::verify::{Finding, ReplayInput, States, Verdict, replay};
@@ -57,9 +57,10 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let (recipe, folder, _) = args.run.load(Some(assignment.round))?;
     let shard_path = args.shards.join(&assignment.shard);
     let shard = Shard::open(open(&shard_path)?)?;
-    shard.check_recipe(&recipe)?;
-    assignment.check_shard(&shard)?;
-    let update = Update::open(&recipe, open(&args.update)?)?;
+    shard.check_recipe(&recipe).at(shard_path.display())?;
+    shard.check_vocabulary(folder.config.vocab_size).at(shard_path.display())?;
+    assignment.check_shard(&shard).at(shard_path.display())?;
+    let update = Update::open(&recipe, Reader::open(open(&args.update)?)?)?;
     let states = read_states(&args.state, &folder.layout, &recipe, assignment)?;
 
     let plan = args.memory.plan(&recipe, &folder);
@@ -75,7 +76,12 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
 
 fn conclude(finding: &Finding, update: &Path, ui: &Ui) -> Result<()> {
     if finding.finding == Verdict::Exact {
-        ui.say(format!("exact: {} is what {} had to make of round {}", update.display(), finding.worker, finding.round));
+        ui.say(format!(
+            "exact: {} is what {} had to make of round {}",
+            update.display(),
+            finding.worker,
+            finding.round
+        ));
         return Ok(());
     }
     let text = |field: &Option<String>| field.clone().unwrap_or_default();
@@ -121,7 +127,7 @@ fn read_states(
             states.moments = Some((read.moments, digest));
         } else if kind == ArtifactKind::Feedback.as_str() {
             let digest = reader.finish()?;
-            states.feedback = Some(Feedback::open(digest, open(path)?)?);
+            states.feedback = Some(Feedback::open(digest, Reader::open(open(path)?)?)?);
         } else {
             return Err(Error::data(format!(
                 "{}: l402.kind: expected {} or {}, found {kind:?}",

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::common::{CoordinatorArg, RoundArgs, open, read_assignments};
-use super::updates::{self, Given};
+use super::updates;
 use crate::artifact::{Digest, Recipe, record};
 use crate::cli::OutputArgs;
+use crate::codec::Update;
 use crate::data::Shard;
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::model::{Model, ModelFolder, Plan, Workspace};
 use crate::score::{Candidate, Eligibility, RoundScore, Score, draw_sequences, judge, proportional, total_loss};
 use crate::ui::Ui;
@@ -56,7 +57,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let run = recipe.digest();
     let lists = read_lists(args, &recipe, round, ui)?;
     let given = updates::read(&args.updates, &recipe, &folder.layout, ui)?;
-    let judged = given.iter().map(|(_, update)| {
+    let judged = given.iter().map(|update| {
         let update = Candidate {
             worker: update.worker().to_owned(),
             run: update.run(),
@@ -67,16 +68,18 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     });
     let reasons: Vec<Option<String>> = judged.collect();
     let counting = given.iter().zip(&reasons).filter(|(_, reason)| reason.is_none());
-    updates::one_a_worker(counting.map(|((_, update), _)| update))?;
+    updates::one_a_worker(counting.map(|(update, _)| update))?;
 
     let held_out = Shard::open(open(&args.val)?)?;
-    held_out.check_recipe(&recipe)?;
+    held_out.check_recipe(&recipe).at(args.val.display())?;
+    held_out.check_vocabulary(folder.config.vocab_size).at(args.val.display())?;
     let beacon = args.beacon.as_ref();
     let drawn = draw_sequences(&run, round, beacon, recipe.score.sequences, held_out.sequences())?;
-    let mut scorer = Scorer::new(&recipe, &folder, &held_out, &drawn, ui, 1 + reasons.iter().filter(|r| r.is_none()).count());
+    let mut scorer =
+        Scorer::new(&recipe, &folder, &held_out, &drawn, ui, 1 + reasons.iter().filter(|r| r.is_none()).count());
     let before = scorer.loss(&folder.parameters)?;
     let mut after = BTreeMap::new();
-    for (i, (_, update)) in given.iter().enumerate() {
+    for (i, update) in given.iter().enumerate() {
         if reasons[i].is_none() {
             let alpha = recipe.outer.lr as f32;
             let applied = updates::apply_alone(update, &folder, alpha)?;
@@ -90,8 +93,8 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let payout = proportional(recipe.pay.round_msat, workers, &gains);
     let mut text = String::new();
     let mut paid = after.keys().zip(&payout.msat).map(|(i, msat)| (*i, *msat)).collect::<BTreeMap<_, _>>();
-    for (i, (given, reason)) in given.iter().zip(reasons).enumerate() {
-        let score = score_of(&run, round, given, reason, before, after.get(&i), paid.remove(&i).unwrap_or(0));
+    for (i, (update, reason)) in given.iter().zip(reasons).enumerate() {
+        let score = score_of(&run, round, update, reason, before, after.get(&i), paid.remove(&i).unwrap_or(0));
         text += &record::line(&score)?;
     }
     text += &record::line(&RoundScore {
@@ -114,7 +117,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
 fn score_of(
     run: &Digest,
     round: u64,
-    (bytes, update): &Given,
+    update: &Update,
     reason: Option<String>,
     before: i128,
     after: Option<&i128>,
@@ -130,7 +133,7 @@ fn score_of(
         after_q32: after.map(i128::to_string),
         gain_q32: after.map(|after| (before - after).to_string()),
         entitled_msat,
-        bytes: *bytes,
+        bytes: update.bytes(),
     }
 }
 
@@ -165,7 +168,14 @@ struct Scorer<'a> {
 }
 
 impl<'a> Scorer<'a> {
-    fn new(recipe: &Recipe, folder: &ModelFolder, shard: &'a Shard, drawn: &'a [usize], ui: &Ui, passes: usize) -> Self {
+    fn new(
+        recipe: &Recipe,
+        folder: &ModelFolder,
+        shard: &'a Shard,
+        drawn: &'a [usize],
+        ui: &Ui,
+        passes: usize,
+    ) -> Self {
         let plan = Plan::evaluation(&folder.config, recipe.data.seq_len, drawn.len());
         let micro = drawn.len().div_ceil(plan.sequences) * passes;
         Scorer {

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use super::common::{AssignmentArgs, RoundArgs, open, read_assignments};
 use super::files::{self, MomentsIn};
-use crate::artifact::recipe::InnerState;
 use crate::artifact::Recipe;
+use crate::artifact::recipe::InnerState;
 use crate::cli::OutputArgs;
 use crate::data::{Assignment, BatchOrder, Shard};
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::model::{Model, ModelFolder, Plan, write_flat};
 use crate::optimizer::{RoundInput, run_round};
 use crate::ui::Ui;
@@ -71,7 +71,8 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     args.output.target().check(true)?;
     let (recipe, folder, _) = args.run.load(Some(args.round))?;
     let shard = Shard::open(open(&args.shard)?)?;
-    shard.check_recipe(&recipe)?;
+    shard.check_recipe(&recipe).at(args.shard.display())?;
+    shard.check_vocabulary(folder.config.vocab_size).at(args.shard.display())?;
     let assignment = match &args.assignment.assignments {
         Some(path) => {
             let assignments = read_assignments(path, &recipe, &args.assignment.coordinator, ui)?;
@@ -79,7 +80,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         }
         None => Assignment::unassigned(&recipe, args.round, &args.worker, &shard),
     };
-    assignment.check_shard(&shard)?;
+    assignment.check_shard(&shard).at(args.shard.display())?;
     let carries = recipe.inner.state == InnerState::Carry;
     if !carries && (args.state.is_some() || args.state_out.is_some()) {
         return Err(Error::usage("--state: the recipe resets the inner optimiser every round (inner.state)"));
@@ -93,8 +94,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let model = Model::new(folder.config.clone(), Engine::detect(), recipe.data.seq_len);
     let order = BatchOrder::new(&assignment.order, shard.sequences());
     files::describe(ui, &folder, &plan);
-    let input =
-        RoundInput { recipe: &recipe, model: &model, plan, shard: &shard, order: &order, round: args.round };
+    let input = RoundInput { recipe: &recipe, model: &model, plan, shard: &shard, order: &order, round: args.round };
     let bar = ui.progress("train", recipe.inner.steps.into());
     let output = run_round(&input, folder.parameters.clone(), moments.moments, |report| {
         ui.detail(format!(
@@ -105,9 +105,10 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     })?;
     drop(bar);
 
-    let mut meta = delta_meta(&recipe, &folder, &assignment, &shard, &moments.digest);
+    let mut meta = delta_meta(&recipe, &folder, &assignment, &shard, &moments.digest)?;
     if carries {
-        let digest = files::write_moments(args.state_out.as_deref(), args.output.force, &meta, &output.moments, &folder)?;
+        let digest =
+            files::write_moments(args.state_out.as_deref(), args.output.force, &meta, &output.moments, &folder)?;
         meta.set("inner_out", digest);
     }
     let delta: Vec<f32> = folder.parameters.iter().zip(&output.parameters).map(|(theta, p)| theta - p).collect();

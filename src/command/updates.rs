@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use crate::artifact::{Digest, Recipe};
+use crate::artifact::{Digest, Reader, Recipe};
 use crate::codec::Update;
 use crate::error::{Context, Error, Kind, Result};
 use crate::fsio::Source;
@@ -11,24 +11,21 @@ use crate::model::{Layout, ModelFolder};
 use crate::optimizer::outer_step;
 use crate::ui::Ui;
 
-/// The size of an update's content in bytes, and the update.
-pub type Given = (u64, Update);
-
 /// Reads the updates, by ascending worker id. A malformed one, or one that is not of this model and run, is left out
 /// with a line that says why: nobody can stop a round by sending rubbish. A missing file is an error.
-pub fn read(paths: &[PathBuf], recipe: &Recipe, layout: &Layout, ui: &Ui) -> Result<Vec<Given>> {
+pub fn read(paths: &[PathBuf], recipe: &Recipe, layout: &Layout, ui: &Ui) -> Result<Vec<Update>> {
     let mut given = Vec::new();
     for path in paths {
         let source = Source::open(path)?;
         match sound(source, recipe, layout) {
-            Ok(update) => given.push((update.bytes(), update)),
+            Ok(update) => given.push(update),
             Err(error) if matches!(error.kind(), Kind::Data | Kind::Refused) => {
                 ui.say(format!("left out: {error}"));
             }
             Err(error) => return Err(error),
         }
     }
-    given.sort_by(|a, b| (a.1.worker(), a.1.digest()).cmp(&(b.1.worker(), b.1.digest())));
+    given.sort_by(|a, b| (a.worker(), a.digest()).cmp(&(b.worker(), b.digest())));
     Ok(given)
 }
 
@@ -45,7 +42,7 @@ pub fn one_a_worker<'a>(counting: impl Iterator<Item = &'a Update>) -> Result<()
 }
 
 fn sound(source: Source, recipe: &Recipe, layout: &Layout) -> Result<Update> {
-    let update = Update::open(recipe, source)?;
+    let update = Update::open(recipe, Reader::open(source)?)?;
     let shapes = layout.tensors.iter().map(|t| (t.name.as_str(), &t.shape[..]));
     update.shapes().expect(shapes).at(update.file())?;
     update.verify()?;

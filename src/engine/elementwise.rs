@@ -12,6 +12,13 @@ pub mod definition {
         }
     }
 
+    /// `out[i] = x[i] + y[i]`.
+    pub fn add(x: &[f32], y: &[f32], out: &mut [f32]) {
+        for ((x, y), out) in x.iter().zip(y).zip(out) {
+            *out = x + y;
+        }
+    }
+
     /// `x[i] = x[i] * factor`.
     pub fn scale(x: &mut [f32], factor: f32) {
         for x in x {
@@ -50,6 +57,13 @@ fn add_into(acc: &mut [f32], x: &[f32]) {
 }
 
 #[inline(always)]
+fn add(x: &[f32], y: &[f32], out: &mut [f32]) {
+    for ((x, y), out) in x.iter().zip(y).zip(out) {
+        *out = x + y;
+    }
+}
+
+#[inline(always)]
 fn scale(x: &mut [f32], factor: f32) {
     for x in x {
         *x *= factor;
@@ -63,6 +77,7 @@ fn greatest_magnitude(x: &[f32]) -> u32 {
 }
 
 kernel!(AddInto<'a> { acc: &'a mut [f32], x: &'a [f32] } -> () = add_into(acc, x));
+kernel!(Add<'a> { x: &'a [f32], y: &'a [f32], out: &'a mut [f32] } -> () = add(x, y, out));
 kernel!(Scale<'a> { x: &'a mut [f32], factor: f32 } -> () = scale(x, factor));
 kernel!(GreatestMagnitude<'a> { x: &'a [f32] } -> u32 = greatest_magnitude(x));
 
@@ -78,6 +93,20 @@ impl Engine {
             acc.par_chunks_mut(BLOCK).zip(x.par_chunks(BLOCK)).for_each(block);
         } else {
             acc.chunks_mut(BLOCK).zip(x.chunks(BLOCK)).for_each(block);
+        }
+    }
+
+    /// `out[i] = x[i] + y[i]`.
+    pub fn add(self, x: &[f32], y: &[f32], out: &mut [f32]) {
+        assert_eq!([x.len(), y.len()], [out.len(); 2], "add: tensors of different sizes");
+        if self.isa() == Isa::Definition {
+            return self.define(|| definition::add(x, y, out));
+        }
+        let block = |((x, y), out): ((&[f32], &[f32]), &mut [f32])| self.dispatch(Add { x, y, out });
+        if worth_threads(out.len()) {
+            x.par_chunks(BLOCK).zip(y.par_chunks(BLOCK)).zip(out.par_chunks_mut(BLOCK)).for_each(block);
+        } else {
+            x.chunks(BLOCK).zip(y.chunks(BLOCK)).zip(out.chunks_mut(BLOCK)).for_each(block);
         }
     }
 

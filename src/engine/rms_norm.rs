@@ -22,6 +22,16 @@ pub mod definition {
         }
     }
 
+    /// `y = (x * rinv) * weight`, the factors known.
+    pub fn scale(x: &[f32], weight: &[f32], rinv: &[f32], y: &mut [f32]) {
+        let d = weight.len();
+        for ((x, y), rinv) in x.chunks(d).zip(y.chunks_mut(d)).zip(rinv) {
+            for i in 0..d {
+                y[i] = (x[i] * rinv) * weight[i];
+            }
+        }
+    }
+
     /// With `xhat = x * rinv` and `g = dy * weight`: `dx = fma(-xhat, dot(g, xhat) / d, g) * rinv`, added to `dx_acc`;
     /// for the weight, a chain of `fma(dy, xhat, .)` over a sequence's tokens from +0, added to `d_weight` sequence
     /// after sequence.
@@ -97,8 +107,20 @@ fn backward(x: &[f32], weight: &[f32], rinv: &[f32], dy: &[f32], dx_acc: &mut [f
     }
 }
 
+#[inline(always)]
+fn scale(x: &[f32], weight: &[f32], rinv: &[f32], y: &mut [f32]) {
+    let d = weight.len();
+    for ((x, y), rinv) in x.chunks_exact(d).zip(y.chunks_exact_mut(d)).zip(rinv) {
+        for ((x, w), y) in x.iter().zip(weight).zip(y) {
+            *y = (x * rinv) * w;
+        }
+    }
+}
+
 kernel!(Forward<'a> { x: &'a [f32], weight: &'a [f32], eps: f32, y: &'a mut [f32], rinv: &'a mut [f32] } -> () =
     forward(x, weight, eps, y, rinv));
+kernel!(Scale<'a> { x: &'a [f32], weight: &'a [f32], rinv: &'a [f32], y: &'a mut [f32] } -> () =
+    scale(x, weight, rinv, y));
 kernel!(Backward<'a> { x: &'a [f32], weight: &'a [f32], rinv: &'a [f32], dy: &'a [f32], dx_acc: &'a mut [f32],
     partial: &'a mut [f32] } -> () = backward(x, weight, rinv, dy, dx_acc, partial));
 
@@ -118,6 +140,23 @@ impl Engine {
             blocks.for_each(|((x, y), rinv)| self.dispatch(Forward { x, weight, eps, y, rinv }));
         } else {
             self.dispatch(Forward { x, weight, eps, y, rinv });
+        }
+    }
+
+    /// RMSNorm's output again, from the factors `rinv` that it gave: what a backward pass needs instead of keeping it.
+    pub fn rms_scale(self, x: &[f32], weight: &[f32], rinv: &[f32], y: &mut [f32]) {
+        let d = weight.len();
+        assert!(d > 0, "rms_scale: rows of at least one element");
+        assert_eq!([x.len(), y.len()], [rinv.len() * d; 2], "rms_scale: x and y of {} rows of {d}", rinv.len());
+        if self.isa() == Isa::Definition {
+            return self.define(|| definition::scale(x, weight, rinv, y));
+        }
+        if worth_threads(x.len()) {
+            let rows = (1usize << 13).div_ceil(d);
+            let blocks = x.par_chunks(rows * d).zip(y.par_chunks_mut(rows * d)).zip(rinv.par_chunks(rows));
+            blocks.for_each(|((x, y), rinv)| self.dispatch(Scale { x, weight, rinv, y }));
+        } else {
+            self.dispatch(Scale { x, weight, rinv, y });
         }
     }
 

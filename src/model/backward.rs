@@ -63,17 +63,22 @@ impl Model {
         &scratch.losses[..n]
     }
 
-    /// dx (+)= dy · W and dW += dyᵀ · x for the parameter `id` \[out × in\].
-    fn project_backward(&self, parameters: &[f32], id: usize, x: &[f32], dy: &[f32], dx: Option<(&mut [f32], Start)>, dw: &mut [f32]) {
+    /// dx (+)= dy · W for the parameter `id` \[out × in\].
+    fn input_gradient(&self, parameters: &[f32], id: usize, dy: &[f32], dx: &mut [f32], start: Start) {
+        let shape = &self.layout.tensors[id].shape;
+        let (out, inner) = (shape[0], shape[1]);
+        let n = dx.len() / inner;
+        let weight = Mat::new(self.layout.of(id, parameters), out, inner);
+        self.engine.matmul_nn(Mat::new(dy, n, out), weight, MatMut::new(dx, n, inner), start);
+    }
+
+    /// dW += dyᵀ · x for the parameter `id` \[out × in\].
+    fn weight_gradient(&self, id: usize, x: &[f32], dy: &[f32], dw: &mut [f32]) {
         let shape = &self.layout.tensors[id].shape;
         let (out, inner) = (shape[0], shape[1]);
         let n = x.len() / inner;
-        let dy = Mat::new(dy, n, out);
-        if let Some((dx, start)) = dx {
-            let weight = Mat::new(self.layout.of(id, parameters), out, inner);
-            self.engine.matmul_nn(dy, weight, MatMut::new(dx, n, inner), start);
-        }
-        self.engine.matmul_tn(dy, Mat::new(x, n, inner), MatMut::new(dw, out, inner), Start::Accumulate);
+        let dw = MatMut::new(dw, out, inner);
+        self.engine.matmul_tn(Mat::new(dy, n, out), Mat::new(x, n, inner), dw, Start::Accumulate);
     }
 
     /// Loss, head and final norm; leaves the gradient of the last residual stream in the scratch.
@@ -97,7 +102,8 @@ impl Model {
                 true => &mut gradients.tied_head[..],
                 false => layout.of_mut(layout.head, &mut gradients.flat),
             };
-            self.project_backward(parameters, layout.head, x, logits, Some((dx, Start::Zero)), dw);
+            self.input_gradient(parameters, layout.head, logits, dx, Start::Zero);
+            self.weight_gradient(layout.head, x, logits, dw);
         }
         let dx = &mut scratch.dx[..n * d];
         dx.fill(0.0);
@@ -107,7 +113,15 @@ impl Model {
     }
 
     /// One layer: the gradient of its output, in the scratch, becomes the gradient of its input.
-    fn layer_backward(&self, parameters: &[f32], ids: &LayerIds, l: usize, n: usize, gradients: &mut Gradients, ws: &mut Workspace) {
+    fn layer_backward(
+        &self,
+        parameters: &[f32],
+        ids: &LayerIds,
+        l: usize,
+        n: usize,
+        gradients: &mut Gradients,
+        ws: &mut Workspace,
+    ) {
         let engine = self.engine;
         let layout = &self.layout;
         let (d, ff) = (self.config.hidden_size, self.config.intermediate_size);
@@ -121,26 +135,27 @@ impl Model {
 
         // Feed-forward. Gate, up and hidden become their gradients, hidden comes back, all in place.
         let (gate, up, hidden) = (&mut acts.gate[..n * ff], &mut acts.up[..n * ff], &mut s.hidden[..n * ff]);
-        let down = Mat::new(weight(ids.down), d, ff);
-        engine.matmul_nn(Mat::new(dx, n, d), down, MatMut::new(hidden, n, ff), Start::Zero);
+        self.input_gradient(parameters, ids.down, dx, hidden, Start::Zero);
         engine.swiglu_backward(gate, up, hidden);
-        self.project_backward(parameters, ids.down, hidden, dx, None, layout.of_mut(ids.down, g));
+        self.weight_gradient(ids.down, hidden, dx, layout.of_mut(ids.down, g));
         let middle = &acts.middle[..n * d];
         engine.rms_scale(middle, weight(ids.norm2), &acts.rinv2[..n], normed);
-        let to = |dx, start| Some((dx, start));
-        self.project_backward(parameters, ids.gate, normed, gate, to(&mut *d_normed, Start::Zero), layout.of_mut(ids.gate, g));
-        self.project_backward(parameters, ids.up, normed, up, to(&mut *d_normed, Start::Accumulate), layout.of_mut(ids.up, g));
+        self.input_gradient(parameters, ids.gate, gate, d_normed, Start::Zero);
+        self.weight_gradient(ids.gate, normed, gate, layout.of_mut(ids.gate, g));
+        self.input_gradient(parameters, ids.up, up, d_normed, Start::Accumulate);
+        self.weight_gradient(ids.up, normed, up, layout.of_mut(ids.up, g));
         let dw = layout.of_mut(ids.norm2, g);
         engine.rms_norm_backward(middle, weight(ids.norm2), &acts.rinv2[..n], d_normed, self.seq_len, dx, dw);
 
         // Attention.
         let d_attention = &mut s.d_attention[..n * qw];
         let attention = &acts.attention[..n * qw];
-        self.project_backward(parameters, ids.o, attention, dx, to(&mut *d_attention, Start::Zero), layout.of_mut(ids.o, g));
+        self.input_gradient(parameters, ids.o, dx, d_attention, Start::Zero);
+        self.weight_gradient(ids.o, attention, dx, layout.of_mut(ids.o, g));
         let heads = n * self.config.num_attention_heads;
         let (dq, dk, dv) = (&mut s.dq[..n * qw], &mut s.dk[..n * kvw], &mut s.dv[..n * kvw]);
         engine.attention_backward(
-            self.attention_shape(n / self.seq_len),
+            &self.attention_shape(n / self.seq_len),
             &acts.q[..n * qw],
             &acts.k[..n * kvw],
             &acts.v[..n * kvw],
@@ -155,9 +170,12 @@ impl Model {
         engine.rope_backward(&self.rope, qw, dq);
         engine.rope_backward(&self.rope, kvw, dk);
         engine.rms_scale(x, weight(ids.norm1), &acts.rinv1[..n], normed);
-        self.project_backward(parameters, ids.q, normed, dq, to(&mut *d_normed, Start::Zero), layout.of_mut(ids.q, g));
-        self.project_backward(parameters, ids.k, normed, dk, to(&mut *d_normed, Start::Accumulate), layout.of_mut(ids.k, g));
-        self.project_backward(parameters, ids.v, normed, dv, to(&mut *d_normed, Start::Accumulate), layout.of_mut(ids.v, g));
+        self.input_gradient(parameters, ids.q, dq, d_normed, Start::Zero);
+        self.weight_gradient(ids.q, normed, dq, layout.of_mut(ids.q, g));
+        self.input_gradient(parameters, ids.k, dk, d_normed, Start::Accumulate);
+        self.weight_gradient(ids.k, normed, dk, layout.of_mut(ids.k, g));
+        self.input_gradient(parameters, ids.v, dv, d_normed, Start::Accumulate);
+        self.weight_gradient(ids.v, normed, dv, layout.of_mut(ids.v, g));
         let dw = layout.of_mut(ids.norm1, g);
         engine.rms_norm_backward(x, weight(ids.norm1), &acts.rinv1[..n], d_normed, self.seq_len, dx, dw);
     }

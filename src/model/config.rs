@@ -53,22 +53,18 @@ pub struct RopeScaling {
 impl ModelConfig {
     /// Reads the fields of a `config.json`; what this engine does not compute is refused by name.
     pub fn parse(text: &str) -> Result<ModelConfig> {
-        let value: Value = serde_json::from_str(text)
-            .map_err(|e| Error::data(format!("not a model configuration: {e}")))?;
+        let value: Value =
+            serde_json::from_str(text).map_err(|e| Error::data(format!("not a model configuration: {e}")))?;
         let fields = Fields(&value);
         fields.only("model_type", &["llama", "mistral"], "llama")?;
         fields.only("hidden_act", &["silu", "swish"], "silu")?;
         for bias in ["attention_bias", "mlp_bias"] {
             if fields.get(bias).and_then(Value::as_bool) == Some(true) {
-                return Err(Error::data(format!(
-                    "{bias}: expected false, found true: biases are not supported"
-                )));
+                return Err(Error::data(format!("{bias}: expected false, found true: biases are not supported")));
             }
         }
         if fields.get("sliding_window").is_some_and(|v| !v.is_null()) {
-            return Err(Error::data(
-                "sliding_window: expected none: windowed attention is not supported",
-            ));
+            return Err(Error::data("sliding_window: expected none: windowed attention is not supported"));
         }
         let hidden_size = fields.count("hidden_size", None)?;
         let heads = fields.count("num_attention_heads", None)?;
@@ -100,10 +96,7 @@ impl ModelConfig {
             )));
         }
         if !self.head_dim.is_multiple_of(2) {
-            return Err(Error::data(format!(
-                "head_dim: expected an even number, found {}",
-                self.head_dim
-            )));
+            return Err(Error::data(format!("head_dim: expected an even number, found {}", self.head_dim)));
         }
         for (name, value) in [
             ("rms_norm_eps", self.rms_norm_eps),
@@ -137,15 +130,10 @@ impl ModelConfig {
         let q = self.num_attention_heads.checked_mul(self.head_dim)?;
         let kv = self.num_key_value_heads.checked_mul(self.head_dim)?;
         let attention = q.checked_add(kv)?.checked_mul(2)?.checked_mul(d)?;
-        let layer = attention
-            .checked_add(d.checked_mul(ff)?.checked_mul(3)?)?
-            .checked_add(2 * d)?;
+        let layer = attention.checked_add(d.checked_mul(ff)?.checked_mul(3)?)?.checked_add(2 * d)?;
         let tables = if self.tie_word_embeddings { 1 } else { 2 };
         let vocabulary = self.vocab_size.checked_mul(d)?.checked_mul(tables)?;
-        layer
-            .checked_mul(self.num_hidden_layers)?
-            .checked_add(vocabulary)?
-            .checked_add(d)
+        layer.checked_mul(self.num_hidden_layers)?.checked_add(vocabulary)?.checked_add(d)
     }
 
     /// The digest of the architecture: equal for files that say the same.
@@ -171,10 +159,7 @@ impl Fields<'_> {
         if known.contains(&found) {
             return Ok(());
         }
-        Err(Error::data(format!(
-            "{name}: expected {}, found {found:?}",
-            known.join(" or ")
-        )))
+        Err(Error::data(format!("{name}: expected {}, found {found:?}", known.join(" or "))))
     }
 
     fn count(&self, name: &str, default: Option<usize>) -> Result<usize> {
@@ -193,18 +178,18 @@ impl Fields<'_> {
     fn float(&self, name: &str, default: f64) -> Result<f64> {
         match self.get(name) {
             None => Ok(default),
-            Some(value) => value
-                .as_f64()
-                .ok_or_else(|| Error::data(format!("{name}: expected a number, found {value}"))),
+            Some(value) => {
+                value.as_f64().ok_or_else(|| Error::data(format!("{name}: expected a number, found {value}")))
+            }
         }
     }
 
     fn flag(&self, name: &str, default: bool) -> Result<bool> {
         match self.get(name) {
             None => Ok(default),
-            Some(value) => value
-                .as_bool()
-                .ok_or_else(|| Error::data(format!("{name}: expected true or false, found {value}"))),
+            Some(value) => {
+                value.as_bool().ok_or_else(|| Error::data(format!("{name}: expected true or false, found {value}")))
+            }
         }
     }
 
@@ -224,12 +209,10 @@ impl Fields<'_> {
         let kind = fields.get("rope_type").or(fields.get("type"));
         match kind.and_then(Value::as_str) {
             None | Some("default") => Ok(None),
-            Some("llama3") => serde_json::from_value(value.clone())
-                .map(Some)
-                .map_err(|e| Error::data(format!("rope_scaling: {e}"))),
-            Some(other) => Err(Error::data(format!(
-                "rope_scaling: expected type llama3 or default, found {other:?}"
-            ))),
+            Some("llama3") => {
+                serde_json::from_value(value.clone()).map(Some).map_err(|e| Error::data(format!("rope_scaling: {e}")))
+            }
+            Some(other) => Err(Error::data(format!("rope_scaling: expected type llama3 or default, found {other:?}"))),
         }
     }
 }

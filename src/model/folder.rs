@@ -179,7 +179,13 @@ pub fn complete_config(text: &str) -> Result<String> {
 }
 
 /// Writes a float32 artifact with one tensor a parameter.
-pub fn write_flat<W: std::io::Write>(name: &str, out: W, meta: Meta, layout: &Layout, flat: &[f32]) -> Result<(W, Digest)> {
+pub fn write_flat<W: std::io::Write>(
+    name: &str,
+    out: W,
+    meta: Meta,
+    layout: &Layout,
+    flat: &[f32],
+) -> Result<(W, Digest)> {
     let infos = layout.tensors.iter().map(|t| TensorInfo::f32(&t.name, &t.shape)).collect();
     let mut writer = Writer::new(name, out, Header::new(meta.0, infos))?;
     for tensor in &layout.tensors {

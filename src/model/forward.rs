@@ -90,7 +90,7 @@ impl Model {
         engine.rope(&self.rope, kv, &mut acts.k[..n * kv]);
         let heads = n * self.config.num_attention_heads;
         engine.attention(
-            self.attention_shape(n / self.seq_len),
+            &self.attention_shape(n / self.seq_len),
             &acts.q[..n * q],
             &acts.k[..n * kv],
             &acts.v[..n * kv],

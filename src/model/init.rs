@@ -22,10 +22,7 @@ pub fn initial_parameters(config: &ModelConfig, layout: &Layout, seed: u64) -> V
         let deviation = config.initializer_range * if into_residual { residual } else { 1.0 };
         let deviation = deviation as f32;
         let key = Digest::of_parts("l402/init/1", &[&seed.to_le_bytes(), tensor.name.as_bytes()]).philox_key();
-        values
-            .par_iter_mut()
-            .enumerate()
-            .for_each(|(i, value)| *value = philox::normal(key, i as u64) * deviation);
+        values.par_iter_mut().enumerate().for_each(|(i, value)| *value = philox::normal(key, i as u64) * deviation);
     }
     flat
 }

@@ -80,10 +80,8 @@ impl Layout {
     pub fn new(config: &ModelConfig) -> Layout {
         let (d, ff, v) = (config.hidden_size, config.intermediate_size, config.vocab_size);
         let (q, kv) = (config.query_width(), config.key_width());
-        let mut shapes: Vec<(String, Vec<usize>)> = vec![
-            ("model.embed_tokens.weight".into(), vec![v, d]),
-            ("model.norm.weight".into(), vec![d]),
-        ];
+        let mut shapes: Vec<(String, Vec<usize>)> =
+            vec![("model.embed_tokens.weight".into(), vec![v, d]), ("model.norm.weight".into(), vec![d])];
         if !config.tie_word_embeddings {
             shapes.push(("lm_head.weight".into(), vec![v, d]));
         }
@@ -112,9 +110,7 @@ impl Layout {
             })
             .collect();
         let find = |name: &str| {
-            tensors
-                .binary_search_by(|t| t.name.as_str().cmp(name))
-                .expect("every part of a layer is in the list")
+            tensors.binary_search_by(|t| t.name.as_str().cmp(name)).expect("every part of a layer is in the list")
         };
         let layers = (0..config.num_hidden_layers)
             .map(|layer| {
@@ -137,11 +133,7 @@ impl Layout {
             layers,
             embedding,
             norm: find("model.norm.weight"),
-            head: if config.tie_word_embeddings {
-                embedding
-            } else {
-                find("lm_head.weight")
-            },
+            head: if config.tie_word_embeddings { embedding } else { find("lm_head.weight") },
             tensors,
             total,
         }
@@ -149,10 +141,7 @@ impl Layout {
 
     /// The tensor of that name.
     pub fn find(&self, name: &str) -> Option<&TensorSpec> {
-        self.tensors
-            .binary_search_by(|t| t.name.as_str().cmp(name))
-            .ok()
-            .map(|i| &self.tensors[i])
+        self.tensors.binary_search_by(|t| t.name.as_str().cmp(name)).ok().map(|i| &self.tensors[i])
     }
 
     /// Whether head and embedding are one tensor.

@@ -26,7 +26,13 @@ pub struct Plan {
 impl Plan {
     /// A plan for training: at most `batch` sequences at a time, activations within `budget` bytes where
     /// computing layers again, then smaller micro-batches, can achieve it.
-    pub fn training(config: &ModelConfig, seq_len: usize, batch: usize, micro_batch: Option<usize>, budget: u64) -> Plan {
+    pub fn training(
+        config: &ModelConfig,
+        seq_len: usize,
+        batch: usize,
+        micro_batch: Option<usize>,
+        budget: u64,
+    ) -> Plan {
         let wished = micro_batch.unwrap_or(TARGET_TOKENS.div_ceil(seq_len)).clamp(1, batch);
         let plan = |sequences: usize, recompute: bool| Plan {
             sequences,

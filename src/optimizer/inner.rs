@@ -54,7 +54,8 @@ mod tests {
     use super::*;
 
     fn recipe(schedule: Schedule) -> InnerRecipe {
-        let mut recipe: InnerRecipe = toml::from_str("steps = 1\nbatch = 1\nlr = 0.5\nwarmup = 4\ndecay_steps = 104").unwrap();
+        let mut recipe: InnerRecipe =
+            toml::from_str("steps = 1\nbatch = 1\nlr = 0.5\nwarmup = 4\ndecay_steps = 104").unwrap();
         recipe.schedule = schedule;
         recipe.min_lr_ratio = 0.1;
         recipe

@@ -53,11 +53,12 @@ pub fn run_round(
 ) -> Result<RoundOutput> {
     let inner = &input.recipe.inner;
     let mut trainer = Trainer::new(input);
+    let mut order = input.order.clone();
     let mut losses = Vec::with_capacity(inner.steps as usize);
     for step in 0..inner.steps {
         let global = input.round * u64::from(inner.steps) + u64::from(step);
         let at = |error: Error| error.at(format!("round {} step {step}", input.round));
-        let sequences = input.order.indices(u64::from(step), inner.batch);
+        let sequences = order.indices(u64::from(step), inner.batch);
         let loss = trainer.gradient(&parameters, &sequences).map_err(at)?;
         let gradient_norm = trainer.gradient_norm().map_err(at)?;
         moments.steps += 1;

@@ -79,7 +79,7 @@ fn uncommitted(
         return Some("no commitment".into());
     }
     // Only what the worker signed can count for or against it.
-    if let Some(key) = assignment.and_then(Assignment::worker_key) {
+    if let Some(key) = assignment.and_then(|a| a.worker_key().ok().flatten()) {
         own.retain(|c| c.signed_by(&key).unwrap_or(false));
     }
     let Some((commitment, others)) = own.split_first() else {

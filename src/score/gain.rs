@@ -7,13 +7,21 @@ use crate::error::{Error, Result};
 use crate::model::{Model, Plan, Workspace, q32};
 
 /// The held-out sequences of a round: all of them for `count` 0, else that many, drawn by the beacon.
-pub fn draw_sequences(run: &Digest, round: u64, beacon: Option<&Digest>, count: u64, available: usize) -> Result<Vec<usize>> {
+pub fn draw_sequences(
+    run: &Digest,
+    round: u64,
+    beacon: Option<&Digest>,
+    count: u64,
+    available: usize,
+) -> Result<Vec<usize>> {
     if count == 0 || count >= available as u64 {
         return Ok((0..available).collect());
     }
     let beacon = beacon.ok_or_else(|| {
-        Error::usage(format!("the recipe scores on {count} of {available} held-out sequences, drawn by a beacon: none given"))
-            .hint("--beacon HEX, a value that nobody knew before the commitments were signed")
+        Error::usage(format!(
+            "the recipe scores on {count} of {available} held-out sequences, drawn by a beacon: none given"
+        ))
+        .hint("--beacon HEX, a value that nobody knew before the commitments were signed")
     })?;
     let purpose = Digest::of_parts("l402/score/held-out/1", &[&run.0, &round.to_le_bytes(), &beacon.0]);
     let key = purpose.philox_key();

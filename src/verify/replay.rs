@@ -36,18 +36,24 @@ pub struct States {
 }
 
 /// The metadata of the delta that a round's work makes; `inner_out` is added when the work is done.
-pub fn delta_meta(recipe: &Recipe, folder: &ModelFolder, assignment: &Assignment, shard: &Shard, inner_in: &str) -> Meta {
+pub fn delta_meta(
+    recipe: &Recipe,
+    folder: &ModelFolder,
+    assignment: &Assignment,
+    shard: &Shard,
+    inner_in: &str,
+) -> Result<Meta> {
     let mut meta = Meta::new(ArtifactKind::Delta);
     meta.set("run", recipe.digest())
         .set("round", assignment.round)
         .set("worker", &assignment.worker)
         .set("theta", folder.digest)
         .set("shard", shard.digest())
-        .set("assignment", assignment.digest());
+        .set("assignment", assignment.digest()?);
     if recipe.inner.state == InnerState::Carry {
         meta.set("inner_in", inner_in);
     }
-    meta
+    Ok(meta)
 }
 
 /// Metadata in the order in which differences are looked for, with the names that findings use.
@@ -62,14 +68,19 @@ const INPUTS: [(&str, &str); 7] = [
 ];
 
 /// Recomputes an update and compares it, every byte of it.
-pub fn replay(input: &ReplayInput<'_>, states: States, update: &Update, watch: impl FnMut(StepReport)) -> Result<Finding> {
+pub fn replay(
+    input: &ReplayInput<'_>,
+    states: States,
+    update: &Update,
+    watch: impl FnMut(StepReport),
+) -> Result<Finding> {
     let zero = "zero".to_owned();
     let (moments, inner_in) = match states.moments {
         Some((moments, digest)) => (moments, digest.to_string()),
         None => (Moments::zero(&input.folder.layout), zero.clone()),
     };
     let feedback_in = states.feedback.as_ref().map_or(zero, |f| f.digest().to_string());
-    let mut meta = delta_meta(input.recipe, input.folder, input.assignment, input.shard, &inner_in);
+    let mut meta = delta_meta(input.recipe, input.folder, input.assignment, input.shard, &inner_in)?;
     let finding = |steps: u64, difference: Option<Difference>| finding(input, update, steps, difference);
     if let Some(difference) = inputs_differ(&meta, &feedback_in, update) {
         return Ok(finding(0, Some(difference)));
@@ -92,8 +103,7 @@ pub fn replay(input: &ReplayInput<'_>, states: States, update: &Update, watch: i
         meta.set("inner_out", digest);
     }
     let delta: Vec<f32> = theta.iter().zip(&output.parameters).map(|(theta, p)| theta - p).collect();
-    let tensors: Vec<_> =
-        layout.tensors.iter().map(|t| (t.name.as_str(), &t.shape[..], &delta[t.range()])).collect();
+    let tensors: Vec<_> = layout.tensors.iter().map(|t| (t.name.as_str(), &t.shape[..], &delta[t.range()])).collect();
     let compressed = compress_tensors(input.recipe, &meta, &tensors, states.feedback, std::io::sink())?;
     Ok(finding(input.recipe.inner.steps.into(), first_difference(&compressed, update)))
 }

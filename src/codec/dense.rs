@@ -1,0 +1,41 @@
+//! `dense`: float32 as it is. The payload is the tensor itself, little-endian, with the parameter's shape.
+
+use std::ops::RangeInclusive;
+
+use super::shapes::elements;
+use super::{Codec, check_finite, check_len};
+use crate::artifact::TensorInfo;
+use crate::error::Result;
+
+/// The codec that leaves everything as it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Dense;
+
+impl Codec for Dense {
+    fn name(&self) -> &'static str {
+        "dense"
+    }
+
+    fn payload_len(&self, shape: &[usize]) -> Option<RangeInclusive<usize>> {
+        let len = elements(shape)?.checked_mul(4)?;
+        Some(len..=len)
+    }
+
+    fn payload_info(&self, name: &str, shape: &[usize], _len: usize) -> TensorInfo {
+        TensorInfo::f32(name, shape)
+    }
+
+    fn encode(&self, shape: &[usize], values: &[f32]) -> Result<Vec<u8>> {
+        let payload: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        check_len(self, shape, payload.len())?;
+        Ok(payload)
+    }
+
+    fn decode(&self, shape: &[usize], payload: &[u8]) -> Result<Vec<f32>> {
+        check_len(self, shape, payload.len())?;
+        let (words, _) = payload.as_chunks::<4>();
+        let values: Vec<f32> = words.iter().map(|w| f32::from_le_bytes(*w)).collect();
+        check_finite(&values)?;
+        Ok(values)
+    }
+}

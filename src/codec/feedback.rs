@@ -1,0 +1,106 @@
+//! Error feedback (SparseLoCo, 2508.15706, algorithm 1): what a round does not send is added to the next one.
+//!
+//! ```text
+//! acc  = fma(beta, e, delta)            e is +0 in a worker's first round
+//! sent = decode(encode(acc))
+//! e'   = acc - sent                     one subtraction; e' is the state of the next round
+//! ```
+//!
+//! beta is the recipe's `codec.feedback`, rounded to float32. A state file is a canonical float32 file of kind
+//! `feedback` with the delta's names and shapes and the metadata `run`, `round`, `worker` (whose state it is and the
+//! round that left it) and `feedback_in` (the digest of the state before it, or `zero`).
+
+use super::Codec;
+use super::check_finite;
+use super::shapes::Shapes;
+use crate::artifact::{ArtifactKind, Digest, Dtype, Meta, Reader};
+use crate::error::{Context, Error, Result};
+
+/// Compresses one tensor: the payload of `beta * feedback + delta`, and the feedback that remains. Without `feedback` it
+/// is zero. All have `shape`, row-major.
+pub fn compress_tensor(
+    codec: &dyn Codec,
+    beta: f32,
+    shape: &[usize],
+    delta: &[f32],
+    feedback: Option<&[f32]>,
+) -> Result<(Vec<u8>, Vec<f32>)> {
+    let mut acc: Vec<f32> = match feedback {
+        Some(e) if e.len() != delta.len() => {
+            return Err(Error::bug(format!("{} values of feedback for {} of delta", e.len(), delta.len())));
+        }
+        Some(e) => e.iter().zip(delta).map(|(&e, &d)| beta.mul_add(e, d)).collect(),
+        None => delta.iter().map(|&d| beta.mul_add(0.0, d)).collect(),
+    };
+    check_finite(&acc).at("delta and feedback together")?;
+    let payload = codec.encode(shape, &acc)?;
+    let sent = codec.decode(shape, &payload)?;
+    acc.iter_mut().zip(&sent).for_each(|(a, s)| *a -= s);
+    check_finite(&acc).at("the feedback that remains")?;
+    Ok((payload, acc))
+}
+
+/// A worker's error feedback from an earlier round, read tensor by tensor.
+pub struct Feedback {
+    reader: Reader,
+    digest: Digest,
+    meta: Meta,
+}
+
+impl Feedback {
+    /// Checks the header of a state whose content digest is already known; that its content has this digest is
+    /// checked at the end.
+    pub fn open(digest: Digest, reader: Reader) -> Result<Feedback> {
+        reader.require_canonical()?;
+        let meta = Meta::read(reader.name(), reader.header(), ArtifactKind::Feedback)?;
+        Ok(Feedback { reader, digest, meta })
+    }
+
+    /// The content digest.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Whether it is the state of this run and worker from an earlier round, with these tensors.
+    pub(super) fn check(&self, run: &Digest, worker: &str, round: u64, shapes: &Shapes) -> Result<()> {
+        let file = self.reader.name();
+        let found = self.meta.digest(file, "run")?;
+        if found != *run {
+            return Err(Error::refused(format!(
+                "{file}: expected the feedback of run {run}, found that of run {found}"
+            )));
+        }
+        let found = self.meta.get(file, "worker")?;
+        if found != worker {
+            return Err(Error::refused(format!(
+                "{file}: expected the feedback of worker {worker}, found that of {found:?}"
+            )));
+        }
+        let found = self.meta.number(file, "round")?;
+        if found >= round {
+            return Err(Error::refused(format!(
+                "{file}: expected feedback from a round before {round}, found that of round {found}"
+            )));
+        }
+        let tensors = &self.reader.header().tensors;
+        Shapes::of(self.reader.header()).expect(shapes.iter()).at(file)?;
+        tensors.iter().try_for_each(|t| t.expect(Dtype::F32, &t.shape)).at(file)
+    }
+
+    pub(super) fn next(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        self.reader.next_f32(name, shape)
+    }
+
+    /// Reads to the end and compares the digest.
+    pub(super) fn finish(self) -> Result<()> {
+        let name = self.reader.name().to_owned();
+        let found = self.reader.finish()?;
+        if found == self.digest {
+            return Ok(());
+        }
+        Err(Error::data(format!(
+            "{name}: expected content digest {}, found {found}: it changed while it was read",
+            self.digest
+        )))
+    }
+}

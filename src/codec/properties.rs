@@ -1,0 +1,397 @@
+//! What must hold for every codec, every shape and every kind of value.
+
+use super::*;
+use crate::artifact::{ArtifactKind, Digest, Header, Meta, Reader, Recipe, Writer};
+use crate::error::Kind;
+use crate::fsio::Source;
+
+/// A small generator (splitmix64) for test values.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Uniform in (0, 1).
+    fn uniform(&mut self) -> f64 {
+        ((self.next() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+    }
+
+    /// Standard normal (Box and Muller).
+    fn normal(&mut self) -> f64 {
+        let (a, b) = (self.uniform(), self.uniform());
+        (-2.0 * libm::log(a)).sqrt() * libm::cos(2.0 * std::f64::consts::PI * b)
+    }
+}
+
+const SHAPES: [&[usize]; 15] = [
+    &[],
+    &[0],
+    &[1],
+    &[1, 1],
+    &[31],
+    &[4096],
+    &[4097],
+    &[12289],
+    &[0, 7],
+    &[64, 64],
+    &[1, 300],
+    &[127, 3],
+    &[61, 67],
+    &[130, 200],
+    &[3, 5, 7],
+];
+
+const KINDS: [&str; 9] = ["normal", "zero", "minus zero", "negative", "constant", "denormal", "huge", "few", "bits"];
+
+fn values(kind: &str, n: usize, random: &mut Random) -> Vec<f32> {
+    (0..n)
+        .map(|_| {
+            let normal = random.normal() as f32;
+            match kind {
+                "normal" => normal,
+                "zero" => 0.0,
+                "minus zero" => -0.0,
+                "negative" => -normal.abs() - 1.0,
+                "constant" => 0.1,
+                "denormal" => f32::from_bits(random.next() as u32 & 0x8000_03ff),
+                "huge" => normal * 1e33,
+                "few" if random.uniform() < 0.999 => 0.0,
+                "few" => normal,
+                // Any exponent, so that the largest are alone.
+                _ => f32::from_bits(random.next() as u32 & 0xf3ff_ffff),
+            }
+        })
+        .collect()
+}
+
+fn codecs() -> Vec<Box<dyn Codec>> {
+    let mut codecs: Vec<Box<dyn Codec>> = vec![Box::new(Dense)];
+    for top_k in [1, 64, 1000, 4096] {
+        codecs.push(Box::new(SparseLoco::new(top_k)));
+    }
+    codecs
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|v| v.to_bits()).collect()
+}
+
+#[test]
+fn what_is_decoded_is_what_the_feedback_lacks() {
+    let mut random = Random(1);
+    for codec in codecs() {
+        for shape in SHAPES {
+            for kind in KINDS {
+                let what = format!("{} {shape:?} {kind}", codec.name());
+                let n = shape.iter().product();
+                let delta = values(kind, n, &mut random);
+                let (payload, left) = compress_tensor(codec.as_ref(), 0.95, shape, &delta, None).expect(&what);
+                let again = compress_tensor(codec.as_ref(), 0.95, shape, &delta, None).unwrap();
+                assert_eq!((&payload, bits(&left)), (&again.0, bits(&again.1)), "{what}");
+                assert!(codec.payload_len(shape).unwrap().contains(&payload.len()));
+                let sent = codec.decode(shape, &payload).expect(&what);
+                let expected: Vec<f32> = delta.iter().zip(&sent).map(|(d, s)| d - s).collect();
+                assert_eq!(left, expected, "{what}");
+                // What was decoded once comes back as it is: its own bins are its largest values.
+                if codec.name() == "dense" {
+                    assert!(left.iter().all(|&v| v == 0.0));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_largest_values_of_every_chunk_are_sent_and_nothing_else() {
+    let mut random = Random(2);
+    let shape = [130, 200];
+    let data = values("normal", 130 * 200, &mut random);
+    // Bins may be zero on other data; here none is.
+    let codec = SparseLoco::new(64);
+    let decoded = codec.decode(&shape, &codec.encode(&shape, &data).unwrap()).unwrap();
+    for block_row in 0..3 {
+        for block_column in 0..4 {
+            let rows = block_row * 64..(block_row * 64 + 64).min(130);
+            let columns = block_column * 64..(block_column * 64 + 64).min(200);
+            let block: Vec<usize> = rows.flat_map(|r| columns.clone().map(move |c| r * 200 + c)).collect();
+            let sent = block.iter().filter(|&&i| decoded[i] != 0.0);
+            let least = sent.clone().map(|&i| data[i].abs()).fold(f32::MAX, f32::min);
+            let not_sent = block.iter().filter(|&&i| decoded[i] == 0.0);
+            let most = not_sent.map(|&i| data[i].abs()).fold(0.0, f32::max);
+            assert_eq!(sent.count(), (64 * block.len()).div_ceil(4096));
+            assert!(most <= least);
+        }
+    }
+}
+
+#[test]
+fn the_error_on_gaussian_data_is_the_published_one() {
+    let mut random = Random(3);
+    let shape = [1024, 512];
+    let data = values("normal", 1024 * 512, &mut random);
+    let codec = SparseLoco::new(64);
+    let decoded = codec.decode(&shape, &codec.encode(&shape, &data).unwrap()).unwrap();
+    let (mut error, mut power) = (0.0, 0.0);
+    for (&v, &d) in data.iter().zip(&decoded).filter(|(_, d)| **d != 0.0) {
+        error += (f64::from(v) - f64::from(d)).powi(2);
+        power += f64::from(v).powi(2);
+    }
+    let relative = error / power;
+    assert!((0.0115..0.0135).contains(&relative), "{relative}");
+}
+
+#[test]
+fn over_rounds_nothing_is_lost_but_by_decay() {
+    let mut random = Random(4);
+    let shape = [70, 70];
+    let codec = SparseLoco::new(64);
+    let beta = 0.95f32;
+    let mut state: Option<Vec<f32>> = None;
+    let mut exact = vec![0f64; 4900];
+    for round in 0..3 {
+        let delta = values("normal", 4900, &mut random);
+        let (payload, left) = compress_tensor(&codec, beta, &shape, &delta, state.as_deref()).unwrap();
+        let sent = codec.decode(&shape, &payload).unwrap();
+        for i in 0..4900 {
+            let acc = f64::from(beta) * exact[i] + f64::from(delta[i]);
+            exact[i] = acc - f64::from(sent[i]);
+            let off = (f64::from(left[i]) - exact[i]).abs();
+            assert!(off < 1e-6, "round {round}, element {i}: off by {off}");
+        }
+        state = Some(left);
+    }
+}
+
+#[test]
+fn values_that_cannot_be_sent_are_an_error() {
+    for codec in codecs() {
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let delta = [1.0, bad, 2.0];
+            let error = compress_tensor(codec.as_ref(), 0.95, &[3], &delta, None).unwrap_err();
+            assert_eq!(error.kind(), Kind::Data);
+            assert!(error.to_string().contains("element 1"), "{error}");
+        }
+        let state = [f32::MAX; 2];
+        assert!(compress_tensor(codec.as_ref(), 1.0, &[2], &state, Some(&state)).is_err());
+    }
+    let huge = [f32::MAX; 64];
+    assert!(compress_tensor(&SparseLoco::new(4096), 0.0, &[64], &huge, None).is_err());
+}
+
+fn recipe(codec: &str) -> Recipe {
+    Recipe::parse(&format!(
+        "arithmetic = 1\nname = \"t\"\n[model]\n[data]\ntokenizer = \"bytes\"\nseq_len = 8\n\
+         [inner]\nsteps = 1\nbatch = 1\nlr = 1e-3\n[codec]\nname = \"{codec}\"\n"
+    ))
+    .unwrap()
+}
+
+fn delta_meta(recipe: &Recipe, round: u64) -> Meta {
+    let mut meta = Meta::new(ArtifactKind::Delta);
+    meta.set("run", recipe.digest()).set("round", round).set("worker", "alice").set("theta", Digest::of(b"theta"));
+    meta
+}
+
+const NAMES: [(&str, &[usize]); 3] = [("b", &[70, 65]), ("a", &[100]), ("c", &[])];
+
+fn tensors(seed: u64) -> Vec<Vec<f32>> {
+    let mut random = Random(seed);
+    NAMES.iter().map(|(_, s)| values("normal", s.iter().product(), &mut random)).collect()
+}
+
+fn with_names(data: &[Vec<f32>]) -> Vec<(&'static str, &'static [usize], &[f32])> {
+    let pairs = NAMES.iter().zip(data);
+    pairs.map(|((n, s), d)| (*n, *s, d.as_slice())).collect()
+}
+
+fn delta_file(meta: &Meta, data: &[Vec<f32>]) -> Vec<u8> {
+    let mut tensors = with_names(data);
+    tensors.sort_by_key(|t| t.0);
+    let infos = tensors.iter().map(|(n, s, _)| TensorInfo::f32(*n, s));
+    let header = Header::new(meta.0.clone(), infos.collect());
+    let mut writer = Writer::new("delta", Vec::new(), header).unwrap();
+    for (name, _, values) in tensors {
+        writer.f32(name, values).unwrap();
+    }
+    writer.finish().unwrap().0
+}
+
+fn reader(bytes: &[u8]) -> Reader {
+    Reader::open(Source::bytes("test", bytes.to_vec()).unwrap()).unwrap()
+}
+
+fn feedback(bytes: &[u8]) -> Feedback {
+    Feedback::open(Digest::of(bytes), reader(bytes)).unwrap()
+}
+
+/// The update's bytes and the state's, by the stream.
+fn stream(recipe: &Recipe, delta: &[u8], state: Option<&[u8]>) -> Result<(Vec<u8>, Vec<u8>)> {
+    let state = state.map(feedback);
+    let done = compress_stream(recipe, reader(delta), state, "state", Vec::new(), |_| {})?;
+    assert_eq!(done.feedback_out, Digest::of(&done.state));
+    Ok((done.update.to_bytes()?.0, done.state))
+}
+
+#[test]
+fn a_replay_in_memory_makes_the_bytes_of_the_stream() {
+    for codec in ["dense", "sparseloco"] {
+        let recipe = recipe(codec);
+        let mut state: Option<Vec<u8>> = None;
+        for round in 0..3 {
+            let meta = delta_meta(&recipe, round);
+            let data = tensors(round);
+            let delta = delta_file(&meta, &data);
+            let (update, next) = stream(&recipe, &delta, state.as_deref()).unwrap();
+            let before = state.as_deref().map(feedback);
+            let done = compress_tensors(&recipe, &meta, &with_names(&data), before, Vec::new()).unwrap();
+            assert_eq!(done.update.to_bytes().unwrap().0, update);
+            assert_eq!(done.state, next);
+
+            let update = Update::open(&recipe, reader(&update)).unwrap();
+            assert_eq!((update.round(), update.worker()), (round, "alice"));
+            assert_eq!(update.run(), recipe.digest());
+            assert_eq!(update.feedback_in(), state.as_deref().map(Digest::of));
+            let file = update.file();
+            assert_eq!(update.meta().digest(file, "delta").unwrap(), Digest::of(&delta));
+            assert_eq!(update.meta().digest(file, "theta").unwrap(), Digest::of(b"theta"));
+            assert_eq!(update.names().collect::<Vec<_>>(), ["a", "b", "c"]);
+            assert!(update.shapes().expect(NAMES).is_ok());
+            state = Some(next);
+        }
+    }
+}
+
+#[test]
+fn a_state_of_another_run_worker_round_or_model_is_refused() {
+    let ours = recipe("sparseloco");
+    let at = |round| delta_file(&delta_meta(&ours, round), &tensors(1));
+    let (_, state) = stream(&ours, &at(3), None).unwrap();
+    let kind = |recipe: &Recipe, delta: &[u8]| match stream(recipe, delta, Some(&state)) {
+        Ok(_) => None,
+        Err(error) => Some((error.kind(), error.to_string())),
+    };
+    assert_eq!(kind(&ours, &at(4)), None);
+    let (refused, message) = kind(&ours, &at(3)).unwrap();
+    assert_eq!(refused, Kind::Refused);
+    assert!(message.contains("round 3"), "{message}");
+
+    let other = recipe("dense");
+    let foreign = delta_file(&delta_meta(&other, 4), &tensors(1));
+    assert_eq!(kind(&other, &foreign).unwrap().0, Kind::Refused);
+    // A delta of another run than the recipe's names both.
+    let (refused, message) = kind(&ours, &foreign).unwrap();
+    assert_eq!(refused, Kind::Refused);
+    for run in [&ours, &other] {
+        assert!(message.contains(&run.digest().to_string()), "{message}");
+    }
+
+    let mut meta = delta_meta(&ours, 4);
+    meta.set("worker", "bob");
+    let (refused, message) = kind(&ours, &delta_file(&meta, &tensors(1))).unwrap();
+    assert_eq!(refused, Kind::Refused);
+    assert!(message.contains("bob"), "{message}");
+
+    let header = Header::new(delta_meta(&ours, 4).0, vec![TensorInfo::f32("a", &[100]), TensorInfo::f32("c", &[])]);
+    let mut writer = Writer::new("delta", Vec::new(), header).unwrap();
+    writer.f32("a", &[1.0; 100]).unwrap();
+    writer.f32("c", &[1.0]).unwrap();
+    let (data, message) = kind(&ours, &writer.finish().unwrap().0).unwrap();
+    assert_eq!(data, Kind::Data);
+    assert!(message.contains("tensor b"), "{message}");
+}
+
+#[test]
+fn a_state_that_is_not_what_it_was_said_to_be_is_refused() {
+    let recipe = recipe("sparseloco");
+    let (_, state) = stream(&recipe, &delta_file(&delta_meta(&recipe, 0), &tensors(1)), None).unwrap();
+    let lie = Feedback::open(Digest::of(b"other"), reader(&state)).unwrap();
+    let delta = delta_file(&delta_meta(&recipe, 1), &tensors(2));
+    let done = compress_stream(&recipe, reader(&delta), Some(lie), "s", Vec::new(), |_| {});
+    let error = done.err().unwrap();
+    assert_eq!(error.kind(), Kind::Data);
+    assert!(error.to_string().contains("changed while"), "{error}");
+}
+
+/// An update with its header changed.
+fn forged(recipe: &Recipe, change: impl Fn(&mut Meta, &mut Vec<(TensorInfo, Vec<u8>)>)) -> Result<Update> {
+    let delta = delta_file(&delta_meta(recipe, 0), &tensors(1));
+    let (update, _) = stream(recipe, &delta, None).unwrap();
+    let mut source = reader(&update);
+    let mut meta = Meta(source.header().metadata.clone());
+    let mut tensors = Vec::new();
+    while let Some(tensor) = source.next_tensor().unwrap() {
+        tensors.push(tensor);
+    }
+    change(&mut meta, &mut tensors);
+    let infos = tensors.iter().map(|t| t.0.clone()).collect();
+    let mut writer = Writer::new("forged", Vec::new(), Header::new(meta.0, infos)).unwrap();
+    for (info, data) in &tensors {
+        writer.bytes(&info.name, data).unwrap();
+    }
+    Update::open(recipe, reader(&writer.finish().unwrap().0))
+}
+
+#[test]
+fn hostile_updates_are_refused_when_they_are_opened() {
+    let recipe = recipe("sparseloco");
+    assert!(forged(&recipe, |_, _| {}).is_ok());
+    let error = |change: &dyn Fn(&mut Meta, &mut Vec<(TensorInfo, Vec<u8>)>)| {
+        let error = forged(&recipe, change).err().expect("it was accepted");
+        (error.kind(), error.to_string())
+    };
+    let meta = |key: &'static str, value: &'static str, says: &str| {
+        let (kind, message) = error(&|meta, _| drop(meta.set(key, value)));
+        assert_eq!(kind, Kind::Data, "{message}");
+        assert!(message.contains(says), "{message}");
+    };
+    meta("kind", "delta", "expected update");
+    meta("codec", "dense", "l402.codec");
+    meta("round", "01", "l402.round");
+    meta("worker", "../x", "worker id");
+    meta("feedback_in", "none", "feedback_in");
+    meta("feedback_out", "zero", "feedback_out");
+    meta("delta", "", "l402.delta");
+    meta("run", "x", "l402.run");
+    // Shapes that promise more than there is, never allocated.
+    meta("shapes", r#"{"a":[100],"b":[70,65],"c":[4294967296]}"#, "tensor c");
+    meta("shapes", r#"{"a":[100],"b":[70,65],"c":[99999999999]}"#, "tensor c");
+    meta("shapes", r#"{"a":[100],"b":[70,65]}"#, "tensor c");
+    meta("shapes", r#"{"a":[100],"b":[70,65],"c":[],"d":[1]}"#, "tensor d");
+    meta("shapes", r#"{"b":[70,65],"a":[100],"c":[]}"#, "canonical");
+    let (kind, message) = error(&|m, _| drop(m.set("run", Digest::of(b"other"))));
+    assert_eq!(kind, Kind::Refused, "{message}");
+    let (_, message) = error(&|_, tensors| {
+        let (info, data) = &mut tensors[1];
+        data.push(0);
+        *info = TensorInfo::bytes(info.name.clone(), data.len());
+    });
+    assert!(message.contains("tensor b"), "{message}");
+    let (_, message) = error(&|_, tensors| {
+        let (info, data) = &mut tensors[1];
+        info.shape = vec![1, data.len()];
+    });
+    assert!(message.contains("tensor b"), "{message}");
+    let (_, message) = error(&|_, tensors| drop(tensors.pop()));
+    assert!(message.contains("tensor c"), "{message}");
+}
+
+#[test]
+fn a_hostile_payload_is_refused_by_tensor_when_it_is_decoded() {
+    let recipe = recipe("sparseloco");
+    let update = forged(&recipe, |_, tensors| {
+        tensors[1].1[..4].copy_from_slice(&f32::NAN.to_le_bytes());
+    })
+    .unwrap();
+    assert!(update.decode("a").is_ok());
+    let error = update.decode("b").unwrap_err();
+    assert_eq!(error.kind(), Kind::Data);
+    assert!(error.to_string().contains("tensor b"), "{error}");
+    assert!(update.verify().is_err());
+    assert!(update.decode("d").is_err());
+}

@@ -1,0 +1,163 @@
+//! Updates as they come from others: everything is checked when one is opened, save what only decoding shows.
+
+use std::collections::BTreeMap;
+
+use super::build::copy_ours;
+use super::shapes::Shapes;
+use super::{Codec, check_payload, codec_for};
+use crate::artifact::{ArtifactKind, Digest, Header, Meta, Reader, Recipe, TensorInfo, valid_worker_id};
+use crate::error::{Context, Error, Result};
+
+/// An update: its metadata, and its payloads in memory.
+pub struct Update {
+    file: String,
+    codec: Box<dyn Codec>,
+    meta: Meta,
+    run: Digest,
+    round: u64,
+    worker: String,
+    shapes: Shapes,
+    payloads: BTreeMap<String, Vec<u8>>,
+    digest: Digest,
+    bytes: u64,
+}
+
+impl Update {
+    /// Reads an update of the recipe's run. Another run is a refusal; anything malformed is malformed data. Payload
+    /// lengths are checked against the shapes before a payload is read. Whether names and shapes are those of the model is
+    /// the caller's to check, with [`Update::shapes`], before decoding.
+    pub fn open(recipe: &Recipe, mut reader: Reader) -> Result<Update> {
+        reader.require_canonical()?;
+        let file = reader.name().to_owned();
+        let meta = Meta::read(&file, reader.header(), ArtifactKind::Update)?;
+        let run = meta.digest(&file, "run")?;
+        if run != recipe.digest() {
+            return Err(Error::refused(format!(
+                "{file}: expected an update of run {}, the recipe's, found one of run {run}",
+                recipe.digest()
+            )));
+        }
+        let codec = codec_for(&recipe.codec);
+        let found = meta.get(&file, "codec")?;
+        if found != codec.name() {
+            return Err(Error::data(format!(
+                "{file}: metadata l402.codec: expected {}, found {found:?}",
+                codec.name()
+            )));
+        }
+        let round = meta.number(&file, "round")?;
+        let worker = meta.get(&file, "worker")?.to_owned();
+        if !valid_worker_id(&worker) {
+            return Err(Error::data(format!("{file}: {worker:?} is not a worker id")));
+        }
+        meta.digest(&file, "delta")?;
+        if meta.get(&file, "feedback_in")? != "zero" {
+            meta.digest(&file, "feedback_in")?;
+        }
+        meta.digest(&file, "feedback_out")?;
+        let shapes = Shapes::parse(meta.get(&file, "shapes")?).at(format!("{file}: metadata l402.shapes"))?;
+        check_payloads(codec.as_ref(), &shapes, reader.header()).at(&file)?;
+        let mut payloads = BTreeMap::new();
+        while let Some((info, payload)) = reader.next_tensor()? {
+            payloads.insert(info.name, payload);
+        }
+        let bytes = reader.header().to_bytes().len() as u64 + reader.header().data_len();
+        let digest = reader.finish()?;
+        Ok(Update { file, codec, meta, run, round, worker, shapes, payloads, digest, bytes })
+    }
+
+    /// The name used in messages.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The run it belongs to: the recipe's digest.
+    pub fn run(&self) -> Digest {
+        self.run
+    }
+
+    /// The round.
+    pub fn round(&self) -> u64 {
+        self.round
+    }
+
+    /// The worker that it says it comes from; a signed commitment proves it.
+    pub fn worker(&self) -> &str {
+        &self.worker
+    }
+
+    /// The content digest.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The size of the content in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// All metadata.
+    pub fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    /// The content digest of the state that was added, `None` for the zero state.
+    pub fn feedback_in(&self) -> Option<Digest> {
+        self.meta.opt("feedback_in")?.parse().ok()
+    }
+
+    /// The shapes of all parameters.
+    pub fn shapes(&self) -> &Shapes {
+        &self.shapes
+    }
+
+    /// The names of all parameters, ascending.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.payloads.keys().map(String::as_str)
+    }
+
+    /// A parameter's payload, as it was sent.
+    pub fn payload(&self, name: &str) -> Option<&[u8]> {
+        self.payloads.get(name).map(Vec::as_slice)
+    }
+
+    /// The values of one parameter, row-major and finite.
+    pub fn decode(&self, name: &str) -> Result<Vec<f32>> {
+        let (Some(shape), Some(payload)) = (self.shapes.0.get(name), self.payloads.get(name)) else {
+            return Err(Error::data(format!("{}: tensor {name} is missing", self.file)));
+        };
+        self.codec.decode(shape, payload).at(format!("{}: tensor {name}", self.file))
+    }
+
+    /// Decodes everything once, so that nothing can fail later.
+    pub fn verify(&self) -> Result<()> {
+        self.names().try_for_each(|name| self.decode(name).map(drop))
+    }
+
+    /// The header of the delta that the update decodes to: float32 tensors, the update's metadata, and
+    /// `decoded_from`, its content digest.
+    pub fn decoded_header(&self) -> Header {
+        let mut meta = Meta::new(ArtifactKind::Delta);
+        copy_ours(&self.meta, &mut meta);
+        // Said by the tensors themselves now.
+        meta.0.remove("l402.shapes");
+        meta.set("decoded_from", self.digest);
+        let tensors = self.shapes.iter().map(|(n, s)| TensorInfo::f32(n, s));
+        Header::new(meta.0, tensors.collect())
+    }
+}
+
+/// One payload for each shape, of a type and length that the codec can have written.
+fn check_payloads(codec: &dyn Codec, shapes: &Shapes, header: &Header) -> Result<()> {
+    for tensor in &header.tensors {
+        let Some(shape) = shapes.0.get(&tensor.name) else {
+            return Err(Error::data(format!("tensor {} has no shape in the metadata", tensor.name)));
+        };
+        check_payload(codec, shape, tensor)?;
+    }
+    if header.tensors.len() == shapes.0.len() {
+        return Ok(());
+    }
+    let missing = shapes.0.keys().find(|n| header.tensor(n).is_none());
+    Err(Error::data(format!("tensor {} is missing", missing.map_or("?", String::as_str))))
+}

@@ -1,0 +1,159 @@
+//! `l402 compress`: the codec and its error feedback, there and back.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::artifact::{Reader, Recipe, Writer};
+use crate::cli::OutputArgs;
+use crate::codec::{EncodedUpdate, Feedback, Update, compress_stream};
+use crate::error::{Error, Result};
+use crate::fsio::{Outcome, Output, Source, Target};
+use crate::ui::Ui;
+
+/// Put a pseudo-gradient through the recipe's codec, with error feedback: a delta becomes an update.
+///
+/// What the codec leaves out is kept: `--state-out` writes it as the worker's next state, and `--state` adds the state
+/// of the round before. Without `--state` it is zero. States are never changed in place, and the update is the same
+/// whether `--state-out` is given or not. `-d` undoes the codec: an update becomes a float32 delta.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Undo the codec: IN is an update, the output what it stands for
+    #[arg(short, long)]
+    decompress: bool,
+    /// The run's recipe
+    #[arg(long, value_name = "FILE")]
+    recipe: PathBuf,
+    /// The error feedback of an earlier round [default: zero]
+    #[arg(long, value_name = "FILE", conflicts_with = "decompress")]
+    state: Option<PathBuf>,
+    /// Where the error feedback for the next round goes
+    #[arg(long, value_name = "FILE", conflicts_with = "decompress")]
+    state_out: Option<PathBuf>,
+    /// The delta, as `train` writes it, or the update with `-d`; `-` is standard input
+    #[arg(value_name = "IN", default_value = "-")]
+    input: PathBuf,
+    /// Where the artifact goes.
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, ui: &Ui) -> Result<()> {
+    let target = args.output.target();
+    target.check(true)?;
+    let recipe = Recipe::load(&args.recipe)?;
+    if args.decompress { decompress(args, &recipe, &target, ui) } else { compress(args, &recipe, &target, ui) }
+}
+
+fn compress(args: &Args, recipe: &Recipe, target: &Target, ui: &Ui) -> Result<()> {
+    check_paths(args)?;
+    let feedback = args.state.as_deref().map(open_state).transpose()?;
+    let state_target = args.state_out.as_deref().map(|path| Target::new(Some(path), args.output.force));
+    let state_name = state_target.as_ref().map_or("feedback".to_owned(), Target::name);
+    let state = State(state_target.as_ref().map(Target::create).transpose()?);
+    let delta = Reader::open(Source::open(&args.input)?)?;
+    let progress = ui.progress("compress", delta.header().tensors.len() as u64);
+    let done = compress_stream(recipe, delta, feedback, &state_name, state, |name| {
+        progress.tick(name.to_owned());
+    })?;
+    drop(progress);
+    // A file waits beside its place until the state is in its own; standard output cannot wait.
+    let waiting = if target.is_stdout() { None } else { Some(write(target, &done.update)?) };
+    if let Some(output) = done.state.0 {
+        report(ui, &state_name, output.finish()?);
+    }
+    let output = match waiting {
+        Some(output) => output,
+        None => write(target, &done.update)?,
+    };
+    report(ui, &target.name(), output.finish()?);
+    Ok(())
+}
+
+fn decompress(args: &Args, recipe: &Recipe, target: &Target, ui: &Ui) -> Result<()> {
+    let update = Update::open(recipe, Reader::open(Source::open(&args.input)?)?)?;
+    update.verify()?;
+    let mut writer = Writer::new(&target.name(), target.create()?, update.decoded_header())?;
+    for name in update.names() {
+        writer.f32(name, &update.decode(name)?)?;
+    }
+    let (output, _) = writer.finish()?;
+    report(ui, &target.name(), output.finish()?);
+    Ok(())
+}
+
+fn write(target: &Target, update: &EncodedUpdate) -> Result<Output> {
+    Ok(update.write_to(&target.name(), target.create()?)?.0)
+}
+
+fn report(ui: &Ui, name: &str, outcome: Outcome) {
+    if outcome == Outcome::UpToDate {
+        ui.say(format!("{name}: up to date"));
+    }
+}
+
+/// A state is read twice, first for its digest, which stands in the header of the next state.
+fn open_state(path: &Path) -> Result<Feedback> {
+    let digest = Reader::open(Source::open(path)?)?.finish()?;
+    Feedback::open(digest, Reader::open(Source::open(path)?)?)
+}
+
+/// No state is standard input or output, and no output is the state that is read or the other output.
+fn check_paths(args: &Args) -> Result<()> {
+    for (flag, path) in [("--state", &args.state), ("--state-out", &args.state_out)] {
+        if path.as_deref().is_some_and(|p| p.as_os_str() == "-") {
+            return Err(Error::usage(format!("{flag}: expected a file, found -")));
+        }
+    }
+    if let Some(path) = &args.state
+        && path.exists()
+        && !path.is_file()
+    {
+        return Err(Error::usage(format!("--state {}: expected a regular file, as it is read twice", path.display())));
+    }
+    let output = args.output.output.as_deref().filter(|p| p.as_os_str() != "-");
+    let named = [("--state", args.state.as_deref()), ("--state-out", args.state_out.as_deref()), ("--output", output)];
+    for (i, (flag, path)) in named.iter().enumerate() {
+        for (other_flag, other) in &named[i + 1..] {
+            if let (Some(path), Some(other)) = (path, other)
+                && place(path) == place(other)
+            {
+                return Err(Error::usage(format!("{other_flag} {}: the same file as {flag}", other.display()))
+                    .hint("states are never changed in place: name a file for each round"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The place that a name stands for, links followed as far as there are any.
+fn place(path: &Path) -> PathBuf {
+    if let Ok(place) = fs::canonicalize(path) {
+        return place;
+    }
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    match (fs::canonicalize(parent), path.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        _ => path.to_owned(),
+    }
+}
+
+/// The next state's file, or nothing where only its digest is wanted.
+struct State(Option<Output>);
+
+impl Write for State {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.0 {
+            Some(output) => output.write(bytes),
+            None => Ok(bytes.len()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.as_mut().map_or(Ok(()), Output::flush)
+    }
+}
