@@ -6,6 +6,7 @@
 pub mod artifact;
 pub mod cli;
 pub mod command;
+pub mod engine;
 pub mod error;
 pub mod fsio;
 pub mod ui;
