@@ -85,6 +85,10 @@ pub fn worker_id(text: &str) -> std::result::Result<String, String> {
 /// The verbs, one file each in `command/`.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Cut a corpus into shards of token sequences
+    Shard(command::shard::Args),
+    /// Assign training shards to workers
+    Assign(command::assign::Args),
     /// Make a signing key
     Key(command::key::Args),
 }
@@ -99,6 +103,8 @@ impl Cli {
                 .map_err(|e| Error::new(Kind::Bug, format!("the thread pool: {e}")))?;
         }
         match self.verb {
+            Verb::Shard(args) => command::shard::run(&args, ui),
+            Verb::Assign(args) => command::assign::run(&args, ui),
             Verb::Key(args) => command::key::run(&args, ui),
         }
     }

@@ -6,6 +6,7 @@
 pub mod artifact;
 pub mod cli;
 pub mod command;
+pub mod data;
 pub mod engine;
 pub mod error;
 pub mod fsio;

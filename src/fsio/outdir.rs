@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -53,6 +54,13 @@ impl OutDir {
     /// Where a file of the folder is written.
     pub fn path(&self, name: &str) -> PathBuf {
         self.building.path().join(name)
+    }
+
+    /// Makes a file of the folder.
+    pub fn file(&self, name: &str) -> Result<BufWriter<File>> {
+        let path = self.path(name);
+        let file = File::create_new(&path).path(&path)?;
+        Ok(BufWriter::with_capacity(1 << 18, file))
     }
 
     /// Puts the folder in its place. An existing one with the same files is up to date; a differing one is
