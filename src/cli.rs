@@ -106,6 +106,7 @@ pub enum Verb {
     /// Make a signing key, or show its public key
     /// Put a pseudo-gradient through the codec, with error feedback
     Compress(command::compress::Args),
+    /// Make a signing key, or show its public key
     Key(command::key::Args),
 }
 

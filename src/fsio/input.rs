@@ -28,9 +28,7 @@ impl Source {
         let file = File::open(path).path(path)?;
         let meta = file.metadata().path(path)?;
         if meta.is_dir() {
-            return Err(Error::data(format!(
-                "{name}: expected a file, found a directory"
-            )));
+            return Err(Error::data(format!("{name}: expected a file, found a directory")));
         }
         let len = meta.is_file().then_some(meta.len());
         Source::new(&name, Box::new(file), len)
@@ -55,20 +53,13 @@ impl Source {
         }
         let whole = io::Cursor::new(head).take(filled as u64).chain(raw);
         let (reader, known_len): (Box<dyn Read>, _) = if filled == 4 && head == ZSTD_MAGIC {
-            let mut decoder =
-                zstd::stream::read::Decoder::new(whole).map_err(|e| Error::io(name, &e))?;
-            decoder
-                .window_log_max(ZSTD_WINDOW_LOG_MAX)
-                .map_err(|e| Error::io(name, &e))?;
+            let mut decoder = zstd::stream::read::Decoder::new(whole).map_err(|e| Error::io(name, &e))?;
+            decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(|e| Error::io(name, &e))?;
             (Box::new(BadFrame(decoder)), None)
         } else {
             (Box::new(BufReader::with_capacity(1 << 16, whole)), len)
         };
-        Ok(Source {
-            name: name.to_owned(),
-            reader,
-            known_len,
-        })
+        Ok(Source { name: name.to_owned(), reader, known_len })
     }
 
     /// The name used in messages.
@@ -84,10 +75,7 @@ impl Source {
     /// Everything that is left, at most `limit` bytes; memory grows with what arrives.
     pub fn read_to_end(mut self, limit: u64) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        (&mut self.reader)
-            .take(limit + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|e| Error::io(&self.name, &e))?;
+        (&mut self.reader).take(limit + 1).read_to_end(&mut bytes).map_err(|e| Error::io(&self.name, &e))?;
         if bytes.len() as u64 > limit {
             return Err(Error::data(format!(
                 "{}: larger than {limit} bytes, which is the most that makes sense here",
@@ -110,9 +98,7 @@ struct BadFrame<R>(R);
 impl<R: Read> Read for BadFrame<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.0.read(buf).map_err(|error| match error.kind() {
-            io::ErrorKind::Other => {
-                io::Error::new(io::ErrorKind::InvalidData, format!("zstd frame: {error}"))
-            }
+            io::ErrorKind::Other => io::Error::new(io::ErrorKind::InvalidData, format!("zstd frame: {error}")),
             _ => error,
         })
     }
@@ -123,10 +109,6 @@ pub fn read_text(path: &Path) -> Result<String> {
     let source = Source::open(path)?;
     let name = source.name().to_owned();
     let bytes = source.read_to_end(64 << 20)?;
-    String::from_utf8(bytes).map_err(|e| {
-        Error::data(format!(
-            "{name}: not UTF-8 at byte {}",
-            e.utf8_error().valid_up_to()
-        ))
-    })
+    String::from_utf8(bytes)
+        .map_err(|e| Error::data(format!("{name}: not UTF-8 at byte {}", e.utf8_error().valid_up_to())))
 }

@@ -3,8 +3,10 @@
 mod input;
 mod outdir;
 mod output;
+mod spool;
 mod temp;
 
 pub use input::{Source, read_text};
 pub use outdir::OutDir;
 pub use output::{Outcome, Output, Target, write_secret};
+pub use spool::Spool;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -28,10 +29,7 @@ impl OutDir {
         let target: PathBuf = target.components().collect();
         let parent = temp::parent(&target).to_owned();
         if !parent.is_dir() {
-            return Err(Error::missing(format!(
-                "{}: no such directory",
-                parent.display()
-            )));
+            return Err(Error::missing(format!("{}: no such directory", parent.display())));
         }
         temp::sweep(&target)?;
         let building = tempfile::Builder::new()
@@ -42,17 +40,19 @@ impl OutDir {
         let lock_path = temp::lock_file(building.path());
         let lock = File::create(&lock_path).path(&lock_path)?;
         lock.lock().path(&lock_path)?;
-        Ok(OutDir {
-            target,
-            force,
-            building,
-            _lock: lock,
-        })
+        Ok(OutDir { target, force, building, _lock: lock })
     }
 
     /// Where a file of the folder is written.
     pub fn path(&self, name: &str) -> PathBuf {
         self.building.path().join(name)
+    }
+
+    /// Makes a file of the folder.
+    pub fn file(&self, name: &str) -> Result<BufWriter<File>> {
+        let path = self.path(name);
+        let file = File::create_new(&path).path(&path)?;
+        Ok(BufWriter::with_capacity(1 << 18, file))
     }
 
     /// Puts the folder in its place. An existing one with the same files is up to date; a differing one is
@@ -65,8 +65,7 @@ impl OutDir {
         }
         temp::sync_dir(self.building.path())?;
         let parent = temp::parent(&self.target).to_owned();
-        let occupied = fs::read_dir(&self.target).is_ok_and(|mut d| d.next().is_some())
-            || self.target.is_file();
+        let occupied = fs::read_dir(&self.target).is_ok_and(|mut d| d.next().is_some()) || self.target.is_file();
         if occupied {
             if self.target.is_dir() && same(self.building.path(), &self.target)? {
                 return Ok(Outcome::UpToDate);
@@ -74,10 +73,8 @@ impl OutDir {
             if !self.force || !self.target.is_dir() {
                 return Err(exists(&self.target));
             }
-            let aside = tempfile::Builder::new()
-                .prefix(&temp::prefix(&self.target)?)
-                .tempdir_in(&parent)
-                .path(&self.target)?;
+            let aside =
+                tempfile::Builder::new().prefix(&temp::prefix(&self.target)?).tempdir_in(&parent).path(&self.target)?;
             fs::rename(&self.target, aside.path()).path(&self.target)?;
             fs::rename(self.building.path(), &self.target).path(&self.target)?;
         } else {

@@ -30,10 +30,7 @@ impl Target {
     /// A file, or standard output for `-` and for nothing. `force` replaces a differing file.
     pub fn new(path: Option<&Path>, force: bool) -> Target {
         let path = path.filter(|p| p.as_os_str() != "-");
-        Target {
-            path: path.map(Path::to_owned),
-            force,
-        }
+        Target { path: path.map(Path::to_owned), force }
     }
 
     /// The name used in messages.
@@ -62,10 +59,7 @@ impl Target {
                 if folder.is_dir() {
                     Ok(())
                 } else {
-                    Err(Error::missing(format!(
-                        "{}: no such directory",
-                        folder.display()
-                    )))
+                    Err(Error::missing(format!("{}: no such directory", folder.display())))
                 }
             }
         }
@@ -79,14 +73,10 @@ impl Target {
     /// Writes text (records, tables). A reader of standard output that has gone away is no error.
     pub fn write_text(&self, text: &str) -> Result<Outcome> {
         let mut output = self.open(false)?;
-        let written = output
-            .write_all(text.as_bytes())
-            .map_err(|e| Error::io(self.name(), &e))
-            .and_then(|()| output.finish());
+        let written =
+            output.write_all(text.as_bytes()).map_err(|e| Error::io(self.name(), &e)).and_then(|()| output.finish());
         match written {
-            Err(error) if self.is_stdout() && error.kind() == Kind::Io && gone(&error) => {
-                Ok(Outcome::Written)
-            }
+            Err(error) if self.is_stdout() && error.kind() == Kind::Io && gone(&error) => Ok(Outcome::Written),
             other => other,
         }
     }
@@ -112,11 +102,7 @@ impl Target {
                 }
             }
         };
-        Ok(Output {
-            target: self.clone(),
-            sink,
-            hasher: blake3::Hasher::new(),
-        })
+        Ok(Output { target: self.clone(), sink, hasher: blake3::Hasher::new() })
     }
 }
 
@@ -128,9 +114,7 @@ fn permissions() -> fs::Permissions {
 
 fn gone(error: &Error) -> bool {
     // The message carries the operating system's text for EPIPE.
-    error
-        .to_string()
-        .contains(&io::Error::from_raw_os_error(EPIPE).to_string())
+    error.to_string().contains(&io::Error::from_raw_os_error(EPIPE).to_string())
 }
 
 /// "Broken pipe", the same number on every Unix.
@@ -225,8 +209,7 @@ fn install(file: NamedTempFile, path: &Path, digest: blake3::Hash, force: bool) 
             Err(error) => return Err(Error::io(path.display(), &error.error)),
         }
     } else {
-        file.persist(path)
-            .map_err(|e| Error::io(path.display(), &e.error))?;
+        file.persist(path).map_err(|e| Error::io(path.display(), &e.error))?;
     }
     temp::sync_dir(temp::parent(path))?;
     Ok(Outcome::Written)
@@ -234,11 +217,7 @@ fn install(file: NamedTempFile, path: &Path, digest: blake3::Hash, force: bool) 
 
 /// The error for an output that exists and differs.
 pub(super) fn exists(path: &Path) -> Error {
-    Error::new(
-        Kind::Exists,
-        format!("{}: exists, with other content", path.display()),
-    )
-    .hint("--force replaces it")
+    Error::new(Kind::Exists, format!("{}: exists, with other content", path.display())).hint("--force replaces it")
 }
 
 /// BLAKE3 over the content of a file, zstd undone.
@@ -253,10 +232,7 @@ pub(super) fn content_digest(path: &Path) -> Result<blake3::Hash> {
 pub fn write_secret(path: &Path, content: &[u8]) -> Result<()> {
     temp::sweep(path)?;
     // 0600 is what tempfile gives a file without being asked.
-    let mut file = tempfile::Builder::new()
-        .prefix(&temp::prefix(path)?)
-        .tempfile_in(temp::parent(path))
-        .path(path)?;
+    let mut file = tempfile::Builder::new().prefix(&temp::prefix(path)?).tempfile_in(temp::parent(path)).path(path)?;
     file.as_file().lock().path(path)?;
     file.write_all(content).path(path)?;
     file.as_file().sync_all().path(path)?;

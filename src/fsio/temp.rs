@@ -43,22 +43,14 @@ pub fn sweep(path: &Path) -> Result<()> {
         let is_dir = stale.is_dir();
         // A living writer holds the lock from a moment after it made the file; losing that
         // race costs it an error, never a wrong output.
-        let Ok(file) = File::open(if is_dir {
-            lock_file(&stale)
-        } else {
-            stale.clone()
-        }) else {
+        let Ok(file) = File::open(if is_dir { lock_file(&stale) } else { stale.clone() }) else {
             if is_dir && fs::read_dir(&stale).is_ok_and(|mut d| d.next().is_none()) {
                 let _ = fs::remove_dir(&stale);
             }
             continue;
         };
         if file.try_lock().is_ok() {
-            let _ = if is_dir {
-                fs::remove_dir_all(&stale)
-            } else {
-                fs::remove_file(&stale)
-            };
+            let _ = if is_dir { fs::remove_dir_all(&stale) } else { fs::remove_file(&stale) };
         }
     }
     Ok(())

@@ -1,0 +1,218 @@
+//! `l402 shard`: a corpus becomes shards of tokens.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use crate::artifact::Writer;
+use crate::cli::OutputDirArgs;
+use crate::data::{
+    Corpus, Cutter, Encoder, Format, MANIFEST, MAX_SEQ_LEN, Manifest, ShardEntry, ShardInfo, Split, TOKENS, Tokenizer,
+    read_json_lines, read_parquet, read_text, to_bytes,
+};
+use crate::error::{Error, IoContext, Result};
+use crate::fsio::{OutDir, Outcome, Source, Spool};
+use crate::ui::{Progress, Ui};
+
+/// The largest tokenizer.json that makes sense.
+const MAX_TOKENIZER: u64 = 256 << 20;
+/// Bytes of tokens kept in memory before they go to disk.
+const SPOOL_BYTES: usize = 64 << 20;
+
+/// Cut a corpus into shards of token sequences.
+///
+/// A text file is one document. A file of JSON Lines (`*.jsonl`, `*.json`) has one a line, a parquet file one a row,
+/// both in the field that --text-field names. zstd around text and JSON Lines is undone. `-` is text from standard
+/// input.
+///
+/// Every document is followed by the end-of-document token, and the stream of all documents, in the order of the
+/// command line, is cut into sequences of N + 1 tokens, each beginning with the last token of the one before. Sequences
+/// are dealt out to the training and validation shards in turn, so each of them covers the whole corpus; an incomplete
+/// last sequence is dropped. The same corpus makes the same bytes everywhere.
+///
+/// `bytes` as tokenizer takes the values of bytes, and 256 as the end of a document. A tokenizer.json sees documents in
+/// pieces of at most 1 MiB, cut after their last newline; text that spells a special token is taken as text.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Text, JSON Lines or parquet, by extension
+    #[arg(required = true, value_name = "CORPUS")]
+    corpus: Vec<PathBuf>,
+    /// `bytes`, or a Hugging Face tokenizer.json
+    #[arg(long, value_name = "FILE|bytes")]
+    tokenizer: PathBuf,
+    /// Tokens a sequence, targets not counted
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_SEQ_LEN as i64))]
+    seq_len: u32,
+    /// Training shards
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    shards: u32,
+    /// Validation shards
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    val_shards: u32,
+    /// The field or column that holds the text
+    #[arg(long, value_name = "NAME", default_value = "text")]
+    text_field: String,
+    /// The token that ends a document [default: <|endoftext|>, </s>, <|end_of_text|> or <eos>, whichever there is first]
+    #[arg(long, value_name = "TOKEN")]
+    eod: Option<String>,
+    /// Where the shards go.
+    #[command(flatten)]
+    output: OutputDirArgs,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, ui: &Ui) -> Result<()> {
+    let (tokenizer, json) = load_tokenizer(args)?;
+    let out = OutDir::create(&args.output.output, args.output.force)?;
+    let slots = (args.shards + args.val_shards) as usize;
+    let mut spool = Spool::create(out.path("spool"), slots, SPOOL_BYTES)?;
+    let corpus = read_corpus(args, &tokenizer, &mut spool, ui)?;
+    if corpus.sequences < slots as u64 {
+        return Err(Error::data(format!(
+            "the corpus has {} tokens: expected at least a sequence for each of {slots} shards, found {} sequences",
+            corpus.tokens, corpus.sequences
+        ))
+        .hint("fewer shards, shorter sequences, or more text"));
+    }
+    let entries = write_shards(args, &tokenizer, &corpus, &mut spool, &out)?;
+    spool.finish()?;
+    put(&out, MANIFEST, Manifest::new(entries)?.text()?.as_bytes())?;
+    if let Some(json) = json {
+        put(&out, "tokenizer.json", &json)?;
+    }
+    let outcome = out.finish()?;
+    ui.say(format!(
+        "{}: {} tokens in {} sequences of {}, {} training and {} validation shards; {} tokens at the end dropped{}",
+        args.output.output.display(),
+        corpus.tokens,
+        corpus.sequences,
+        args.seq_len,
+        args.shards,
+        args.val_shards,
+        corpus.dropped,
+        if outcome == Outcome::UpToDate { "; up to date" } else { "" }
+    ));
+    Ok(())
+}
+
+/// The tokenizer, and its file where it has one.
+fn load_tokenizer(args: &Args) -> Result<(Tokenizer, Option<Vec<u8>>)> {
+    if args.tokenizer.as_os_str() == "bytes" {
+        if args.eod.is_some() {
+            return Err(Error::usage("--eod: bytes have an end-of-document token of their own"));
+        }
+        return Ok((Tokenizer::Bytes, None));
+    }
+    let source = Source::open(&args.tokenizer)?;
+    let name = source.name().to_owned();
+    let json = source.read_to_end(MAX_TOKENIZER)?;
+    let tokenizer = Tokenizer::parse(&name, &json, args.eod.as_deref())?;
+    Ok((tokenizer, Some(json)))
+}
+
+/// Reads the whole corpus and leaves its sequences in the spool: sequence i in slot i modulo their number, training
+/// slots first.
+fn read_corpus(args: &Args, tokenizer: &Tokenizer, spool: &mut Spool, ui: &Ui) -> Result<Corpus> {
+    let slots = u64::from(args.shards + args.val_shards);
+    let vocab_size = tokenizer.vocab_size();
+    let mut cutter = Cutter::new(args.seq_len as usize, vocab_size);
+    let mut bytes = Vec::new();
+    let mut encoder = Encoder::new(tokenizer, |tokens: &[u32]| {
+        cutter.push(tokens, |i, sequence| {
+            bytes.clear();
+            to_bytes(sequence, vocab_size, &mut bytes);
+            spool.append((i % slots) as usize, &bytes)
+        })
+    });
+    let sizes: Vec<u64> = args.corpus.iter().map(|path| size(path)).collect();
+    let progress = ui.progress("reading", sizes.iter().sum());
+    let mut before = 0;
+    for (path, size) in args.corpus.iter().zip(sizes) {
+        let format = Format::of(path);
+        if format == Format::Parquet {
+            let (name, file) = (path.display().to_string(), File::open(path).path(path)?);
+            read_parquet(&name, file, &args.text_field, &mut encoder, &mut |done| {
+                progress.at(before + done.min(size));
+            })?;
+        } else {
+            let source = Source::open(path)?;
+            let name = source.name().to_owned();
+            let counted = Counted { source, progress: &progress, before, size, read: 0 };
+            if format == Format::JsonLines {
+                read_json_lines(&name, counted, &args.text_field, &mut encoder)?;
+            } else {
+                read_text(&name, counted, &mut encoder)?;
+            }
+        }
+        encoder.flush()?;
+        before += size;
+        progress.at(before);
+    }
+    drop(encoder);
+    Ok(cutter.finish(&tokenizer.id()))
+}
+
+/// The size of a file, for the progress alone.
+fn size(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |meta| meta.len())
+}
+
+fn write_shards(
+    args: &Args,
+    tokenizer: &Tokenizer,
+    corpus: &Corpus,
+    spool: &mut Spool,
+    out: &OutDir,
+) -> Result<Vec<ShardEntry>> {
+    let train = (0..args.shards).map(|i| (Split::Train, i, args.shards));
+    let val = (0..args.val_shards).map(|i| (Split::Val, i, args.val_shards));
+    let mut entries = Vec::new();
+    for (slot, (split, index, of)) in train.chain(val).enumerate() {
+        let data = spool.take(slot)?;
+        let mut info = ShardInfo {
+            tokenizer: tokenizer.id(),
+            vocab_size: tokenizer.vocab_size(),
+            seq_len: args.seq_len as usize,
+            split,
+            index: index.into(),
+            of: of.into(),
+            corpus: corpus.digest,
+            sequences: 0,
+        };
+        let width = (info.seq_len + 1) * info.dtype().bitsize() / 8;
+        info.sequences = data.len() / width;
+        let name = split.file_name(info.index);
+        let mut writer = Writer::new(&name, out.file(&name)?, info.header())?;
+        writer.bytes(TOKENS, &data)?;
+        let (mut file, digest) = writer.finish()?;
+        file.flush().path(&out.path(&name))?;
+        entries.push(ShardEntry::new(&info, digest));
+    }
+    Ok(entries)
+}
+
+fn put(out: &OutDir, name: &str, content: &[u8]) -> Result<()> {
+    let path = out.path(name);
+    let mut file = out.file(name)?;
+    file.write_all(content).path(&path)?;
+    file.flush().path(&path)
+}
+
+/// A source whose reading shows as progress.
+struct Counted<'a> {
+    source: Source,
+    progress: &'a Progress,
+    before: u64,
+    size: u64,
+    read: u64,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.source.read(buf)?;
+        self.read += n as u64;
+        // What is read of a compressed file is more than its size.
+        self.progress.at(self.before + self.read.min(self.size));
+        Ok(n)
+    }
+}

@@ -1,0 +1,41 @@
+//! Tokens: from a corpus to shards, who works on which shard, and in what order.
+
+mod assignment;
+mod batches;
+mod checks;
+mod corpus;
+mod encode;
+mod jsonl;
+mod manifest;
+mod parquet;
+mod roster;
+mod sequences;
+mod shard;
+mod tokenizer;
+
+pub use assignment::{Assignment, Draw};
+pub use batches::BatchOrder;
+pub use corpus::{Documents, Format, read_text};
+pub use encode::Encoder;
+pub use jsonl::read_json_lines;
+pub use manifest::{MANIFEST, Manifest, ShardEntry};
+pub use parquet::read_parquet;
+pub use roster::{MAX_WORKERS, Member, Roster};
+pub use sequences::{Corpus, Cutter};
+pub use shard::{Shard, ShardInfo, Split, TOKENS, to_bytes};
+pub use tokenizer::Tokenizer;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::error::{Error, Result};
+
+/// The largest vocabulary that makes sense.
+pub const MAX_VOCAB: u32 = 1 << 20;
+/// The longest sequence, as in a recipe.
+pub const MAX_SEQ_LEN: usize = 1 << 20;
+
+/// Runs a parser that is not ours on bytes that are not ours: its panic means malformed input.
+fn guarded<T>(what: &str, parse: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(parse))
+        .unwrap_or_else(|_| Err(Error::data(format!("{what}: its parser gave up on it"))))
+}

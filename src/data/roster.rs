@@ -1,0 +1,128 @@
+//! The roster: who works in a round, and with which keys.
+
+use std::collections::BTreeSet;
+
+use lightning::bitcoin::secp256k1::PublicKey;
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::record::{self, Line, Record};
+use crate::artifact::{key, valid_worker_id};
+use crate::error::{Context, Error, Result};
+
+/// More workers in a round are refused.
+pub const MAX_WORKERS: usize = 10_000;
+
+/// A worker, and the public key that its signatures are checked with.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Member {
+    /// The worker's id.
+    pub worker: String,
+    /// Its public key in hex.
+    pub key: Option<String>,
+}
+
+impl Record for Member {
+    const TYPE: &'static str = "roster";
+}
+
+impl Member {
+    fn check(&self) -> Result<()> {
+        if !valid_worker_id(&self.worker) {
+            return Err(Error::data(format!(
+                "worker {:?}: expected 1 to 64 of a-z 0-9 . _ -, beginning with a letter or digit",
+                self.worker
+            )));
+        }
+        self.public_key().map(drop)
+    }
+
+    /// The public key, if there is one.
+    pub fn public_key(&self) -> Result<Option<PublicKey>> {
+        let key = self.key.as_deref().map(key::parse_public).transpose();
+        key.at(format!("worker {}", self.worker))
+    }
+}
+
+/// The workers of a round, by ascending id, none twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Roster {
+    members: Vec<Member>,
+}
+
+impl Roster {
+    /// Checks and orders the members.
+    pub fn new(mut members: Vec<Member>) -> Result<Roster> {
+        if !(1..=MAX_WORKERS).contains(&members.len()) {
+            return Err(Error::data(format!("expected 1 to {MAX_WORKERS} workers, found {}", members.len())));
+        }
+        members.iter().try_for_each(Member::check)?;
+        members.sort();
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = members.iter().find(|m| !seen.insert(&m.worker)) {
+            return Err(Error::data(format!("worker {}: listed twice", twice.worker)));
+        }
+        Ok(Roster { members })
+    }
+
+    /// From a list `a,b=KEY,c`.
+    pub fn parse_list(list: &str) -> Result<Roster> {
+        let member = |text: &str| match text.split_once('=') {
+            Some((worker, key)) => (worker.to_owned(), Some(key.to_owned())),
+            None => (text.to_owned(), None),
+        };
+        let members = list.split(',').map(member);
+        Roster::new(members.map(|(worker, key)| Member { worker, key }).collect())
+    }
+
+    /// From the `roster` records among lines; records of other types are passed over.
+    pub fn parse_lines(lines: &[Line]) -> Result<Roster> {
+        Roster::new(record::select(lines)?)
+    }
+
+    /// The workers, by ascending id.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    const KEY: &str = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798";
+
+    #[test]
+    fn a_list_and_a_file_give_the_same_roster() {
+        let list = Roster::parse_list(&format!("bob={KEY},ann")).unwrap();
+        let lines: Vec<Line> = [
+            r#"{"type":"roster","v":1,"worker":"ann"}"#.to_owned(),
+            format!(r#"{{"key":"{KEY}","type":"roster","v":1,"worker":"bob"}}"#),
+        ]
+        .iter()
+        .map(|l| Line::parse("x", l).unwrap())
+        .collect();
+        assert_eq!(Roster::parse_lines(&lines).unwrap(), list);
+        assert_eq!(list.members()[0].worker, "ann");
+    }
+
+    #[test]
+    fn a_bad_id_a_bad_key_and_a_worker_listed_twice_are_refused_by_name() {
+        let many = (0..=MAX_WORKERS).map(|i| format!("w{i}")).collect::<Vec<_>>().join(",");
+        for (list, part) in [
+            ("", "worker \"\""),
+            ("ann,,bob", "worker \"\""),
+            ("Ann", "worker \"Ann\""),
+            ("ann,bob,ann", "worker ann: listed twice"),
+            ("ann=12", "worker ann"),
+            (&many, "found 10001"),
+        ] {
+            let error = Roster::parse_list(list).unwrap_err();
+            assert_eq!(error.kind(), Kind::Data);
+            assert!(error.to_string().contains(part), "{error}");
+        }
+        let twice = format!("ann,ann={KEY}");
+        assert!(Roster::parse_list(&twice).is_err());
+    }
+}
