@@ -53,7 +53,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         }
         counts
     });
-    updates::one_a_worker(given.iter().map(|update| update))?;
+    updates::one_a_worker(given.iter())?;
 
     let bar = ui.progress("aggregate", folder.layout.tensors.len() as u64);
     let alpha = recipe.outer.lr as f32;
