@@ -113,7 +113,6 @@ fn what_is_decoded_is_what_the_feedback_lacks() {
                 let sent = codec.decode(shape, &payload).expect(&what);
                 let expected: Vec<f32> = delta.iter().zip(&sent).map(|(d, s)| d - s).collect();
                 assert_eq!(left, expected, "{what}");
-                // What was decoded once comes back as it is: its own bins are its largest values.
                 if codec.name() == "dense" {
                     assert!(left.iter().all(|&v| v == 0.0));
                 }
@@ -127,7 +126,7 @@ fn the_largest_values_of_every_chunk_are_sent_and_nothing_else() {
     let mut random = Random(2);
     let shape = [130, 200];
     let data = values("normal", 130 * 200, &mut random);
-    // Bins may be zero on other data; here none is.
+    // A bin may be zero on other data; here none is, so what is not zero was sent.
     let codec = SparseLoco::new(64);
     let decoded = codec
         .decode(&shape, &codec.encode(&shape, &data).unwrap())
@@ -395,7 +394,9 @@ fn hostile_updates_are_refused_when_they_are_opened() {
         (error.kind(), error.to_string())
     };
     let meta = |key: &'static str, value: &'static str, says: &str| {
-        let (kind, message) = error(&|meta, _| drop(meta.set(key, value)));
+        let (kind, message) = error(&|meta, _| {
+            meta.set(key, value);
+        });
         assert_eq!(kind, Kind::Data, "{message}");
         assert!(message.contains(says), "{message}");
     };
@@ -425,7 +426,9 @@ fn hostile_updates_are_refused_when_they_are_opened() {
         "tensor d",
     );
     meta("shapes", r#"{"b":[70,65],"a":[100],"c":[]}"#, "canonical");
-    let (kind, message) = error(&|m, _| drop(m.set("run", Digest::of(b"other"))));
+    let (kind, message) = error(&|meta, _| {
+        meta.set("run", Digest::of(b"other"));
+    });
     assert_eq!(kind, Kind::Refused, "{message}");
     let (_, message) = error(&|_, tensors| {
         let (info, data) = &mut tensors[1];

@@ -71,7 +71,9 @@ fn compress(args: &Args, recipe: &Recipe, target: &Target, ui: &Ui) -> Result<()
     let waiting = if target.is_stdout() {
         None
     } else {
-        Some(write(target, &done.update)?)
+        let output = write(target, &done.update)?;
+        output.check_place()?;
+        Some(output)
     };
     if let Some(output) = done.state.0 {
         report(ui, &state_name, output.finish()?);
