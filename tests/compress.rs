@@ -98,7 +98,6 @@ fn a_pipe_a_file_and_a_compressed_file_give_the_same_update() {
     assert_eq!(bench.bytes("u"), piped.stdout);
     assert_eq!(bench.bytes("v"), piped.stdout);
     assert_eq!(bench.update("w.zst").digest(), bench.update("u").digest());
-    assert!(piped.stdout.len() < 32_000 / 50);
 }
 
 #[test]

@@ -363,11 +363,10 @@ fn a_state_that_is_not_what_it_was_said_to_be_is_refused() {
     assert!(error.to_string().contains("changed while"), "{error}");
 }
 
-/// An update with its header changed.
-fn forged(
-    recipe: &Recipe,
-    change: impl Fn(&mut Meta, &mut Vec<(TensorInfo, Vec<u8>)>),
-) -> Result<Update> {
+type Tensors = Vec<(TensorInfo, Vec<u8>)>;
+
+/// An update with something changed.
+fn forged(recipe: &Recipe, change: impl Fn(&mut Meta, &mut Tensors)) -> Result<Update> {
     let delta = delta_file(&delta_meta(recipe, 0), &tensors(1));
     let (update, _) = stream(recipe, &delta, None).unwrap();
     let mut source = reader(&update);
@@ -389,7 +388,7 @@ fn forged(
 fn hostile_updates_are_refused_when_they_are_opened() {
     let recipe = recipe("sparseloco");
     assert!(forged(&recipe, |_, _| {}).is_ok());
-    let error = |change: &dyn Fn(&mut Meta, &mut Vec<(TensorInfo, Vec<u8>)>)| {
+    let error = |change: &dyn Fn(&mut Meta, &mut Tensors)| {
         let error = forged(&recipe, change).err().expect("it was accepted");
         (error.kind(), error.to_string())
     };
