@@ -7,6 +7,7 @@ pub mod artifact;
 pub mod cli;
 pub mod codec;
 pub mod command;
+pub mod engine;
 pub mod error;
 pub mod fsio;
 pub mod ui;

@@ -1,0 +1,267 @@
+//! Attention's backward pass: blocks of scores are computed again from the row maxima, and their gradients carried on to
+//! queries (over ascending keys), keys and values (over ascending queries).
+
+use super::{AttentionShape, View};
+use crate::engine::exp::exp;
+use crate::engine::machine::{Engine, Kernel};
+use crate::engine::matmul::{kernel, pack};
+use crate::engine::{scratch, sum};
+
+/// Queries in a block: a multiple of every tile's rows.
+const QUERIES: usize = 48;
+/// Keys in a block: a multiple of every tile's rows and columns.
+const KEYS: usize = 192;
+
+/// What the backward pass reads.
+pub(super) struct Inputs<'a> {
+    pub q: &'a [f32],
+    pub k: &'a [f32],
+    pub v: &'a [f32],
+    pub out: &'a [f32],
+    pub row_max: &'a [f32],
+    pub row_sum: &'a [f32],
+    pub d_out: &'a [f32],
+}
+
+/// The query heads of one key/value head of one sequence.
+pub(super) fn task<const MR: usize, const NR: usize>(
+    engine: Engine,
+    shape: &AttentionShape,
+    inputs: &Inputs<'_>,
+    s: usize,
+    kv_head: usize,
+    gradients: [View<'_>; 3],
+) {
+    let (t, d) = (shape.seq_len, shape.head_dim);
+    let (padded_t, padded_d) = (t.next_multiple_of(NR), d.next_multiple_of(NR));
+    let sizes = [
+        padded_t * d,
+        padded_t * d,
+        t * padded_d,
+        t.next_multiple_of(MR) * padded_d,
+        t.next_multiple_of(MR) * padded_d,
+        QUERIES * KEYS,
+        QUERIES * KEYS,
+        QUERIES * d,
+        QUERIES * padded_d,
+        QUERIES * padded_d,
+        QUERIES * padded_d,
+    ];
+    scratch::with(sizes.iter().sum(), |mut room| {
+        let room = sizes.map(|size| {
+            let (part, rest) = std::mem::take(&mut room).split_at_mut(size);
+            room = rest;
+            part
+        });
+        let [keys_t, values_t, keys, dk, dv, e, ds, scaled, scaled_panels, query_panels, dq] = room;
+        engine.dispatch(Backward::<MR, NR> {
+            shape,
+            inputs,
+            first_token: s * t,
+            kv_head,
+            gradients,
+            keys_t,
+            values_t,
+            keys,
+            dk,
+            dv,
+            e,
+            ds,
+            scaled,
+            scaled_panels,
+            query_panels,
+            dq,
+        });
+    });
+}
+
+struct Backward<'a, const MR: usize, const NR: usize> {
+    shape: &'a AttentionShape,
+    inputs: &'a Inputs<'a>,
+    first_token: usize,
+    kv_head: usize,
+    gradients: [View<'a>; 3],
+    /// K and V transposed, in panels of NR keys; K in panels of NR columns.
+    keys_t: &'a mut [f32],
+    values_t: &'a mut [f32],
+    keys: &'a mut [f32],
+    /// Chains of one query head, \[seq_len × padded head_dim\].
+    dk: &'a mut [f32],
+    dv: &'a mut [f32],
+    /// A block of exponentials and of score gradients, \[QUERIES × KEYS\].
+    e: &'a mut [f32],
+    ds: &'a mut [f32],
+    /// The output's gradient over the row sum, a block of rows; the same in panels of NR columns, and the queries so.
+    scaled: &'a mut [f32],
+    scaled_panels: &'a mut [f32],
+    query_panels: &'a mut [f32],
+    /// Chains of a block of queries.
+    dq: &'a mut [f32],
+}
+
+impl<const MR: usize, const NR: usize> Kernel for Backward<'_, MR, NR> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(mut self) {
+        let AttentionShape { seq_len: t, kv_heads, head_dim: d, .. } = *self.shape;
+        let scale = self.shape.scale();
+        let padded_d = d.next_multiple_of(NR);
+        let start = (self.first_token * kv_heads + self.kv_head) * d;
+        pack::rows::<NR>(&self.inputs.k[start..], kv_heads * d, d, t, self.keys_t);
+        pack::rows::<NR>(&self.inputs.v[start..], kv_heads * d, d, t, self.values_t);
+        pack::columns::<NR>(&self.inputs.k[start..], kv_heads * d, t, d, self.keys);
+        for head in 0..self.shape.group() {
+            self.dk.fill(0.0);
+            self.dv.fill(0.0);
+            for i in (0..t).step_by(QUERIES) {
+                self.block_of_queries(head, i, QUERIES.min(t - i));
+            }
+            let [_, dk, dv] = &mut self.gradients;
+            for j in 0..t {
+                let (dk, dv) = (dk.row(j, 0, d), dv.row(j, 0, d));
+                let (dk_head, dv_head) = (&self.dk[j * padded_d..][..d], &self.dv[j * padded_d..][..d]);
+                for (((dk, dv), dk_head), dv_head) in dk.iter_mut().zip(dv).zip(dk_head).zip(dv_head) {
+                    let dk_head = dk_head * scale;
+                    *dk = if head == 0 { dk_head } else { *dk + dk_head };
+                    *dv = if head == 0 { *dv_head } else { *dv + dv_head };
+                }
+            }
+        }
+    }
+}
+
+impl<const MR: usize, const NR: usize> Backward<'_, MR, NR> {
+    /// Queries i to i + rows of a head, against all keys up to each.
+    #[inline(always)]
+    fn block_of_queries(&mut self, head: usize, i: usize, rows: usize) {
+        let AttentionShape { heads, head_dim: d, .. } = *self.shape;
+        let scale = self.shape.scale();
+        let padded_d = d.next_multiple_of(NR);
+        let row = |r: usize| (self.first_token + i + r) * heads + self.kv_head * self.shape.group() + head;
+        let queries = &self.inputs.q[row(0) * d..];
+        let (mut maxima, mut deltas) = ([0.0; QUERIES], [0.0; QUERIES]);
+        for r in 0..rows {
+            let scaled = &mut self.scaled[r * d..][..d];
+            let l = self.inputs.row_sum[row(r)];
+            for (scaled, d_out) in scaled.iter_mut().zip(&self.inputs.d_out[row(r) * d..][..d]) {
+                *scaled = d_out / l;
+            }
+            deltas[r] = sum::dot(scaled, &self.inputs.out[row(r) * d..][..d]);
+            maxima[r] = self.inputs.row_max[row(r)];
+        }
+        pack::columns::<NR>(queries, heads * d, rows, d, &mut self.query_panels[..rows * padded_d]);
+        pack::columns::<NR>(self.scaled, d, rows, d, &mut self.scaled_panels[..rows * padded_d]);
+        self.dq.fill(0.0);
+        for j in (0..i + rows).step_by(KEYS) {
+            let keys = KEYS.min(i + rows - j);
+            self.scores(queries, i, rows, j, keys, &maxima, &deltas);
+            self.queries(i, rows, j, keys);
+            self.keys_and_values(i, rows, j, keys);
+        }
+        for r in 0..rows {
+            let dq = self.gradients[0].row(i + r, head * d, d);
+            for (dq, chain) in dq.iter_mut().zip(&self.dq[r * padded_d..]) {
+                *dq = chain * scale;
+            }
+        }
+    }
+
+    /// A block of `e` and `ds`. What lies above the diagonal is never read.
+    #[inline(always)]
+    fn scores(
+        &mut self,
+        queries: &[f32],
+        i: usize,
+        rows: usize,
+        j: usize,
+        keys: usize,
+        maxima: &[f32; QUERIES],
+        deltas: &[f32; QUERIES],
+    ) {
+        let AttentionShape { heads, head_dim: d, .. } = *self.shape;
+        let scale = self.shape.scale();
+        for r in (0..rows).step_by(MR) {
+            let queries = kernel::Rows::<MR>::new(queries, heads * d, r, rows, 0, d);
+            let scaled = kernel::Rows::<MR>::new(self.scaled, d, r, rows, 0, d);
+            let end = keys.min((i + r + MR).saturating_sub(j));
+            for c in (0..end).step_by(NR) {
+                let panel = (j + c) * d..(j + c + NR) * d;
+                let mut acc = kernel::tile([[0.0; NR]; MR], queries, 0, self.keys_t[panel.clone()].as_chunks().0);
+                for acc in acc.as_flattened_mut() {
+                    *acc *= scale;
+                }
+                kernel::store(&acc, &mut self.e[r * KEYS + c..], KEYS, MR, NR);
+                let acc = kernel::tile([[0.0; NR]; MR], scaled, 0, self.values_t[panel].as_chunks().0);
+                kernel::store(&acc, &mut self.ds[r * KEYS + c..], KEYS, MR, NR);
+            }
+            for r in r..rows.min(r + MR) {
+                let width = end.next_multiple_of(NR);
+                let (e, ds) = (&mut self.e[r * KEYS..][..width], &mut self.ds[r * KEYS..][..width]);
+                let (m, delta) = (maxima[r], deltas[r]);
+                for (e, ds) in e.as_chunks_mut::<NR>().0.iter_mut().zip(ds.as_chunks_mut::<NR>().0) {
+                    for (e, ds) in e.iter_mut().zip(ds) {
+                        *e = exp(*e - m);
+                        *ds = *e * (*ds - delta);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Carries dq on over a block of keys.
+    #[inline(always)]
+    fn queries(&mut self, i: usize, rows: usize, j: usize, keys: usize) {
+        let (t, padded_d) = (self.shape.seq_len, self.shape.head_dim.next_multiple_of(NR));
+        for r in (0..rows).step_by(MR) {
+            let count = MR.min(rows - r);
+            // Keys that all rows of the tile see, and those that only its later rows see.
+            let all = keys.min((i + r + 1).saturating_sub(j));
+            let some = keys.min((i + r + count).saturating_sub(j));
+            if some == 0 {
+                continue;
+            }
+            // Where the tile's diagonal lies before this block of keys, some steps have passed already.
+            let passed = (j + all).saturating_sub(i + r + 1);
+            let ds = kernel::Rows::<MR>::new(self.ds, KEYS, r, rows, 0, some);
+            for (panel, c) in self.keys.chunks_exact(t * NR).zip((0..padded_d).step_by(NR)) {
+                let panel = &panel.as_chunks::<NR>().0[j..];
+                let dq = &mut self.dq[r * padded_d + c..];
+                let acc = kernel::load(dq, padded_d, count, NR);
+                let acc = kernel::tile(acc, ds, 0, &panel[..all]);
+                let acc = kernel::tile_tapering_off(acc, ds, all, &panel[all..some], passed);
+                kernel::store(&acc, dq, padded_d, count, NR);
+            }
+        }
+    }
+
+    /// Carries dk and dv on over a block of queries.
+    #[inline(always)]
+    fn keys_and_values(&mut self, i: usize, rows: usize, j: usize, keys: usize) {
+        let padded_d = self.shape.head_dim.next_multiple_of(NR);
+        for c in (0..keys).step_by(MR) {
+            // The first query of the block that sees any key of the tile, and the first that sees all.
+            let any = (j + c).saturating_sub(i).min(rows);
+            let all = (j + c + MR - 1).saturating_sub(i).clamp(any, rows);
+            let passed = (i + any).saturating_sub(j + c);
+            let e = kernel::Strided { data: &self.e[c..], ld: KEYS };
+            let ds = kernel::Strided { data: &self.ds[c..], ld: KEYS };
+            for column in (0..padded_d).step_by(NR) {
+                let panel = column * rows..(column + NR) * rows;
+                let at = (j + c) * padded_d + column;
+                let sides = [
+                    (&mut *self.dv, e, &self.scaled_panels[panel.clone()]),
+                    (&mut *self.dk, ds, &self.query_panels[panel]),
+                ];
+                for (chains, left, right) in sides {
+                    let right = right.as_chunks::<NR>().0;
+                    let chains = &mut chains[at..];
+                    let acc: [[f32; NR]; MR] = kernel::load(chains, padded_d, MR, NR);
+                    let acc = kernel::tile_setting_in(acc, left, any, &right[any..all], passed);
+                    let acc = kernel::tile(acc, left, all, &right[all..]);
+                    kernel::store(&acc, chains, padded_d, MR, NR);
+                }
+            }
+        }
+    }
+}

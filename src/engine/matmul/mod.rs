@@ -1,0 +1,376 @@
+//! Matrix products: each element one chain of fused multiply-adds over ascending k (A2).
+//!
+//! Chains may pause: k is cut into blocks that fit the caches, and an accumulator stored and loaded again keeps its bits.
+//! Threads share out rows of the result.
+
+pub mod definition;
+pub(super) mod kernel;
+pub(super) mod pack;
+
+use super::machine::{Engine, Isa, Kernel};
+use super::scratch;
+use rayon::prelude::*;
+
+/// A matrix, row-major: row i begins at `i * ld`.
+#[derive(Clone, Copy, Debug)]
+pub struct Mat<'a> {
+    data: &'a [f32],
+    rows: usize,
+    cols: usize,
+    ld: usize,
+}
+
+impl<'a> Mat<'a> {
+    /// A matrix whose rows follow each other.
+    pub fn new(data: &'a [f32], rows: usize, cols: usize) -> Self {
+        assert_eq!(data.len(), rows * cols, "a matrix of {rows} × {cols}");
+        Mat { data, rows, cols, ld: cols }
+    }
+
+    /// A matrix whose rows begin every `ld` elements.
+    pub fn with_ld(data: &'a [f32], rows: usize, cols: usize, ld: usize) -> Self {
+        assert!(fits(data.len(), rows, cols, ld), "a matrix of {rows} × {cols}, a row every {ld}");
+        Mat { data, rows, cols, ld }
+    }
+
+    /// Element (i, j).
+    pub fn at(&self, i: usize, j: usize) -> f32 {
+        debug_assert!(i < self.rows && j < self.cols);
+        self.data[i * self.ld + j]
+    }
+}
+
+/// A matrix to write to, row-major: row i begins at `i * ld`.
+#[derive(Debug)]
+pub struct MatMut<'a> {
+    data: &'a mut [f32],
+    rows: usize,
+    cols: usize,
+    ld: usize,
+}
+
+impl<'a> MatMut<'a> {
+    /// A matrix whose rows follow each other.
+    pub fn new(data: &'a mut [f32], rows: usize, cols: usize) -> Self {
+        assert_eq!(data.len(), rows * cols, "a matrix of {rows} × {cols}");
+        MatMut { data, rows, cols, ld: cols }
+    }
+
+    /// A matrix whose rows begin every `ld` elements.
+    pub fn with_ld(data: &'a mut [f32], rows: usize, cols: usize, ld: usize) -> Self {
+        assert!(fits(data.len(), rows, cols, ld), "a matrix of {rows} × {cols}, a row every {ld}");
+        MatMut { data, rows, cols, ld }
+    }
+}
+
+fn fits(length: usize, rows: usize, cols: usize, ld: usize) -> bool {
+    cols <= ld && (rows == 0 || cols == 0 || length >= (rows - 1) * ld + cols)
+}
+
+/// Where the chains of a product start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// From +0.
+    Zero,
+    /// From what the result holds already.
+    Accumulate,
+}
+
+/// An operand, as it lies in memory.
+#[derive(Clone, Copy)]
+struct Operand<'a> {
+    mat: Mat<'a>,
+    /// Whether k runs along the rows of `mat`, and not down its columns.
+    k_along_rows: bool,
+}
+
+impl Engine {
+    /// C = A·Bᵀ: `a` \[m × k\], `b` \[n × k\], `c` \[m × n\]. The forward product, with weights \[out × in\].
+    pub fn matmul_nt(self, a: Mat<'_>, b: Mat<'_>, c: MatMut<'_>, start: Start) {
+        let sizes = [b.cols, c.rows, c.cols];
+        assert_eq!(sizes, [a.cols, a.rows, b.rows], "matmul_nt: k of b, rows and columns of c");
+        if self.isa() == Isa::Definition {
+            return self.define(|| definition::nt(a, b, c, start));
+        }
+        let (a, b) = (Operand { mat: a, k_along_rows: true }, Operand { mat: b, k_along_rows: true });
+        self.product(a.mat.cols, a, b, c, start);
+    }
+
+    /// C = A·B: `a` \[m × k\], `b` \[k × n\], `c` \[m × n\]. The gradient of a forward product's input.
+    pub fn matmul_nn(self, a: Mat<'_>, b: Mat<'_>, c: MatMut<'_>, start: Start) {
+        let sizes = [b.rows, c.rows, c.cols];
+        assert_eq!(sizes, [a.cols, a.rows, b.cols], "matmul_nn: k of b, rows and columns of c");
+        if self.isa() == Isa::Definition {
+            return self.define(|| definition::nn(a, b, c, start));
+        }
+        let (a, b) = (Operand { mat: a, k_along_rows: true }, Operand { mat: b, k_along_rows: false });
+        self.product(a.mat.cols, a, b, c, start);
+    }
+
+    /// C = Aᵀ·B: `a` \[k × m\], `b` \[k × n\], `c` \[m × n\]. The gradient of the weights, k over tokens.
+    pub fn matmul_tn(self, a: Mat<'_>, b: Mat<'_>, c: MatMut<'_>, start: Start) {
+        let sizes = [b.rows, c.rows, c.cols];
+        assert_eq!(sizes, [a.rows, a.cols, b.cols], "matmul_tn: k of b, rows and columns of c");
+        if self.isa() == Isa::Definition {
+            return self.define(|| definition::tn(a, b, c, start));
+        }
+        let (a, b) = (Operand { mat: a, k_along_rows: false }, Operand { mat: b, k_along_rows: false });
+        self.product(a.mat.rows, a, b, c, start);
+    }
+
+    fn product(self, k: usize, a: Operand<'_>, b: Operand<'_>, c: MatMut<'_>, start: Start) {
+        if c.rows == 0 || c.cols == 0 {
+            return;
+        }
+        if k == 0 {
+            if start == Start::Zero {
+                let MatMut { data, rows, cols, ld } = c;
+                (0..rows).for_each(|i| data[i * ld..][..cols].fill(0.0));
+            }
+            return;
+        }
+        match self.isa() {
+            Isa::Avx512 => self.blocked::<12, 32>(k, a, b, c, start),
+            _ => self.blocked::<6, 16>(k, a, b, c, start),
+        }
+    }
+
+    /// The blocks of a product: k in steps of at most [`KC`], columns so many that their panels fit the second-level cache,
+    /// rows shared out to threads.
+    fn blocked<const MR: usize, const NR: usize>(
+        self,
+        k: usize,
+        a: Operand<'_>,
+        b: Operand<'_>,
+        c: MatMut<'_>,
+        start: Start,
+    ) {
+        let MatMut { data: c, rows: m, cols: n, ld } = c;
+        let kc = k.div_ceil(k.div_ceil(KC));
+        let nc = (PANELS / kc / NR).max(1) * NR;
+        let threads = rayon::current_num_threads();
+        let parallel = threads > 1 && m * n * k > PARALLEL;
+        let mc = if parallel { m.div_ceil(4 * threads).next_multiple_of(MR).min(MC / MR * MR) } else { MC / MR * MR };
+        for first_column in (0..n).step_by(nc) {
+            let columns = nc.min(n - first_column);
+            for first_k in (0..k).step_by(kc) {
+                let kb = kc.min(k - first_k);
+                let from_c = start == Start::Accumulate || first_k > 0;
+                scratch::with(columns.next_multiple_of(NR) * kb, |panels| {
+                    let pack = |(panel, first, columns)| {
+                        self.dispatch(PackRight::<NR> { b, first_k, k: kb, first, columns, panels: panel });
+                    };
+                    if parallel {
+                        let share = columns.div_ceil(threads).next_multiple_of(NR);
+                        let shares = panels.par_chunks_mut(share * kb).enumerate();
+                        shares.for_each(|(i, panels)| {
+                            pack((panels, first_column + i * share, share.min(columns - i * share)));
+                        });
+                    } else {
+                        pack((&mut *panels, first_column, columns));
+                    }
+                    let panels = &*panels;
+                    let block = |(i, c): (usize, &mut [f32])| {
+                        let (first_row, rows) = (i * mc, mc.min(m - i * mc));
+                        let c = &mut c[first_column..];
+                        let work = |left: &mut [f32]| {
+                            self.dispatch(RowBlock::<MR, NR> {
+                                a,
+                                first_row,
+                                rows,
+                                first_k,
+                                k: kb,
+                                panels,
+                                c,
+                                ld,
+                                columns,
+                                from_c,
+                                left,
+                            });
+                        };
+                        scratch::with(if a.k_along_rows { 0 } else { rows.next_multiple_of(MR) * kb }, work);
+                    };
+                    let c = &mut c[..(m - 1) * ld + n];
+                    if parallel {
+                        c.par_chunks_mut(mc * ld).enumerate().for_each(block);
+                    } else {
+                        c.chunks_mut(mc * ld).enumerate().for_each(block);
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// The longest piece of a chain between two visits to C.
+const KC: usize = 320;
+/// Elements of B packed at a time: 512 KiB.
+const PANELS: usize = 128 << 10;
+/// Rows of A in a block.
+const MC: usize = 240;
+/// Multiply-adds from which threads are worth their start.
+const PARALLEL: usize = 1 << 20;
+
+struct PackRight<'a, const NR: usize> {
+    b: Operand<'a>,
+    first_k: usize,
+    k: usize,
+    first: usize,
+    columns: usize,
+    panels: &'a mut [f32],
+}
+
+impl<const NR: usize> Kernel for PackRight<'_, NR> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Mat { data, ld, .. } = self.b.mat;
+        if self.b.k_along_rows {
+            pack::rows::<NR>(&data[self.first * ld + self.first_k..], ld, self.k, self.columns, self.panels);
+        } else {
+            pack::columns::<NR>(&data[self.first_k * ld + self.first..], ld, self.k, self.columns, self.panels);
+        }
+    }
+}
+
+/// Some rows of C, all columns of the packed panels, over one piece of k.
+struct RowBlock<'a, const MR: usize, const NR: usize> {
+    a: Operand<'a>,
+    first_row: usize,
+    rows: usize,
+    first_k: usize,
+    k: usize,
+    panels: &'a [f32],
+    c: &'a mut [f32],
+    ld: usize,
+    columns: usize,
+    from_c: bool,
+    /// Room for A's part, where it must be packed.
+    left: &'a mut [f32],
+}
+
+impl<const MR: usize, const NR: usize> Kernel for RowBlock<'_, MR, NR> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Mat { data, ld, .. } = self.a.mat;
+        if !self.a.k_along_rows {
+            let from = &data[self.first_k * ld + self.first_row..];
+            pack::columns::<MR>(from, ld, self.k, self.rows, self.left);
+        }
+        for (panel, j) in self.panels.chunks_exact(self.k * NR).zip((0..self.columns).step_by(NR)) {
+            let b = panel.as_chunks::<NR>().0;
+            let cols = NR.min(self.columns - j);
+            for i in (0..self.rows).step_by(MR) {
+                let rows = MR.min(self.rows - i);
+                let c = &mut self.c[i * self.ld + j..];
+                let acc = if self.from_c { kernel::load(c, self.ld, rows, cols) } else { [[0.0; NR]; MR] };
+                let acc: [[f32; NR]; MR] = if self.a.k_along_rows {
+                    let end = self.first_row + self.rows;
+                    let a = kernel::Rows::<MR>::new(data, ld, self.first_row + i, end, self.first_k, self.k);
+                    kernel::tile(acc, a, 0, b)
+                } else {
+                    let a = &self.left[i * self.k..][..self.k * MR];
+                    kernel::tile(acc, kernel::Columns(a.as_chunks().0), 0, b)
+                };
+                kernel::store(&acc, c, self.ld, rows, cols);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::testing::{Numbers, assert_same_bits, on_every_engine};
+
+    type Product = fn(Engine, Mat<'_>, Mat<'_>, MatMut<'_>, Start);
+
+    /// A matrix in a larger allocation.
+    fn drawn(numbers: &mut Numbers, rows: usize, cols: usize) -> (Vec<f32>, usize) {
+        let ld = cols + if numbers.up_to(2) == 1 { 0 } else { numbers.up_to(5) };
+        (numbers.tame(rows * ld), ld)
+    }
+
+    fn check(engine: Engine, numbers: &mut Numbers, m: usize, n: usize, k: usize) {
+        let products: [(&str, Product, [usize; 4]); 3] = [
+            ("nt", Engine::matmul_nt, [m, k, n, k]),
+            ("nn", Engine::matmul_nn, [m, k, k, n]),
+            ("tn", Engine::matmul_tn, [k, m, k, n]),
+        ];
+        for (name, product, [a_rows, a_cols, b_rows, b_cols]) in products {
+            let (a, a_ld) = drawn(numbers, a_rows, a_cols);
+            let (b, b_ld) = drawn(numbers, b_rows, b_cols);
+            let (c, c_ld) = drawn(numbers, m, n);
+            for start in [Start::Zero, Start::Accumulate] {
+                let run = |engine: Engine| {
+                    let mut c = c.clone();
+                    let a = Mat::with_ld(&a, a_rows, a_cols, a_ld);
+                    let b = Mat::with_ld(&b, b_rows, b_cols, b_ld);
+                    product(engine, a, b, MatMut::with_ld(&mut c, m, n, c_ld), start);
+                    c
+                };
+                let what = format!("{name} of {m} × {n} × {k}, {start:?}");
+                assert_same_bits(&what, &run(engine), &run(Engine::definition()));
+            }
+        }
+    }
+
+    #[test]
+    fn small_and_ragged_products_equal_their_definitions() {
+        on_every_engine(|engine, numbers| {
+            for _ in 0..12 {
+                let (m, n, k) = (numbers.up_to(40), numbers.up_to(70), numbers.up_to(40));
+                check(engine, numbers, m, n, k);
+            }
+            for (m, n, k) in [(0, 3, 2), (3, 0, 2), (3, 2, 0), (1, 1, 1), (12, 32, 5), (24, 64, 1)] {
+                check(engine, numbers, m, n, k);
+            }
+        });
+    }
+
+    #[test]
+    fn products_of_several_blocks_equal_their_definitions() {
+        on_every_engine(|engine, numbers| {
+            let (m, n) = (numbers.up_to(30), numbers.up_to(30));
+            check(engine, numbers, m, n, 2 * KC + 7);
+            let m = MC + numbers.up_to(MC);
+            check(engine, numbers, m, 50, 30);
+            check(engine, numbers, 13, PANELS / 30, 31);
+            check(engine, numbers, 150, 150, 150);
+        });
+    }
+
+    #[test]
+    fn a_product_of_negative_zeros_keeps_its_sign_rules() {
+        on_every_engine(|engine, _| {
+            // fma(-0, 1, +0) is +0; carried on from -0, it stays -0.
+            let (a, b) = ([-0.0f32; 3], [1.0f32; 3]);
+            let mut c = [-0.0f32];
+            engine.matmul_nt(Mat::new(&a, 1, 3), Mat::new(&b, 1, 3), MatMut::new(&mut c, 1, 1), Start::Accumulate);
+            assert_eq!(c[0].to_bits(), (-0.0f32).to_bits());
+            engine.matmul_nt(Mat::new(&a, 1, 3), Mat::new(&b, 1, 3), MatMut::new(&mut c, 1, 1), Start::Zero);
+            assert_eq!(c[0].to_bits(), 0);
+        });
+    }
+
+    #[test]
+    fn a_careless_float_mode_changes_nothing() {
+        use crate::engine::machine::in_a_careless_float_mode;
+        for engine in Engine::available() {
+            let mut numbers = Numbers::new(3);
+            let (a, b) = (numbers.tame(200 * 70), numbers.tame(90 * 70));
+            let run = || {
+                let mut c = vec![0.0; 200 * 90];
+                let (a, b) = (Mat::new(&a, 200, 70), Mat::new(&b, 90, 70));
+                engine.matmul_nt(a, b, MatMut::new(&mut c, 200, 90), Start::Zero);
+                c
+            };
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().expect("a thread pool");
+            let careless = pool.install(|| in_a_careless_float_mode(run));
+            assert_same_bits("careless", &careless, &run());
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The operators of training, bit for bit the same on every machine (the arithmetic contract, `arithmetic = 1`).
+//!
+//! Each operator is a file (or a folder) with its plain scalar `definition`, which is the specification, the fast version
+//! that equals it to the bit, and the test that holds the two together. Only `+ - * / sqrt fma`, comparisons, integer and
+//! bit operations and exact conversions are used, in an order that the definition fixes: so the bits depend neither on
+//! the instruction set, nor on the number of threads, nor on how a batch is cut into calls.
+//!
+//! Everything is a method of [`Engine`], on slices of `f32`, row-major. Shapes that do not fit are programming errors and
+//! panic. Threads are those of the current rayon pool.
+
+pub mod adamw;
+pub mod attention;
+pub mod cross_entropy;
+pub mod elementwise;
+pub mod embedding;
+pub mod exp;
+pub mod machine;
+pub mod matmul;
+pub mod philox;
+pub mod rms_norm;
+pub mod rope;
+pub mod selftest;
+pub mod sum;
+pub mod swiglu;
+
+mod scratch;
+#[cfg(test)]
+mod testing;
+
+pub use adamw::AdamwStep;
+pub use attention::AttentionShape;
+pub use cross_entropy::NO_TARGET;
+pub use machine::{Engine, Isa};
+pub use matmul::{Mat, MatMut, Start};
+pub use rope::{RopeScaling, RopeTable};
+pub use selftest::operator_digests;

@@ -1,0 +1,239 @@
+//! Sums in the one fixed order of the arithmetic contract (A3).
+//!
+//! A row is summed in 32 lanes: each starts at +0, and lane j adds elements j, j + 32, ... in ascending order, products
+//! by fma. Lanes are then folded, `lane[i] += lane[i + w]` for w = 16, 8, 4, 2, 1. Elements that a ragged row does not
+//! have add nothing. (A lane starts at +0, so it is never -0 unless a product underflowed to -0 in an fma, and
+//! adding +0 for the absent elements would give the same bits but for that case; the definition is: nothing.)
+//!
+//! A whole tensor is summed in blocks of 4096, then its block sums likewise, until one value is left.
+
+use super::elementwise::worth_threads;
+use super::machine::{Engine, Isa, kernel};
+use rayon::prelude::*;
+
+/// Lanes of a row sum.
+pub const LANES: usize = 32;
+/// Elements in a block of a tensor sum.
+pub const BLOCK: usize = 4096;
+
+/// The plain scalar definitions.
+pub mod definition {
+    use super::{BLOCK, LANES};
+
+    fn fold(mut lanes: [f32; LANES]) -> f32 {
+        for width in [16, 8, 4, 2, 1] {
+            for i in 0..width {
+                lanes[i] += lanes[i + width];
+            }
+        }
+        lanes[0]
+    }
+
+    /// The sum of a row.
+    pub fn sum(x: &[f32]) -> f32 {
+        let mut lanes = [0.0; LANES];
+        for (i, x) in x.iter().enumerate() {
+            lanes[i % LANES] += x;
+        }
+        fold(lanes)
+    }
+
+    /// The sum of `x[i] * y[i]`, each product entering its lane by fma.
+    pub fn dot(x: &[f32], y: &[f32]) -> f32 {
+        let mut lanes = [0.0f32; LANES];
+        for (i, (x, y)) in x.iter().zip(y).enumerate() {
+            lanes[i % LANES] = x.mul_add(*y, lanes[i % LANES]);
+        }
+        fold(lanes)
+    }
+
+    /// The sum of a tensor of any size: +0 if it is empty.
+    pub fn tensor_sum(x: &[f32]) -> f32 {
+        let mut sums: Vec<f32> = x.chunks(BLOCK).map(sum).collect();
+        while sums.len() > 1 {
+            sums = sums.chunks(BLOCK).map(sum).collect();
+        }
+        sums.first().copied().unwrap_or(0.0)
+    }
+
+    /// The sum of the squares of a tensor of any size: +0 if it is empty.
+    pub fn tensor_sum_squares(x: &[f32]) -> f32 {
+        let sums: Vec<f32> = x.chunks(BLOCK).map(|x| dot(x, x)).collect();
+        if sums.len() == 1 { sums[0] } else { tensor_sum(&sums) }
+    }
+}
+
+/// The lanes' total.
+#[inline(always)]
+pub(super) fn fold(lanes: &[f32; LANES]) -> f32 {
+    #[inline(always)]
+    fn half<const N: usize, const W: usize>(lanes: [f32; N]) -> [f32; W] {
+        std::array::from_fn(|i| lanes[i] + lanes[i + W])
+    }
+    let lanes: [f32; 16] = half(*lanes);
+    let lanes: [f32; 8] = half(lanes);
+    let lanes: [f32; 4] = half(lanes);
+    let lanes: [f32; 2] = half(lanes);
+    lanes[0] + lanes[1]
+}
+
+/// The sum of a row, inside a kernel.
+#[inline(always)]
+pub(super) fn sum(x: &[f32]) -> f32 {
+    let mut lanes = [0.0; LANES];
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    for x in chunks {
+        for j in 0..LANES {
+            lanes[j] += x[j];
+        }
+    }
+    for (lane, x) in lanes.iter_mut().zip(rest) {
+        *lane += x;
+    }
+    fold(&lanes)
+}
+
+/// The sum of products of a row, inside a kernel.
+#[inline(always)]
+pub(super) fn dot(x: &[f32], y: &[f32]) -> f32 {
+    let mut lanes = [0.0f32; LANES];
+    let (xs, x_rest) = x.as_chunks::<LANES>();
+    let (ys, y_rest) = y.as_chunks::<LANES>();
+    for (x, y) in xs.iter().zip(ys) {
+        for j in 0..LANES {
+            lanes[j] = x[j].mul_add(y[j], lanes[j]);
+        }
+    }
+    for (lane, (x, y)) in lanes.iter_mut().zip(x_rest.iter().zip(y_rest)) {
+        *lane = x.mul_add(*y, *lane);
+    }
+    fold(&lanes)
+}
+
+#[inline(always)]
+fn block_sums(x: &[f32], sums: &mut [f32]) {
+    for (x, sum_of_block) in x.chunks(BLOCK).zip(sums) {
+        *sum_of_block = sum(x);
+    }
+}
+
+#[inline(always)]
+fn block_sums_of_squares(x: &[f32], sums: &mut [f32]) {
+    for (x, sum_of_block) in x.chunks(BLOCK).zip(sums) {
+        *sum_of_block = dot(x, x);
+    }
+}
+
+kernel!(Sum<'a> { x: &'a [f32] } -> f32 = sum(x));
+kernel!(Dot<'a> { x: &'a [f32], y: &'a [f32] } -> f32 = dot(x, y));
+kernel!(BlockSums<'a> { x: &'a [f32], sums: &'a mut [f32] } -> () = block_sums(x, sums));
+kernel!(BlockSumsOfSquares<'a> { x: &'a [f32], sums: &'a mut [f32] } -> () = block_sums_of_squares(x, sums));
+
+impl Engine {
+    /// The sum of a row.
+    pub fn sum(self, x: &[f32]) -> f32 {
+        if self.isa() == Isa::Definition {
+            return self.define(|| definition::sum(x));
+        }
+        self.dispatch(Sum { x })
+    }
+
+    /// The sum of `x[i] * y[i]` over a row.
+    pub fn dot(self, x: &[f32], y: &[f32]) -> f32 {
+        assert_eq!(x.len(), y.len(), "dot: rows of different lengths");
+        if self.isa() == Isa::Definition {
+            return self.define(|| definition::dot(x, y));
+        }
+        self.dispatch(Dot { x, y })
+    }
+
+    /// The sum of squares of a row.
+    pub fn sum_squares(self, x: &[f32]) -> f32 {
+        self.dot(x, x)
+    }
+
+    /// The sum of a tensor of any size: +0 if it is empty.
+    pub fn tensor_sum(self, x: &[f32]) -> f32 {
+        if self.isa() == Isa::Definition {
+            return self.define(|| definition::tensor_sum(x));
+        }
+        self.tree(x, |x, sums| self.dispatch(BlockSums { x, sums }))
+    }
+
+    /// The sum of the squares of a tensor of any size: +0 if it is empty.
+    pub fn tensor_sum_squares(self, x: &[f32]) -> f32 {
+        if self.isa() == Isa::Definition {
+            return self.define(|| definition::tensor_sum_squares(x));
+        }
+        self.tree(x, |x, sums| self.dispatch(BlockSumsOfSquares { x, sums }))
+    }
+
+    /// Block sums of `x` by `first`, then block sums of those until one is left.
+    fn tree(self, x: &[f32], first: impl Fn(&[f32], &mut [f32]) + Sync) -> f32 {
+        const TASK: usize = 16;
+        let mut sums = vec![0.0; x.len().div_ceil(BLOCK)];
+        if worth_threads(x.len()) {
+            let tasks = x.par_chunks(TASK * BLOCK).zip(sums.par_chunks_mut(TASK));
+            tasks.for_each(|(x, sums)| first(x, sums));
+        } else {
+            first(x, &mut sums);
+        }
+        while sums.len() > 1 {
+            let mut next = vec![0.0; sums.len().div_ceil(BLOCK)];
+            self.dispatch(BlockSums { x: &sums, sums: &mut next });
+            sums = next;
+        }
+        sums.first().copied().unwrap_or(0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::testing::on_every_engine;
+
+    #[test]
+    fn row_sums_equal_their_definitions() {
+        on_every_engine(|engine, numbers| {
+            for length in 0..100 {
+                let (x, y) = (numbers.wild(length), numbers.wild(length));
+                assert_eq!(engine.sum(&x).to_bits(), definition::sum(&x).to_bits());
+                assert_eq!(engine.dot(&x, &y).to_bits(), definition::dot(&x, &y).to_bits());
+                assert_eq!(engine.sum_squares(&x).to_bits(), definition::dot(&x, &x).to_bits());
+            }
+        });
+    }
+
+    #[test]
+    fn tensor_sums_equal_their_definitions() {
+        on_every_engine(|engine, numbers| {
+            for length in [0, 1, BLOCK, BLOCK + 1, 40 * BLOCK + numbers.up_to(BLOCK)] {
+                let x = numbers.tame(length);
+                assert_eq!(engine.tensor_sum(&x).to_bits(), definition::tensor_sum(&x).to_bits());
+                let squares = definition::tensor_sum_squares(&x);
+                assert_eq!(engine.tensor_sum_squares(&x).to_bits(), squares.to_bits());
+            }
+        });
+    }
+
+    #[test]
+    fn three_levels_of_blocks_are_folded_too() {
+        let x = vec![1.0; BLOCK * BLOCK + 1];
+        assert_eq!(Engine::detect().tensor_sum(&x), 16_777_216.0);
+        assert_eq!(Engine::detect().tensor_sum(&x[..BLOCK * BLOCK - 1]), 16_777_215.0);
+    }
+
+    #[test]
+    fn a_sum_of_negative_zeros_is_zero() {
+        let negative_zero = [-0.0; 40];
+        assert_eq!(definition::sum(&negative_zero).to_bits(), 0);
+        assert_eq!(definition::dot(&negative_zero, &[1.0; 40]).to_bits(), 0);
+    }
+
+    #[test]
+    fn sums_are_near_the_true_sum() {
+        let x: Vec<f32> = (0..100_000).map(|i| (i as f32 * 0.37).fract() - 0.5).collect();
+        let truth: f64 = x.iter().map(|&x| f64::from(x)).sum();
+        assert!((f64::from(definition::tensor_sum(&x)) - truth).abs() < 1e-2);
+    }
+}
