@@ -97,8 +97,8 @@ impl<W: Write> Compressor<W> {
 
     /// Takes the next tensor of the delta.
     pub fn push(&mut self, name: &str, delta: &[f32]) -> Result<()> {
-        let Some((_, shape)) = self.shapes.0.iter().nth(self.payloads.len()) else {
-            return Err(Error::bug(format!("tensor {name} after the last one")));
+        let Some(shape) = self.shapes.0.get(name) else {
+            return Err(Error::bug(format!("tensor {name} is not in the header")));
         };
         let feedback = match &mut self.feedback {
             Some(feedback) => Some(feedback.next(name, shape)?),
@@ -106,7 +106,7 @@ impl<W: Write> Compressor<W> {
         };
         let (payload, left) = compress_tensor(self.codec.as_ref(), self.beta, shape, delta, feedback.as_deref())
             .at(format!("tensor {name}"))?;
-        // The writer also sees to it that tensors come by name.
+        // The writer also sees to it that tensors come in the header's order.
         self.state.f32(name, &left)?;
         let info = self.codec.payload_info(name, shape, payload.len());
         self.payloads.push((info, payload));

@@ -21,7 +21,6 @@ mod properties;
 mod quantise;
 mod shapes;
 mod sparseloco;
-mod sum;
 mod update;
 
 use std::ops::RangeInclusive;

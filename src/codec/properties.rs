@@ -98,7 +98,6 @@ fn what_is_decoded_is_what_the_feedback_lacks() {
                 let sent = codec.decode(shape, &payload).expect(&what);
                 let expected: Vec<f32> = delta.iter().zip(&sent).map(|(d, s)| d - s).collect();
                 assert_eq!(left, expected, "{what}");
-                // What was decoded once comes back as it is: its own bins are its largest values.
                 if codec.name() == "dense" {
                     assert!(left.iter().all(|&v| v == 0.0));
                 }
@@ -112,7 +111,7 @@ fn the_largest_values_of_every_chunk_are_sent_and_nothing_else() {
     let mut random = Random(2);
     let shape = [130, 200];
     let data = values("normal", 130 * 200, &mut random);
-    // Bins may be zero on other data; here none is.
+    // A bin may be zero on other data; here none is, so what is not zero was sent.
     let codec = SparseLoco::new(64);
     let decoded = codec.decode(&shape, &codec.encode(&shape, &data).unwrap()).unwrap();
     for block_row in 0..3 {
@@ -318,8 +317,10 @@ fn a_state_that_is_not_what_it_was_said_to_be_is_refused() {
     assert!(error.to_string().contains("changed while"), "{error}");
 }
 
-/// An update with its header changed.
-fn forged(recipe: &Recipe, change: impl Fn(&mut Meta, &mut Vec<(TensorInfo, Vec<u8>)>)) -> Result<Update> {
+type Tensors = Vec<(TensorInfo, Vec<u8>)>;
+
+/// An update with something changed.
+fn forged(recipe: &Recipe, change: impl Fn(&mut Meta, &mut Tensors)) -> Result<Update> {
     let delta = delta_file(&delta_meta(recipe, 0), &tensors(1));
     let (update, _) = stream(recipe, &delta, None).unwrap();
     let mut source = reader(&update);
@@ -341,12 +342,14 @@ fn forged(recipe: &Recipe, change: impl Fn(&mut Meta, &mut Vec<(TensorInfo, Vec<
 fn hostile_updates_are_refused_when_they_are_opened() {
     let recipe = recipe("sparseloco");
     assert!(forged(&recipe, |_, _| {}).is_ok());
-    let error = |change: &dyn Fn(&mut Meta, &mut Vec<(TensorInfo, Vec<u8>)>)| {
+    let error = |change: &dyn Fn(&mut Meta, &mut Tensors)| {
         let error = forged(&recipe, change).err().expect("it was accepted");
         (error.kind(), error.to_string())
     };
     let meta = |key: &'static str, value: &'static str, says: &str| {
-        let (kind, message) = error(&|meta, _| drop(meta.set(key, value)));
+        let (kind, message) = error(&|meta, _| {
+            meta.set(key, value);
+        });
         assert_eq!(kind, Kind::Data, "{message}");
         assert!(message.contains(says), "{message}");
     };
@@ -364,7 +367,9 @@ fn hostile_updates_are_refused_when_they_are_opened() {
     meta("shapes", r#"{"a":[100],"b":[70,65]}"#, "tensor c");
     meta("shapes", r#"{"a":[100],"b":[70,65],"c":[],"d":[1]}"#, "tensor d");
     meta("shapes", r#"{"b":[70,65],"a":[100],"c":[]}"#, "canonical");
-    let (kind, message) = error(&|m, _| drop(m.set("run", Digest::of(b"other"))));
+    let (kind, message) = error(&|meta, _| {
+        meta.set("run", Digest::of(b"other"));
+    });
     assert_eq!(kind, Kind::Refused, "{message}");
     let (_, message) = error(&|_, tensors| {
         let (info, data) = &mut tensors[1];

@@ -17,7 +17,7 @@
 //! alike, or squares that overflow) every q is 2. An empty bin is +0, and so is a mean of -0. The clamp undoes
 //! what rounding may do to a mean, so that the bins in use strictly ascend. Averages divide by the count.
 
-use super::sum::{tensor_sum, tensor_sum_squares};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 
 /// Codes from 0 to 3, and what they stand for.
@@ -47,9 +47,9 @@ fn codes(values: &[f32]) -> Result<Vec<u8>> {
     if values.is_empty() {
         return Ok(Vec::new());
     }
-    let shift = mean(tensor_sum(values), values.len())?;
+    let shift = mean(Engine::detect().tensor_sum(values), values.len())?;
     let centered: Vec<f32> = values.iter().map(|v| v - shift).collect();
-    let std = (tensor_sum_squares(&centered) / count(values.len())).sqrt();
+    let std = (Engine::detect().tensor_sum_squares(&centered) / count(values.len())).sqrt();
     let scale = 6.0 * std / 4.0;
     if !scale.is_normal() {
         return Ok(vec![2; values.len()]);
@@ -63,7 +63,7 @@ fn codes(values: &[f32]) -> Result<Vec<u8>> {
 
 /// The mean of a bin's members, within their range, never -0.
 fn center(members: &[f32]) -> Result<f32> {
-    let mean = mean(tensor_sum(members), members.len())?;
+    let mean = mean(Engine::detect().tensor_sum(members), members.len())?;
     let low = members.iter().fold(members[0], |a, &v| if v < a { v } else { a });
     let high = members.iter().fold(members[0], |a, &v| if v > a { v } else { a });
     let mean = if mean < low { low } else { mean };

@@ -155,9 +155,10 @@ fn check_payloads(codec: &dyn Codec, shapes: &Shapes, header: &Header) -> Result
         };
         check_payload(codec, shape, tensor)?;
     }
-    if header.tensors.len() == shapes.0.len() {
-        return Ok(());
+    // Both ascend by name, and every tensor has its shape: the first shape without a tensor is where they part.
+    let mut tensors = header.tensors.iter();
+    match shapes.0.keys().find(|n| tensors.next().is_none_or(|t| t.name != **n)) {
+        None => Ok(()),
+        Some(name) => Err(Error::data(format!("tensor {name} is missing"))),
     }
-    let missing = shapes.0.keys().find(|n| header.tensor(n).is_none());
-    Err(Error::data(format!("tensor {} is missing", missing.map_or("?", String::as_str))))
 }

@@ -59,7 +59,13 @@ fn compress(args: &Args, recipe: &Recipe, target: &Target, ui: &Ui) -> Result<()
     })?;
     drop(progress);
     // A file waits beside its place until the state is in its own; standard output cannot wait.
-    let waiting = if target.is_stdout() { None } else { Some(write(target, &done.update)?) };
+    let waiting = if target.is_stdout() {
+        None
+    } else {
+        let output = write(target, &done.update)?;
+        output.check_place()?;
+        Some(output)
+    };
     if let Some(output) = done.state.0 {
         report(ui, &state_name, output.finish()?);
     }

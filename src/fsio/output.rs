@@ -172,6 +172,17 @@ impl Write for Output {
 }
 
 impl Output {
+    /// Fails where [`Output::finish`] would because another content is in its place (73). For outputs that
+    /// belong together: ask the last one before the first is put in place.
+    pub fn check_place(&self) -> Result<()> {
+        match &self.target.path {
+            Some(path) if !self.target.force && path.exists() => {
+                if content_digest(path).is_ok_and(|d| d == self.hasher.finalize()) { Ok(()) } else { Err(exists(path)) }
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Puts the output in its place: synced and renamed. A differing file is kept (73) unless forced.
     pub fn finish(self) -> Result<Outcome> {
         let name = self.target.name();
