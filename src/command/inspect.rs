@@ -59,11 +59,13 @@ fn inspect(path: &Path) -> Result<Value> {
 fn inspect_records(path: &Path, name: &str) -> Result<Value> {
     let text = read_text(path)?;
     let mut types = std::collections::BTreeMap::<String, usize>::new();
-    for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
-        let line = Line::parse(&format!("{name}:{}", i + 1), line)?;
+    let mut digests = Vec::new();
+    for (i, content) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
+        let line = Line::parse(&format!("{name}:{}", i + 1), content)?;
+        digests.push(Digest::of(format!("{content}\n").as_bytes()).to_string());
         *types.entry(line.kind().to_owned()).or_default() += 1;
     }
-    Ok(json!({ "file": name, "kind": "records", "records": types, "content": Digest::of(text.as_bytes()).to_string() }))
+    Ok(json!({ "file": name, "kind": "records", "records": types, "digests": digests, "content": Digest::of(text.as_bytes()).to_string() }))
 }
 
 fn inspect_tensors(mut reader: Reader) -> Result<Value> {
@@ -135,7 +137,7 @@ fn table(shown: &Value) -> String {
     let empty = serde_json::Map::new();
     let fields = shown.as_object().unwrap_or(&empty);
     text += &format!("{}\n", plain(&shown["file"]));
-    for (key, value) in fields.iter().filter(|(k, _)| !["file", "tensors", "metadata", "records"].contains(&k.as_str()))
+    for (key, value) in fields.iter().filter(|(k, _)| !["file", "tensors", "metadata", "records", "digests"].contains(&k.as_str()))
     {
         text += &format!("  {key}: {}\n", plain(value));
     }

@@ -19,7 +19,8 @@ use crate::ui::Ui;
 ///
 /// An update counts if it is assigned, matches its signed commitment and was replayed to equality, as far as the lists
 /// are given. Gains are exact integers, so anyone who recomputes them arrives at the same msat. Prints one record an
-/// update by ascending worker id, and one for the round.
+/// update by ascending worker id, and one for the round. Without updates it measures the model alone, on all held-out
+/// sequences where no beacon draws some.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(flatten)]
@@ -45,7 +46,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     commitments: Option<PathBuf>,
     /// The updates
-    #[arg(value_name = "UPDATE", required = true)]
+    #[arg(value_name = "UPDATE")]
     updates: Vec<PathBuf>,
     #[command(flatten)]
     output: OutputArgs,
@@ -74,7 +75,8 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     held_out.check_recipe(&recipe).at(args.val.display())?;
     held_out.check_vocabulary(folder.config.vocab_size).at(args.val.display())?;
     let beacon = args.beacon.as_ref();
-    let drawn = draw_sequences(&run, round, beacon, recipe.score.sequences, held_out.sequences())?;
+    let count = if given.is_empty() && beacon.is_none() { 0 } else { recipe.score.sequences };
+    let drawn = draw_sequences(&run, round, beacon, count, held_out.sequences())?;
     let mut scorer =
         Scorer::new(&recipe, &folder, &held_out, &drawn, ui, 1 + reasons.iter().filter(|r| r.is_none()).count());
     let before = scorer.loss(&folder.parameters)?;
