@@ -115,7 +115,7 @@ fn read_rows(
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use std::io::{Seek, Write};
     use std::sync::Arc;
 
