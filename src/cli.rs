@@ -85,9 +85,10 @@ pub fn worker_id(text: &str) -> std::result::Result<String, String> {
 /// The verbs, one file each in `command/`.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Cut a corpus into shards of token sequences
+    // The help of these two is the documentation of their arguments; one here would replace it.
+    #[allow(missing_docs)]
     Shard(command::shard::Args),
-    /// Assign training shards to workers
+    #[allow(missing_docs)]
     Assign(command::assign::Args),
     /// Make a signing key
     Key(command::key::Args),
