@@ -82,31 +82,21 @@ pub fn worker_id(text: &str) -> std::result::Result<String, String> {
     }
 }
 
-/// The verbs, one file each in `command/`.
+/// The verbs, one file each in `command/`. Their help is the documentation of their `Args`: a comment here would
+/// replace it.
+#[allow(missing_docs)]
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Turn text into shards of tokens
     Shard(command::shard::Args),
-    /// Draw who works on what
     Assign(command::assign::Args),
-    /// Make a model with random weights
     Init(command::init::Args),
-    /// Take the inner steps of a round: the pseudo-gradient
     Train(command::train::Args),
-    /// Sign a commitment to an update
     Commit(command::commit::Args),
-    /// Recompute a submission and compare it
     Replay(command::replay::Args),
-    /// Measure updates on held-out data and split the pay
     Score(command::score::Args),
-    /// Take the outer step: the next model
     Aggregate(command::aggregate::Args),
-    /// Show what is in a file
     Inspect(command::inspect::Args),
-    /// Make a signing key, or show its public key
-    /// Put a pseudo-gradient through the codec, with error feedback
     Compress(command::compress::Args),
-    /// Make a signing key, or show its public key
     Key(command::key::Args),
 }
 

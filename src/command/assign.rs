@@ -100,6 +100,106 @@ fn load_shards(folder: &Path, recipe: &Recipe) -> Result<Manifest> {
 mod tests {
     use super::*;
 
+    use clap::Parser;
+    use std::fs;
+
+    use crate::command::shard::tests::shard;
+    use crate::data::Assignment;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn assign(folder: &Path, recipe: &str, output: &str) -> Result<Vec<Assignment>> {
+        fs::write(folder.join("r.toml"), recipe).unwrap();
+        let key = folder.join("key");
+        if !key.exists() {
+            SigningKey::generate(&key).unwrap();
+        }
+        let at = |name: &str| folder.join(name).display().to_string();
+        let beacon = "ab".repeat(32);
+        let line = [
+            "assign",
+            "--recipe",
+            &at("r.toml"),
+            "--shards",
+            &at("out"),
+            "--round",
+            "4",
+            "--workers",
+            "bob,ann,eve",
+            "--beacon",
+            &beacon,
+            "--key",
+            &at("key"),
+            "-o",
+            &at(output),
+        ];
+        let line = Line::try_parse_from(line).unwrap();
+        run(&line.args, &Ui::new(true, 0))?;
+        record::read(&folder.join(output))
+    }
+
+    const RECIPE: &str = "arithmetic = 1\nname = \"t\"\n[model]\n[data]\ntokenizer = \"bytes\"\n\
+        seq_len = 8\n[inner]\nsteps = 1\nbatch = 2\nlr = 1e-3\n";
+
+    #[test]
+    fn every_worker_gets_a_signed_assignment_to_a_listed_shard() {
+        let place = tempfile::tempdir().unwrap();
+        fs::write(place.path().join("a"), "0123456789".repeat(9)).unwrap();
+        let line = "@a --tokenizer bytes --seq-len 8 --shards 2 -o @out";
+        shard(place.path(), line).unwrap();
+        let found = assign(place.path(), RECIPE, "a.jsonl").unwrap();
+        let key = SigningKey::load(&place.path().join("key")).unwrap().public();
+        let workers: Vec<&str> = found.iter().map(|a| a.worker.as_str()).collect();
+        assert_eq!(workers, ["ann", "bob", "eve"]);
+        for assignment in &found {
+            assignment.verify(Some(&key)).unwrap();
+            let run = Recipe::parse(RECIPE).unwrap().digest();
+            assignment.check_run(&run).unwrap();
+            assert!(place.path().join("out").join(&assignment.shard).exists());
+        }
+        assert_eq!(assign(place.path(), RECIPE, "b.jsonl").unwrap(), found);
+    }
+
+    #[test]
+    fn shards_of_another_recipe_missing_ones_and_altered_ones_are_refused() {
+        let place = tempfile::tempdir().unwrap();
+        let out = place.path().join("out");
+        fs::write(place.path().join("a"), "0123456789".repeat(9)).unwrap();
+        let line = "@a --tokenizer bytes --seq-len 8 --shards 2 -o @out";
+        shard(place.path(), line).unwrap();
+        let refuse = |recipe: &str, kind: Kind, part: &str| {
+            let error = assign(place.path(), recipe, "a.jsonl").unwrap_err();
+            assert_eq!(error.kind(), kind, "{error}");
+            assert!(error.to_string().contains(part), "{error}");
+        };
+        let digest = Digest::of(b"other").to_string();
+        refuse(&RECIPE.replace("bytes", &digest), Kind::Data, "data.tokenizer");
+        refuse(&RECIPE.replace("seq_len = 8", "seq_len = 9"), Kind::Data, "data.seq_len");
+        let bytes = fs::read(out.join("train-00001.safetensors")).unwrap();
+        fs::write(out.join("train-00001.safetensors"), &bytes[..bytes.len() - 2]).unwrap();
+        refuse(RECIPE, Kind::Data, "train-00001.safetensors");
+        fs::copy(out.join("val-00000.safetensors"), out.join("train-00001.safetensors")).unwrap();
+        refuse(RECIPE, Kind::Data, "train-00001.safetensors: split: expected train, found val");
+        fs::remove_file(out.join("train-00001.safetensors")).unwrap();
+        refuse(RECIPE, Kind::Missing, "train-00001.safetensors");
+        fs::write(out.join(MANIFEST), "{}").unwrap();
+        refuse(RECIPE, Kind::Data, MANIFEST);
+    }
+
+    #[test]
+    fn a_beacon_is_64_lowercase_hex_digits() {
+        for beacon in ["", "ab", &"AB".repeat(32), &"ab".repeat(33), &"zz".repeat(32)] {
+            let line = ["assign", "--recipe", "r", "--shards", "s", "--round", "0"];
+            let rest = ["--workers", "a", "--beacon", beacon];
+            let error = Line::try_parse_from(line.iter().chain(&rest)).err().unwrap();
+            assert!(error.to_string().contains("64 lowercase hex digits"), "{error}");
+        }
+    }
+
     #[test]
     fn a_list_is_told_from_a_file_by_its_form() {
         assert_eq!(roster("ann,bob").unwrap().members().len(), 2);

@@ -65,7 +65,9 @@ fn inspect_records(path: &Path, name: &str) -> Result<Value> {
         digests.push(Digest::of(format!("{content}\n").as_bytes()).to_string());
         *types.entry(line.kind().to_owned()).or_default() += 1;
     }
-    Ok(json!({ "file": name, "kind": "records", "records": types, "digests": digests, "content": Digest::of(text.as_bytes()).to_string() }))
+    Ok(
+        json!({ "file": name, "kind": "records", "records": types, "digests": digests, "content": Digest::of(text.as_bytes()).to_string() }),
+    )
 }
 
 fn inspect_tensors(mut reader: Reader) -> Result<Value> {
@@ -137,7 +139,8 @@ fn table(shown: &Value) -> String {
     let empty = serde_json::Map::new();
     let fields = shown.as_object().unwrap_or(&empty);
     text += &format!("{}\n", plain(&shown["file"]));
-    for (key, value) in fields.iter().filter(|(k, _)| !["file", "tensors", "metadata", "records", "digests"].contains(&k.as_str()))
+    for (key, value) in
+        fields.iter().filter(|(k, _)| !["file", "tensors", "metadata", "records", "digests"].contains(&k.as_str()))
     {
         text += &format!("  {key}: {}\n", plain(value));
     }

@@ -167,11 +167,11 @@ impl Assignment {
         if self.run == *run {
             return Ok(());
         }
-        Err(Error::data(format!(
-            "assignment of worker {:?}: field run: expected {run}, found {}",
-            self.worker, self.run
+        Err(Error::refused(format!(
+            "recipe: expected run {}, as assigned to {}, found run {run}",
+            self.run, self.worker
         ))
-        .hint("was it made with another recipe?"))
+        .hint("was the recipe changed after the assignment?"))
     }
 
     /// The assignment of a worker in a round, of which there must be one.

@@ -96,5 +96,5 @@ mod tests {
         assert_eq!(stream(b"golden", 8, 8, 2), GOLDEN);
     }
 
-    const GOLDEN: [usize; 16] = [0; 16];
+    const GOLDEN: [usize; 16] = [3, 0, 4, 2, 7, 6, 1, 5, 4, 3, 6, 1, 2, 7, 0, 5];
 }

@@ -75,20 +75,27 @@ impl ShardEntry {
     /// Whether a shard's header says the same; the digest is for those who read the whole file.
     pub fn agrees(&self, info: &ShardInfo) -> Result<()> {
         let other = ShardEntry::new(info, self.digest);
-        same(self, &other, "split", |e| e.split.to_string())?;
-        same(self, &other, "index", |e| e.index.to_string())?;
-        same(self, &other, "sequences", |e| e.sequences.to_string())?;
-        same(self, &other, "seq_len", |e| e.seq_len.to_string())?;
-        same(self, &other, "vocab_size", |e| e.vocab_size.to_string())?;
-        same(self, &other, "tokenizer", |e| e.tokenizer.clone())
+        same(&self.file, self, &other, "split", |e| e.split.to_string())?;
+        same(&self.file, self, &other, "index", |e| e.index.to_string())?;
+        same(&self.file, self, &other, "sequences", |e| e.sequences.to_string())?;
+        same(&self.file, self, &other, "seq_len", |e| e.seq_len.to_string())?;
+        same(&self.file, self, &other, "vocab_size", |e| e.vocab_size.to_string())?;
+        same(&self.file, self, &other, "tokenizer", |e| e.tokenizer.clone())
     }
 }
 
-fn same(expected: &ShardEntry, found: &ShardEntry, field: &str, of: fn(&ShardEntry) -> String) -> Result<()> {
+/// Whether a field is the same; `place` is the file that `found` is about.
+fn same(
+    place: &str,
+    expected: &ShardEntry,
+    found: &ShardEntry,
+    field: &str,
+    of: fn(&ShardEntry) -> String,
+) -> Result<()> {
     if of(expected) == of(found) {
         return Ok(());
     }
-    Err(Error::data(format!("{}: {field}: expected {}, found {}", expected.file, of(expected), of(found))))
+    Err(Error::data(format!("{place}: {field}: expected {}, found {}", of(expected), of(found))))
 }
 
 /// The list of a folder's shards, checked: file-name order, nothing twice, one tokenizer, one length.
@@ -117,9 +124,9 @@ impl Manifest {
                 )));
             }
             expected += 1;
-            same(first, entry, "seq_len", |e| e.seq_len.to_string())?;
-            same(first, entry, "vocab_size", |e| e.vocab_size.to_string())?;
-            same(first, entry, "tokenizer", |e| e.tokenizer.clone())?;
+            same(&entry.file, first, entry, "seq_len", |e| e.seq_len.to_string())?;
+            same(&entry.file, first, entry, "vocab_size", |e| e.vocab_size.to_string())?;
+            same(&entry.file, first, entry, "tokenizer", |e| e.tokenizer.clone())?;
         }
         Ok(Manifest { entries })
     }

@@ -39,3 +39,10 @@ fn guarded<T>(what: &str, parse: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(parse))
         .unwrap_or_else(|_| Err(Error::data(format!("{what}: its parser gave up on it"))))
 }
+
+/// Corpora and tokenizers for the tests of the verbs.
+#[cfg(test)]
+pub(crate) mod testing {
+    pub use super::parquet::tests::write as parquet;
+    pub use super::tokenizer::tests::{bpe, words};
+}

@@ -97,7 +97,7 @@ fn read_rows(name: &str, rows: ColumnReader, first_row: u64, documents: &mut imp
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use std::io::{Seek, Write};
     use std::sync::Arc;
 

@@ -107,7 +107,7 @@ impl HuggingFace {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::error::Kind;
 
@@ -141,7 +141,8 @@ pub(super) mod tests {
         json.to_string().into_bytes()
     }
 
-    fn words(dropout: &str, eos: &str, id: u32) -> String {
+    /// A `tokenizer.json` that knows the letter a, and a separator of this id.
+    pub fn words(dropout: &str, eos: &str, id: u32) -> String {
         format!(
             r#"{{"version":"1.0","truncation":null,"padding":null,"added_tokens":[],"normalizer":null,
             "pre_tokenizer":null,"post_processor":null,"decoder":null,
