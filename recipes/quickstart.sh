@@ -74,3 +74,74 @@ cheat() {
         -e "1s/\"l402.round\":\"0\"/\"l402.round\":\"$n\"/" "$now/lazy" |
         l402 compress --recipe run.toml -o "$now/$1.update"
 }
+
+# ---- The rounds -----------------------------------------------------------------------------------------------------
+
+mkdir states
+sent=0
+for n in $(seq 0 $((rounds - 1))); do
+    now=round-$n
+    mkdir "$now"
+
+    # The roster is closed; only now the first beacon exists, and draws who works on what.
+    l402 assign --recipe run.toml --round "$n" --shards shards --workers roster.jsonl --beacon "$(beacon)" \
+        --key coordinator.key -o "$now/assignments.jsonl"
+
+    # Everyone works, and commits to the result before anybody sees it.
+    for who in $workers; do
+        if [ "$who" = mallory ]; then cheat "$who"; else work "$who"; fi
+        l402 commit "$now/$who.update" --round "$n" --worker "$who" --key "$who.key"
+    done > "$now/commitments.jsonl"
+
+    # All commitments are in. Only now the second beacon exists, and the updates are shown.
+    second=$(beacon)
+    for who in $workers; do
+        l402 commit "$now/$who.update" --round "$n" --worker "$who" --key "$who.key" --reveal
+    done >> "$now/commitments.jsonl"
+
+    # The coordinator, or anyone, does everybody's work again: exit status 0 is equality, 1 is a lie.
+    for who in $workers; do
+        l402 replay --recipe run.toml --model "theta-$n" --worker "$who" --assignments "$now/assignments.jsonl" \
+            --coordinator "$coordinator" --shards shards --update "$now/$who.update" \
+            $(state "$who.moments") $(state "$who.feedback") 2>> replay.log || [ $? -eq 1 ]
+    done > "$now/findings.jsonl"
+
+    # What each update is worth on text that nobody trained on, and the next model.
+    l402 score --recipe run.toml --model "theta-$n" --val shards/val-00000.safetensors --beacon "$second" \
+        --findings "$now/findings.jsonl" --assignments "$now/assignments.jsonl" --coordinator "$coordinator" \
+        --commitments "$now/commitments.jsonl" -o "$now/scores.jsonl" "$now"/*.update
+    l402 aggregate --recipe run.toml --model "theta-$n" --scores "$now/scores.jsonl" -o "theta-$((n + 1))" "$now"/*.update
+
+    # Whoever's update counted carries its state on.
+    tokens=$(field tokens < "$now/scores.jsonl")
+    echo
+    printf 'round %-3s %-9s %-30s %14s %9s %8s\n' "$n" worker finding 'gain nats/byte' msat bytes
+    for who in $workers; do
+        finding=$(grep "\"worker\":\"$who\"" "$now/findings.jsonl")
+        score=$(grep "\"worker\":\"$who\"" "$now/scores.jsonl")
+        if echo "$score" | grep -q '"counts":true'; then
+            for kind in moments feedback; do ln -sf "../$now/$who.$kind" "states/$who.$kind"; done
+        fi
+        bytes=$(echo "$score" | field bytes)
+        sent=$((sent + bytes))
+        printf '%-9s %-9s %-30.30s %14s %9s %8s\n' '' "$who" \
+            "$(echo "$finding" | field finding) $(echo "$finding" | field differs)" \
+            "$(echo "$score" | field gain_q32 | awk -v t="$tokens" '$1 != "" { printf "%.4f", $1 / 4294967296 / t }')" \
+            "$(echo "$score" | field entitled_msat)" "$bytes"
+    done
+done
+
+# ---- What came of it ------------------------------------------------------------------------------------------------
+
+loss() {
+    l402 score --recipe run.toml --model "theta-$1" --val shards/val-00000.safetensors |
+        sed 's/.*"before_q32":"\([0-9]*\)".*"tokens":\([0-9]*\).*/\1 \2/' | awk '{ printf "%.4f", $1 / 4294967296 / $2 }'
+}
+count=$(echo $workers | wc -w)
+echo
+echo "held-out loss: $(loss 0) -> $(loss "$rounds") nats a byte after $rounds rounds"
+echo "sent: $sent bytes, against $((dense * rounds * count)) as dense float32:" \
+    "$(awk -v a=$((dense * rounds * count)) -v b=$sent 'BEGIN { printf "%.1f", a / b }')x smaller"
+paid() { cat round-*/scores.jsonl | grep "\"worker\":\"$1\"" | field entitled_msat | awk '{ s += $1 } END { print s }'; }
+for who in $workers; do echo "earned by $who: $(paid "$who") msat"; done
+echo "everything is in $run: theta-$rounds is a Hugging Face model folder, round-* hold the records"
