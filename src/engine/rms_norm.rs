@@ -88,7 +88,12 @@ fn backward<S: Simd>(
         let (w_chunks, w_rest) = weight.as_chunks::<{ sum::LANES }>();
         let mut lanes = Lanes::new(simd);
         for ((x, dy), w) in x_chunks.iter().zip(dy_chunks).zip(w_chunks) {
-            lanes.mul_add(&std::array::from_fn(|j| dy[j] * w[j]), &std::array::from_fn(|j| x[j] * r));
+            let (mut g, mut xhat) = ([0.0; sum::LANES], [0.0; sum::LANES]);
+            for j in 0..sum::LANES {
+                g[j] = dy[j] * w[j];
+                xhat[j] = x[j] * r;
+            }
+            lanes.mul_add(&g, &xhat);
         }
         let mut lanes = lanes.values();
         for (lane, ((x, dy), w)) in lanes.iter_mut().zip(x_rest.iter().zip(dy_rest).zip(w_rest)) {

@@ -66,15 +66,14 @@ pub mod definition {
 /// The lanes' total.
 #[inline(always)]
 pub(super) fn fold(lanes: &[f32; LANES]) -> f32 {
-    #[inline(always)]
-    fn half<const N: usize, const W: usize>(lanes: [f32; N]) -> [f32; W] {
-        std::array::from_fn(|i| lanes[i] + lanes[i + W])
+    let mut lanes = *lanes;
+    for width in [16, 8, 4, 2, 1] {
+        let (low, high) = lanes.split_at_mut(width);
+        for (low, high) in low.iter_mut().zip(high) {
+            *low += *high;
+        }
     }
-    let lanes: [f32; 16] = half(*lanes);
-    let lanes: [f32; 8] = half(lanes);
-    let lanes: [f32; 4] = half(lanes);
-    let lanes: [f32; 2] = half(lanes);
-    lanes[0] + lanes[1]
+    lanes[0]
 }
 
 /// The lanes of a row sum while it runs, inside a kernel.

@@ -50,7 +50,11 @@ impl<'a, const MR: usize> Rows<'a, MR> {
 impl<const MR: usize> Left<MR> for Rows<'_, MR> {
     #[inline(always)]
     fn column(self, p: usize) -> [f32; MR] {
-        std::array::from_fn(|i| self.0[i][p])
+        let mut column = [0.0; MR];
+        for (to, row) in column.iter_mut().zip(self.0) {
+            *to = row[p];
+        }
+        column
     }
 }
 
