@@ -1,7 +1,8 @@
 //! The machine under the operators: which instruction set runs them, and in which floating-point mode.
 //!
-//! This is the only file of the engine with `unsafe` code, for two things that the language cannot check:
-//! - calling code compiled for an instruction set, after the processor was asked whether it has it;
+//! This is the only file of the engine with `unsafe` code, for what the language cannot check:
+//! - calling code compiled for an instruction set, after the processor was asked whether it has it, and its vector
+//!   instructions therein;
 //! - reading and writing the floating-point control register, so that a caller's flush-to-zero or rounding
 //!   mode can never change an operator's bits.
 
@@ -68,11 +69,13 @@ impl Engine {
         match self.isa {
             // SAFETY: an `Engine` with this `isa` exists only if `has` found the features that the function enables.
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => unsafe { run_avx512(kernel) },
+            Isa::Avx512 => unsafe { run_avx512(kernel, Avx512(())) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => unsafe { run_avx2(kernel) },
-            _ => run_baseline(kernel),
+            Isa::Avx2 => unsafe { run_avx2(kernel, Avx2(())) },
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => run_baseline(kernel, Neon(())),
+            _ => run_baseline(kernel, Plain(())),
         }
     }
 
@@ -86,23 +89,28 @@ impl Engine {
 
 /// A computation that is compiled once for each instruction set: everything in `run` must be `#[inline(always)]`,
 /// or it stays behind at the baseline.
+///
+/// Loops over elements become vectors by themselves, sixteen-lane sums and tiles are spelled out with `simd`.
 pub(super) trait Kernel {
     /// What the computation gives back.
     type Output;
     /// The computation; implementations are `#[inline(always)]`.
-    fn run(self) -> Self::Output;
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
 }
 
-/// Declares a [`Kernel`] from its arguments and a call of the function that does the work.
+/// Declares a [`Kernel`] from its arguments and a call of the function that does the work, which may want the vectors.
 macro_rules! kernel {
     ($name:ident<$lt:lifetime> { $($field:ident: $ty:ty),+ $(,)? } -> $out:ty = $call:expr) => {
+        kernel!($name<$lt> { $($field: $ty),+ } -> $out, _simd = $call);
+    };
+    ($name:ident<$lt:lifetime> { $($field:ident: $ty:ty),+ $(,)? } -> $out:ty, $simd:ident = $call:expr) => {
         struct $name<$lt> {
             $($field: $ty),+
         }
         impl $crate::engine::machine::Kernel for $name<'_> {
             type Output = $out;
             #[inline(always)]
-            fn run(self) -> $out {
+            fn run<S: $crate::engine::machine::Simd>(self, $simd: S) -> $out {
                 let Self { $($field),+ } = self;
                 $call
             }
@@ -110,6 +118,140 @@ macro_rules! kernel {
     };
 }
 pub(super) use kernel;
+
+/// Lanes of a vector.
+pub(super) const WIDTH: usize = 16;
+
+/// Vectors of sixteen floats, in as many registers as that takes. Every operation is the scalar one, lane by lane.
+///
+/// A value of an implementing type exists only inside [`Engine::dispatch`]: it is the proof that its instructions may run.
+pub(super) trait Simd: Copy {
+    /// The vector.
+    type V: Copy;
+    /// All lanes `x`.
+    fn splat(self, x: f32) -> Self::V;
+    /// The lanes in memory.
+    fn load(self, x: &[f32; WIDTH]) -> Self::V;
+    /// The lanes to memory.
+    fn store(self, v: Self::V, to: &mut [f32; WIDTH]);
+    /// a + b
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    /// a * b
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    /// a / b
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// a > b ? a : b
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// a * b + c, rounded once
+    fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+}
+
+/// Implements [`Simd`] with `COUNT` registers of `LANES` floats each.
+macro_rules! simd {
+    (
+        $(#[$attribute:meta])* $name:ident: $count:literal of $register:ty, $lanes:literal lanes,
+        $splat:expr, $load:expr, $store:expr, $add:expr, $mul:expr, $div:expr, $max:expr, $mul_add:expr
+    ) => {
+        $(#[$attribute])*
+        #[derive(Clone, Copy)]
+        struct $name(());
+
+        $(#[$attribute])*
+        // SAFETY (of all operations): `self` exists only where `dispatch` found the instructions; loads and stores are of
+        // `$lanes` floats within a chunk of that many.
+        #[allow(unused_unsafe)]
+        impl Simd for $name {
+            type V = [$register; $count];
+            #[inline(always)]
+            fn splat(self, x: f32) -> Self::V {
+                [unsafe { $splat(x) }; $count]
+            }
+            #[inline(always)]
+            fn load(self, x: &[f32; WIDTH]) -> Self::V {
+                let mut v = [unsafe { $splat(0.0) }; $count];
+                for (v, x) in v.iter_mut().zip(x.as_chunks::<$lanes>().0) {
+                    *v = unsafe { $load(x.as_ptr()) };
+                }
+                v
+            }
+            #[inline(always)]
+            fn store(self, v: Self::V, to: &mut [f32; WIDTH]) {
+                for (v, to) in v.iter().zip(to.as_chunks_mut::<$lanes>().0) {
+                    unsafe { $store(to.as_mut_ptr(), *v) };
+                }
+            }
+            #[inline(always)]
+            fn add(self, mut a: Self::V, b: Self::V) -> Self::V {
+                for i in 0..$count {
+                    a[i] = unsafe { $add(a[i], b[i]) };
+                }
+                a
+            }
+            #[inline(always)]
+            fn mul(self, mut a: Self::V, b: Self::V) -> Self::V {
+                for i in 0..$count {
+                    a[i] = unsafe { $mul(a[i], b[i]) };
+                }
+                a
+            }
+            #[inline(always)]
+            fn div(self, mut a: Self::V, b: Self::V) -> Self::V {
+                for i in 0..$count {
+                    a[i] = unsafe { $div(a[i], b[i]) };
+                }
+                a
+            }
+            #[inline(always)]
+            fn max(self, mut a: Self::V, b: Self::V) -> Self::V {
+                for i in 0..$count {
+                    a[i] = unsafe { $max(a[i], b[i]) };
+                }
+                a
+            }
+            #[inline(always)]
+            fn mul_add(self, a: Self::V, b: Self::V, mut c: Self::V) -> Self::V {
+                for i in 0..$count {
+                    c[i] = unsafe { $mul_add(a[i], b[i], c[i]) };
+                }
+                c
+            }
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::*;
+
+simd!(
+    #[cfg(target_arch = "x86_64")]
+    Avx512: 1 of __m512, 16 lanes,
+    _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_add_ps, _mm512_mul_ps, _mm512_div_ps,
+    _mm512_max_ps, _mm512_fmadd_ps
+);
+
+simd!(
+    #[cfg(target_arch = "x86_64")]
+    Avx2: 2 of __m256, 8 lanes,
+    _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_mul_ps, _mm256_div_ps,
+    _mm256_max_ps, _mm256_fmadd_ps
+);
+
+#[cfg(target_arch = "aarch64")]
+use std::arch::aarch64::*;
+
+simd!(
+    #[cfg(target_arch = "aarch64")]
+    Neon: 4 of float32x4_t, 4 lanes,
+    vdupq_n_f32, vld1q_f32, vst1q_f32, vaddq_f32, vmulq_f32, vdivq_f32,
+    (|a, b| vbslq_f32(vcgtq_f32(a, b), a, b)), (|a, b, c| vfmaq_f32(c, a, b))
+);
+
+simd!(
+    Plain: 16 of f32, 1 lanes,
+    (|x: f32| x), (|x: *const f32| *x), (|to: *mut f32, x: f32| *to = x),
+    (|a: f32, b: f32| a + b), (|a: f32, b: f32| a * b), (|a: f32, b: f32| a / b),
+    (|a: f32, b: f32| if a > b { a } else { b }), (|a: f32, b: f32, c: f32| a.mul_add(b, c))
+);
 
 #[cfg(target_arch = "x86_64")]
 fn has(isa: Isa) -> bool {
@@ -139,20 +281,20 @@ fn has(isa: Isa) -> bool {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,avx512f,avx512vl,avx512bw,avx512dq")]
-fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run()
+fn run_avx512<K: Kernel>(kernel: K, simd: Avx512) -> K::Output {
+    kernel.run(simd)
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run()
+fn run_avx2<K: Kernel>(kernel: K, simd: Avx2) -> K::Output {
+    kernel.run(simd)
 }
 
 /// Never inlined, so that no arithmetic moves across the change of the floating-point mode.
 #[inline(never)]
-fn run_baseline<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run()
+fn run_baseline<K: Kernel, S: Simd>(kernel: K, simd: S) -> K::Output {
+    kernel.run(simd)
 }
 
 /// While it lives, this thread rounds to nearest even and keeps subnormals, whatever mode the caller had set;

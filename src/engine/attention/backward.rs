@@ -3,7 +3,7 @@
 
 use super::{AttentionShape, View};
 use crate::engine::exp::exp;
-use crate::engine::machine::{Engine, Kernel};
+use crate::engine::machine::{Engine, Kernel, Simd, WIDTH};
 use crate::engine::matmul::{kernel, pack};
 use crate::engine::{scratch, sum};
 
@@ -24,7 +24,7 @@ pub(super) struct Inputs<'a> {
 }
 
 /// The query heads of one key/value head of one sequence.
-pub(super) fn task<const MR: usize, const NR: usize>(
+pub(super) fn task<const MR: usize, const NV: usize>(
     engine: Engine,
     shape: &AttentionShape,
     inputs: &Inputs<'_>,
@@ -33,7 +33,7 @@ pub(super) fn task<const MR: usize, const NR: usize>(
     gradients: [View<'_>; 3],
 ) {
     let (t, d) = (shape.seq_len, shape.head_dim);
-    let (padded_t, padded_d) = (t.next_multiple_of(NR), d.next_multiple_of(NR));
+    let (padded_t, padded_d) = (t.next_multiple_of(NV * WIDTH), d.next_multiple_of(NV * WIDTH));
     let sizes = [
         padded_t * d,
         padded_t * d,
@@ -54,7 +54,7 @@ pub(super) fn task<const MR: usize, const NR: usize>(
             part
         });
         let [keys_t, values_t, keys, dk, dv, e, ds, scaled, scaled_panels, query_panels, dq] = room;
-        engine.dispatch(Backward::<MR, NR> {
+        engine.dispatch(Backward::<MR, NV> {
             shape,
             inputs,
             first_token: s * t,
@@ -75,13 +75,13 @@ pub(super) fn task<const MR: usize, const NR: usize>(
     });
 }
 
-struct Backward<'a, const MR: usize, const NR: usize> {
+struct Backward<'a, const MR: usize, const NV: usize> {
     shape: &'a AttentionShape,
     inputs: &'a Inputs<'a>,
     first_token: usize,
     kv_head: usize,
     gradients: [View<'a>; 3],
-    /// K and V transposed, in panels of NR keys; K in panels of NR columns.
+    /// K and V transposed, in panels of a tile's width; K itself so.
     keys_t: &'a mut [f32],
     values_t: &'a mut [f32],
     keys: &'a mut [f32],
@@ -91,7 +91,7 @@ struct Backward<'a, const MR: usize, const NR: usize> {
     /// A block of exponentials and of score gradients, \[QUERIES × KEYS\].
     e: &'a mut [f32],
     ds: &'a mut [f32],
-    /// The output's gradient over the row sum, a block of rows; the same in panels of NR columns, and the queries so.
+    /// The output's gradient over the row sum, a block of rows; the same in panels of a tile's width, and the queries so.
     scaled: &'a mut [f32],
     scaled_panels: &'a mut [f32],
     query_panels: &'a mut [f32],
@@ -99,23 +99,23 @@ struct Backward<'a, const MR: usize, const NR: usize> {
     dq: &'a mut [f32],
 }
 
-impl<const MR: usize, const NR: usize> Kernel for Backward<'_, MR, NR> {
+impl<const MR: usize, const NV: usize> Kernel for Backward<'_, MR, NV> {
     type Output = ();
 
     #[inline(always)]
-    fn run(mut self) {
+    fn run<S: Simd>(mut self, simd: S) {
         let AttentionShape { seq_len: t, kv_heads, head_dim: d, .. } = *self.shape;
         let scale = self.shape.scale();
-        let padded_d = d.next_multiple_of(NR);
+        let padded_d = d.next_multiple_of(NV * WIDTH);
         let start = (self.first_token * kv_heads + self.kv_head) * d;
-        pack::rows::<NR>(&self.inputs.k[start..], kv_heads * d, d, t, self.keys_t);
-        pack::rows::<NR>(&self.inputs.v[start..], kv_heads * d, d, t, self.values_t);
-        pack::columns::<NR>(&self.inputs.k[start..], kv_heads * d, t, d, self.keys);
+        pack::rows(&self.inputs.k[start..], kv_heads * d, d, t, NV * WIDTH, self.keys_t);
+        pack::rows(&self.inputs.v[start..], kv_heads * d, d, t, NV * WIDTH, self.values_t);
+        pack::columns(&self.inputs.k[start..], kv_heads * d, t, d, NV * WIDTH, self.keys);
         for head in 0..self.shape.group() {
             self.dk.fill(0.0);
             self.dv.fill(0.0);
             for i in (0..t).step_by(QUERIES) {
-                self.block_of_queries(head, i, QUERIES.min(t - i));
+                self.block_of_queries(simd, head, i, QUERIES.min(t - i));
             }
             let [_, dk, dv] = &mut self.gradients;
             for j in 0..t {
@@ -131,13 +131,13 @@ impl<const MR: usize, const NR: usize> Kernel for Backward<'_, MR, NR> {
     }
 }
 
-impl<const MR: usize, const NR: usize> Backward<'_, MR, NR> {
+impl<const MR: usize, const NV: usize> Backward<'_, MR, NV> {
     /// Queries i to i + rows of a head, against all keys up to each.
     #[inline(always)]
-    fn block_of_queries(&mut self, head: usize, i: usize, rows: usize) {
+    fn block_of_queries<S: Simd>(&mut self, simd: S, head: usize, i: usize, rows: usize) {
         let AttentionShape { heads, head_dim: d, .. } = *self.shape;
         let scale = self.shape.scale();
-        let padded_d = d.next_multiple_of(NR);
+        let padded_d = d.next_multiple_of(NV * WIDTH);
         let row = |r: usize| (self.first_token + i + r) * heads + self.kv_head * self.shape.group() + head;
         let queries = &self.inputs.q[row(0) * d..];
         let (mut maxima, mut deltas) = ([0.0; QUERIES], [0.0; QUERIES]);
@@ -147,17 +147,17 @@ impl<const MR: usize, const NR: usize> Backward<'_, MR, NR> {
             for (scaled, d_out) in scaled.iter_mut().zip(&self.inputs.d_out[row(r) * d..][..d]) {
                 *scaled = d_out / l;
             }
-            deltas[r] = sum::dot(scaled, &self.inputs.out[row(r) * d..][..d]);
+            deltas[r] = sum::dot(simd, scaled, &self.inputs.out[row(r) * d..][..d]);
             maxima[r] = self.inputs.row_max[row(r)];
         }
-        pack::columns::<NR>(queries, heads * d, rows, d, &mut self.query_panels[..rows * padded_d]);
-        pack::columns::<NR>(self.scaled, d, rows, d, &mut self.scaled_panels[..rows * padded_d]);
+        pack::columns(queries, heads * d, rows, d, NV * WIDTH, &mut self.query_panels[..rows * padded_d]);
+        pack::columns(self.scaled, d, rows, d, NV * WIDTH, &mut self.scaled_panels[..rows * padded_d]);
         self.dq.fill(0.0);
         for j in (0..i + rows).step_by(KEYS) {
             let keys = KEYS.min(i + rows - j);
-            self.scores(queries, i, rows, j, keys, &maxima, &deltas);
-            self.queries(i, rows, j, keys);
-            self.keys_and_values(i, rows, j, keys);
+            self.scores(simd, queries, i, rows, j, keys, &maxima, &deltas);
+            self.queries(simd, i, rows, j, keys);
+            self.keys_and_values(simd, i, rows, j, keys);
         }
         for r in 0..rows {
             let dq = self.gradients[0].row(i + r, head * d, d);
@@ -169,8 +169,9 @@ impl<const MR: usize, const NR: usize> Backward<'_, MR, NR> {
 
     /// A block of `e` and `ds`. What lies above the diagonal is never read.
     #[inline(always)]
-    fn scores(
+    fn scores<S: Simd>(
         &mut self,
+        simd: S,
         queries: &[f32],
         i: usize,
         rows: usize,
@@ -185,21 +186,21 @@ impl<const MR: usize, const NR: usize> Backward<'_, MR, NR> {
             let queries = kernel::Rows::<MR>::new(queries, heads * d, r, rows, 0, d);
             let scaled = kernel::Rows::<MR>::new(self.scaled, d, r, rows, 0, d);
             let end = keys.min((i + r + MR).saturating_sub(j));
-            for c in (0..end).step_by(NR) {
-                let panel = (j + c) * d..(j + c + NR) * d;
-                let mut acc = kernel::tile([[0.0; NR]; MR], queries, 0, self.keys_t[panel.clone()].as_chunks().0);
-                for acc in acc.as_flattened_mut() {
-                    *acc *= scale;
-                }
-                kernel::store(&acc, &mut self.e[r * KEYS + c..], KEYS, MR, NR);
-                let acc = kernel::tile([[0.0; NR]; MR], scaled, 0, self.values_t[panel].as_chunks().0);
-                kernel::store(&acc, &mut self.ds[r * KEYS + c..], KEYS, MR, NR);
+            for c in (0..end).step_by(NV * WIDTH) {
+                let panel = (j + c) * d..(j + c + NV * WIDTH) * d;
+                let acc = kernel::zero::<S, MR, NV>(simd);
+                let acc = kernel::tile(simd, acc, queries, 0, kernel::panel_rows(&self.keys_t[panel.clone()]));
+                let acc = kernel::scale(simd, acc, [scale; MR]);
+                kernel::store(simd, acc, &mut self.e[r * KEYS + c..], KEYS, MR, NV * WIDTH);
+                let acc = kernel::zero::<S, MR, NV>(simd);
+                let acc = kernel::tile(simd, acc, scaled, 0, kernel::panel_rows(&self.values_t[panel]));
+                kernel::store(simd, acc, &mut self.ds[r * KEYS + c..], KEYS, MR, NV * WIDTH);
             }
             for r in r..rows.min(r + MR) {
-                let width = end.next_multiple_of(NR);
+                let width = end.next_multiple_of(NV * WIDTH);
                 let (e, ds) = (&mut self.e[r * KEYS..][..width], &mut self.ds[r * KEYS..][..width]);
                 let (m, delta) = (maxima[r], deltas[r]);
-                for (e, ds) in e.as_chunks_mut::<NR>().0.iter_mut().zip(ds.as_chunks_mut::<NR>().0) {
+                for (e, ds) in e.as_chunks_mut::<WIDTH>().0.iter_mut().zip(ds.as_chunks_mut::<WIDTH>().0) {
                     for (e, ds) in e.iter_mut().zip(ds) {
                         *e = exp(*e - m);
                         *ds = *e * (*ds - delta);
@@ -211,8 +212,8 @@ impl<const MR: usize, const NR: usize> Backward<'_, MR, NR> {
 
     /// Carries dq on over a block of keys.
     #[inline(always)]
-    fn queries(&mut self, i: usize, rows: usize, j: usize, keys: usize) {
-        let (t, padded_d) = (self.shape.seq_len, self.shape.head_dim.next_multiple_of(NR));
+    fn queries<S: Simd>(&mut self, simd: S, i: usize, rows: usize, j: usize, keys: usize) {
+        let (t, padded_d) = (self.shape.seq_len, self.shape.head_dim.next_multiple_of(NV * WIDTH));
         for r in (0..rows).step_by(MR) {
             let count = MR.min(rows - r);
             // Keys that all rows of the tile see, and those that only its later rows see.
@@ -224,21 +225,21 @@ impl<const MR: usize, const NR: usize> Backward<'_, MR, NR> {
             // Where the tile's diagonal lies before this block of keys, some steps have passed already.
             let passed = (j + all).saturating_sub(i + r + 1);
             let ds = kernel::Rows::<MR>::new(self.ds, KEYS, r, rows, 0, some);
-            for (panel, c) in self.keys.chunks_exact(t * NR).zip((0..padded_d).step_by(NR)) {
-                let panel = &panel.as_chunks::<NR>().0[j..];
+            for (panel, c) in self.keys.chunks_exact(t * NV * WIDTH).zip((0..padded_d).step_by(NV * WIDTH)) {
+                let panel = &kernel::panel_rows::<NV>(panel)[j..];
                 let dq = &mut self.dq[r * padded_d + c..];
-                let acc = kernel::load(dq, padded_d, count, NR);
-                let acc = kernel::tile(acc, ds, 0, &panel[..all]);
-                let acc = kernel::tile_tapering_off(acc, ds, all, &panel[all..some], passed);
-                kernel::store(&acc, dq, padded_d, count, NR);
+                let acc: kernel::Tile<S, MR, NV> = kernel::load(simd, dq, padded_d, count, NV * WIDTH);
+                let acc = kernel::tile(simd, acc, ds, 0, &panel[..all]);
+                let acc = kernel::tile_tapering_off(simd, acc, ds, all, &panel[all..some], passed);
+                kernel::store(simd, acc, dq, padded_d, count, NV * WIDTH);
             }
         }
     }
 
     /// Carries dk and dv on over a block of queries.
     #[inline(always)]
-    fn keys_and_values(&mut self, i: usize, rows: usize, j: usize, keys: usize) {
-        let padded_d = self.shape.head_dim.next_multiple_of(NR);
+    fn keys_and_values<S: Simd>(&mut self, simd: S, i: usize, rows: usize, j: usize, keys: usize) {
+        let padded_d = self.shape.head_dim.next_multiple_of(NV * WIDTH);
         for c in (0..keys).step_by(MR) {
             // The first query of the block that sees any key of the tile, and the first that sees all.
             let any = (j + c).saturating_sub(i).min(rows);
@@ -246,20 +247,20 @@ impl<const MR: usize, const NR: usize> Backward<'_, MR, NR> {
             let passed = (i + any).saturating_sub(j + c);
             let e = kernel::Strided { data: &self.e[c..], ld: KEYS };
             let ds = kernel::Strided { data: &self.ds[c..], ld: KEYS };
-            for column in (0..padded_d).step_by(NR) {
-                let panel = column * rows..(column + NR) * rows;
+            for column in (0..padded_d).step_by(NV * WIDTH) {
+                let panel = column * rows..(column + NV * WIDTH) * rows;
                 let at = (j + c) * padded_d + column;
                 let sides = [
                     (&mut *self.dv, e, &self.scaled_panels[panel.clone()]),
                     (&mut *self.dk, ds, &self.query_panels[panel]),
                 ];
                 for (chains, left, right) in sides {
-                    let right = right.as_chunks::<NR>().0;
+                    let right = kernel::panel_rows(right);
                     let chains = &mut chains[at..];
-                    let acc: [[f32; NR]; MR] = kernel::load(chains, padded_d, MR, NR);
-                    let acc = kernel::tile_setting_in(acc, left, any, &right[any..all], passed);
-                    let acc = kernel::tile(acc, left, all, &right[all..]);
-                    kernel::store(&acc, chains, padded_d, MR, NR);
+                    let acc: kernel::Tile<S, MR, NV> = kernel::load(simd, chains, padded_d, MR, NV * WIDTH);
+                    let acc = kernel::tile_setting_in(simd, acc, left, any, &right[any..all], passed);
+                    let acc = kernel::tile(simd, acc, left, all, &right[all..]);
+                    kernel::store(simd, acc, chains, padded_d, MR, NV * WIDTH);
                 }
             }
         }

@@ -7,7 +7,7 @@ pub mod definition;
 pub(super) mod kernel;
 pub(super) mod pack;
 
-use super::machine::{Engine, Isa, Kernel};
+use super::machine::{Engine, Isa, Kernel, Simd, WIDTH};
 use super::scratch;
 use rayon::prelude::*;
 
@@ -130,14 +130,14 @@ impl Engine {
             return;
         }
         match self.isa() {
-            Isa::Avx512 => self.blocked::<12, 32>(k, a, b, c, start),
-            _ => self.blocked::<6, 16>(k, a, b, c, start),
+            Isa::Avx512 => self.blocked::<12, 2>(k, a, b, c, start),
+            _ => self.blocked::<6, 1>(k, a, b, c, start),
         }
     }
 
     /// The blocks of a product: k in steps of at most [`KC`], columns so many that their panels fit the second-level cache,
     /// rows shared out to threads.
-    fn blocked<const MR: usize, const NR: usize>(
+    fn blocked<const MR: usize, const NV: usize>(
         self,
         k: usize,
         a: Operand<'_>,
@@ -146,8 +146,9 @@ impl Engine {
         start: Start,
     ) {
         let MatMut { data: c, rows: m, cols: n, ld } = c;
+        let nr = NV * WIDTH;
         let kc = k.div_ceil(k.div_ceil(KC));
-        let nc = (PANELS / kc / NR).max(1) * NR;
+        let nc = (PANELS / kc / nr).max(1) * nr;
         let threads = rayon::current_num_threads();
         let parallel = threads > 1 && m * n * k > PARALLEL;
         let mc = if parallel { m.div_ceil(4 * threads).next_multiple_of(MR).min(MC / MR * MR) } else { MC / MR * MR };
@@ -156,12 +157,12 @@ impl Engine {
             for first_k in (0..k).step_by(kc) {
                 let kb = kc.min(k - first_k);
                 let from_c = start == Start::Accumulate || first_k > 0;
-                scratch::with(columns.next_multiple_of(NR) * kb, |panels| {
+                scratch::with(columns.next_multiple_of(nr) * kb, |panels| {
                     let pack = |(panel, first, columns)| {
-                        self.dispatch(PackRight::<NR> { b, first_k, k: kb, first, columns, panels: panel });
+                        self.dispatch(PackRight::<NV> { b, first_k, k: kb, first, columns, panels: panel });
                     };
                     if parallel {
-                        let share = columns.div_ceil(threads).next_multiple_of(NR);
+                        let share = columns.div_ceil(threads).next_multiple_of(nr);
                         let shares = panels.par_chunks_mut(share * kb).enumerate();
                         shares.for_each(|(i, panels)| {
                             pack((panels, first_column + i * share, share.min(columns - i * share)));
@@ -174,7 +175,7 @@ impl Engine {
                         let (first_row, rows) = (i * mc, mc.min(m - i * mc));
                         let c = &mut c[first_column..];
                         let work = |left: &mut [f32]| {
-                            self.dispatch(RowBlock::<MR, NR> {
+                            self.dispatch(RowBlock::<MR, NV> {
                                 a,
                                 first_row,
                                 rows,
@@ -211,7 +212,7 @@ const MC: usize = 240;
 /// Multiply-adds from which threads are worth their start.
 const PARALLEL: usize = 1 << 20;
 
-struct PackRight<'a, const NR: usize> {
+struct PackRight<'a, const NV: usize> {
     b: Operand<'a>,
     first_k: usize,
     k: usize,
@@ -220,22 +221,22 @@ struct PackRight<'a, const NR: usize> {
     panels: &'a mut [f32],
 }
 
-impl<const NR: usize> Kernel for PackRight<'_, NR> {
+impl<const NV: usize> Kernel for PackRight<'_, NV> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
+    fn run<S: Simd>(self, _: S) {
         let Mat { data, ld, .. } = self.b.mat;
         if self.b.k_along_rows {
-            pack::rows::<NR>(&data[self.first * ld + self.first_k..], ld, self.k, self.columns, self.panels);
+            pack::rows(&data[self.first * ld + self.first_k..], ld, self.k, self.columns, NV * WIDTH, self.panels);
         } else {
-            pack::columns::<NR>(&data[self.first_k * ld + self.first..], ld, self.k, self.columns, self.panels);
+            pack::columns(&data[self.first_k * ld + self.first..], ld, self.k, self.columns, NV * WIDTH, self.panels);
         }
     }
 }
 
 /// Some rows of C, all columns of the packed panels, over one piece of k.
-struct RowBlock<'a, const MR: usize, const NR: usize> {
+struct RowBlock<'a, const MR: usize, const NV: usize> {
     a: Operand<'a>,
     first_row: usize,
     rows: usize,
@@ -250,32 +251,33 @@ struct RowBlock<'a, const MR: usize, const NR: usize> {
     left: &'a mut [f32],
 }
 
-impl<const MR: usize, const NR: usize> Kernel for RowBlock<'_, MR, NR> {
+impl<const MR: usize, const NV: usize> Kernel for RowBlock<'_, MR, NV> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
+    fn run<S: Simd>(self, simd: S) {
         let Mat { data, ld, .. } = self.a.mat;
         if !self.a.k_along_rows {
             let from = &data[self.first_k * ld + self.first_row..];
-            pack::columns::<MR>(from, ld, self.k, self.rows, self.left);
+            pack::columns(from, ld, self.k, self.rows, MR, self.left);
         }
-        for (panel, j) in self.panels.chunks_exact(self.k * NR).zip((0..self.columns).step_by(NR)) {
-            let b = panel.as_chunks::<NR>().0;
-            let cols = NR.min(self.columns - j);
+        for (panel, j) in self.panels.chunks_exact(self.k * NV * WIDTH).zip((0..self.columns).step_by(NV * WIDTH)) {
+            let b = kernel::panel_rows::<NV>(panel);
+            let cols = (NV * WIDTH).min(self.columns - j);
             for i in (0..self.rows).step_by(MR) {
                 let rows = MR.min(self.rows - i);
                 let c = &mut self.c[i * self.ld + j..];
-                let acc = if self.from_c { kernel::load(c, self.ld, rows, cols) } else { [[0.0; NR]; MR] };
-                let acc: [[f32; NR]; MR] = if self.a.k_along_rows {
+                let acc: kernel::Tile<S, MR, NV> =
+                    if self.from_c { kernel::load(simd, c, self.ld, rows, cols) } else { kernel::zero(simd) };
+                let acc = if self.a.k_along_rows {
                     let end = self.first_row + self.rows;
                     let a = kernel::Rows::<MR>::new(data, ld, self.first_row + i, end, self.first_k, self.k);
-                    kernel::tile(acc, a, 0, b)
+                    kernel::tile(simd, acc, a, 0, b)
                 } else {
                     let a = &self.left[i * self.k..][..self.k * MR];
-                    kernel::tile(acc, kernel::Columns(a.as_chunks().0), 0, b)
+                    kernel::tile(simd, acc, kernel::Columns(a.as_chunks().0), 0, b)
                 };
-                kernel::store(&acc, c, self.ld, rows, cols);
+                kernel::store(simd, acc, c, self.ld, rows, cols);
             }
         }
     }
