@@ -138,19 +138,22 @@ pub(super) trait Simd: Copy {
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     /// a * b
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
-    /// a / b
-    fn div(self, a: Self::V, b: Self::V) -> Self::V;
     /// a > b ? a : b
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
     /// a * b + c, rounded once
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// The transpose of a square.
+    fn transpose(self, rows: [Self::V; WIDTH]) -> [Self::V; WIDTH];
+    /// Runs `kernel` in a function of its own: a hot loop gets all registers, whatever surrounds it.
+    fn apart<K: Kernel>(self, kernel: K) -> K::Output;
 }
 
 /// Implements [`Simd`] with `COUNT` registers of `LANES` floats each.
 macro_rules! simd {
     (
         $(#[$attribute:meta])* $name:ident: $count:literal of $register:ty, $lanes:literal lanes,
-        $splat:expr, $load:expr, $store:expr, $add:expr, $mul:expr, $div:expr, $max:expr, $mul_add:expr
+        $splat:expr, $load:expr, $store:expr, $add:expr, $mul:expr, $max:expr, $mul_add:expr,
+        $transpose:expr, $run:expr
     ) => {
         $(#[$attribute])*
         #[derive(Clone, Copy)]
@@ -195,13 +198,6 @@ macro_rules! simd {
                 a
             }
             #[inline(always)]
-            fn div(self, mut a: Self::V, b: Self::V) -> Self::V {
-                for i in 0..$count {
-                    a[i] = unsafe { $div(a[i], b[i]) };
-                }
-                a
-            }
-            #[inline(always)]
             fn max(self, mut a: Self::V, b: Self::V) -> Self::V {
                 for i in 0..$count {
                     a[i] = unsafe { $max(a[i], b[i]) };
@@ -215,6 +211,14 @@ macro_rules! simd {
                 }
                 c
             }
+            #[inline(always)]
+            fn transpose(self, rows: [Self::V; WIDTH]) -> [Self::V; WIDTH] {
+                $transpose(self, rows)
+            }
+            #[inline(always)]
+            fn apart<K: Kernel>(self, kernel: K) -> K::Output {
+                unsafe { $run(kernel, self) }
+            }
         }
     };
 }
@@ -225,15 +229,15 @@ use std::arch::x86_64::*;
 simd!(
     #[cfg(target_arch = "x86_64")]
     Avx512: 1 of __m512, 16 lanes,
-    _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_add_ps, _mm512_mul_ps, _mm512_div_ps,
-    _mm512_max_ps, _mm512_fmadd_ps
+    _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_add_ps, _mm512_mul_ps,
+    _mm512_max_ps, _mm512_fmadd_ps, transpose_avx512, run_avx512
 );
 
 simd!(
     #[cfg(target_arch = "x86_64")]
     Avx2: 2 of __m256, 8 lanes,
-    _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_mul_ps, _mm256_div_ps,
-    _mm256_max_ps, _mm256_fmadd_ps
+    _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_mul_ps,
+    _mm256_max_ps, _mm256_fmadd_ps, transpose_in_memory, run_avx2
 );
 
 #[cfg(target_arch = "aarch64")]
@@ -242,16 +246,65 @@ use std::arch::aarch64::*;
 simd!(
     #[cfg(target_arch = "aarch64")]
     Neon: 4 of float32x4_t, 4 lanes,
-    vdupq_n_f32, vld1q_f32, vst1q_f32, vaddq_f32, vmulq_f32, vdivq_f32,
-    (|a, b| vbslq_f32(vcgtq_f32(a, b), a, b)), (|a, b, c| vfmaq_f32(c, a, b))
+    vdupq_n_f32, vld1q_f32, vst1q_f32, vaddq_f32, vmulq_f32,
+    (|a, b| vbslq_f32(vcgtq_f32(a, b), a, b)), (|a, b, c| vfmaq_f32(c, a, b)),
+    transpose_in_memory, run_baseline
 );
 
 simd!(
     Plain: 16 of f32, 1 lanes,
     (|x: f32| x), (|x: *const f32| *x), (|to: *mut f32, x: f32| *to = x),
-    (|a: f32, b: f32| a + b), (|a: f32, b: f32| a * b), (|a: f32, b: f32| a / b),
-    (|a: f32, b: f32| if a > b { a } else { b }), (|a: f32, b: f32, c: f32| a.mul_add(b, c))
+    (|a: f32, b: f32| a + b), (|a: f32, b: f32| a * b),
+    (|a: f32, b: f32| if a > b { a } else { b }), (|a: f32, b: f32, c: f32| a.mul_add(b, c)),
+    transpose_in_memory, run_baseline
 );
+
+/// A square, turned through memory.
+#[inline(always)]
+fn transpose_in_memory<S: Simd>(simd: S, rows: [S::V; WIDTH]) -> [S::V; WIDTH] {
+    let (mut from, mut to) = ([[0.0; WIDTH]; WIDTH], [[0.0; WIDTH]; WIDTH]);
+    for (row, from) in rows.into_iter().zip(&mut from) {
+        simd.store(row, from);
+    }
+    for (i, from) in from.iter().enumerate() {
+        for (from, to) in from.iter().zip(&mut to) {
+            to[i] = *from;
+        }
+    }
+    let mut columns = rows;
+    for (column, to) in columns.iter_mut().zip(&to) {
+        *column = simd.load(to);
+    }
+    columns
+}
+
+/// A square, turned in registers: 4 × 4 blocks first, then the blocks among each other.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn transpose_avx512(_: Avx512, rows: [[__m512; 1]; WIDTH]) -> [[__m512; 1]; WIDTH] {
+    let mut r = rows.map(|[row]| row);
+    // SAFETY: an `Avx512` exists only where `dispatch` found the instructions.
+    unsafe {
+        for i in (0..WIDTH).step_by(4) {
+            let (a, b) = (_mm512_unpacklo_ps(r[i], r[i + 1]), _mm512_unpackhi_ps(r[i], r[i + 1]));
+            let (c, d) = (_mm512_unpacklo_ps(r[i + 2], r[i + 3]), _mm512_unpackhi_ps(r[i + 2], r[i + 3]));
+            r[i] = _mm512_shuffle_ps::<0x44>(a, c);
+            r[i + 1] = _mm512_shuffle_ps::<0xee>(a, c);
+            r[i + 2] = _mm512_shuffle_ps::<0x44>(b, d);
+            r[i + 3] = _mm512_shuffle_ps::<0xee>(b, d);
+        }
+        for i in 0..4 {
+            let (a, b) = (_mm512_shuffle_f32x4::<0x88>(r[i], r[i + 4]), _mm512_shuffle_f32x4::<0xdd>(r[i], r[i + 4]));
+            let (c, d) = (r[i + 8], r[i + 12]);
+            let (c, d) = (_mm512_shuffle_f32x4::<0x88>(c, d), _mm512_shuffle_f32x4::<0xdd>(c, d));
+            r[i] = _mm512_shuffle_f32x4::<0x88>(a, c);
+            r[i + 4] = _mm512_shuffle_f32x4::<0x88>(b, d);
+            r[i + 8] = _mm512_shuffle_f32x4::<0xdd>(a, c);
+            r[i + 12] = _mm512_shuffle_f32x4::<0xdd>(b, d);
+        }
+    }
+    r.map(|row| [row])
+}
 
 #[cfg(target_arch = "x86_64")]
 fn has(isa: Isa) -> bool {
@@ -281,12 +334,14 @@ fn has(isa: Isa) -> bool {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,avx512f,avx512vl,avx512bw,avx512dq")]
+#[inline(never)]
 fn run_avx512<K: Kernel>(kernel: K, simd: Avx512) -> K::Output {
     kernel.run(simd)
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
+#[inline(never)]
 fn run_avx2<K: Kernel>(kernel: K, simd: Avx2) -> K::Output {
     kernel.run(simd)
 }
@@ -397,6 +452,39 @@ mod tests {
             *y = *x * 0.5;
         }
     });
+
+    struct Turn<'a>(&'a mut [[f32; WIDTH]; WIDTH]);
+
+    impl Kernel for Turn<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) {
+            let mut square = [simd.splat(0.0); WIDTH];
+            for (row, from) in square.iter_mut().zip(&*self.0) {
+                *row = simd.load(from);
+            }
+            for (row, to) in simd.transpose(square).into_iter().zip(self.0) {
+                simd.store(row, to);
+            }
+        }
+    }
+
+    #[test]
+    fn every_engine_transposes() {
+        for engine in Engine::available() {
+            let mut square = [[0.0; WIDTH]; WIDTH];
+            for (i, x) in square.as_flattened_mut().iter_mut().enumerate() {
+                *x = i as f32;
+            }
+            engine.dispatch(Turn(&mut square));
+            for (i, row) in square.iter().enumerate() {
+                for (j, x) in row.iter().enumerate() {
+                    assert_eq!(*x, (j * WIDTH + i) as f32, "{engine:?}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn the_careless_mode_does_flush_outside_the_engine() {

@@ -225,10 +225,18 @@ impl<const NV: usize> Kernel for PackRight<'_, NV> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
+    fn run<S: Simd>(self, simd: S) {
         let Mat { data, ld, .. } = self.b.mat;
         if self.b.k_along_rows {
-            pack::rows(&data[self.first * ld + self.first_k..], ld, self.k, self.columns, NV * WIDTH, self.panels);
+            pack::rows(
+                simd,
+                &data[self.first * ld + self.first_k..],
+                ld,
+                self.k,
+                self.columns,
+                NV * WIDTH,
+                self.panels,
+            );
         } else {
             pack::columns(&data[self.first_k * ld + self.first..], ld, self.k, self.columns, NV * WIDTH, self.panels);
         }
@@ -272,10 +280,10 @@ impl<const MR: usize, const NV: usize> Kernel for RowBlock<'_, MR, NV> {
                 let acc = if self.a.k_along_rows {
                     let end = self.first_row + self.rows;
                     let a = kernel::Rows::<MR>::new(data, ld, self.first_row + i, end, self.first_k, self.k);
-                    kernel::tile(simd, acc, a, 0, b)
+                    kernel::tile(simd, acc, a, b)
                 } else {
                     let a = &self.left[i * self.k..][..self.k * MR];
-                    kernel::tile(simd, acc, kernel::Columns(a.as_chunks().0), 0, b)
+                    kernel::tile(simd, acc, kernel::Columns(a.as_chunks().0), b)
                 };
                 kernel::store(simd, acc, c, self.ld, rows, cols);
             }

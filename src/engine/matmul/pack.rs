@@ -1,5 +1,7 @@
 //! Copies of operands in the order in which the kernel reads them: panels of some columns (or rows), k after k.
 
+use crate::engine::machine::{Simd, WIDTH};
+
 /// Packs columns of `b` \[k × cols\] into panels of `width` columns, k after k; beyond the last column, zeros.
 #[inline(always)]
 pub(in crate::engine) fn columns(b: &[f32], ld: usize, k: usize, cols: usize, width: usize, panels: &mut [f32]) {
@@ -16,26 +18,39 @@ pub(in crate::engine) fn columns(b: &[f32], ld: usize, k: usize, cols: usize, wi
     }
 }
 
-/// Packs rows of `b` \[rows × k\], transposed, into panels of `width` rows, k after k; beyond the last row, zeros.
+/// Packs rows of `b` \[rows × k\], transposed, into panels of `width` rows, k after k; beyond the last row, zeros. The width
+/// is a multiple of a vector's.
 #[inline(always)]
-pub(in crate::engine) fn rows(b: &[f32], ld: usize, k: usize, rows: usize, width: usize, panels: &mut [f32]) {
-    const STEP: usize = 16;
+pub(in crate::engine) fn rows<S: Simd>(
+    simd: S,
+    b: &[f32],
+    ld: usize,
+    k: usize,
+    rows: usize,
+    width: usize,
+    panels: &mut [f32],
+) {
     for (panel, first) in panels.chunks_exact_mut(k * width).zip((0..rows).step_by(width)) {
-        let present = width.min(rows - first);
-        if present < width {
-            panel.fill(0.0);
-        }
-        for j in 0..present {
-            let row = &b[(first + j) * ld..][..k];
-            let (chunks, rest) = row.as_chunks::<STEP>();
-            let mut to = panel.chunks_exact_mut(STEP * width);
-            for (from, to) in chunks.iter().zip(&mut to) {
-                for (from, to) in from.iter().zip(to.chunks_exact_mut(width)) {
-                    to[j] = *from;
+        for side in (0..width).step_by(WIDTH) {
+            let present = WIDTH.min(rows.saturating_sub(first + side));
+            let row = |j: usize| &b[(first + side + j) * ld..][..k];
+            let mut p = 0;
+            while present == WIDTH && p + WIDTH <= k {
+                let mut square = [simd.splat(0.0); WIDTH];
+                for (j, to) in square.iter_mut().enumerate() {
+                    *to = simd.load(row(j)[p..].first_chunk().expect("a square"));
                 }
+                for (j, from) in simd.transpose(square).into_iter().enumerate() {
+                    let to = &mut panel[(p + j) * width + side..];
+                    simd.store(from, to.first_chunk_mut().expect("a square"));
+                }
+                p += WIDTH;
             }
-            for (from, to) in rest.iter().zip(to.into_remainder().chunks_exact_mut(width)) {
-                to[j] = *from;
+            for p in p..k {
+                let to = &mut panel[p * width + side..][..WIDTH];
+                for (j, to) in to.iter_mut().enumerate() {
+                    *to = if j < present { row(j)[p] } else { 0.0 };
+                }
             }
         }
     }
