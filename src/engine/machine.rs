@@ -142,8 +142,9 @@ pub(super) trait Simd: Copy {
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
     /// a * b + c, rounded once
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
-    /// The transpose of a square.
-    fn transpose(self, rows: [Self::V; WIDTH]) -> [Self::V; WIDTH];
+    /// The transpose of the 16 × 16 square whose rows begin every `ld` elements of `from`, to one whose rows begin every
+    /// `to_ld` elements of `to`.
+    fn transpose(self, from: &[f32], ld: usize, to: &mut [f32], to_ld: usize);
     /// Runs `kernel` in a function of its own: a hot loop gets all registers, whatever surrounds it.
     fn apart<K: Kernel>(self, kernel: K) -> K::Output;
 }
@@ -212,8 +213,8 @@ macro_rules! simd {
                 c
             }
             #[inline(always)]
-            fn transpose(self, rows: [Self::V; WIDTH]) -> [Self::V; WIDTH] {
-                $transpose(self, rows)
+            fn transpose(self, from: &[f32], ld: usize, to: &mut [f32], to_ld: usize) {
+                $transpose(self, from, ld, to, to_ld)
             }
             #[inline(always)]
             fn apart<K: Kernel>(self, kernel: K) -> K::Output {
@@ -237,7 +238,7 @@ simd!(
     #[cfg(target_arch = "x86_64")]
     Avx2: 2 of __m256, 8 lanes,
     _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_mul_ps,
-    _mm256_max_ps, _mm256_fmadd_ps, transpose_in_memory, run_avx2
+    _mm256_max_ps, _mm256_fmadd_ps, transpose_avx2, run_avx2
 );
 
 #[cfg(target_arch = "aarch64")]
@@ -248,7 +249,7 @@ simd!(
     Neon: 4 of float32x4_t, 4 lanes,
     vdupq_n_f32, vld1q_f32, vst1q_f32, vaddq_f32, vmulq_f32,
     (|a, b| vbslq_f32(vcgtq_f32(a, b), a, b)), (|a, b, c| vfmaq_f32(c, a, b)),
-    transpose_in_memory, run_baseline
+    transpose_plainly, run_baseline
 );
 
 simd!(
@@ -256,33 +257,27 @@ simd!(
     (|x: f32| x), (|x: *const f32| *x), (|to: *mut f32, x: f32| *to = x),
     (|a: f32, b: f32| a + b), (|a: f32, b: f32| a * b),
     (|a: f32, b: f32| if a > b { a } else { b }), (|a: f32, b: f32, c: f32| a.mul_add(b, c)),
-    transpose_in_memory, run_baseline
+    transpose_plainly, run_baseline
 );
 
-/// A square, turned through memory.
+/// A square, element by element.
 #[inline(always)]
-fn transpose_in_memory<S: Simd>(simd: S, rows: [S::V; WIDTH]) -> [S::V; WIDTH] {
-    let (mut from, mut to) = ([[0.0; WIDTH]; WIDTH], [[0.0; WIDTH]; WIDTH]);
-    for (row, from) in rows.into_iter().zip(&mut from) {
-        simd.store(row, from);
-    }
-    for (i, from) in from.iter().enumerate() {
-        for (from, to) in from.iter().zip(&mut to) {
-            to[i] = *from;
+fn transpose_plainly<S: Simd>(_: S, from: &[f32], ld: usize, to: &mut [f32], to_ld: usize) {
+    for i in 0..WIDTH {
+        for (j, x) in from[i * ld..][..WIDTH].iter().enumerate() {
+            to[j * to_ld + i] = *x;
         }
     }
-    let mut columns = rows;
-    for (column, to) in columns.iter_mut().zip(&to) {
-        *column = simd.load(to);
-    }
-    columns
 }
 
 /// A square, turned in registers: 4 × 4 blocks first, then the blocks among each other.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn transpose_avx512(_: Avx512, rows: [[__m512; 1]; WIDTH]) -> [[__m512; 1]; WIDTH] {
-    let mut r = rows.map(|[row]| row);
+fn transpose_avx512(simd: Avx512, from: &[f32], ld: usize, to: &mut [f32], to_ld: usize) {
+    let mut r = [simd.splat(0.0)[0]; WIDTH];
+    for (i, r) in r.iter_mut().enumerate() {
+        [*r] = simd.load(from[i * ld..].first_chunk().expect("a row of the square"));
+    }
     // SAFETY: an `Avx512` exists only where `dispatch` found the instructions.
     unsafe {
         for i in (0..WIDTH).step_by(4) {
@@ -303,7 +298,44 @@ fn transpose_avx512(_: Avx512, rows: [[__m512; 1]; WIDTH]) -> [[__m512; 1]; WIDT
             r[i + 12] = _mm512_shuffle_f32x4::<0xdd>(b, d);
         }
     }
-    r.map(|row| [row])
+    for (i, r) in r.into_iter().enumerate() {
+        simd.store([r], to[i * to_ld..].first_chunk_mut().expect("a row of the square"));
+    }
+}
+
+/// A square, turned in registers, a quarter at a time.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn transpose_avx2(simd: Avx2, from: &[f32], ld: usize, to: &mut [f32], to_ld: usize) {
+    const HALF: usize = WIDTH / 2;
+    for (row, column) in [(0, 0), (0, HALF), (HALF, 0), (HALF, HALF)] {
+        let mut r = [simd.splat(0.0)[0]; HALF];
+        // SAFETY: an `Avx2` exists only where `dispatch` found the instructions; loads and stores are of a chunk of eight.
+        unsafe {
+            for (i, r) in r.iter_mut().enumerate() {
+                let from = from[(row + i) * ld + column..].first_chunk::<HALF>().expect("half a row of the square");
+                *r = _mm256_loadu_ps(from.as_ptr());
+            }
+            for i in (0..HALF).step_by(4) {
+                let (a, b) = (_mm256_unpacklo_ps(r[i], r[i + 1]), _mm256_unpackhi_ps(r[i], r[i + 1]));
+                let (c, d) = (_mm256_unpacklo_ps(r[i + 2], r[i + 3]), _mm256_unpackhi_ps(r[i + 2], r[i + 3]));
+                r[i] = _mm256_shuffle_ps::<0x44>(a, c);
+                r[i + 1] = _mm256_shuffle_ps::<0xee>(a, c);
+                r[i + 2] = _mm256_shuffle_ps::<0x44>(b, d);
+                r[i + 3] = _mm256_shuffle_ps::<0xee>(b, d);
+            }
+            for i in 0..4 {
+                let (a, b) = (r[i], r[i + 4]);
+                r[i] = _mm256_permute2f128_ps::<0x20>(a, b);
+                r[i + 4] = _mm256_permute2f128_ps::<0x31>(a, b);
+            }
+            for (i, r) in r.into_iter().enumerate() {
+                let to = &mut to[(column + i) * to_ld + row..];
+                let to = to.first_chunk_mut::<HALF>().expect("half a row of the square");
+                _mm256_storeu_ps(to.as_mut_ptr(), r);
+            }
+        }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -453,34 +485,17 @@ mod tests {
         }
     });
 
-    struct Turn<'a>(&'a mut [[f32; WIDTH]; WIDTH]);
-
-    impl Kernel for Turn<'_> {
-        type Output = ();
-
-        #[inline(always)]
-        fn run<S: Simd>(self, simd: S) {
-            let mut square = [simd.splat(0.0); WIDTH];
-            for (row, from) in square.iter_mut().zip(&*self.0) {
-                *row = simd.load(from);
-            }
-            for (row, to) in simd.transpose(square).into_iter().zip(self.0) {
-                simd.store(row, to);
-            }
-        }
-    }
+    kernel!(Turn<'a> { from: &'a [f32], to: &'a mut [f32] } -> (), simd = simd.transpose(from, 19, to, 17));
 
     #[test]
     fn every_engine_transposes() {
         for engine in Engine::available() {
-            let mut square = [[0.0; WIDTH]; WIDTH];
-            for (i, x) in square.as_flattened_mut().iter_mut().enumerate() {
-                *x = i as f32;
-            }
-            engine.dispatch(Turn(&mut square));
-            for (i, row) in square.iter().enumerate() {
-                for (j, x) in row.iter().enumerate() {
-                    assert_eq!(*x, (j * WIDTH + i) as f32, "{engine:?}");
+            let from: Vec<f32> = (0..15 * 19 + 16).map(|i| i as f32).collect();
+            let mut to = vec![0.0; 15 * 17 + 16];
+            engine.dispatch(Turn { from: &from, to: &mut to });
+            for i in 0..WIDTH {
+                for j in 0..WIDTH {
+                    assert_eq!(to[j * 17 + i], from[i * 19 + j], "{engine:?}");
                 }
             }
         }

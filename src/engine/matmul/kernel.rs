@@ -69,22 +69,6 @@ impl<const MR: usize> Left<MR> for Rows<'_, MR> {
     }
 }
 
-/// Columns of MR elements, one after the other.
-#[derive(Clone, Copy)]
-pub(in crate::engine) struct Columns<'a, const MR: usize>(pub &'a [[f32; MR]]);
-
-impl<const MR: usize> Left<MR> for Columns<'_, MR> {
-    #[inline(always)]
-    fn window(self, first: usize, length: usize) -> Self {
-        Columns(&self.0[first..][..length])
-    }
-
-    #[inline(always)]
-    fn column(self, p: usize) -> [f32; MR] {
-        self.0[p]
-    }
-}
-
 /// Columns of MR elements, every `ld` elements.
 #[derive(Clone, Copy)]
 pub(in crate::engine) struct Strided<'a> {
