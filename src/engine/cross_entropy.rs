@@ -46,17 +46,30 @@ pub mod definition {
 /// The greatest element of a row, +0 for either zero, inside a kernel.
 #[inline(always)]
 pub(super) fn row_max<S: Simd>(simd: S, x: &[f32]) -> f32 {
-    let (chunks, rest) = x.as_chunks::<{ 4 * WIDTH }>();
-    let mut vectors = [simd.splat(f32::NEG_INFINITY); 4];
-    for x in chunks {
-        for (m, x) in vectors.iter_mut().zip(x.as_chunks::<WIDTH>().0) {
+    let (vectors, rest) = x.as_chunks::<WIDTH>();
+    let (fours, last) = vectors.as_chunks::<4>();
+    let mut maxima = [simd.splat(f32::NEG_INFINITY); 4];
+    for four in fours {
+        for (m, x) in maxima.iter_mut().zip(four) {
             *m = simd.max(simd.load(x), *m);
         }
     }
-    let m = simd.max(simd.max(vectors[0], vectors[1]), simd.max(vectors[2], vectors[3]));
+    for (m, x) in maxima.iter_mut().zip(last) {
+        *m = simd.max(simd.load(x), *m);
+    }
+    let m = simd.max(simd.max(maxima[0], maxima[1]), simd.max(maxima[2], maxima[3]));
     let mut lanes = [0.0; WIDTH];
     simd.store(m, &mut lanes);
-    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |m, &x| if x > m { x } else { m }) + 0.0
+    for (m, x) in lanes.iter_mut().zip(rest) {
+        *m = if *x > *m { *x } else { *m };
+    }
+    for width in [8, 4, 2, 1] {
+        let (low, high) = lanes.split_at_mut(width);
+        for (low, high) in low.iter_mut().zip(high) {
+            *low = if *high > *low { *high } else { *low };
+        }
+    }
+    lanes[0] + 0.0
 }
 
 #[inline(always)]

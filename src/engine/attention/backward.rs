@@ -4,7 +4,8 @@
 use super::{AttentionShape, View};
 use crate::engine::exp::exp;
 use crate::engine::machine::{Engine, Kernel, Simd, WIDTH};
-use crate::engine::matmul::{kernel, pack};
+use crate::engine::matmul::kernel::{self, Edge};
+use crate::engine::matmul::pack;
 use crate::engine::{scratch, sum};
 
 /// Queries in a block: a multiple of every tile's rows.
@@ -108,8 +109,8 @@ impl<const MR: usize, const NV: usize> Kernel for Backward<'_, MR, NV> {
         let scale = self.shape.scale();
         let padded_d = d.next_multiple_of(NV * WIDTH);
         let start = (self.first_token * kv_heads + self.kv_head) * d;
-        pack::rows(&self.inputs.k[start..], kv_heads * d, d, t, NV * WIDTH, self.keys_t);
-        pack::rows(&self.inputs.v[start..], kv_heads * d, d, t, NV * WIDTH, self.values_t);
+        pack::rows(simd, &self.inputs.k[start..], kv_heads * d, d, t, NV * WIDTH, self.keys_t);
+        pack::rows(simd, &self.inputs.v[start..], kv_heads * d, d, t, NV * WIDTH, self.values_t);
         pack::columns(&self.inputs.k[start..], kv_heads * d, t, d, NV * WIDTH, self.keys);
         for head in 0..self.shape.group() {
             self.dk.fill(0.0);
@@ -183,22 +184,28 @@ impl<const MR: usize, const NV: usize> Backward<'_, MR, NV> {
         let AttentionShape { heads, head_dim: d, .. } = *self.shape;
         let scale = self.shape.scale();
         for r in (0..rows).step_by(MR) {
-            let queries = kernel::Rows::<MR>::new(queries, heads * d, r, rows, 0, d);
-            let scaled = kernel::Rows::<MR>::new(self.scaled, d, r, rows, 0, d);
-            let end = keys.min((i + r + MR).saturating_sub(j));
-            for c in (0..end).step_by(NV * WIDTH) {
-                let panel = (j + c) * d..(j + c + NV * WIDTH) * d;
-                let acc = kernel::zero::<S, MR, NV>(simd);
-                let acc = kernel::tile(simd, acc, queries, 0, kernel::panel_rows(&self.keys_t[panel.clone()]));
-                let acc = kernel::scale(simd, acc, [scale; MR]);
-                kernel::store(simd, acc, &mut self.e[r * KEYS + c..], KEYS, MR, NV * WIDTH);
-                let acc = kernel::zero::<S, MR, NV>(simd);
-                let acc = kernel::tile(simd, acc, scaled, 0, kernel::panel_rows(&self.values_t[panel]));
-                kernel::store(simd, acc, &mut self.ds[r * KEYS + c..], KEYS, MR, NV * WIDTH);
+            let end = keys.min((i + r + MR).saturating_sub(j)).next_multiple_of(NV * WIDTH);
+            let sides = [
+                (queries, heads * d, &*self.keys_t, &mut *self.e, Some(scale)),
+                (&*self.scaled, d, &*self.values_t, &mut *self.ds, None),
+            ];
+            for (left, ld, panels, to, scale) in sides {
+                simd.apart(kernel::Strip::<_, MR, NV> {
+                    a: kernel::Rows::<MR>::new(left, ld, r, rows, 0, d),
+                    panels: &panels[j * d..],
+                    k: d,
+                    first: 0,
+                    steps: d,
+                    c: &mut to[r * KEYS..],
+                    ld: KEYS,
+                    rows: MR,
+                    cols: end,
+                    from_c: false,
+                    scale,
+                });
             }
             for r in r..rows.min(r + MR) {
-                let width = end.next_multiple_of(NV * WIDTH);
-                let (e, ds) = (&mut self.e[r * KEYS..][..width], &mut self.ds[r * KEYS..][..width]);
+                let (e, ds) = (&mut self.e[r * KEYS..][..end], &mut self.ds[r * KEYS..][..end]);
                 let (m, delta) = (maxima[r], deltas[r]);
                 for (e, ds) in e.as_chunks_mut::<WIDTH>().0.iter_mut().zip(ds.as_chunks_mut::<WIDTH>().0) {
                     for (e, ds) in e.iter_mut().zip(ds) {
@@ -225,13 +232,25 @@ impl<const MR: usize, const NV: usize> Backward<'_, MR, NV> {
             // Where the tile's diagonal lies before this block of keys, some steps have passed already.
             let passed = (j + all).saturating_sub(i + r + 1);
             let ds = kernel::Rows::<MR>::new(self.ds, KEYS, r, rows, 0, some);
-            for (panel, c) in self.keys.chunks_exact(t * NV * WIDTH).zip((0..padded_d).step_by(NV * WIDTH)) {
-                let panel = &kernel::panel_rows::<NV>(panel)[j..];
-                let dq = &mut self.dq[r * padded_d + c..];
-                let acc: kernel::Tile<S, MR, NV> = kernel::load(simd, dq, padded_d, count, NV * WIDTH);
-                let acc = kernel::tile(simd, acc, ds, 0, &panel[..all]);
-                let acc = kernel::tile_tapering_off(simd, acc, ds, all, &panel[all..some], passed);
-                kernel::store(simd, acc, dq, padded_d, count, NV * WIDTH);
+            let mut strip = kernel::Strip::<_, MR, NV> {
+                a: ds,
+                panels: self.keys,
+                k: t,
+                first: j,
+                steps: some,
+                c: &mut self.dq[r * padded_d..],
+                ld: padded_d,
+                rows: count,
+                cols: padded_d,
+                from_c: true,
+                scale: None,
+            };
+            if all > 0 {
+                simd.apart(strip.part(0, all));
+            }
+            if some > all {
+                let strip = strip.part(all, some);
+                simd.apart(kernel::Diagonal { strip, passed, rows: Edge::TaperingOff });
             }
         }
     }
@@ -245,22 +264,28 @@ impl<const MR: usize, const NV: usize> Backward<'_, MR, NV> {
             let any = (j + c).saturating_sub(i).min(rows);
             let all = (j + c + MR - 1).saturating_sub(i).clamp(any, rows);
             let passed = (i + any).saturating_sub(j + c);
-            let e = kernel::Strided { data: &self.e[c..], ld: KEYS };
-            let ds = kernel::Strided { data: &self.ds[c..], ld: KEYS };
-            for column in (0..padded_d).step_by(NV * WIDTH) {
-                let panel = column * rows..(column + NV * WIDTH) * rows;
-                let at = (j + c) * padded_d + column;
-                let sides = [
-                    (&mut *self.dv, e, &self.scaled_panels[panel.clone()]),
-                    (&mut *self.dk, ds, &self.query_panels[panel]),
-                ];
-                for (chains, left, right) in sides {
-                    let right = kernel::panel_rows(right);
-                    let chains = &mut chains[at..];
-                    let acc: kernel::Tile<S, MR, NV> = kernel::load(simd, chains, padded_d, MR, NV * WIDTH);
-                    let acc = kernel::tile_setting_in(simd, acc, left, any, &right[any..all], passed);
-                    let acc = kernel::tile(simd, acc, left, all, &right[all..]);
-                    kernel::store(simd, acc, chains, padded_d, MR, NV * WIDTH);
+            let sides =
+                [(&*self.e, &*self.scaled_panels, &mut *self.dv), (&*self.ds, &*self.query_panels, &mut *self.dk)];
+            for (left, panels, chains) in sides {
+                let mut strip = kernel::Strip::<_, MR, NV> {
+                    a: kernel::Strided { data: &left[any * KEYS + c..], ld: KEYS },
+                    panels,
+                    k: rows,
+                    first: any,
+                    steps: rows - any,
+                    c: &mut chains[(j + c) * padded_d..],
+                    ld: padded_d,
+                    rows: MR,
+                    cols: padded_d,
+                    from_c: true,
+                    scale: None,
+                };
+                if all > any {
+                    let strip = strip.part(0, all - any);
+                    simd.apart(kernel::Diagonal { strip, passed, rows: Edge::SettingIn });
+                }
+                if rows > all {
+                    simd.apart(strip.part(all - any, rows - any));
                 }
             }
         }

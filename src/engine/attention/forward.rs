@@ -4,7 +4,8 @@ use super::{AttentionShape, View};
 use crate::engine::cross_entropy::row_max;
 use crate::engine::exp::exp;
 use crate::engine::machine::{Engine, Kernel, Simd, WIDTH};
-use crate::engine::matmul::{kernel, pack};
+use crate::engine::matmul::kernel::{self, Edge};
+use crate::engine::matmul::pack;
 use crate::engine::scratch;
 use crate::engine::sum::{self, LANES, Lanes};
 
@@ -69,20 +70,27 @@ impl<const MR: usize, const NV: usize> Kernel for Forward<'_, MR, NV> {
         let scale = self.shape.scale();
         let nr = NV * WIDTH;
         let padded_t = t.next_multiple_of(LANES);
-        pack::rows(self.k, kv_heads * d, d, t, nr, self.keys);
+        pack::rows(simd, self.k, kv_heads * d, d, t, nr, self.keys);
         pack::columns(self.v, kv_heads * d, t, d, nr, self.values);
         for head in 0..self.shape.group() {
             let q = &self.q[head * d..];
             for i in (0..t).step_by(MR) {
                 let rows = MR.min(t - i);
                 let queries = kernel::Rows::<MR>::new(q, heads * d, i, t, 0, d);
-                for (panel, j) in self.keys.chunks_exact(d * nr).zip((0..i + rows).step_by(nr)) {
-                    let acc = kernel::zero::<S, MR, NV>(simd);
-                    let acc = kernel::tile(simd, acc, queries, 0, kernel::panel_rows(panel));
-                    let acc = kernel::scale(simd, acc, [scale; MR]);
-                    kernel::store(simd, acc, &mut self.scores[j..], padded_t, MR, nr);
-                }
-                let mut sums = [1.0; MR];
+                simd.apart(kernel::Strip::<_, MR, NV> {
+                    a: queries,
+                    panels: self.keys,
+                    k: d,
+                    first: 0,
+                    steps: d,
+                    c: self.scores,
+                    ld: padded_t,
+                    rows: MR,
+                    cols: (i + rows).next_multiple_of(nr),
+                    from_c: false,
+                    scale: Some(scale),
+                });
+                let mut sums = [0.0; MR];
                 for r in 0..rows {
                     let width = (i + r + 1).next_multiple_of(LANES);
                     let row = &mut self.scores[r * padded_t..][..width];
@@ -93,14 +101,28 @@ impl<const MR: usize, const NV: usize> Kernel for Forward<'_, MR, NV> {
                     self.row_sum.row(i + r, head, 1)[0] = sums[r];
                 }
                 let weights = kernel::Rows::<MR>::new(self.scores, padded_t, 0, MR, 0, i + rows);
-                for (panel, c) in self.values.chunks_exact(t * nr).zip((0..d).step_by(nr)) {
-                    let values = kernel::panel_rows::<NV>(panel);
-                    let acc = kernel::zero::<S, MR, NV>(simd);
-                    let acc = kernel::tile(simd, acc, weights, 0, &values[..i + 1]);
-                    let acc = kernel::tile_tapering_off(simd, acc, weights, i + 1, &values[i + 1..i + rows], 0);
-                    let acc = kernel::divide(simd, acc, sums);
-                    let to = &mut self.out.data[i * self.out.ld + head * d + c..];
-                    kernel::store(simd, acc, to, self.out.ld, rows, nr.min(d - c));
+                let out_ld = self.out.ld;
+                let mut strip = kernel::Strip::<_, MR, NV> {
+                    a: weights,
+                    panels: self.values,
+                    k: t,
+                    first: 0,
+                    steps: i + rows,
+                    c: &mut self.out.data[i * out_ld + head * d..],
+                    ld: out_ld,
+                    rows,
+                    cols: d,
+                    from_c: false,
+                    scale: None,
+                };
+                // The first row of the tile sees the keys up to i, each further row one more.
+                simd.apart(strip.part(0, i + 1));
+                let strip = strip.part(i + 1, i + rows);
+                simd.apart(kernel::Diagonal { strip, passed: 0, rows: Edge::TaperingOff });
+                for r in 0..rows {
+                    for out in self.out.row(i + r, head * d, d) {
+                        *out /= sums[r];
+                    }
                 }
             }
         }
