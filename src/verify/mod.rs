@@ -4,4 +4,4 @@ mod finding;
 mod replay;
 
 pub use finding::{Difference, Finding, Verdict};
-pub use replay::{ReplayInput, States, delta_meta, replay};
+pub use replay::{ReplayInput, States, delta, delta_meta, replay};
