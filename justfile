@@ -19,6 +19,12 @@ quickstart:
 generate:
     cargo run --quiet -- man --output man --force
 
+# The golden digests: only together with a new number of the arithmetic contract.
+golden:
+    L402_REGENERATE=1 cargo test --test golden every_operator
+    L402_REGENERATE=1 cargo test --test golden a_whole
+    cargo test --test golden
+
 # Files that are bad on purpose.
 hostile:
     L402_REGENERATE=1 cargo test --test hostile

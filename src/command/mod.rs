@@ -13,6 +13,7 @@ pub mod key;
 pub mod man;
 pub mod replay;
 pub mod score;
+pub mod selftest;
 pub mod shard;
 pub mod train;
 mod updates;
