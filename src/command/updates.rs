@@ -26,6 +26,14 @@ pub fn read(paths: &[PathBuf], recipe: &Recipe, layout: &Layout, ui: &Ui) -> Res
         }
     }
     given.sort_by(|a, b| (a.worker(), a.digest()).cmp(&(b.worker(), b.digest())));
+    // Whoever sends another's update as it is adds nothing to it, and takes nothing from it.
+    given.dedup_by(|again, first| {
+        let same = again.digest() == first.digest();
+        if same {
+            ui.say(format!("left out: {}: the same update as {}", again.file(), first.file()));
+        }
+        same
+    });
     Ok(given)
 }
 
