@@ -53,7 +53,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let path = args.assignment.assignments.as_deref();
     let path = path.ok_or_else(|| Error::usage("--assignments: a replay is about a signed assignment"))?;
     let assignments = read_assignments(path, &recipe, &args.assignment.coordinator, ui)?;
-    let assignment = choose(&assignments, args)?;
+    let assignment = choose(&assignments, args).at(path.display())?;
     let (recipe, folder, _) = args.run.load(Some(assignment.round))?;
     let shard_path = args.shards.join(&assignment.shard);
     let shard = Shard::open(open(&shard_path)?)?;
