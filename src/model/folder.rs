@@ -8,7 +8,9 @@ use serde::Deserialize;
 
 use super::config::ModelConfig;
 use super::layout::{Layout, TensorSpec};
-use crate::artifact::{ArtifactKind, Digest, Dtype, Header, Meta, Reader, TensorInfo, Writer, digest_of, f32_from_le};
+use crate::artifact::{
+    ArtifactKind, Digest, Dtype, FORMAT_VERSION, Header, Meta, Reader, TensorInfo, Writer, digest_of, f32_from_le,
+};
 use crate::error::{Context, Error, Result};
 use crate::fsio::{Source, read_text};
 
@@ -56,8 +58,23 @@ impl ModelFolder {
             return Err(Error::data(format!("{}: tensor {name} is missing", folder.display())));
         }
         let digest = model_digest(&config, &layout, &parameters);
+        check_meta(&meta, &digest).at(folder.display())?;
         Ok(ModelFolder { config, config_text, layout, parameters, digest, meta })
     }
+}
+
+/// What the weights' files say of themselves, where they are ours: a damaged model is found before it is used.
+fn check_meta(meta: &Meta, digest: &Digest) -> Result<()> {
+    let ours = meta.0.keys().any(|key| key.starts_with("l402."));
+    let says =
+        [("kind", ArtifactKind::Model.to_string()), ("format", FORMAT_VERSION.into()), ("model", digest.to_string())];
+    for (key, expected) in says {
+        let found = meta.opt(key).unwrap_or("none");
+        if ours && found != expected {
+            return Err(Error::data(format!("model: metadata l402.{key}: expected {expected}, found {found:?}")));
+        }
+    }
+    Ok(())
 }
 
 /// A model of petabytes announced by a small `config.json` is refused before memory is asked for.
