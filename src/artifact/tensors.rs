@@ -329,14 +329,15 @@ impl Reader {
     /// The next tensor, which must be this float32 one, finite throughout.
     pub fn next_f32(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let file = self.name().to_owned();
-        let Some((info, data)) = self.next_tensor()? else {
-            return Err(Error::data(format!("{file}: tensor {name} is missing")));
-        };
+        let missing = || Error::data(format!("{file}: tensor {name} is missing"));
+        // Checked before data are read: a compressed file of a few bytes may announce any amount of them.
+        let info = self.header.tensors.get(self.next).ok_or_else(missing)?;
         if info.name != name {
             return Err(Error::data(format!("{file}: expected tensor {name}, found {}", info.name)));
         }
         info.expect(Dtype::F32, shape).map_err(|e| e.at(&file))?;
-        f32_from_le(&info.name, &data).map_err(|e| e.at(&file))
+        let (_, data) = self.next_tensor()?.ok_or_else(missing)?;
+        f32_from_le(name, &data).map_err(|e| e.at(&file))
     }
 
     /// Reads to the end and returns the digest of the whole content.

@@ -60,7 +60,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     shard.check_recipe(&recipe).at(shard_path.display())?;
     shard.check_vocabulary(folder.config.vocab_size).at(shard_path.display())?;
     assignment.check_shard(&shard).at(shard_path.display())?;
-    let update = Update::open(&recipe, Reader::open(open(&args.update)?)?)?;
+    let update = Update::open_for(&recipe, Reader::open(open(&args.update)?)?, folder.layout.shapes())?;
     let states = read_states(&args.state, &folder.layout, &recipe, assignment)?;
 
     let plan = args.memory.plan(&recipe, &folder);

@@ -50,9 +50,7 @@ pub fn one_a_worker<'a>(counting: impl Iterator<Item = &'a Update>) -> Result<()
 }
 
 fn sound(source: Source, recipe: &Recipe, layout: &Layout) -> Result<Update> {
-    let update = Update::open(recipe, Reader::open(source)?)?;
-    let shapes = layout.tensors.iter().map(|t| (t.name.as_str(), &t.shape[..]));
-    update.shapes().expect(shapes).at(update.file())?;
+    let update = Update::open_for(recipe, Reader::open(source)?, layout.shapes())?;
     update.verify()?;
     Ok(update)
 }
