@@ -6,7 +6,7 @@
 //! artifact of ours is expected, the header must be the canonical one.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
@@ -243,9 +243,10 @@ impl Reader {
     pub fn open(mut source: Source) -> Result<Reader> {
         let name = source.name().to_owned();
         let mut prefix = [0u8; PREFIX];
-        source
-            .read_exact(&mut prefix)
-            .map_err(|_| Error::data(format!("{name}: too short to be a safetensors file")))?;
+        source.read_exact(&mut prefix).map_err(|error| match error.kind() {
+            ErrorKind::UnexpectedEof => Error::data(format!("{name}: too short to be a safetensors file")),
+            _ => Error::io(&name, &error),
+        })?;
         let len = u64::from_le_bytes(prefix);
         let room = source.known_len().map(|l| l.saturating_sub(PREFIX as u64));
         if len > MAX_HEADER || room.is_some_and(|room| len > room) {
