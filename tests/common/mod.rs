@@ -81,8 +81,7 @@ pub fn talk(output: &Output) -> String {
 impl World {
     /// Keys, a roster, shards of a slice of the text, theta-0 and the recipe that names it.
     pub fn new(kind: Kind) -> World {
-        let folder = tempfile::tempdir().unwrap();
-        let mut world = World { folder, coordinator: String::new(), carries: kind.state == "carry" };
+        let mut world = World { carries: kind.state == "carry", ..World::empty() };
         world.coordinator = world.text("key coordinator.key").trim().to_owned();
         let roster = WORKERS.map(|who| {
             let key = world.text(&format!("key {who}.key"));
@@ -95,6 +94,11 @@ impl World {
         let theta = world.text("init --config config.json --seed 3 -o theta-0");
         world.write("r.toml", recipe(kind, theta.trim()).as_bytes());
         world
+    }
+
+    /// An empty folder.
+    pub fn empty() -> World {
+        World { folder: tempfile::tempdir().unwrap(), coordinator: String::new(), carries: false }
     }
 
     /// A file of the world.
