@@ -92,6 +92,7 @@ impl Error {
             io::ErrorKind::UnexpectedEof => Error::data(format!("{what}: ends before it is complete")),
             // A reader that wraps another hands our own verdict on its bytes through io::Error.
             io::ErrorKind::InvalidData => Error::data(format!("{what}: {error}")),
+            io::ErrorKind::OutOfMemory => Error::data(format!("{what}: too large for this machine's memory")),
             _ => Error::new(Kind::Io, format!("{what}: {error}")),
         }
     }

@@ -7,7 +7,8 @@ use super::digest::Digest;
 use super::tensors::Header;
 use crate::error::{Error, Result};
 
-const FORMAT_VERSION: &str = "1";
+/// The version of the format of all artifacts, as `l402.format` says it.
+pub const FORMAT_VERSION: &str = "1";
 
 /// What a tensor file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ mod tensors;
 
 pub use commitment::{Commitment, Reveal, commit};
 pub use digest::Digest;
-pub use meta::{ArtifactKind, Meta, valid_worker_id};
+pub use meta::{ArtifactKind, FORMAT_VERSION, Meta, valid_worker_id};
 pub use recipe::Recipe;
 pub use tensors::{Header, Reader, TensorInfo, Writer, digest_of, f32_from_le};
 

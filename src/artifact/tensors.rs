@@ -6,7 +6,7 @@
 //! artifact of ours is expected, the header must be the canonical one.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
@@ -243,9 +243,10 @@ impl Reader {
     pub fn open(mut source: Source) -> Result<Reader> {
         let name = source.name().to_owned();
         let mut prefix = [0u8; PREFIX];
-        source
-            .read_exact(&mut prefix)
-            .map_err(|_| Error::data(format!("{name}: too short to be a safetensors file")))?;
+        source.read_exact(&mut prefix).map_err(|error| match error.kind() {
+            ErrorKind::UnexpectedEof => Error::data(format!("{name}: too short to be a safetensors file")),
+            _ => Error::io(&name, &error),
+        })?;
         let len = u64::from_le_bytes(prefix);
         let room = source.known_len().map(|l| l.saturating_sub(PREFIX as u64));
         if len > MAX_HEADER || room.is_some_and(|room| len > room) {
@@ -329,14 +330,15 @@ impl Reader {
     /// The next tensor, which must be this float32 one, finite throughout.
     pub fn next_f32(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let file = self.name().to_owned();
-        let Some((info, data)) = self.next_tensor()? else {
-            return Err(Error::data(format!("{file}: tensor {name} is missing")));
-        };
+        let missing = || Error::data(format!("{file}: tensor {name} is missing"));
+        // Checked before data are read: a compressed file of a few bytes may announce any amount of them.
+        let info = self.header.tensors.get(self.next).ok_or_else(missing)?;
         if info.name != name {
             return Err(Error::data(format!("{file}: expected tensor {name}, found {}", info.name)));
         }
         info.expect(Dtype::F32, shape).map_err(|e| e.at(&file))?;
-        f32_from_le(&info.name, &data).map_err(|e| e.at(&file))
+        let (_, data) = self.next_tensor()?.ok_or_else(missing)?;
+        f32_from_le(name, &data).map_err(|e| e.at(&file))
     }
 
     /// Reads to the end and returns the digest of the whole content.

@@ -24,9 +24,22 @@ pub struct Update {
 
 impl Update {
     /// Reads an update of the recipe's run. Another run is a refusal; anything malformed is malformed data. Payload
-    /// lengths are checked against the shapes before a payload is read. Whether names and shapes are those of the model is
-    /// the caller's to check, with [`Update::shapes`], before decoding.
-    pub fn open(recipe: &Recipe, mut reader: Reader) -> Result<Update> {
+    /// lengths are checked against the shapes before a payload is read.
+    pub fn open(recipe: &Recipe, reader: Reader) -> Result<Update> {
+        Update::open_checked(recipe, reader, |_| Ok(()))
+    }
+
+    /// Reads an update, which must have exactly these parameters (name and shape). They are checked before a payload is
+    /// read, so that memory is bounded by the model, not by what an update announces.
+    pub fn open_for<'a>(
+        recipe: &Recipe,
+        reader: Reader,
+        parameters: impl IntoIterator<Item = (&'a str, &'a [usize])>,
+    ) -> Result<Update> {
+        Update::open_checked(recipe, reader, |shapes| shapes.expect(parameters))
+    }
+
+    fn open_checked(recipe: &Recipe, mut reader: Reader, check: impl FnOnce(&Shapes) -> Result<()>) -> Result<Update> {
         reader.require_canonical()?;
         let file = reader.name().to_owned();
         let meta = Meta::read(&file, reader.header(), ArtifactKind::Update)?;
@@ -56,6 +69,7 @@ impl Update {
         }
         meta.digest(&file, "feedback_out")?;
         let shapes = Shapes::parse(meta.get(&file, "shapes")?).at(format!("{file}: metadata l402.shapes"))?;
+        check(&shapes).at(&file)?;
         check_payloads(codec.as_ref(), &shapes, reader.header()).at(&file)?;
         let mut payloads = BTreeMap::new();
         while let Some((info, payload)) = reader.next_tensor()? {

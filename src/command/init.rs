@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::artifact::{ArtifactKind, Meta};
 use crate::cli::OutputDirArgs;
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::fsio::{OutDir, Outcome, Target, read_text};
 use crate::model::{self, Layout, ModelConfig};
 use crate::ui::Ui;
@@ -29,6 +29,7 @@ pub struct Args {
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let text = read_text(&args.config)?;
     let config = ModelConfig::parse(&text).at(args.config.display())?;
+    check_memory(&config).at(args.config.display())?;
     let layout = Layout::new(&config);
     let parameters = model::initial_parameters(&config, &layout, args.seed);
     let digest = model::model_digest(&config, &layout, &parameters);
@@ -39,6 +40,14 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     ui.say(format!("{done}: {} parameters in {}", layout.total, args.output.output.display()));
     Target::new(None, false).write_text(&format!("{digest}\n"))?;
     Ok(())
+}
+
+/// Refuses a model that this machine has no memory for, before anything is made of it.
+fn check_memory(config: &ModelConfig) -> Result<()> {
+    let parameters = config.parameters().unwrap_or(usize::MAX);
+    Vec::<f32>::new()
+        .try_reserve_exact(parameters)
+        .map_err(|_| Error::data(format!("{parameters} parameters: too large for this machine's memory")))
 }
 
 /// Writes a model folder: `config.json` and `model.safetensors`.

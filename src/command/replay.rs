@@ -54,14 +54,14 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let path = args.assignment.assignments.as_deref();
     let path = path.ok_or_else(|| Error::usage("--assignments: a replay is about a signed assignment"))?;
     let assignments = read_assignments(path, &recipe, &args.assignment.coordinator, ui)?;
-    let assignment = choose(&assignments, args)?;
+    let assignment = choose(&assignments, args).at(path.display())?;
     let (recipe, folder, _) = args.run.load(Some(assignment.round))?;
     let shard_path = args.shards.join(&assignment.shard);
     let shard = Shard::open(open(&shard_path)?)?;
     shard.check_recipe(&recipe).at(shard_path.display())?;
     shard.check_vocabulary(folder.config.vocab_size).at(shard_path.display())?;
     assignment.check_shard(&shard).at(shard_path.display())?;
-    let update = Update::open(&recipe, Reader::open(open(&args.update)?)?)?;
+    let update = Update::open_for(&recipe, Reader::open(open(&args.update)?)?, folder.layout.shapes())?;
     let states = read_states(&args.state, &folder.layout, &recipe, assignment)?;
 
     let plan = args.memory.plan(&recipe, &folder);

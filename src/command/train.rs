@@ -77,7 +77,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let assignment = match &args.assignment.assignments {
         Some(path) => {
             let assignments = read_assignments(path, &recipe, &args.assignment.coordinator, ui)?;
-            Assignment::find(&assignments, args.round, &args.worker)?.clone()
+            Assignment::find(&assignments, args.round, &args.worker).at(path.display())?.clone()
         }
         None => Assignment::unassigned(&recipe, args.round, &args.worker, &shard),
     };

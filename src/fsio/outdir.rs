@@ -37,9 +37,9 @@ impl OutDir {
             .permissions(permissions())
             .tempdir_in(&parent)
             .path(&target)?;
-        let lock_path = temp::lock_file(building.path());
-        let lock = File::create(&lock_path).path(&lock_path)?;
-        lock.lock().path(&lock_path)?;
+        // The folder itself is locked, so that there is no moment when a killed writer leaves it without a lock.
+        let lock = File::open(building.path()).path(building.path())?;
+        lock.lock().path(building.path())?;
         Ok(OutDir { target, force, building, _lock: lock })
     }
 
@@ -58,7 +58,6 @@ impl OutDir {
     /// Puts the folder in its place. An existing one with the same files is up to date; a differing one is
     /// kept (73) unless forced.
     pub fn finish(self) -> Result<Outcome> {
-        fs::remove_file(temp::lock_file(self.building.path())).path(&self.target)?;
         for name in listing(self.building.path())?.keys() {
             let path = self.building.path().join(name);
             File::open(&path).and_then(|f| f.sync_all()).path(&path)?;

@@ -3,7 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::error::{Error, IoContext, Result};
 
@@ -40,25 +40,14 @@ pub fn sweep(path: &Path) -> Result<()> {
             continue;
         }
         let stale = entry.path();
-        let is_dir = stale.is_dir();
-        // A living writer holds the lock from a moment after it made the file; losing that
+        // A living writer holds the lock from a moment after it made the file or folder; losing that
         // race costs it an error, never a wrong output.
-        let Ok(file) = File::open(if is_dir { lock_file(&stale) } else { stale.clone() }) else {
-            if is_dir && fs::read_dir(&stale).is_ok_and(|mut d| d.next().is_none()) {
-                let _ = fs::remove_dir(&stale);
-            }
-            continue;
-        };
+        let Ok(file) = File::open(&stale) else { continue };
         if file.try_lock().is_ok() {
-            let _ = if is_dir { fs::remove_dir_all(&stale) } else { fs::remove_file(&stale) };
+            let _ = if stale.is_dir() { fs::remove_dir_all(&stale) } else { fs::remove_file(&stale) };
         }
     }
     Ok(())
-}
-
-/// The lock inside a temporary folder.
-pub fn lock_file(folder: &Path) -> PathBuf {
-    folder.join(".lock")
 }
 
 /// Makes a rename in `folder` last through a power failure.

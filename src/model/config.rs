@@ -6,6 +6,9 @@ use serde_json::Value;
 use crate::artifact::{Digest, canonical};
 use crate::error::{Error, Result};
 
+/// More layers are refused: their names alone would fill the memory.
+const MAX_LAYERS: usize = 1 << 16;
+
 /// The architecture, as far as it decides bits. Names are Hugging Face's.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ModelConfig {
@@ -97,6 +100,12 @@ impl ModelConfig {
         }
         if !self.head_dim.is_multiple_of(2) {
             return Err(Error::data(format!("head_dim: expected an even number, found {}", self.head_dim)));
+        }
+        if self.num_hidden_layers > MAX_LAYERS {
+            return Err(Error::data(format!(
+                "num_hidden_layers: expected at most {MAX_LAYERS}, found {}",
+                self.num_hidden_layers
+            )));
         }
         for (name, value) in [
             ("rms_norm_eps", self.rms_norm_eps),

@@ -8,7 +8,9 @@ use serde::Deserialize;
 
 use super::config::ModelConfig;
 use super::layout::{Layout, TensorSpec};
-use crate::artifact::{ArtifactKind, Digest, Dtype, Header, Meta, Reader, TensorInfo, Writer, digest_of, f32_from_le};
+use crate::artifact::{
+    ArtifactKind, Digest, Dtype, FORMAT_VERSION, Header, Meta, Reader, TensorInfo, Writer, digest_of, f32_from_le,
+};
 use crate::engine::Engine;
 use crate::engine::machine::MappedFloats;
 use crate::error::{Context, Error, Result};
@@ -72,6 +74,7 @@ impl ModelFolder {
             None => ModelFolder::read(folder, &files, &config, &layout)?,
         };
         let digest = model_digest(&config, &layout, &parameters);
+        check_meta(&meta, &digest).at(folder.display())?;
         Ok(ModelFolder { config, config_text, layout, parameters, digest, meta })
     }
 
@@ -112,6 +115,20 @@ fn map_weights(files: &[PathBuf], layout: &Layout) -> Result<Option<(MappedFloat
         )));
     }
     Ok(Some((mapped, Meta(header.metadata.clone()))))
+}
+
+/// What the weights' files say of themselves, where they are ours: a damaged model is found before it is used.
+fn check_meta(meta: &Meta, digest: &Digest) -> Result<()> {
+    let ours = meta.0.keys().any(|key| key.starts_with("l402."));
+    let says =
+        [("kind", ArtifactKind::Model.to_string()), ("format", FORMAT_VERSION.into()), ("model", digest.to_string())];
+    for (key, expected) in says {
+        let found = meta.opt(key).unwrap_or("none");
+        if ours && found != expected {
+            return Err(Error::data(format!("model: metadata l402.{key}: expected {expected}, found {found:?}")));
+        }
+    }
+    Ok(())
 }
 
 /// A model of petabytes announced by a small `config.json` is refused before memory is asked for.
@@ -160,37 +177,45 @@ fn read_weights(
 ) -> Result<Meta> {
     let mut reader = Reader::open(Source::open(file)?)?;
     let meta = Meta(reader.header().metadata.clone());
-    while let Some((info, data)) = reader.next_tensor()? {
-        let Some(spec) = layout.find(&info.name) else {
-            // Some files carry the tied head once more, or RoPE's frequencies.
-            let known = info.name.ends_with("rotary_emb.inv_freq")
-                || (config.tie_word_embeddings && info.name == "lm_head.weight");
-            if known {
-                continue;
+    // Names and shapes before data: a compressed file of a few bytes may announce any amount of it.
+    for info in &reader.header().tensors {
+        match layout.find(&info.name) {
+            Some(spec) => check_shape(info, spec).at(file.display())?,
+            None if passed_over(config, &info.name) => {}
+            None => {
+                return Err(Error::data(format!(
+                    "{}: tensor {}: not part of a {}-layer Llama model",
+                    file.display(),
+                    info.name,
+                    config.num_hidden_layers
+                )));
             }
-            return Err(Error::data(format!(
-                "{}: tensor {}: not part of a {}-layer Llama model",
-                file.display(),
-                info.name,
-                config.num_hidden_layers
-            )));
-        };
+        }
+    }
+    while let Some((info, data)) = reader.next_tensor()? {
+        let Some(spec) = layout.find(&info.name) else { continue };
         if !missing.remove(spec.name.as_str()) {
             return Err(Error::data(format!("{}: tensor {}: found twice", file.display(), info.name)));
         }
-        let values = to_f32(&info, &data, spec).at(file.display())?;
+        let values = to_f32(&info, &data).at(file.display())?;
         parameters[spec.range()].copy_from_slice(&values);
     }
     Ok(meta)
 }
 
-fn to_f32(info: &TensorInfo, data: &[u8], spec: &TensorSpec) -> Result<Vec<f32>> {
-    if info.shape != spec.shape {
-        return Err(Error::data(format!(
-            "tensor {}: expected shape {:?}, found {:?}",
-            info.name, spec.shape, info.shape
-        )));
+/// Some files carry the tied head once more, or RoPE's frequencies.
+fn passed_over(config: &ModelConfig, name: &str) -> bool {
+    name.ends_with("rotary_emb.inv_freq") || (config.tie_word_embeddings && name == "lm_head.weight")
+}
+
+fn check_shape(info: &TensorInfo, spec: &TensorSpec) -> Result<()> {
+    if info.shape == spec.shape {
+        return Ok(());
     }
+    Err(Error::data(format!("tensor {}: expected shape {:?}, found {:?}", info.name, spec.shape, info.shape)))
+}
+
+fn to_f32(info: &TensorInfo, data: &[u8]) -> Result<Vec<f32>> {
     let dtype = match info.dtype {
         Dtype::F32 => return f32_from_le(&info.name, data),
         Dtype::F16 => DType::F16,

@@ -76,6 +76,11 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// Name and shape of every parameter, ascending.
+    pub fn shapes(&self) -> impl Iterator<Item = (&str, &[usize])> {
+        self.tensors.iter().map(|t| (t.name.as_str(), &t.shape[..]))
+    }
+
     /// The layout of a configuration.
     pub fn new(config: &ModelConfig) -> Layout {
         let (d, ff, v) = (config.hidden_size, config.intermediate_size, config.vocab_size);

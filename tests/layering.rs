@@ -1,0 +1,358 @@
+//! The house's rules, read from its source: who imports whom, who touches the world, who does arithmetic how.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A source file: its path below `src/`, and its lines of code without tests and comments.
+struct File {
+    path: String,
+    lines: Vec<(usize, String)>,
+}
+
+impl File {
+    /// The module at the top that it belongs to.
+    fn layer(&self) -> &str {
+        self.path.split('/').next().unwrap().trim_end_matches(".rs")
+    }
+}
+
+fn files() -> Vec<File> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut paths = Vec::new();
+    walk(&root, &mut paths);
+    paths.sort();
+    let test_only = test_only_modules(&paths);
+    let kept = paths.iter().filter(|path| !test_only.contains(path));
+    let read = |path: &PathBuf| File {
+        path: path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned(),
+        lines: code(&fs::read_to_string(path).unwrap()),
+    };
+    kept.map(read).collect()
+}
+
+fn walk(folder: &Path, out: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            walk(&path, out);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            out.push(path);
+        }
+    }
+}
+
+/// The files of modules declared as `#[cfg(test)] mod name;`.
+fn test_only_modules(paths: &[PathBuf]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for path in paths {
+        let text = fs::read_to_string(path).unwrap();
+        let mut lines = text.lines().map(str::trim).peekable();
+        while let Some(line) = lines.next() {
+            let declared = lines.peek().and_then(|next| next.rsplit("mod ").next()?.strip_suffix(';'));
+            if let (true, Some(name)) =
+                (line.starts_with("#[cfg(test)]") || line.starts_with("#[cfg(all(test"), declared)
+            {
+                found.push(path.parent().unwrap().join(format!("{name}.rs")));
+            }
+        }
+    }
+    found
+}
+
+/// Lines of code, numbered from 1. An item under `#[cfg(test)]` goes, from its first brace to the one that closes it.
+fn code(text: &str) -> Vec<(usize, String)> {
+    let mut kept = Vec::new();
+    let (mut skipping, mut depth, mut opened) = (false, 0i64, false);
+    for (i, line) in text.lines().enumerate() {
+        let bare = line.split("//").next().unwrap();
+        let attribute = bare.trim_start();
+        if !skipping && (attribute.starts_with("#[cfg(test)]") || attribute.starts_with("#[cfg(all(test")) {
+            (skipping, depth, opened) = (true, 0, false);
+            continue;
+        }
+        if !skipping {
+            kept.push((i + 1, bare.to_owned()));
+            continue;
+        }
+        // Braces in strings come in pairs, in this house.
+        depth += bare.matches('{').count() as i64 - bare.matches('}').count() as i64;
+        opened |= bare.contains('{');
+        let ends = if opened { depth <= 0 } else { bare.trim_end().ends_with(';') };
+        skipping = !ends;
+    }
+    kept
+}
+
+/// Every place where one of `patterns` stands in files that `within` picks, as `path:line: text`.
+fn found(within: impl Fn(&File) -> bool, patterns: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for file in files().iter().filter(|f| within(f)) {
+        for (number, line) in &file.lines {
+            if patterns.iter().any(|p| contains(line, p)) {
+                found.push(format!("{}:{number}: {}", file.path, line.trim()));
+            }
+        }
+    }
+    found
+}
+
+/// Whether it stands there, not as the end of a longer word.
+fn contains(line: &str, pattern: &str) -> bool {
+    let word = |c: char| c.is_alphanumeric() || c == '_';
+    let begins = pattern.starts_with(word);
+    line.match_indices(pattern).any(|(at, _)| !begins || !line[..at].ends_with(word))
+}
+
+#[track_caller]
+fn nowhere(places: &[String]) {
+    assert!(places.is_empty(), "\n{}", places.join("\n"));
+}
+
+/// What each layer may import of the others. `error` is everyone's but the engine's, which cannot fail.
+fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
+    BTreeMap::from([
+        ("lib", &[][..]),
+        ("error", &[]),
+        ("engine", &[]),
+        ("ui", &["error"]),
+        ("fsio", &["error"]),
+        ("artifact", &["error", "fsio"]),
+        ("data", &["error", "fsio", "artifact", "engine"]),
+        ("model", &["error", "fsio", "artifact", "engine"]),
+        ("codec", &["error", "artifact", "engine"]),
+        ("optimizer", &["error", "fsio", "artifact", "engine", "data", "model"]),
+        ("verify", &["error", "artifact", "engine", "data", "model", "codec", "optimizer"]),
+        ("score", &["error", "artifact", "engine", "data", "model", "codec", "verify"]),
+        ("pay", &["error", "artifact"]),
+        (
+            "command",
+            &[
+                "error",
+                "ui",
+                "cli",
+                "fsio",
+                "artifact",
+                "engine",
+                "data",
+                "model",
+                "codec",
+                "optimizer",
+                "verify",
+                "score",
+                "pay",
+                "devnet",
+            ],
+        ),
+        ("devnet", &["error", "artifact", "fsio", "pay"]),
+        ("cli", &["error", "ui", "fsio", "command", "artifact"]),
+        ("main", &["cli", "ui"]),
+    ])
+}
+
+/// Modules of ours that a line names: `crate::x`, `l402::x`, and the members of `crate::{x, y::z}`.
+fn imports(line: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for root in ["crate::", "l402::"] {
+        for (at, _) in line.match_indices(root) {
+            if root == "l402::" && line[..at].ends_with(['"', '/']) {
+                continue;
+            }
+            let rest = &line[at + root.len()..];
+            let list = match rest.strip_prefix('{') {
+                Some(list) => list.split(',').collect(),
+                None => vec![rest],
+            };
+            for item in list {
+                let name: String = item.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                names.push(name);
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn imports_run_one_way() {
+    let allowed = allowed();
+    let mut wrong = Vec::new();
+    for file in files() {
+        let layer = file.layer();
+        let Some(may) = allowed.get(layer) else {
+            wrong.push(format!("{}: a layer without a rule", file.path));
+            continue;
+        };
+        for (number, line) in &file.lines {
+            for name in imports(line) {
+                let ours = allowed.contains_key(name.as_str());
+                if ours && name != layer && !may.contains(&name.as_str()) {
+                    wrong.push(format!("{}:{number}: {layer} imports {name}", file.path));
+                }
+            }
+        }
+    }
+    nowhere(&wrong);
+}
+
+#[test]
+fn the_rules_themselves_have_no_circle() {
+    let allowed = allowed();
+    let below = |layer: &str| allowed[layer].iter().filter(|l| allowed.contains_key(**l)).copied().collect::<Vec<_>>();
+    for layer in allowed.keys() {
+        let (mut seen, mut open) = (Vec::new(), below(layer));
+        while let Some(next) = open.pop() {
+            // `cli` holds the tree of the verbs and the flags that they share.
+            if (*layer, next) == ("cli", "cli") || (*layer, next) == ("command", "command") {
+                continue;
+            }
+            assert_ne!(next, *layer, "{layer} reaches itself");
+            if !seen.contains(&next) {
+                seen.push(next);
+                open.extend(below(next));
+            }
+        }
+    }
+}
+
+#[test]
+fn only_commands_write_and_speak() {
+    // Below commands, fsio is a stream of input: `Source`, or text read whole. Key files alone are made there.
+    let takes = |file: &File| ["artifact", "data", "model", "optimizer", "codec"].contains(&file.layer());
+    let mut wrong = found(takes, &["Target", "OutDir", "Spool", "Output", "write_secret"]);
+    wrong.retain(|place| !place.starts_with("artifact/key.rs"));
+    nowhere(&wrong);
+    let silent = |file: &File| !["ui", "command", "cli", "main"].contains(&file.layer());
+    nowhere(
+        &found(silent, &["println!", "eprintln!", "print!", "eprint!", "stdout()", "stderr()", "indicatif"])
+            .into_iter()
+            .filter(|place| !place.starts_with("fsio/output.rs"))
+            .collect::<Vec<_>>(),
+    );
+    // And nothing but main ends the program.
+    nowhere(&found(|file| file.layer() != "main", &["process::exit", "process::abort"]));
+}
+
+/// What takes values and gives values.
+fn domain(file: &File) -> bool {
+    ["artifact", "data", "model", "codec", "optimizer", "verify", "score", "pay", "engine"].contains(&file.layer())
+}
+
+#[test]
+fn the_domain_reads_no_clock_no_environment_and_no_global_generator() {
+    let patterns =
+        ["std::time", "SystemTime", "Instant", "std::env", "env::", "thread_rng", "rand::", "RandomState", "std::net"];
+    nowhere(&found(domain, &patterns));
+    nowhere(&found(|file| file.layer() != "command", &["std::process::Command", "Command::new"]));
+}
+
+#[test]
+fn the_domain_touches_no_files() {
+    let mut places = found(domain, &["std::fs", "fs::", "File::"]);
+    places.retain(|place| !place.contains("std::os::unix::fs"));
+    // Three places know that files exist: a key file's mode and its making, the size of a model's files, and the
+    // seekable file that parquet needs.
+    let known = ["artifact/key.rs", "model/folder.rs", "data/parquet.rs"];
+    places.retain(|place| !known.iter().any(|k| place.starts_with(k)));
+    nowhere(&places);
+    let in_folder = found(|file| file.path == "model/folder.rs", &["std::fs", "fs::", "File::"]);
+    assert!(in_folder.iter().all(|place| place.contains("metadata")), "{in_folder:?}");
+}
+
+#[test]
+fn the_engine_stands_on_std_rayon_libm_and_blake3_alone() {
+    let mut wrong = Vec::new();
+    for file in files().iter().filter(|f| f.layer() == "engine") {
+        for (number, line) in &file.lines {
+            let Some(path) = line.trim().strip_prefix("use ").or(line.trim().strip_prefix("pub use ")) else {
+                continue;
+            };
+            let root = path.split([':', ';', ' ']).next().unwrap();
+            // A lower module of its own is named without a prefix.
+            let own = ["crate", "self", "super"].contains(&root) || module_of_engine(root);
+            if !own && !["std", "rayon", "libm", "blake3"].contains(&root) {
+                wrong.push(format!("{}:{number}: {}", file.path, line.trim()));
+            }
+        }
+    }
+    nowhere(&wrong);
+    nowhere(&found(|file| file.layer() == "engine", &["crate::error", "serde", "safetensors::", "candle"]));
+}
+
+fn module_of_engine(name: &str) -> bool {
+    files().iter().any(|f| {
+        f.layer() == "engine" && (f.path.ends_with(&format!("/{name}.rs")) || f.path.contains(&format!("/{name}/")))
+    })
+}
+
+#[test]
+fn no_platform_mathematics_decides_bits() {
+    // A5: sqrt and fma are exact everywhere; these are not. `libm::exp(` is the pinned one.
+    let methods = [
+        "exp", "exp2", "exp_m1", "ln", "ln_1p", "log", "log2", "log10", "sin", "cos", "tan", "sin_cos", "asin", "acos",
+        "atan", "atan2", "sinh", "cosh", "tanh", "powf", "powi", "cbrt", "hypot",
+    ];
+    let mut wrong = Vec::new();
+    for file in files() {
+        for (number, line) in &file.lines {
+            for name in methods {
+                let called = line.contains(&format!(".{name}("))
+                    || contains(line, &format!("f32::{name}"))
+                    || contains(line, &format!("f64::{name}"));
+                // The engine's own operators, and the tables that it made, bear the same names.
+                let own = file.layer() == "engine"
+                    && [
+                        format!("engine.{name}("),
+                        format!("table.{name}("),
+                        format!("plain.{name}("),
+                        format!("stretched.{name}("),
+                    ]
+                    .iter()
+                    .any(|ours| line.contains(ours));
+                if called && !own {
+                    wrong.push(format!("{}:{number}: {}", file.path, line.trim()));
+                }
+            }
+        }
+    }
+    nowhere(&wrong);
+    // Nor does a product meet a sum in the compiler's own way, or a float lose its order.
+    nowhere(&found(|_| true, &["fast-math", "ffast", "fadd_fast", "fmul_fast", "algebraic_"]));
+}
+
+#[test]
+fn libm_is_pinned_to_one_version() {
+    let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
+    assert!(manifest.lines().any(|line| line.starts_with("libm = \"=")), "A5: libm must be pinned exactly");
+}
+
+#[test]
+fn unsafe_code_stays_in_the_machine() {
+    let elsewhere = |file: &File| file.path != "engine/machine.rs";
+    let mut places = found(elsewhere, &["unsafe ", "allow(unsafe_code)"]);
+    places.retain(|place| !place.contains("\"unsafe"));
+    nowhere(&places);
+}
+
+#[test]
+fn nothing_is_left_to_do() {
+    nowhere(&found(|_| true, &["todo!", "dbg!", "unimplemented!"]));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut paths = Vec::new();
+    walk(&root, &mut paths);
+    for path in paths {
+        let text = fs::read_to_string(&path).unwrap();
+        for word in ["TODO", "FIXME", "XXX", "HACK"] {
+            assert!(!text.contains(word), "{}: {word}", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_test_knows_what_it_reads() {
+    let text = "use a;\n#[cfg(test)]\nmod tests {\n    fn f() {}\n}\nfn g() {} // crate::ui\n";
+    let lines: Vec<String> = code(text).into_iter().map(|(_, line)| line).collect();
+    assert_eq!(lines, ["use a;", "fn g() {} "]);
+    assert_eq!(imports("use crate::{fsio, error::Result};"), ["fsio", "error"]);
+    assert!(contains("fs::read", "fs::") && !contains("fmfs::read", "fs::"));
+    assert!(files().len() > 50);
+}
