@@ -10,6 +10,7 @@
 #![allow(unsafe_code)]
 
 use std::arch::asm;
+use std::hint::black_box;
 
 /// How an [`Engine`] computes. All give the same bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +85,8 @@ impl Engine {
     #[inline(never)]
     pub(super) fn define<T>(self, definition: impl FnOnce() -> T) -> T {
         let _mode = StandardFloatMode::enter();
-        std::hint::black_box(definition)()
+        // Arithmetic must not move across the change of the mode, on either side.
+        black_box(black_box(definition)())
     }
 }
 
@@ -508,7 +510,7 @@ compile_error!("the floating-point mode of this architecture is not known to the
 pub(super) fn in_a_careless_float_mode<T>(work: impl FnOnce() -> T) -> T {
     let found = read_control();
     write_control(found | NONSTANDARD & CARELESS);
-    let result = work();
+    let result = black_box(work());
     write_control(found);
     result
 }
@@ -521,7 +523,6 @@ const CARELESS: ControlWord = 1 << 24 | 0b11 << 22;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::hint::black_box;
 
     kernel!(Halve<'a> { x: &'a [f32], y: &'a mut [f32] } -> () = {
         for (y, x) in y.iter_mut().zip(x) {

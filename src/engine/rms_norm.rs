@@ -3,6 +3,7 @@
 
 use super::elementwise::worth_threads;
 use super::machine::{Engine, Isa, Simd, kernel};
+use super::scratch;
 use super::sum::{self, Lanes};
 use rayon::prelude::*;
 
@@ -192,23 +193,25 @@ impl Engine {
         if self.isa() == Isa::Definition {
             return self.define(|| definition::backward(x, weight, rinv, dy, seq_len, dx_acc, d_weight));
         }
-        let sequences = x.chunks(seq_len * d).zip(dy.chunks(seq_len * d)).zip(rinv.chunks(seq_len));
         if worth_threads(x.len()) {
-            let mut partials = vec![0.0; rows / seq_len * d];
-            let sequences = x.par_chunks(seq_len * d).zip(dy.par_chunks(seq_len * d)).zip(rinv.par_chunks(seq_len));
-            let outputs = dx_acc.par_chunks_mut(seq_len * d).zip(partials.par_chunks_mut(d));
-            sequences.zip(outputs).for_each(|(((x, dy), rinv), (dx_acc, partial))| {
-                self.dispatch(Backward { x, weight, rinv, dy, dx_acc, partial });
+            scratch::with(rows / seq_len * d, |partials| {
+                let inputs = x.par_chunks(seq_len * d).zip(dy.par_chunks(seq_len * d)).zip(rinv.par_chunks(seq_len));
+                let outputs = dx_acc.par_chunks_mut(seq_len * d).zip(partials.par_chunks_mut(d));
+                inputs.zip(outputs).for_each(|(((x, dy), rinv), (dx_acc, partial))| {
+                    self.dispatch(Backward { x, weight, rinv, dy, dx_acc, partial });
+                });
+                for partial in partials.chunks(d) {
+                    self.add_into(d_weight, partial);
+                }
             });
-            for partial in partials.chunks(d) {
-                self.add_into(d_weight, partial);
-            }
         } else {
-            let mut partial = vec![0.0; d];
-            for (((x, dy), rinv), dx_acc) in sequences.zip(dx_acc.chunks_mut(seq_len * d)) {
-                self.dispatch(Backward { x, weight, rinv, dy, dx_acc, partial: &mut partial });
-                self.add_into(d_weight, &partial);
-            }
+            scratch::with(d, |partial| {
+                let inputs = x.chunks(seq_len * d).zip(dy.chunks(seq_len * d)).zip(rinv.chunks(seq_len));
+                for (((x, dy), rinv), dx_acc) in inputs.zip(dx_acc.chunks_mut(seq_len * d)) {
+                    self.dispatch(Backward { x, weight, rinv, dy, dx_acc, partial: &mut *partial });
+                    self.add_into(d_weight, partial);
+                }
+            });
         }
     }
 }

@@ -9,6 +9,7 @@
 
 use super::elementwise::worth_threads;
 use super::machine::{Engine, Isa, Simd, WIDTH, kernel};
+use super::scratch;
 use rayon::prelude::*;
 
 /// Lanes of a row sum.
@@ -210,20 +211,21 @@ impl Engine {
 
     /// Block sums of `x` by `first`, then block sums of those until one is left.
     fn tree(self, x: &[f32], first: impl Fn(&[f32], &mut [f32]) + Sync) -> f32 {
+        /// Blocks that one task sums.
         const TASK: usize = 16;
-        let mut sums = vec![0.0; x.len().div_ceil(BLOCK)];
-        if worth_threads(x.len()) {
-            let tasks = x.par_chunks(TASK * BLOCK).zip(sums.par_chunks_mut(TASK));
-            tasks.for_each(|(x, sums)| first(x, sums));
-        } else {
-            first(x, &mut sums);
-        }
-        while sums.len() > 1 {
-            let mut next = vec![0.0; sums.len().div_ceil(BLOCK)];
-            self.dispatch(BlockSums { x: &sums, sums: &mut next });
-            sums = next;
-        }
-        sums.first().copied().unwrap_or(0.0)
+        scratch::with(x.len().div_ceil(BLOCK), |sums| {
+            if worth_threads(x.len()) {
+                let tasks = x.par_chunks(TASK * BLOCK).zip(sums.par_chunks_mut(TASK));
+                tasks.for_each(|(x, sums)| first(x, sums));
+            } else {
+                first(x, sums);
+            }
+            match sums {
+                [] => 0.0,
+                [sum] => *sum,
+                sums => self.tensor_sum(sums),
+            }
+        })
     }
 }
 

@@ -119,9 +119,9 @@ impl<const MR: usize, const NV: usize> Kernel for Forward<'_, MR, NV> {
                 simd.apart(strip.part(0, i + 1));
                 let strip = strip.part(i + 1, i + rows);
                 simd.apart(kernel::Diagonal { strip, passed: 0, rows: Edge::TaperingOff });
-                for r in 0..rows {
+                for (r, sum) in sums.iter().enumerate().take(rows) {
                     for out in self.out.row(i + r, head * d, d) {
-                        *out /= sums[r];
+                        *out /= sum;
                     }
                 }
             }
