@@ -122,8 +122,8 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("model", &["error", "fsio", "artifact", "engine"]),
         ("codec", &["error", "artifact", "engine"]),
         ("optimizer", &["error", "fsio", "artifact", "engine", "data", "model"]),
-        ("verify", &["error", "artifact", "engine", "data", "model", "codec", "optimizer"]),
-        ("score", &["error", "artifact", "engine", "data", "model", "codec", "verify"]),
+        ("verify", &["error", "artifact", "data", "model", "codec", "optimizer"]),
+        ("score", &["error", "artifact", "engine", "data", "model", "verify"]),
         ("pay", &["error", "artifact"]),
         (
             "command",
@@ -184,6 +184,8 @@ fn imports_run_one_way() {
         };
         for (number, line) in &file.lines {
             for name in imports(line) {
+                // A list over several lines would be read in part.
+                assert!(!name.is_empty() || !line.trim_end().ends_with("::{"), "{}:{number}", file.path);
                 let ours = allowed.contains_key(name.as_str());
                 if ours && name != layer && !may.contains(&name.as_str()) {
                     wrong.push(format!("{}:{number}: {layer} imports {name}", file.path));
