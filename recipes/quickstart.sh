@@ -66,12 +66,11 @@ work() {
 cheat() {
     line=$(grep -n "\"worker\":\"$1\"" "$now/assignments.jsonl" | cut -d: -f1)
     assignment=$(l402 inspect --json "$now/assignments.jsonl" | grep -o '[0-9a-f]\{64\}' | sed -n "$((line + 1))p")
-    l402 train --recipe mallory.toml --model theta-0 --shard "shards/$(shard_of "$1")" --round 0 --worker "$1" > "$now/lazy"
+    l402 train --recipe mallory.toml --model theta-0 --shard "shards/$(shard_of "$1")" --round "$n" --worker "$1" > "$now/lazy"
     lazy=$(l402 inspect --json "$now/lazy")
     LC_ALL=C sed -e "1s/$(echo "$lazy" | field l402.run)/$run_id/" \
         -e "1s/$(echo "$lazy" | field l402.assignment)/$assignment/" \
-        -e "1s/$(echo "$lazy" | field l402.theta)/$(l402 inspect --json "theta-$n" | field model)/" \
-        -e "1s/\"l402.round\":\"0\"/\"l402.round\":\"$n\"/" "$now/lazy" |
+        -e "1s/$(echo "$lazy" | field l402.theta)/$(l402 inspect --json "theta-$n" | field model)/" "$now/lazy" |
         l402 compress --recipe run.toml -o "$now/$1.update"
 }
 

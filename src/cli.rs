@@ -98,6 +98,9 @@ pub enum Verb {
     Inspect(command::inspect::Args),
     Compress(command::compress::Args),
     Key(command::key::Args),
+    Selftest(command::selftest::Args),
+    Completions(command::completions::Args),
+    Man(command::man::Args),
 }
 
 impl Cli {
@@ -121,6 +124,9 @@ impl Cli {
             Verb::Inspect(args) => command::inspect::run(&args, ui),
             Verb::Compress(args) => command::compress::run(&args, ui),
             Verb::Key(args) => command::key::run(&args, ui),
+            Verb::Selftest(args) => command::selftest::run(&args, ui),
+            Verb::Completions(args) => command::completions::run(&args, ui),
+            Verb::Man(args) => command::man::run(&args, ui),
         }
     }
 }

@@ -147,8 +147,8 @@ fn rounds(engine: Engine, recipe: &Recipe, config: &ModelConfig) -> (Vec<Vec<u8>
         let open = |bytes: &[u8]| l402::artifact::Reader::open(Source::bytes("x", bytes.to_vec()).unwrap()).unwrap();
         let update = Update::open(recipe, open(&bytes)).unwrap();
         for tensor in &layout.tensors {
-            let sent = [update.decode(&tensor.name).unwrap()];
-            outer_step(&tensor.name, &mut theta[tensor.range()], &sent, 1.0).unwrap();
+            let sent = vec![update.decode(&tensor.name).unwrap()];
+            outer_step(model.engine, &tensor.name, &mut theta[tensor.range()], sent, 1.0).unwrap();
         }
         feedback = Some(Feedback::open(done.feedback_out, open(&done.state)).unwrap());
         moments = output.moments;

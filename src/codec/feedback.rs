@@ -14,6 +14,7 @@ use super::Codec;
 use super::check_finite;
 use super::shapes::Shapes;
 use crate::artifact::{ArtifactKind, Digest, Dtype, Meta, Reader};
+use crate::engine::Engine;
 use crate::error::{Context, Error, Result};
 
 /// Compresses one tensor: the payload of `beta * feedback + delta`, and the feedback that remains. Without `feedback` it
@@ -25,17 +26,20 @@ pub fn compress_tensor(
     delta: &[f32],
     feedback: Option<&[f32]>,
 ) -> Result<(Vec<u8>, Vec<f32>)> {
-    let mut acc: Vec<f32> = match feedback {
+    let engine = Engine::detect();
+    let mut acc = delta.to_vec();
+    match feedback {
         Some(e) if e.len() != delta.len() => {
             return Err(Error::bug(format!("{} values of feedback for {} of delta", e.len(), delta.len())));
         }
-        Some(e) => e.iter().zip(delta).map(|(&e, &d)| beta.mul_add(e, d)).collect(),
-        None => delta.iter().map(|&d| beta.mul_add(0.0, d)).collect(),
-    };
+        Some(e) => engine.fma_into(&mut acc, beta, e),
+        None => engine.fma_into(&mut acc, beta, &vec![0.0; delta.len()]),
+    }
     check_finite(&acc).at("delta and feedback together")?;
     let payload = codec.encode(shape, &acc)?;
     let sent = codec.decode(shape, &payload)?;
-    acc.iter_mut().zip(&sent).for_each(|(a, s)| *a -= s);
+    // One subtraction: the product by -1 is exact.
+    engine.fma_into(&mut acc, -1.0, &sent);
     check_finite(&acc).at("the feedback that remains")?;
     Ok((payload, acc))
 }

@@ -7,6 +7,7 @@ use super::common::RoundArgs;
 use super::{init, updates};
 use crate::artifact::{ArtifactKind, Digest, Meta, record};
 use crate::cli::OutputDirArgs;
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::fsio::Outcome;
 use crate::model::model_digest;
@@ -41,7 +42,7 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
-    let (recipe, mut folder, round) = args.run.load(args.round)?;
+    let (recipe, folder, round) = args.run.load(args.round)?;
     let run = recipe.digest();
     let mut given = updates::read(&args.updates, &recipe, &folder.layout, ui)?;
     let counting = counting(args, &run, round)?;
@@ -56,15 +57,16 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     updates::one_a_worker(given.iter())?;
 
     let bar = ui.progress("aggregate", folder.layout.tensors.len() as u64);
-    let alpha = recipe.outer.lr as f32;
+    let (engine, alpha) = (Engine::detect(), recipe.outer.lr as f32);
+    let mut parameters = folder.parameters.to_vec();
     for tensor in &folder.layout.tensors {
         let sent = given.iter().map(|update| update.decode(&tensor.name)).collect::<Result<Vec<_>>>()?;
-        outer_step(&tensor.name, &mut folder.parameters[tensor.range()], &sent, alpha)?;
+        outer_step(engine, &tensor.name, &mut parameters[tensor.range()], sent, alpha)?;
         bar.tick("");
     }
     drop(bar);
 
-    let digest = model_digest(&folder.config, &folder.layout, &folder.parameters);
+    let digest = model_digest(&folder.config, &folder.layout, &parameters);
     let mut meta = Meta::new(ArtifactKind::Model);
     let workers: Vec<&str> = given.iter().map(|update| update.worker()).collect();
     meta.set("run", run)
@@ -72,7 +74,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         .set("theta", folder.digest)
         .set("model", digest)
         .set("workers", workers.join(","));
-    let outcome = init::write_folder(&args.output, &folder.config_text, meta, &folder.layout, &folder.parameters)?;
+    let outcome = init::write_folder(&args.output, &folder.config_text, meta, &folder.layout, &parameters)?;
     ui.say(format!(
         "{}: round {round} of {} updates: {} in {}",
         if outcome == Outcome::UpToDate { "up to date" } else { "aggregated" },

@@ -66,17 +66,27 @@ pub fn write_moments(
     Ok(digest)
 }
 
-/// Says what is about to be computed, and with how much memory.
-pub fn describe(ui: &Ui, folder: &ModelFolder, plan: &Plan) {
-    ui.detail(format!(
-        "{} parameters, {} sequences of {} tokens at a time, {} MiB of activations{}, {} threads",
+/// Says what is about to be computed, and with how much memory, before the first step.
+pub fn describe(ui: &Ui, folder: &ModelFolder, plan: &Plan, grad_groups: usize) {
+    let activations = plan.bytes(&folder.config);
+    ui.say(format!(
+        "{} parameters, {} sequences of {} tokens at a time{}, {} threads; memory: {} MiB, {} of them activations",
         folder.layout.total,
         plan.sequences,
         plan.seq_len,
-        plan.bytes(&folder.config) >> 20,
         if plan.recompute { ", layers computed twice" } else { "" },
-        rayon::current_num_threads()
+        rayon::current_num_threads(),
+        (activations + training_bytes(&folder.layout, grad_groups)) >> 20,
+        activations >> 20,
     ));
+}
+
+/// Parameters, gradients and both moments; a tied head's gradient and the sum over groups where there are some. Theta
+/// itself stays in its file.
+fn training_bytes(layout: &Layout, grad_groups: usize) -> u64 {
+    let tied = if layout.tied() { layout.tensors[layout.head].len() } else { 0 };
+    let arrays = if grad_groups > 1 { 5 } else { 4 };
+    4 * (arrays * layout.total + tied) as u64
 }
 
 /// Says how an output ended.

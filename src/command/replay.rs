@@ -13,7 +13,7 @@ use crate::engine::Engine;
 use crate::error::{Context, Error, Result};
 use crate::model::{Layout, Model};
 use crate::ui::Ui;
-use crate::verify::{Finding, ReplayInput, States, Verdict, replay};
+use crate::verify::{Finding, ReplayInput, States, Verdict, replay, require_machine};
 
 /// Recompute a submission and compare it, every byte of it.
 ///
@@ -49,6 +49,7 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
+    require_machine(Engine::detect())?;
     let recipe = crate::artifact::Recipe::load(&args.run.recipe)?;
     let path = args.assignment.assignments.as_deref();
     let path = path.ok_or_else(|| Error::usage("--assignments: a replay is about a signed assignment"))?;
@@ -65,7 +66,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
 
     let plan = args.memory.plan(&recipe, &folder);
     let model = Model::new(folder.config.clone(), Engine::detect(), recipe.data.seq_len);
-    files::describe(ui, &folder, &plan);
+    files::describe(ui, &folder, &plan, recipe.inner.grad_groups);
     let input = ReplayInput { recipe: &recipe, folder: &folder, model: &model, plan, assignment, shard: &shard };
     let bar = ui.progress("replay", recipe.inner.steps.into());
     let finding = replay(&input, states, &update, |report| bar.tick(format!("loss {:.3}", report.loss)))?;

@@ -13,7 +13,7 @@ use crate::error::{Context, Error, Result};
 use crate::model::{Model, ModelFolder, Plan, write_flat};
 use crate::optimizer::{RoundInput, run_round};
 use crate::ui::Ui;
-use crate::verify::delta_meta;
+use crate::verify::{delta, delta_meta, require_machine};
 
 /// Take the inner steps of a round on a shard, and write the pseudo-gradient: theta minus the worker's parameters.
 ///
@@ -69,6 +69,7 @@ impl MemoryArgs {
 /// Runs the verb.
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     args.output.target().check(true)?;
+    require_machine(Engine::detect())?;
     let (recipe, folder, _) = args.run.load(Some(args.round))?;
     let shard = Shard::open(open(&args.shard)?)?;
     shard.check_recipe(&recipe).at(args.shard.display())?;
@@ -93,10 +94,10 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let plan = args.memory.plan(&recipe, &folder);
     let model = Model::new(folder.config.clone(), Engine::detect(), recipe.data.seq_len);
     let order = BatchOrder::new(&assignment.order, shard.sequences());
-    files::describe(ui, &folder, &plan);
+    files::describe(ui, &folder, &plan, recipe.inner.grad_groups);
     let input = RoundInput { recipe: &recipe, model: &model, plan, shard: &shard, order: &order, round: args.round };
     let bar = ui.progress("train", recipe.inner.steps.into());
-    let output = run_round(&input, folder.parameters.clone(), moments.moments, |report| {
+    let output = run_round(&input, folder.parameters.to_vec(), moments.moments, |report| {
         ui.detail(format!(
             "round {} step {}: loss {:.4}, gradient norm {:.4}",
             args.round, report.step, report.loss, report.gradient_norm
@@ -111,8 +112,8 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
             files::write_moments(args.state_out.as_deref(), args.output.force, &meta, &output.moments, &folder)?;
         meta.set("inner_out", digest);
     }
-    let delta: Vec<f32> = folder.parameters.iter().zip(&output.parameters).map(|(theta, p)| theta - p).collect();
     let target = args.output.target();
+    let delta = delta(model.engine, &folder.parameters, output.parameters);
     let (out, digest) = write_flat(&target.name(), target.create()?, meta, &folder.layout, &delta)?;
     let outcome = out.finish()?;
     files::finished(ui, &target, outcome, &digest);

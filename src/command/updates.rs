@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::artifact::{Digest, Reader, Recipe};
 use crate::codec::Update;
+use crate::engine::Engine;
 use crate::error::{Context, Error, Kind, Result};
 use crate::fsio::Source;
 use crate::model::{Layout, ModelFolder};
@@ -57,10 +58,11 @@ fn sound(source: Source, recipe: &Recipe, layout: &Layout) -> Result<Update> {
 
 /// Theta after the outer step with this update alone.
 pub fn apply_alone(update: &Update, folder: &ModelFolder, alpha: f32) -> Result<Vec<f32>> {
-    let mut parameters = folder.parameters.clone();
+    let mut parameters = folder.parameters.to_vec();
     for tensor in &folder.layout.tensors {
-        let sent = [update.decode(&tensor.name)?];
-        outer_step(&tensor.name, &mut parameters[tensor.range()], &sent, alpha).at(update.file())?;
+        let sent = vec![update.decode(&tensor.name)?];
+        let values = &mut parameters[tensor.range()];
+        outer_step(Engine::detect(), &tensor.name, values, sent, alpha).at(update.file())?;
     }
     Ok(parameters)
 }

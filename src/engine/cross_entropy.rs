@@ -2,8 +2,8 @@
 
 use super::elementwise::worth_threads;
 use super::exp::{exp, log};
-use super::machine::{Engine, Isa, kernel};
-use super::sum;
+use super::machine::{Engine, Isa, Simd, WIDTH, kernel};
+use super::sum::{self, Lanes};
 use rayon::prelude::*;
 
 /// The target of a token that has none: its loss is +0, and its gradient is +0 throughout.
@@ -45,34 +45,47 @@ pub mod definition {
 
 /// The greatest element of a row, +0 for either zero, inside a kernel.
 #[inline(always)]
-pub(super) fn row_max(x: &[f32]) -> f32 {
-    let mut lanes = [f32::NEG_INFINITY; sum::LANES];
-    let (chunks, rest) = x.as_chunks::<{ sum::LANES }>();
-    for x in chunks {
-        for j in 0..sum::LANES {
-            lanes[j] = if x[j] > lanes[j] { x[j] } else { lanes[j] };
+pub(super) fn row_max<S: Simd>(simd: S, x: &[f32]) -> f32 {
+    let (vectors, rest) = x.as_chunks::<WIDTH>();
+    let (fours, last) = vectors.as_chunks::<4>();
+    let mut maxima = [simd.splat(f32::NEG_INFINITY); 4];
+    for four in fours {
+        for (m, x) in maxima.iter_mut().zip(four) {
+            *m = simd.max(simd.load(x), *m);
         }
     }
-    for (lane, &x) in lanes.iter_mut().zip(rest) {
-        *lane = if x > *lane { x } else { *lane };
+    for (m, x) in maxima.iter_mut().zip(last) {
+        *m = simd.max(simd.load(x), *m);
     }
-    lanes.iter().fold(f32::NEG_INFINITY, |m, &x| if x > m { x } else { m }) + 0.0
+    let m = simd.max(simd.max(maxima[0], maxima[1]), simd.max(maxima[2], maxima[3]));
+    let mut lanes = [0.0; WIDTH];
+    simd.store(m, &mut lanes);
+    for (m, x) in lanes.iter_mut().zip(rest) {
+        *m = if *x > *m { *x } else { *m };
+    }
+    for width in [8, 4, 2, 1] {
+        let (low, high) = lanes.split_at_mut(width);
+        for (low, high) in low.iter_mut().zip(high) {
+            *low = if *high > *low { *high } else { *low };
+        }
+    }
+    lanes[0] + 0.0
 }
 
 #[inline(always)]
-fn rows(logits: &mut [f32], vocabulary: usize, targets: &[u32], losses: &mut [f32], scale: f32) {
+fn rows<S: Simd>(simd: S, logits: &mut [f32], vocabulary: usize, targets: &[u32], losses: &mut [f32], scale: f32) {
     for ((z, &target), loss) in logits.chunks_exact_mut(vocabulary).zip(targets).zip(losses) {
         if target == NO_TARGET {
             z.fill(0.0);
             *loss = 0.0;
             continue;
         }
-        let m = row_max(z);
+        let m = row_max(simd, z);
         let shifted = z[target as usize] - m;
         for z in &mut *z {
             *z = exp(*z - m);
         }
-        let l = sum::sum(z);
+        let l = sum::sum(simd, z);
         *loss = log(l) - shifted;
         let factor = scale / l;
         for z in &mut *z {
@@ -84,14 +97,15 @@ fn rows(logits: &mut [f32], vocabulary: usize, targets: &[u32], losses: &mut [f3
 
 /// Losses alone; the logits stay.
 #[inline(always)]
-fn losses_of_rows(logits: &[f32], vocabulary: usize, targets: &[u32], losses: &mut [f32]) {
+fn losses_of_rows<S: Simd>(simd: S, logits: &[f32], vocabulary: usize, targets: &[u32], losses: &mut [f32]) {
     for ((z, &target), loss) in logits.chunks_exact(vocabulary).zip(targets).zip(losses) {
         if target == NO_TARGET {
             *loss = 0.0;
             continue;
         }
-        let m = row_max(z);
-        let mut lanes = [0.0; sum::LANES];
+        let m = row_max(simd, z);
+        let mut lanes = Lanes::new(simd);
+        let mut rest = [0.0; sum::LANES];
         // The exponentials pass through a short buffer: a whole number of lanes.
         let mut e = [0.0; 16 * sum::LANES];
         for z in z.chunks(e.len()) {
@@ -99,24 +113,22 @@ fn losses_of_rows(logits: &[f32], vocabulary: usize, targets: &[u32], losses: &m
             for (e, z) in e.iter_mut().zip(z) {
                 *e = exp(*z - m);
             }
-            let (chunks, rest) = e.as_chunks::<{ sum::LANES }>();
+            let (chunks, last) = e.as_chunks::<{ sum::LANES }>();
             for e in chunks {
-                for j in 0..sum::LANES {
-                    lanes[j] += e[j];
-                }
+                lanes.add(e);
             }
-            for (lane, e) in lanes.iter_mut().zip(rest) {
-                *lane += e;
-            }
+            // Only the last buffer may be ragged. No lane is -0, so that the +0 of absent elements change nothing.
+            rest[..last.len()].copy_from_slice(last);
         }
-        *loss = log(sum::fold(&lanes)) - (z[target as usize] - m);
+        lanes.add(&rest);
+        *loss = log(sum::fold(&lanes.values())) - (z[target as usize] - m);
     }
 }
 
 kernel!(Rows<'a> { logits: &'a mut [f32], vocabulary: usize, targets: &'a [u32], losses: &'a mut [f32], scale: f32 }
-    -> () = rows(logits, vocabulary, targets, losses, scale));
-kernel!(LossesOfRows<'a> { logits: &'a [f32], vocabulary: usize, targets: &'a [u32], losses: &'a mut [f32] } -> () =
-    losses_of_rows(logits, vocabulary, targets, losses));
+    -> (), simd = rows(simd, logits, vocabulary, targets, losses, scale));
+kernel!(LossesOfRows<'a> { logits: &'a [f32], vocabulary: usize, targets: &'a [u32], losses: &'a mut [f32] } -> (), simd =
+    losses_of_rows(simd, logits, vocabulary, targets, losses));
 
 fn check(logits: &[f32], vocabulary: usize, targets: &[u32], losses: &[f32]) {
     assert!(vocabulary > 0, "cross_entropy: a vocabulary of at least one token");
@@ -203,19 +215,13 @@ mod tests {
         });
     }
 
+    kernel!(Max<'a> { x: &'a [f32] } -> f32, simd = row_max(simd, x));
+
     #[test]
     fn a_zero_maximum_is_positive_zero_in_any_order() {
         on_every_engine(|engine, _| {
             for z in [[0.0, -0.0, -1.0], [-0.0, 0.0, -1.0], [-0.0, -0.0, -1.0]] {
-                struct Max<'a>(&'a [f32]);
-                impl crate::engine::machine::Kernel for Max<'_> {
-                    type Output = f32;
-                    #[inline(always)]
-                    fn run(self) -> f32 {
-                        row_max(self.0)
-                    }
-                }
-                assert_eq!(engine.dispatch(Max(&z)).to_bits(), 0);
+                assert_eq!(engine.dispatch(Max { x: &z }).to_bits(), 0);
                 assert_eq!(definition::row_max(&z).to_bits(), 0);
             }
         });

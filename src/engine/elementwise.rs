@@ -12,6 +12,20 @@ pub mod definition {
         }
     }
 
+    /// `acc[i] = x[i] - acc[i]`.
+    pub fn sub_from(acc: &mut [f32], x: &[f32]) {
+        for (acc, x) in acc.iter_mut().zip(x) {
+            *acc = *x - *acc;
+        }
+    }
+
+    /// `acc[i] = fma(factor, x[i], acc[i])`.
+    pub fn fma_into(acc: &mut [f32], factor: f32, x: &[f32]) {
+        for (acc, x) in acc.iter_mut().zip(x) {
+            *acc = factor.mul_add(*x, *acc);
+        }
+    }
+
     /// `out[i] = x[i] + y[i]`.
     pub fn add(x: &[f32], y: &[f32], out: &mut [f32]) {
         for ((x, y), out) in x.iter().zip(y).zip(out) {
@@ -49,10 +63,33 @@ pub(super) fn in_blocks(x: &mut [f32], work: impl Fn(&mut [f32]) + Send + Sync) 
     }
 }
 
+/// Runs `work` over `acc` and `x` in blocks, on all threads where that pays.
+fn in_block_pairs(acc: &mut [f32], x: &[f32], work: impl Fn(&mut [f32], &[f32]) + Send + Sync) {
+    if worth_threads(acc.len()) {
+        acc.par_chunks_mut(BLOCK).zip(x.par_chunks(BLOCK)).for_each(|(acc, x)| work(acc, x));
+    } else {
+        acc.chunks_mut(BLOCK).zip(x.chunks(BLOCK)).for_each(|(acc, x)| work(acc, x));
+    }
+}
+
 #[inline(always)]
 fn add_into(acc: &mut [f32], x: &[f32]) {
     for (acc, x) in acc.iter_mut().zip(x) {
         *acc += *x;
+    }
+}
+
+#[inline(always)]
+fn sub_from(acc: &mut [f32], x: &[f32]) {
+    for (acc, x) in acc.iter_mut().zip(x) {
+        *acc = *x - *acc;
+    }
+}
+
+#[inline(always)]
+fn fma_into(acc: &mut [f32], factor: f32, x: &[f32]) {
+    for (acc, x) in acc.iter_mut().zip(x) {
+        *acc = factor.mul_add(*x, *acc);
     }
 }
 
@@ -77,6 +114,8 @@ fn greatest_magnitude(x: &[f32]) -> u32 {
 }
 
 kernel!(AddInto<'a> { acc: &'a mut [f32], x: &'a [f32] } -> () = add_into(acc, x));
+kernel!(SubFrom<'a> { acc: &'a mut [f32], x: &'a [f32] } -> () = sub_from(acc, x));
+kernel!(FmaInto<'a> { acc: &'a mut [f32], factor: f32, x: &'a [f32] } -> () = fma_into(acc, factor, x));
 kernel!(Add<'a> { x: &'a [f32], y: &'a [f32], out: &'a mut [f32] } -> () = add(x, y, out));
 kernel!(Scale<'a> { x: &'a mut [f32], factor: f32 } -> () = scale(x, factor));
 kernel!(GreatestMagnitude<'a> { x: &'a [f32] } -> u32 = greatest_magnitude(x));
@@ -88,12 +127,25 @@ impl Engine {
         if self.isa() == Isa::Definition {
             return self.define(|| definition::add_into(acc, x));
         }
-        let block = |(acc, x): (&mut [f32], &[f32])| self.dispatch(AddInto { acc, x });
-        if worth_threads(acc.len()) {
-            acc.par_chunks_mut(BLOCK).zip(x.par_chunks(BLOCK)).for_each(block);
-        } else {
-            acc.chunks_mut(BLOCK).zip(x.chunks(BLOCK)).for_each(block);
+        in_block_pairs(acc, x, |acc, x| self.dispatch(AddInto { acc, x }));
+    }
+
+    /// `acc[i] = x[i] - acc[i]`.
+    pub fn sub_from(self, acc: &mut [f32], x: &[f32]) {
+        assert_eq!(acc.len(), x.len(), "sub_from: tensors of different sizes");
+        if self.isa() == Isa::Definition {
+            return self.define(|| definition::sub_from(acc, x));
         }
+        in_block_pairs(acc, x, |acc, x| self.dispatch(SubFrom { acc, x }));
+    }
+
+    /// `acc[i] = fma(factor, x[i], acc[i])`.
+    pub fn fma_into(self, acc: &mut [f32], factor: f32, x: &[f32]) {
+        assert_eq!(acc.len(), x.len(), "fma_into: tensors of different sizes");
+        if self.isa() == Isa::Definition {
+            return self.define(|| definition::fma_into(acc, factor, x));
+        }
+        in_block_pairs(acc, x, |acc, x| self.dispatch(FmaInto { acc, factor, x }));
     }
 
     /// `out[i] = x[i] + y[i]`.
@@ -148,7 +200,11 @@ mod tests {
                     let mut acc = acc.clone();
                     engine.add_into(&mut acc, &x);
                     engine.scale(&mut acc, 0.37);
-                    acc
+                    engine.fma_into(&mut acc, -0.83, &x);
+                    let mut out = vec![0.0; length];
+                    engine.add(&acc, &x, &mut out);
+                    engine.sub_from(&mut acc, &out);
+                    [acc, out].concat()
                 };
                 assert_same_bits("add_into", &run(engine), &run(Engine::definition()));
             }

@@ -2,8 +2,9 @@
 //! its root mean square, then multiplied by a weight.
 
 use super::elementwise::worth_threads;
-use super::machine::{Engine, Isa, kernel};
-use super::sum;
+use super::machine::{Engine, Isa, Simd, kernel};
+use super::scratch;
+use super::sum::{self, Lanes};
 use rayon::prelude::*;
 
 /// The plain scalar definitions.
@@ -66,10 +67,10 @@ pub mod definition {
 }
 
 #[inline(always)]
-fn forward(x: &[f32], weight: &[f32], eps: f32, y: &mut [f32], rinv: &mut [f32]) {
+fn forward<S: Simd>(simd: S, x: &[f32], weight: &[f32], eps: f32, y: &mut [f32], rinv: &mut [f32]) {
     let d = weight.len();
     for ((x, y), rinv) in x.chunks_exact(d).zip(y.chunks_exact_mut(d)).zip(rinv) {
-        let mean_square = sum::dot(x, x) / d as f32;
+        let mean_square = sum::dot(simd, x, x) / d as f32;
         let r = 1.0 / (mean_square + eps).sqrt();
         *rinv = r;
         for ((y, x), w) in y.iter_mut().zip(x).zip(weight) {
@@ -80,22 +81,33 @@ fn forward(x: &[f32], weight: &[f32], eps: f32, y: &mut [f32], rinv: &mut [f32])
 
 /// The rows of one sequence: adds to `dx_acc`, and chains the weight's part in `partial`, from +0.
 #[inline(always)]
-fn backward(x: &[f32], weight: &[f32], rinv: &[f32], dy: &[f32], dx_acc: &mut [f32], partial: &mut [f32]) {
+fn backward<S: Simd>(
+    simd: S,
+    x: &[f32],
+    weight: &[f32],
+    rinv: &[f32],
+    dy: &[f32],
+    dx_acc: &mut [f32],
+    partial: &mut [f32],
+) {
     let d = weight.len();
     partial.fill(0.0);
     let rows = x.chunks_exact(d).zip(dy.chunks_exact(d)).zip(dx_acc.chunks_exact_mut(d));
     for (((x, dy), dx_acc), &r) in rows.zip(rinv) {
-        let mut lanes = [0.0f32; sum::LANES];
-        let mut x_chunks = x.chunks_exact(sum::LANES);
-        let mut dy_chunks = dy.chunks_exact(sum::LANES);
-        let mut w_chunks = weight.chunks_exact(sum::LANES);
-        for ((x, dy), w) in (&mut x_chunks).zip(&mut dy_chunks).zip(&mut w_chunks) {
+        let (x_chunks, x_rest) = x.as_chunks::<{ sum::LANES }>();
+        let (dy_chunks, dy_rest) = dy.as_chunks::<{ sum::LANES }>();
+        let (w_chunks, w_rest) = weight.as_chunks::<{ sum::LANES }>();
+        let mut lanes = Lanes::new(simd);
+        for ((x, dy), w) in x_chunks.iter().zip(dy_chunks).zip(w_chunks) {
+            let (mut g, mut xhat) = ([0.0; sum::LANES], [0.0; sum::LANES]);
             for j in 0..sum::LANES {
-                lanes[j] = (dy[j] * w[j]).mul_add(x[j] * r, lanes[j]);
+                g[j] = dy[j] * w[j];
+                xhat[j] = x[j] * r;
             }
+            lanes.mul_add(&g, &xhat);
         }
-        let rest = x_chunks.remainder().iter().zip(dy_chunks.remainder()).zip(w_chunks.remainder());
-        for (lane, ((x, dy), w)) in lanes.iter_mut().zip(rest) {
+        let mut lanes = lanes.values();
+        for (lane, ((x, dy), w)) in lanes.iter_mut().zip(x_rest.iter().zip(dy_rest).zip(w_rest)) {
             *lane = (dy * w).mul_add(x * r, *lane);
         }
         let c = sum::fold(&lanes) / d as f32;
@@ -117,12 +129,12 @@ fn scale(x: &[f32], weight: &[f32], rinv: &[f32], y: &mut [f32]) {
     }
 }
 
-kernel!(Forward<'a> { x: &'a [f32], weight: &'a [f32], eps: f32, y: &'a mut [f32], rinv: &'a mut [f32] } -> () =
-    forward(x, weight, eps, y, rinv));
+kernel!(Forward<'a> { x: &'a [f32], weight: &'a [f32], eps: f32, y: &'a mut [f32], rinv: &'a mut [f32] } -> (), simd =
+    forward(simd, x, weight, eps, y, rinv));
 kernel!(Scale<'a> { x: &'a [f32], weight: &'a [f32], rinv: &'a [f32], y: &'a mut [f32] } -> () =
     scale(x, weight, rinv, y));
 kernel!(Backward<'a> { x: &'a [f32], weight: &'a [f32], rinv: &'a [f32], dy: &'a [f32], dx_acc: &'a mut [f32],
-    partial: &'a mut [f32] } -> () = backward(x, weight, rinv, dy, dx_acc, partial));
+    partial: &'a mut [f32] } -> (), simd = backward(simd, x, weight, rinv, dy, dx_acc, partial));
 
 impl Engine {
     /// RMSNorm of `x` \[rows × d\] with `weight` \[d\]: gives `y` \[rows × d\] and, for the backward pass, each row's
@@ -181,23 +193,25 @@ impl Engine {
         if self.isa() == Isa::Definition {
             return self.define(|| definition::backward(x, weight, rinv, dy, seq_len, dx_acc, d_weight));
         }
-        let sequences = x.chunks(seq_len * d).zip(dy.chunks(seq_len * d)).zip(rinv.chunks(seq_len));
         if worth_threads(x.len()) {
-            let mut partials = vec![0.0; rows / seq_len * d];
-            let sequences = x.par_chunks(seq_len * d).zip(dy.par_chunks(seq_len * d)).zip(rinv.par_chunks(seq_len));
-            let outputs = dx_acc.par_chunks_mut(seq_len * d).zip(partials.par_chunks_mut(d));
-            sequences.zip(outputs).for_each(|(((x, dy), rinv), (dx_acc, partial))| {
-                self.dispatch(Backward { x, weight, rinv, dy, dx_acc, partial });
+            scratch::with(rows / seq_len * d, |partials| {
+                let inputs = x.par_chunks(seq_len * d).zip(dy.par_chunks(seq_len * d)).zip(rinv.par_chunks(seq_len));
+                let outputs = dx_acc.par_chunks_mut(seq_len * d).zip(partials.par_chunks_mut(d));
+                inputs.zip(outputs).for_each(|(((x, dy), rinv), (dx_acc, partial))| {
+                    self.dispatch(Backward { x, weight, rinv, dy, dx_acc, partial });
+                });
+                for partial in partials.chunks(d) {
+                    self.add_into(d_weight, partial);
+                }
             });
-            for partial in partials.chunks(d) {
-                self.add_into(d_weight, partial);
-            }
         } else {
-            let mut partial = vec![0.0; d];
-            for (((x, dy), rinv), dx_acc) in sequences.zip(dx_acc.chunks_mut(seq_len * d)) {
-                self.dispatch(Backward { x, weight, rinv, dy, dx_acc, partial: &mut partial });
-                self.add_into(d_weight, &partial);
-            }
+            scratch::with(d, |partial| {
+                let inputs = x.chunks(seq_len * d).zip(dy.chunks(seq_len * d)).zip(rinv.chunks(seq_len));
+                for (((x, dy), rinv), dx_acc) in inputs.zip(dx_acc.chunks_mut(seq_len * d)) {
+                    self.dispatch(Backward { x, weight, rinv, dy, dx_acc, partial: &mut *partial });
+                    self.add_into(d_weight, partial);
+                }
+            });
         }
     }
 }

@@ -60,13 +60,15 @@ fn digest(tensors: &[&[f32]]) -> [u8; 32] {
 pub fn operator_digests(engine: Engine) -> Vec<(&'static str, [u8; 32])> {
     vec![
         ("adamw", adamw(engine)),
-        ("add_into", add_into(engine)),
+        ("add", add(engine)),
+        ("add_into", accumulate(engine, 2, Engine::add_into)),
         ("attention", attention(engine, false)),
         ("attention_backward", attention(engine, true)),
         ("cross_entropy", cross_entropy(engine)),
         ("embedding", embedding(engine, false)),
         ("embedding_backward", embedding(engine, true)),
         ("exp", function(engine, 8, Engine::exp)),
+        ("fma_into", accumulate(engine, 22, |engine, acc, x| engine.fma_into(acc, -0.83, x))),
         ("log", function(engine, 9, Engine::log)),
         ("matmul_nn", product(engine, 10, Engine::matmul_nn, [false, false])),
         ("matmul_nt", product(engine, 11, Engine::matmul_nt, [false, true])),
@@ -78,7 +80,9 @@ pub fn operator_digests(engine: Engine) -> Vec<(&'static str, [u8; 32])> {
         ("rope_backward", rope(engine, Engine::rope_backward)),
         ("rope_table", rope_table()),
         ("scale", scale(engine)),
+        ("rms_scale", rms_scale(engine)),
         ("sigmoid", function(engine, 18, Engine::sigmoid)),
+        ("sub_from", accumulate(engine, 23, Engine::sub_from)),
         ("sum", sums(engine)),
         ("swiglu", swiglu(engine, false)),
         ("swiglu_backward", swiglu(engine, true)),
@@ -106,11 +110,25 @@ fn adamw(engine: Engine) -> [u8; 32] {
     digest(&[&p, &m, &v])
 }
 
-fn add_into(engine: Engine) -> [u8; 32] {
-    let mut inputs = Inputs::of(2);
+fn accumulate(engine: Engine, operator: u32, run: impl Fn(Engine, &mut [f32], &[f32])) -> [u8; 32] {
+    let mut inputs = Inputs::of(operator);
     let (mut acc, x) = (inputs.tensor(1001), inputs.tensor(1001));
-    engine.add_into(&mut acc, &x);
+    run(engine, &mut acc, &x);
     digest(&[&acc])
+}
+
+fn add(engine: Engine) -> [u8; 32] {
+    let mut inputs = Inputs::of(24);
+    let mut out = vec![0.0; 1001];
+    engine.add(&inputs.tensor(1001), &inputs.tensor(1001), &mut out);
+    digest(&[&out])
+}
+
+fn rms_scale(engine: Engine) -> [u8; 32] {
+    let mut inputs = Inputs::of(25);
+    let mut y = vec![0.0; 7 * 75];
+    engine.rms_scale(&inputs.tensor(7 * 75), &inputs.tensor(75), &inputs.tensor(7), &mut y);
+    digest(&[&y])
 }
 
 fn scale(engine: Engine) -> [u8; 32] {

@@ -8,7 +8,8 @@
 //! A whole tensor is summed in blocks of 4096, then its block sums likewise, until one value is left.
 
 use super::elementwise::worth_threads;
-use super::machine::{Engine, Isa, kernel};
+use super::machine::{Engine, Isa, Simd, WIDTH, kernel};
+use super::scratch;
 use rayon::prelude::*;
 
 /// Lanes of a row sum.
@@ -66,27 +67,67 @@ pub mod definition {
 /// The lanes' total.
 #[inline(always)]
 pub(super) fn fold(lanes: &[f32; LANES]) -> f32 {
-    #[inline(always)]
-    fn half<const N: usize, const W: usize>(lanes: [f32; N]) -> [f32; W] {
-        std::array::from_fn(|i| lanes[i] + lanes[i + W])
+    let mut lanes = *lanes;
+    for width in [16, 8, 4, 2, 1] {
+        let (low, high) = lanes.split_at_mut(width);
+        for (low, high) in low.iter_mut().zip(high) {
+            *low += *high;
+        }
     }
-    let lanes: [f32; 16] = half(*lanes);
-    let lanes: [f32; 8] = half(lanes);
-    let lanes: [f32; 4] = half(lanes);
-    let lanes: [f32; 2] = half(lanes);
-    lanes[0] + lanes[1]
+    lanes[0]
+}
+
+/// The lanes of a row sum while it runs, inside a kernel.
+#[derive(Clone, Copy)]
+pub(super) struct Lanes<S: Simd> {
+    simd: S,
+    halves: [S::V; 2],
+}
+
+impl<S: Simd> Lanes<S> {
+    /// All lanes +0.
+    #[inline(always)]
+    pub(super) fn new(simd: S) -> Self {
+        Lanes { simd, halves: [simd.splat(0.0); 2] }
+    }
+
+    /// Adds the next 32 elements.
+    #[inline(always)]
+    pub(super) fn add(&mut self, x: &[f32; LANES]) {
+        for (half, x) in self.halves.iter_mut().zip(x.as_chunks::<WIDTH>().0) {
+            *half = self.simd.add(*half, self.simd.load(x));
+        }
+    }
+
+    /// Adds the products of the next 32 elements.
+    #[inline(always)]
+    pub(super) fn mul_add(&mut self, x: &[f32; LANES], y: &[f32; LANES]) {
+        let vectors = x.as_chunks::<WIDTH>().0.iter().zip(y.as_chunks::<WIDTH>().0);
+        for (half, (x, y)) in self.halves.iter_mut().zip(vectors) {
+            *half = self.simd.mul_add(self.simd.load(x), self.simd.load(y), *half);
+        }
+    }
+
+    /// What each lane holds.
+    #[inline(always)]
+    pub(super) fn values(self) -> [f32; LANES] {
+        let mut values = [0.0; LANES];
+        for (half, to) in self.halves.into_iter().zip(values.as_chunks_mut::<WIDTH>().0) {
+            self.simd.store(half, to);
+        }
+        values
+    }
 }
 
 /// The sum of a row, inside a kernel.
 #[inline(always)]
-pub(super) fn sum(x: &[f32]) -> f32 {
-    let mut lanes = [0.0; LANES];
+pub(super) fn sum<S: Simd>(simd: S, x: &[f32]) -> f32 {
     let (chunks, rest) = x.as_chunks::<LANES>();
+    let mut lanes = Lanes::new(simd);
     for x in chunks {
-        for j in 0..LANES {
-            lanes[j] += x[j];
-        }
+        lanes.add(x);
     }
+    let mut lanes = lanes.values();
     for (lane, x) in lanes.iter_mut().zip(rest) {
         *lane += x;
     }
@@ -95,15 +136,14 @@ pub(super) fn sum(x: &[f32]) -> f32 {
 
 /// The sum of products of a row, inside a kernel.
 #[inline(always)]
-pub(super) fn dot(x: &[f32], y: &[f32]) -> f32 {
-    let mut lanes = [0.0f32; LANES];
+pub(super) fn dot<S: Simd>(simd: S, x: &[f32], y: &[f32]) -> f32 {
     let (xs, x_rest) = x.as_chunks::<LANES>();
     let (ys, y_rest) = y.as_chunks::<LANES>();
+    let mut lanes = Lanes::new(simd);
     for (x, y) in xs.iter().zip(ys) {
-        for j in 0..LANES {
-            lanes[j] = x[j].mul_add(y[j], lanes[j]);
-        }
+        lanes.mul_add(x, y);
     }
+    let mut lanes = lanes.values();
     for (lane, (x, y)) in lanes.iter_mut().zip(x_rest.iter().zip(y_rest)) {
         *lane = x.mul_add(*y, *lane);
     }
@@ -111,23 +151,24 @@ pub(super) fn dot(x: &[f32], y: &[f32]) -> f32 {
 }
 
 #[inline(always)]
-fn block_sums(x: &[f32], sums: &mut [f32]) {
+fn block_sums<S: Simd>(simd: S, x: &[f32], sums: &mut [f32]) {
     for (x, sum_of_block) in x.chunks(BLOCK).zip(sums) {
-        *sum_of_block = sum(x);
+        *sum_of_block = sum(simd, x);
     }
 }
 
 #[inline(always)]
-fn block_sums_of_squares(x: &[f32], sums: &mut [f32]) {
+fn block_sums_of_squares<S: Simd>(simd: S, x: &[f32], sums: &mut [f32]) {
     for (x, sum_of_block) in x.chunks(BLOCK).zip(sums) {
-        *sum_of_block = dot(x, x);
+        *sum_of_block = dot(simd, x, x);
     }
 }
 
-kernel!(Sum<'a> { x: &'a [f32] } -> f32 = sum(x));
-kernel!(Dot<'a> { x: &'a [f32], y: &'a [f32] } -> f32 = dot(x, y));
-kernel!(BlockSums<'a> { x: &'a [f32], sums: &'a mut [f32] } -> () = block_sums(x, sums));
-kernel!(BlockSumsOfSquares<'a> { x: &'a [f32], sums: &'a mut [f32] } -> () = block_sums_of_squares(x, sums));
+kernel!(Sum<'a> { x: &'a [f32] } -> f32, simd = sum(simd, x));
+kernel!(Dot<'a> { x: &'a [f32], y: &'a [f32] } -> f32, simd = dot(simd, x, y));
+kernel!(BlockSums<'a> { x: &'a [f32], sums: &'a mut [f32] } -> (), simd = block_sums(simd, x, sums));
+kernel!(BlockSumsOfSquares<'a> { x: &'a [f32], sums: &'a mut [f32] } -> (), simd =
+    block_sums_of_squares(simd, x, sums));
 
 impl Engine {
     /// The sum of a row.
@@ -170,20 +211,21 @@ impl Engine {
 
     /// Block sums of `x` by `first`, then block sums of those until one is left.
     fn tree(self, x: &[f32], first: impl Fn(&[f32], &mut [f32]) + Sync) -> f32 {
+        /// Blocks that one task sums.
         const TASK: usize = 16;
-        let mut sums = vec![0.0; x.len().div_ceil(BLOCK)];
-        if worth_threads(x.len()) {
-            let tasks = x.par_chunks(TASK * BLOCK).zip(sums.par_chunks_mut(TASK));
-            tasks.for_each(|(x, sums)| first(x, sums));
-        } else {
-            first(x, &mut sums);
-        }
-        while sums.len() > 1 {
-            let mut next = vec![0.0; sums.len().div_ceil(BLOCK)];
-            self.dispatch(BlockSums { x: &sums, sums: &mut next });
-            sums = next;
-        }
-        sums.first().copied().unwrap_or(0.0)
+        scratch::with(x.len().div_ceil(BLOCK), |sums| {
+            if worth_threads(x.len()) {
+                let tasks = x.par_chunks(TASK * BLOCK).zip(sums.par_chunks_mut(TASK));
+                tasks.for_each(|(x, sums)| first(x, sums));
+            } else {
+                first(x, sums);
+            }
+            match sums {
+                [] => 0.0,
+                [sum] => *sum,
+                sums => self.tensor_sum(sums),
+            }
+        })
     }
 }
 

@@ -1,12 +1,14 @@
 //! Files: transparent input, atomic output. The only module that writes to disk.
 
 mod input;
+mod mapped;
 mod outdir;
 mod output;
 mod spool;
 mod temp;
 
 pub use input::{Source, read_text};
+pub use mapped::map_floats;
 pub use outdir::OutDir;
 pub use output::{Outcome, Output, Target, write_secret};
 pub use spool::Spool;

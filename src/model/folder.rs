@@ -11,8 +11,10 @@ use super::layout::{Layout, TensorSpec};
 use crate::artifact::{
     ArtifactKind, Digest, Dtype, FORMAT_VERSION, Header, Meta, Reader, TensorInfo, Writer, digest_of, f32_from_le,
 };
+use crate::engine::Engine;
+use crate::engine::machine::MappedFloats;
 use crate::error::{Context, Error, Result};
-use crate::fsio::{Source, read_text};
+use crate::fsio::{Source, map_floats, read_text};
 
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
@@ -27,11 +29,30 @@ pub struct ModelFolder {
     /// Where parameters lie.
     pub layout: Layout,
     /// All parameters, by the layout.
-    pub parameters: Vec<f32>,
+    pub parameters: Parameters,
     /// The model's digest: architecture and parameters.
     pub digest: Digest,
     /// What the weights' files say of themselves.
     pub meta: Meta,
+}
+
+/// The parameters of a model on disk: mapped where one file holds them in the layout's order, as ours do, else read.
+pub enum Parameters {
+    /// Read and converted.
+    Read(Vec<f32>),
+    /// Where they lie in the file.
+    Mapped(MappedFloats),
+}
+
+impl std::ops::Deref for Parameters {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        match self {
+            Parameters::Read(values) => values,
+            Parameters::Mapped(values) => values,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -48,19 +69,52 @@ impl ModelFolder {
         let files = weight_files(folder)?;
         check_room(&config, &files)?;
         let layout = Layout::new(&config);
-        let mut parameters = vec![0f32; layout.total];
-        let mut meta = Meta::default();
-        let mut missing: BTreeSet<&str> = layout.tensors.iter().map(|t| t.name.as_str()).collect();
-        for file in &files {
-            meta.0.extend(read_weights(file, &config, &layout, &mut parameters, &mut missing)?.0);
-        }
-        if let Some(name) = missing.first() {
-            return Err(Error::data(format!("{}: tensor {name} is missing", folder.display())));
-        }
+        let (parameters, meta) = match map_weights(&files, &layout)? {
+            Some((mapped, meta)) => (Parameters::Mapped(mapped), meta),
+            None => ModelFolder::read(folder, &files, &config, &layout)?,
+        };
         let digest = model_digest(&config, &layout, &parameters);
         check_meta(&meta, &digest).at(folder.display())?;
         Ok(ModelFolder { config, config_text, layout, parameters, digest, meta })
     }
+
+    fn read(folder: &Path, files: &[PathBuf], config: &ModelConfig, layout: &Layout) -> Result<(Parameters, Meta)> {
+        let mut parameters = vec![0f32; layout.total];
+        let mut meta = Meta::default();
+        let mut missing: BTreeSet<&str> = layout.tensors.iter().map(|t| t.name.as_str()).collect();
+        for file in files {
+            meta.0.extend(read_weights(file, config, layout, &mut parameters, &mut missing)?.0);
+        }
+        if let Some(name) = missing.first() {
+            return Err(Error::data(format!("{}: tensor {name} is missing", folder.display())));
+        }
+        Ok((Parameters::Read(parameters), meta))
+    }
+}
+
+/// Maps the weights where one canonical file holds them all as float32, in the layout's order.
+fn map_weights(files: &[PathBuf], layout: &Layout) -> Result<Option<(MappedFloats, Meta)>> {
+    let [file] = files else { return Ok(None) };
+    let source = Source::open(file)?;
+    let stored = source.known_len();
+    let reader = Reader::open(source)?;
+    let header = reader.header();
+    let ours = layout.tensors.iter().map(|t| TensorInfo::f32(&t.name, &t.shape));
+    if stored.is_none() || reader.require_canonical().is_err() || !header.tensors.iter().cloned().eq(ours) {
+        return Ok(None);
+    }
+    let Some(mapped) = map_floats(file, header.to_bytes().len(), layout.total)? else { return Ok(None) };
+    if let Some(i) = Engine::detect().first_non_finite(&mapped) {
+        let tensor = layout.tensor_at(i);
+        return Err(Error::data(format!(
+            "{}: tensor {}: element {} is {}, expected finite values",
+            file.display(),
+            tensor.name,
+            i - tensor.offset,
+            if mapped[i].is_nan() { "NaN" } else { "infinite" }
+        )));
+    }
+    Ok(Some((mapped, Meta(header.metadata.clone()))))
 }
 
 /// What the weights' files say of themselves, where they are ours: a damaged model is found before it is used.

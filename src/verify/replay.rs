@@ -4,6 +4,7 @@ use crate::artifact::recipe::InnerState;
 use crate::artifact::{ArtifactKind, Digest, Meta, Recipe};
 use crate::codec::{Compressed, Feedback, Update, compress_tensors};
 use crate::data::{Assignment, BatchOrder, Shard};
+use crate::engine::Engine;
 use crate::error::Result;
 use crate::model::{Model, ModelFolder, Plan};
 use crate::optimizer::{Moments, RoundInput, StepReport, run_round};
@@ -56,6 +57,12 @@ pub fn delta_meta(
     Ok(meta)
 }
 
+/// The pseudo-gradient, theta minus the worker's parameters, in the latter's memory.
+pub fn delta(engine: Engine, theta: &[f32], mut parameters: Vec<f32>) -> Vec<f32> {
+    engine.sub_from(&mut parameters, theta);
+    parameters
+}
+
 /// Metadata in the order in which differences are looked for, with the names that findings use.
 const INPUTS: [(&str, &str); 7] = [
     ("run", "recipe"),
@@ -96,13 +103,13 @@ pub fn replay(
         round: input.assignment.round,
     };
     let theta = &input.folder.parameters;
-    let output = run_round(&round, theta.clone(), moments, watch)?;
+    let output = run_round(&round, theta.to_vec(), moments, watch)?;
     let layout = &input.folder.layout;
     if input.recipe.inner.state == InnerState::Carry {
         let (_, digest) = output.moments.write("state", std::io::sink(), Moments::meta_after(&meta), layout)?;
         meta.set("inner_out", digest);
     }
-    let delta: Vec<f32> = theta.iter().zip(&output.parameters).map(|(theta, p)| theta - p).collect();
+    let delta = delta(input.model.engine, theta, output.parameters);
     let tensors: Vec<_> = layout.tensors.iter().map(|t| (t.name.as_str(), &t.shape[..], &delta[t.range()])).collect();
     let compressed = compress_tensors(input.recipe, &meta, &tensors, states.feedback, std::io::sink())?;
     Ok(finding(input.recipe.inner.steps.into(), first_difference(&compressed, update)))

@@ -3,8 +3,9 @@
 
 use super::{AttentionShape, View};
 use crate::engine::exp::exp;
-use crate::engine::machine::{Engine, Kernel};
-use crate::engine::matmul::{kernel, pack};
+use crate::engine::machine::{Engine, Kernel, Simd, WIDTH};
+use crate::engine::matmul::kernel::{self, Edge};
+use crate::engine::matmul::pack;
 use crate::engine::{scratch, sum};
 
 /// Queries in a block: a multiple of every tile's rows.
@@ -24,7 +25,7 @@ pub(super) struct Inputs<'a> {
 }
 
 /// The query heads of one key/value head of one sequence.
-pub(super) fn task<const MR: usize, const NR: usize>(
+pub(super) fn task<const MR: usize, const NV: usize>(
     engine: Engine,
     shape: &AttentionShape,
     inputs: &Inputs<'_>,
@@ -33,7 +34,7 @@ pub(super) fn task<const MR: usize, const NR: usize>(
     gradients: [View<'_>; 3],
 ) {
     let (t, d) = (shape.seq_len, shape.head_dim);
-    let (padded_t, padded_d) = (t.next_multiple_of(NR), d.next_multiple_of(NR));
+    let (padded_t, padded_d) = (t.next_multiple_of(NV * WIDTH), d.next_multiple_of(NV * WIDTH));
     let sizes = [
         padded_t * d,
         padded_t * d,
@@ -54,7 +55,7 @@ pub(super) fn task<const MR: usize, const NR: usize>(
             part
         });
         let [keys_t, values_t, keys, dk, dv, e, ds, scaled, scaled_panels, query_panels, dq] = room;
-        engine.dispatch(Backward::<MR, NR> {
+        engine.dispatch(Backward::<MR, NV> {
             shape,
             inputs,
             first_token: s * t,
@@ -75,13 +76,13 @@ pub(super) fn task<const MR: usize, const NR: usize>(
     });
 }
 
-struct Backward<'a, const MR: usize, const NR: usize> {
+struct Backward<'a, const MR: usize, const NV: usize> {
     shape: &'a AttentionShape,
     inputs: &'a Inputs<'a>,
     first_token: usize,
     kv_head: usize,
     gradients: [View<'a>; 3],
-    /// K and V transposed, in panels of NR keys; K in panels of NR columns.
+    /// K and V transposed, in panels of a tile's width; K itself so.
     keys_t: &'a mut [f32],
     values_t: &'a mut [f32],
     keys: &'a mut [f32],
@@ -91,7 +92,7 @@ struct Backward<'a, const MR: usize, const NR: usize> {
     /// A block of exponentials and of score gradients, \[QUERIES × KEYS\].
     e: &'a mut [f32],
     ds: &'a mut [f32],
-    /// The output's gradient over the row sum, a block of rows; the same in panels of NR columns, and the queries so.
+    /// The output's gradient over the row sum, a block of rows; the same in panels of a tile's width, and the queries so.
     scaled: &'a mut [f32],
     scaled_panels: &'a mut [f32],
     query_panels: &'a mut [f32],
@@ -99,23 +100,23 @@ struct Backward<'a, const MR: usize, const NR: usize> {
     dq: &'a mut [f32],
 }
 
-impl<const MR: usize, const NR: usize> Kernel for Backward<'_, MR, NR> {
+impl<const MR: usize, const NV: usize> Kernel for Backward<'_, MR, NV> {
     type Output = ();
 
     #[inline(always)]
-    fn run(mut self) {
+    fn run<S: Simd>(mut self, simd: S) {
         let AttentionShape { seq_len: t, kv_heads, head_dim: d, .. } = *self.shape;
         let scale = self.shape.scale();
-        let padded_d = d.next_multiple_of(NR);
+        let padded_d = d.next_multiple_of(NV * WIDTH);
         let start = (self.first_token * kv_heads + self.kv_head) * d;
-        pack::rows::<NR>(&self.inputs.k[start..], kv_heads * d, d, t, self.keys_t);
-        pack::rows::<NR>(&self.inputs.v[start..], kv_heads * d, d, t, self.values_t);
-        pack::columns::<NR>(&self.inputs.k[start..], kv_heads * d, t, d, self.keys);
+        pack::rows(simd, &self.inputs.k[start..], kv_heads * d, d, t, NV * WIDTH, self.keys_t);
+        pack::rows(simd, &self.inputs.v[start..], kv_heads * d, d, t, NV * WIDTH, self.values_t);
+        pack::columns(&self.inputs.k[start..], kv_heads * d, t, d, NV * WIDTH, self.keys);
         for head in 0..self.shape.group() {
             self.dk.fill(0.0);
             self.dv.fill(0.0);
             for i in (0..t).step_by(QUERIES) {
-                self.block_of_queries(head, i, QUERIES.min(t - i));
+                self.block_of_queries(simd, head, i, QUERIES.min(t - i));
             }
             let [_, dk, dv] = &mut self.gradients;
             for j in 0..t {
@@ -131,13 +132,13 @@ impl<const MR: usize, const NR: usize> Kernel for Backward<'_, MR, NR> {
     }
 }
 
-impl<const MR: usize, const NR: usize> Backward<'_, MR, NR> {
+impl<const MR: usize, const NV: usize> Backward<'_, MR, NV> {
     /// Queries i to i + rows of a head, against all keys up to each.
     #[inline(always)]
-    fn block_of_queries(&mut self, head: usize, i: usize, rows: usize) {
+    fn block_of_queries<S: Simd>(&mut self, simd: S, head: usize, i: usize, rows: usize) {
         let AttentionShape { heads, head_dim: d, .. } = *self.shape;
         let scale = self.shape.scale();
-        let padded_d = d.next_multiple_of(NR);
+        let padded_d = d.next_multiple_of(NV * WIDTH);
         let row = |r: usize| (self.first_token + i + r) * heads + self.kv_head * self.shape.group() + head;
         let queries = &self.inputs.q[row(0) * d..];
         let (mut maxima, mut deltas) = ([0.0; QUERIES], [0.0; QUERIES]);
@@ -147,17 +148,17 @@ impl<const MR: usize, const NR: usize> Backward<'_, MR, NR> {
             for (scaled, d_out) in scaled.iter_mut().zip(&self.inputs.d_out[row(r) * d..][..d]) {
                 *scaled = d_out / l;
             }
-            deltas[r] = sum::dot(scaled, &self.inputs.out[row(r) * d..][..d]);
+            deltas[r] = sum::dot(simd, scaled, &self.inputs.out[row(r) * d..][..d]);
             maxima[r] = self.inputs.row_max[row(r)];
         }
-        pack::columns::<NR>(queries, heads * d, rows, d, &mut self.query_panels[..rows * padded_d]);
-        pack::columns::<NR>(self.scaled, d, rows, d, &mut self.scaled_panels[..rows * padded_d]);
+        pack::columns(queries, heads * d, rows, d, NV * WIDTH, &mut self.query_panels[..rows * padded_d]);
+        pack::columns(self.scaled, d, rows, d, NV * WIDTH, &mut self.scaled_panels[..rows * padded_d]);
         self.dq.fill(0.0);
         for j in (0..i + rows).step_by(KEYS) {
             let keys = KEYS.min(i + rows - j);
-            self.scores(queries, i, rows, j, keys, &maxima, &deltas);
-            self.queries(i, rows, j, keys);
-            self.keys_and_values(i, rows, j, keys);
+            self.scores(simd, queries, i, rows, j, keys, &maxima, &deltas);
+            self.queries(simd, i, rows, j, keys);
+            self.keys_and_values(simd, i, rows, j, keys);
         }
         for r in 0..rows {
             let dq = self.gradients[0].row(i + r, head * d, d);
@@ -169,8 +170,9 @@ impl<const MR: usize, const NR: usize> Backward<'_, MR, NR> {
 
     /// A block of `e` and `ds`. What lies above the diagonal is never read.
     #[inline(always)]
-    fn scores(
+    fn scores<S: Simd>(
         &mut self,
+        simd: S,
         queries: &[f32],
         i: usize,
         rows: usize,
@@ -182,24 +184,30 @@ impl<const MR: usize, const NR: usize> Backward<'_, MR, NR> {
         let AttentionShape { heads, head_dim: d, .. } = *self.shape;
         let scale = self.shape.scale();
         for r in (0..rows).step_by(MR) {
-            let queries = kernel::Rows::<MR>::new(queries, heads * d, r, rows, 0, d);
-            let scaled = kernel::Rows::<MR>::new(self.scaled, d, r, rows, 0, d);
-            let end = keys.min((i + r + MR).saturating_sub(j));
-            for c in (0..end).step_by(NR) {
-                let panel = (j + c) * d..(j + c + NR) * d;
-                let mut acc = kernel::tile([[0.0; NR]; MR], queries, 0, self.keys_t[panel.clone()].as_chunks().0);
-                for acc in acc.as_flattened_mut() {
-                    *acc *= scale;
-                }
-                kernel::store(&acc, &mut self.e[r * KEYS + c..], KEYS, MR, NR);
-                let acc = kernel::tile([[0.0; NR]; MR], scaled, 0, self.values_t[panel].as_chunks().0);
-                kernel::store(&acc, &mut self.ds[r * KEYS + c..], KEYS, MR, NR);
+            let end = keys.min((i + r + MR).saturating_sub(j)).next_multiple_of(NV * WIDTH);
+            let sides = [
+                (queries, heads * d, &*self.keys_t, &mut *self.e, Some(scale)),
+                (&*self.scaled, d, &*self.values_t, &mut *self.ds, None),
+            ];
+            for (left, ld, panels, to, scale) in sides {
+                simd.apart(kernel::Strip::<_, MR, NV> {
+                    a: kernel::Rows::<MR>::new(left, ld, r, rows, 0, d),
+                    panels: &panels[j * d..],
+                    k: d,
+                    first: 0,
+                    steps: d,
+                    c: &mut to[r * KEYS..],
+                    ld: KEYS,
+                    rows: MR,
+                    cols: end,
+                    from_c: false,
+                    scale,
+                });
             }
             for r in r..rows.min(r + MR) {
-                let width = end.next_multiple_of(NR);
-                let (e, ds) = (&mut self.e[r * KEYS..][..width], &mut self.ds[r * KEYS..][..width]);
+                let (e, ds) = (&mut self.e[r * KEYS..][..end], &mut self.ds[r * KEYS..][..end]);
                 let (m, delta) = (maxima[r], deltas[r]);
-                for (e, ds) in e.as_chunks_mut::<NR>().0.iter_mut().zip(ds.as_chunks_mut::<NR>().0) {
+                for (e, ds) in e.as_chunks_mut::<WIDTH>().0.iter_mut().zip(ds.as_chunks_mut::<WIDTH>().0) {
                     for (e, ds) in e.iter_mut().zip(ds) {
                         *e = exp(*e - m);
                         *ds = *e * (*ds - delta);
@@ -211,8 +219,8 @@ impl<const MR: usize, const NR: usize> Backward<'_, MR, NR> {
 
     /// Carries dq on over a block of keys.
     #[inline(always)]
-    fn queries(&mut self, i: usize, rows: usize, j: usize, keys: usize) {
-        let (t, padded_d) = (self.shape.seq_len, self.shape.head_dim.next_multiple_of(NR));
+    fn queries<S: Simd>(&mut self, simd: S, i: usize, rows: usize, j: usize, keys: usize) {
+        let (t, padded_d) = (self.shape.seq_len, self.shape.head_dim.next_multiple_of(NV * WIDTH));
         for r in (0..rows).step_by(MR) {
             let count = MR.min(rows - r);
             // Keys that all rows of the tile see, and those that only its later rows see.
@@ -224,42 +232,60 @@ impl<const MR: usize, const NR: usize> Backward<'_, MR, NR> {
             // Where the tile's diagonal lies before this block of keys, some steps have passed already.
             let passed = (j + all).saturating_sub(i + r + 1);
             let ds = kernel::Rows::<MR>::new(self.ds, KEYS, r, rows, 0, some);
-            for (panel, c) in self.keys.chunks_exact(t * NR).zip((0..padded_d).step_by(NR)) {
-                let panel = &panel.as_chunks::<NR>().0[j..];
-                let dq = &mut self.dq[r * padded_d + c..];
-                let acc = kernel::load(dq, padded_d, count, NR);
-                let acc = kernel::tile(acc, ds, 0, &panel[..all]);
-                let acc = kernel::tile_tapering_off(acc, ds, all, &panel[all..some], passed);
-                kernel::store(&acc, dq, padded_d, count, NR);
+            let mut strip = kernel::Strip::<_, MR, NV> {
+                a: ds,
+                panels: self.keys,
+                k: t,
+                first: j,
+                steps: some,
+                c: &mut self.dq[r * padded_d..],
+                ld: padded_d,
+                rows: count,
+                cols: padded_d,
+                from_c: true,
+                scale: None,
+            };
+            if all > 0 {
+                simd.apart(strip.part(0, all));
+            }
+            if some > all {
+                let strip = strip.part(all, some);
+                simd.apart(kernel::Diagonal { strip, passed, rows: Edge::TaperingOff });
             }
         }
     }
 
     /// Carries dk and dv on over a block of queries.
     #[inline(always)]
-    fn keys_and_values(&mut self, i: usize, rows: usize, j: usize, keys: usize) {
-        let padded_d = self.shape.head_dim.next_multiple_of(NR);
+    fn keys_and_values<S: Simd>(&mut self, simd: S, i: usize, rows: usize, j: usize, keys: usize) {
+        let padded_d = self.shape.head_dim.next_multiple_of(NV * WIDTH);
         for c in (0..keys).step_by(MR) {
             // The first query of the block that sees any key of the tile, and the first that sees all.
             let any = (j + c).saturating_sub(i).min(rows);
             let all = (j + c + MR - 1).saturating_sub(i).clamp(any, rows);
             let passed = (i + any).saturating_sub(j + c);
-            let e = kernel::Strided { data: &self.e[c..], ld: KEYS };
-            let ds = kernel::Strided { data: &self.ds[c..], ld: KEYS };
-            for column in (0..padded_d).step_by(NR) {
-                let panel = column * rows..(column + NR) * rows;
-                let at = (j + c) * padded_d + column;
-                let sides = [
-                    (&mut *self.dv, e, &self.scaled_panels[panel.clone()]),
-                    (&mut *self.dk, ds, &self.query_panels[panel]),
-                ];
-                for (chains, left, right) in sides {
-                    let right = right.as_chunks::<NR>().0;
-                    let chains = &mut chains[at..];
-                    let acc: [[f32; NR]; MR] = kernel::load(chains, padded_d, MR, NR);
-                    let acc = kernel::tile_setting_in(acc, left, any, &right[any..all], passed);
-                    let acc = kernel::tile(acc, left, all, &right[all..]);
-                    kernel::store(&acc, chains, padded_d, MR, NR);
+            let sides =
+                [(&*self.e, &*self.scaled_panels, &mut *self.dv), (&*self.ds, &*self.query_panels, &mut *self.dk)];
+            for (left, panels, chains) in sides {
+                let mut strip = kernel::Strip::<_, MR, NV> {
+                    a: kernel::Strided { data: &left[any * KEYS + c..], ld: KEYS },
+                    panels,
+                    k: rows,
+                    first: any,
+                    steps: rows - any,
+                    c: &mut chains[(j + c) * padded_d..],
+                    ld: padded_d,
+                    rows: MR,
+                    cols: padded_d,
+                    from_c: true,
+                    scale: None,
+                };
+                if all > any {
+                    let strip = strip.part(0, all - any);
+                    simd.apart(kernel::Diagonal { strip, passed, rows: Edge::SettingIn });
+                }
+                if rows > all {
+                    simd.apart(strip.part(all - any, rows - any));
                 }
             }
         }

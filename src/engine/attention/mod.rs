@@ -149,8 +149,8 @@ impl Engine {
         let group = shape.group();
         let outputs = [(out, group * shape.head_dim), (row_max, group), (row_sum, group)];
         for_every_task(shape, outputs, |s, kv_head, [out, row_max, row_sum]| match self.isa() {
-            Isa::Avx512 => forward::task::<8, 32>(self, shape, q, k, v, s, kv_head, out, row_max, row_sum),
-            _ => forward::task::<6, 16>(self, shape, q, k, v, s, kv_head, out, row_max, row_sum),
+            Isa::Avx512 => forward::task::<8, 2>(self, shape, q, k, v, s, kv_head, out, row_max, row_sum),
+            _ => forward::task::<6, 1>(self, shape, q, k, v, s, kv_head, out, row_max, row_sum),
         });
     }
 
@@ -178,8 +178,8 @@ impl Engine {
         let outputs = [(dq, shape.group() * d), (dk, d), (dv, d)];
         let inputs = backward::Inputs { q, k, v, out, row_max, row_sum, d_out };
         for_every_task(shape, outputs, |s, kv_head, gradients| match self.isa() {
-            Isa::Avx512 => backward::task::<8, 32>(self, shape, &inputs, s, kv_head, gradients),
-            _ => backward::task::<6, 16>(self, shape, &inputs, s, kv_head, gradients),
+            Isa::Avx512 => backward::task::<8, 2>(self, shape, &inputs, s, kv_head, gradients),
+            _ => backward::task::<6, 1>(self, shape, &inputs, s, kv_head, gradients),
         });
     }
 }

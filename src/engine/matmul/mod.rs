@@ -7,8 +7,9 @@ pub mod definition;
 pub(super) mod kernel;
 pub(super) mod pack;
 
-use super::machine::{Engine, Isa, Kernel};
+use super::machine::{Engine, Isa, Kernel, Simd, WIDTH};
 use super::scratch;
+use kernel::Left;
 use rayon::prelude::*;
 
 /// A matrix, row-major: row i begins at `i * ld`.
@@ -130,14 +131,14 @@ impl Engine {
             return;
         }
         match self.isa() {
-            Isa::Avx512 => self.blocked::<12, 32>(k, a, b, c, start),
-            _ => self.blocked::<6, 16>(k, a, b, c, start),
+            Isa::Avx512 => self.blocked::<12, 2>(k, a, b, c, start),
+            _ => self.blocked::<6, 1>(k, a, b, c, start),
         }
     }
 
-    /// The blocks of a product: k in steps of at most [`KC`], columns so many that their panels fit the second-level cache,
-    /// rows shared out to threads.
-    fn blocked<const MR: usize, const NR: usize>(
+    /// Columns of B are packed into panels, all of k; threads share out blocks of rows of C, and each block runs through k in
+    /// pieces, so that its part of C stays in the second-level cache and a panel's piece in the first.
+    fn blocked<const MR: usize, const NV: usize>(
         self,
         k: usize,
         a: Operand<'_>,
@@ -146,136 +147,197 @@ impl Engine {
         start: Start,
     ) {
         let MatMut { data: c, rows: m, cols: n, ld } = c;
-        let kc = k.div_ceil(k.div_ceil(KC));
-        let nc = (PANELS / kc / NR).max(1) * NR;
+        let nr = NV * WIDTH;
         let threads = rayon::current_num_threads();
         let parallel = threads > 1 && m * n * k > PARALLEL;
-        let mc = if parallel { m.div_ceil(4 * threads).next_multiple_of(MR).min(MC / MR * MR) } else { MC / MR * MR };
-        for first_column in (0..n).step_by(nc) {
-            let columns = nc.min(n - first_column);
-            for first_k in (0..k).step_by(kc) {
-                let kb = kc.min(k - first_k);
-                let from_c = start == Start::Accumulate || first_k > 0;
-                scratch::with(columns.next_multiple_of(NR) * kb, |panels| {
-                    let pack = |(panel, first, columns)| {
-                        self.dispatch(PackRight::<NR> { b, first_k, k: kb, first, columns, panels: panel });
-                    };
-                    if parallel {
-                        let share = columns.div_ceil(threads).next_multiple_of(NR);
-                        let shares = panels.par_chunks_mut(share * kb).enumerate();
-                        shares.for_each(|(i, panels)| {
-                            pack((panels, first_column + i * share, share.min(columns - i * share)));
+        let rows = MC / MR * MR;
+        let rows = if parallel { m.div_ceil(4 * threads).next_multiple_of(MR).min(rows) } else { rows };
+        // Panels that serve one block of rows only are used up while they are in the cache.
+        let panels = if m <= rows && !parallel { PANELS_ONCE } else { PANELS };
+        let columns = (panels / k.min(KC) / nr).max(1) * nr;
+        let c = &mut c[..(m - 1) * ld + n];
+        for first in (0..n).step_by(columns) {
+            let columns = columns.min(n - first);
+            scratch::with(columns.next_multiple_of(nr) * k, |panels| {
+                let pack = |first, columns, panels: &mut [f32]| {
+                    self.dispatch(PackRight::<NV> { b, k, first, columns, panels });
+                };
+                if parallel {
+                    panels.par_chunks_mut(nr * k).enumerate().for_each(|(i, panel)| {
+                        pack(first + i * nr, nr.min(columns - i * nr), panel);
+                    });
+                } else {
+                    pack(first, columns, panels);
+                }
+                let panels = &*panels;
+                let block = |(i, c): (usize, &mut [f32])| {
+                    let first_row = i * rows;
+                    let (rows, c) = (rows.min(m - first_row), &mut c[first..]);
+                    scratch::with(if a.k_along_rows { 0 } else { rows.next_multiple_of(MR) * KC.min(k) }, |left| {
+                        self.dispatch(RowBlock::<MR, NV> {
+                            a,
+                            first_row,
+                            rows,
+                            k,
+                            panels,
+                            c,
+                            ld,
+                            columns,
+                            start,
+                            left,
                         });
-                    } else {
-                        pack((&mut *panels, first_column, columns));
-                    }
-                    let panels = &*panels;
-                    let block = |(i, c): (usize, &mut [f32])| {
-                        let (first_row, rows) = (i * mc, mc.min(m - i * mc));
-                        let c = &mut c[first_column..];
-                        let work = |left: &mut [f32]| {
-                            self.dispatch(RowBlock::<MR, NR> {
-                                a,
-                                first_row,
-                                rows,
-                                first_k,
-                                k: kb,
-                                panels,
-                                c,
-                                ld,
-                                columns,
-                                from_c,
-                                left,
-                            });
-                        };
-                        scratch::with(if a.k_along_rows { 0 } else { rows.next_multiple_of(MR) * kb }, work);
-                    };
-                    let c = &mut c[..(m - 1) * ld + n];
-                    if parallel {
-                        c.par_chunks_mut(mc * ld).enumerate().for_each(block);
-                    } else {
-                        c.chunks_mut(mc * ld).enumerate().for_each(block);
-                    }
-                });
-            }
+                    });
+                };
+                if parallel {
+                    c.par_chunks_mut(rows * ld).enumerate().for_each(block);
+                } else {
+                    c.chunks_mut(rows * ld).enumerate().for_each(block);
+                }
+            });
         }
     }
 }
 
 /// The longest piece of a chain between two visits to C.
-const KC: usize = 320;
-/// Elements of B packed at a time: 512 KiB.
-const PANELS: usize = 128 << 10;
-/// Rows of A in a block.
-const MC: usize = 240;
+const KC: usize = 256;
+/// Rows of C in a block.
+const MC: usize = 120;
+/// Elements of a piece of B: with a block of C and a piece of A it fits a second-level cache of 1 MiB.
+const PANELS: usize = 96 << 10;
+/// The same, where nothing but the packing reads B more than once.
+const PANELS_ONCE: usize = 16 << 10;
 /// Multiply-adds from which threads are worth their start.
 const PARALLEL: usize = 1 << 20;
 
-struct PackRight<'a, const NR: usize> {
+struct PackRight<'a, const NV: usize> {
     b: Operand<'a>,
-    first_k: usize,
     k: usize,
     first: usize,
     columns: usize,
     panels: &'a mut [f32],
 }
 
-impl<const NR: usize> Kernel for PackRight<'_, NR> {
+impl<const NV: usize> Kernel for PackRight<'_, NV> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
+    fn run<S: Simd>(self, simd: S) {
         let Mat { data, ld, .. } = self.b.mat;
+        let width = NV * WIDTH;
         if self.b.k_along_rows {
-            pack::rows::<NR>(&data[self.first * ld + self.first_k..], ld, self.k, self.columns, self.panels);
+            pack::rows(simd, &data[self.first * ld..], ld, self.k, self.columns, width, self.panels);
         } else {
-            pack::columns::<NR>(&data[self.first_k * ld + self.first..], ld, self.k, self.columns, self.panels);
+            pack::columns(&data[self.first..], ld, self.k, self.columns, width, self.panels);
         }
     }
 }
 
-/// Some rows of C, all columns of the packed panels, over one piece of k.
-struct RowBlock<'a, const MR: usize, const NR: usize> {
+/// Some rows of C, the columns of the packed panels.
+struct RowBlock<'a, const MR: usize, const NV: usize> {
     a: Operand<'a>,
     first_row: usize,
     rows: usize,
-    first_k: usize,
     k: usize,
     panels: &'a [f32],
     c: &'a mut [f32],
     ld: usize,
     columns: usize,
-    from_c: bool,
-    /// Room for A's part, where it must be packed.
+    start: Start,
+    /// Room for a piece of A, where it must be packed.
     left: &'a mut [f32],
 }
 
-impl<const MR: usize, const NR: usize> Kernel for RowBlock<'_, MR, NR> {
+impl<const MR: usize, const NV: usize> Kernel for RowBlock<'_, MR, NV> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
+    fn run<S: Simd>(self, simd: S) {
         let Mat { data, ld, .. } = self.a.mat;
-        if !self.a.k_along_rows {
-            let from = &data[self.first_k * ld + self.first_row..];
-            pack::columns::<MR>(from, ld, self.k, self.rows, self.left);
+        let width = NV * WIDTH;
+        let piece = self.k.div_ceil(self.k.div_ceil(KC));
+        // Rows in full tiles, and those of a last one, in a small tile if they fit.
+        let rest = self.rows % MR;
+        let small = if rest <= SMALL { rest } else { 0 };
+        let full = self.rows - small;
+        for first_k in (0..self.k).step_by(piece) {
+            let k = piece.min(self.k - first_k);
+            let left = if self.a.k_along_rows {
+                LeftPart::Rows { data: &data[self.first_row * ld + first_k..], ld }
+            } else {
+                let from = &data[first_k * ld + self.first_row..];
+                pack::columns(from, ld, k, self.rows, MR, self.left);
+                LeftPart::Packed { panels: self.left, width: MR }
+            };
+            let from_c = self.start == Start::Accumulate || first_k > 0;
+            for (panel, j) in self.panels.chunks_exact(self.k * width).zip((0..self.columns).step_by(width)) {
+                let b = &kernel::panel_rows::<NV>(panel)[first_k..][..k];
+                let cols = width.min(self.columns - j);
+                let (c, ld) = (&mut self.c[j..], self.ld);
+                if full > 0 {
+                    simd.apart(Tiles::<MR, NV> { left, first: 0, rows: full, b, c, ld, cols, from_c });
+                }
+                if small > 0 {
+                    simd.apart(Tiles::<SMALL, NV> { left, first: full, rows: small, b, c, ld, cols, from_c });
+                }
+            }
         }
-        for (panel, j) in self.panels.chunks_exact(self.k * NR).zip((0..self.columns).step_by(NR)) {
-            let b = panel.as_chunks::<NR>().0;
-            let cols = NR.min(self.columns - j);
-            for i in (0..self.rows).step_by(MR) {
-                let rows = MR.min(self.rows - i);
-                let c = &mut self.c[i * self.ld + j..];
-                let acc = if self.from_c { kernel::load(c, self.ld, rows, cols) } else { [[0.0; NR]; MR] };
-                let acc: [[f32; NR]; MR] = if self.a.k_along_rows {
-                    let end = self.first_row + self.rows;
-                    let a = kernel::Rows::<MR>::new(data, ld, self.first_row + i, end, self.first_k, self.k);
-                    kernel::tile(acc, a, 0, b)
-                } else {
-                    let a = &self.left[i * self.k..][..self.k * MR];
-                    kernel::tile(acc, kernel::Columns(a.as_chunks().0), 0, b)
-                };
-                kernel::store(&acc, c, self.ld, rows, cols);
+    }
+}
+
+/// Rows of a small tile.
+const SMALL: usize = 4;
+
+/// A piece of the left operand.
+#[derive(Clone, Copy)]
+enum LeftPart<'a> {
+    /// As it lies in memory, k along rows.
+    Rows { data: &'a [f32], ld: usize },
+    /// Packed in panels of `width` rows, k after k.
+    Packed { panels: &'a [f32], width: usize },
+}
+
+/// Tiles of a block of rows, one below the other, against one panel.
+struct Tiles<'a, const MR: usize, const NV: usize> {
+    left: LeftPart<'a>,
+    first: usize,
+    rows: usize,
+    b: &'a [kernel::Row<NV>],
+    c: &'a mut [f32],
+    ld: usize,
+    cols: usize,
+    from_c: bool,
+}
+
+impl<const MR: usize, const NV: usize> Tiles<'_, MR, NV> {
+    #[inline(always)]
+    fn tile<S: Simd>(&mut self, simd: S, i: usize, a: impl Left<MR>) {
+        let rows = MR.min(self.rows - i);
+        let c = &mut self.c[(self.first + i) * self.ld..];
+        let acc: kernel::Tile<S, MR, NV> =
+            if self.from_c { kernel::load(simd, c, self.ld, rows, self.cols) } else { kernel::zero(simd) };
+        let acc = kernel::tile(simd, acc, a, self.b);
+        kernel::store(simd, acc, c, self.ld, rows, self.cols);
+    }
+}
+
+impl<const MR: usize, const NV: usize> Kernel for Tiles<'_, MR, NV> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        let k = self.b.len();
+        match self.left {
+            LeftPart::Rows { data, ld } => {
+                for i in (0..self.rows).step_by(MR) {
+                    let a = kernel::Rows::<MR>::new(data, ld, self.first + i, self.first + self.rows, 0, k);
+                    self.tile(simd, i, a);
+                }
+            }
+            LeftPart::Packed { panels, width } => {
+                for i in (0..self.rows).step_by(MR) {
+                    let a = kernel::Strided { data: &panels[(self.first + i) * k..], ld: width };
+                    self.tile(simd, i, a);
+                }
             }
         }
     }
@@ -338,8 +400,10 @@ mod tests {
             check(engine, numbers, m, n, 2 * KC + 7);
             let m = MC + numbers.up_to(MC);
             check(engine, numbers, m, 50, 30);
-            check(engine, numbers, 13, PANELS / 30, 31);
+            check(engine, numbers, 13, PANELS_ONCE / 30, 31);
             check(engine, numbers, 150, 150, 150);
+            // More columns than are packed at a time.
+            check(engine, numbers, 2, 45, PANELS_ONCE / 32 + 3);
         });
     }
 

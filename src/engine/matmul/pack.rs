@@ -1,42 +1,53 @@
-//! Copies of operands in the order in which the kernel reads them: panels of W columns (or rows), k after k.
+//! Copies of operands in the order in which the kernel reads them: panels of some columns (or rows), k after k.
 
-/// Packs columns of `b` \[k × cols\] into panels of `W` columns, `k` after k; beyond the last column, zeros.
+use crate::engine::machine::{Simd, WIDTH};
+
+/// Packs columns of `b` \[k × cols\] into panels of `width` columns, k after k; beyond the last column, zeros.
 #[inline(always)]
-pub(in crate::engine) fn columns<const W: usize>(b: &[f32], ld: usize, k: usize, cols: usize, panels: &mut [f32]) {
-    for (panel, first) in panels.chunks_exact_mut(k * W).zip((0..cols).step_by(W)) {
-        let width = W.min(cols - first);
-        for (p, to) in panel.as_chunks_mut::<W>().0.iter_mut().enumerate() {
-            if width == W {
-                *to = *b[p * ld + first..].first_chunk().expect("a full panel");
-            } else {
-                *to = [0.0; W];
-                to[..width].copy_from_slice(&b[p * ld + first..][..width]);
-            }
+pub(in crate::engine) fn columns(b: &[f32], ld: usize, k: usize, cols: usize, width: usize, panels: &mut [f32]) {
+    // Row after row: each is read in one go, and written to all panels.
+    for p in 0..k {
+        let row = &b[p * ld..][..cols];
+        let mut chunks = row.chunks_exact(width);
+        let mut at = p * width;
+        for from in &mut chunks {
+            panels[at..][..width].copy_from_slice(from);
+            at += k * width;
+        }
+        let rest = chunks.remainder();
+        if !rest.is_empty() {
+            let (present, absent) = panels[at..][..width].split_at_mut(rest.len());
+            present.copy_from_slice(rest);
+            absent.fill(0.0);
         }
     }
 }
 
-/// Packs rows of `b` \[rows × k\], transposed, into panels of `W` rows, k after k; beyond the last row, zeros.
+/// Packs rows of `b` \[rows × k\], transposed, into panels of `width` rows, k after k; beyond the last row, zeros. The width
+/// is a multiple of a vector's.
 #[inline(always)]
-pub(in crate::engine) fn rows<const W: usize>(b: &[f32], ld: usize, k: usize, rows: usize, panels: &mut [f32]) {
-    const STEP: usize = 16;
-    for (panel, first) in panels.chunks_exact_mut(k * W).zip((0..rows).step_by(W)) {
-        let width = W.min(rows - first);
-        let panel = panel.as_chunks_mut::<W>().0;
-        if width < W {
-            panel.fill([0.0; W]);
-        }
-        for j in 0..width {
-            let row = &b[(first + j) * ld..][..k];
-            let (chunks, rest) = row.as_chunks::<STEP>();
-            let mut to = panel.chunks_exact_mut(STEP);
-            for (from, to) in chunks.iter().zip(&mut to) {
-                for (from, to) in from.iter().zip(to) {
-                    to[j] = *from;
-                }
+pub(in crate::engine) fn rows<S: Simd>(
+    simd: S,
+    b: &[f32],
+    ld: usize,
+    k: usize,
+    rows: usize,
+    width: usize,
+    panels: &mut [f32],
+) {
+    for (panel, first) in panels.chunks_exact_mut(k * width).zip((0..rows).step_by(width)) {
+        for side in (0..width).step_by(WIDTH) {
+            let present = WIDTH.min(rows.saturating_sub(first + side));
+            let mut p = 0;
+            while present == WIDTH && p + WIDTH <= k {
+                simd.transpose(&b[(first + side) * ld + p..], ld, &mut panel[p * width + side..], width);
+                p += WIDTH;
             }
-            for (from, to) in rest.iter().zip(to.into_remainder()) {
-                to[j] = *from;
+            for p in p..k {
+                let to = &mut panel[p * width + side..][..WIDTH];
+                for (j, to) in to.iter_mut().enumerate() {
+                    *to = if j < present { b[(first + side + j) * ld + p] } else { 0.0 };
+                }
             }
         }
     }

@@ -1,0 +1,30 @@
+# What one does here; `just` lists it.
+
+default:
+    @just --list
+
+# The tests.
+test:
+    cargo test
+
+# Everything that CI checks.
+ci:
+    .ci/run
+
+# A paid training round... without the pay yet: four workers, twenty rounds, one liar.
+quickstart:
+    recipes/quickstart.sh
+
+# Man pages and completions, made from the command line's own tree.
+generate:
+    cargo run --quiet -- man --output man --force
+
+# The golden digests: only together with a new number of the arithmetic contract.
+golden:
+    L402_REGENERATE=1 cargo test --test golden every_operator
+    L402_REGENERATE=1 cargo test --test golden a_whole
+    cargo test --test golden
+
+# Files that are bad on purpose.
+hostile:
+    L402_REGENERATE=1 cargo test --test hostile

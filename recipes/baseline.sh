@@ -1,0 +1,43 @@
+#!/bin/sh
+# What the same tokens and steps give without distribution: plain AdamW on the honest workers' batches together.
+#
+#   recipes/baseline.sh RUN       (a folder that recipes/quickstart.sh made)
+#
+# One worker takes every step at the joint batch size, its pseudo-gradient travels dense, its moments go on. Prints the
+# held-out loss of both runs, round by round.
+set -eu
+
+home=$(cd "$(dirname "$0")/.." && pwd)
+run=$(cd "$1" && pwd)
+if [ -z "${L402:-}" ]; then
+    target=$(cd "$home" && cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+    L402=$target/release/l402
+fi
+l402() { "$L402" --quiet "$@"; }
+cd "$run"
+rounds=$(ls -d round-* | wc -l)
+honest=$(grep -c '"counts":true' round-0/scores.jsonl)
+mkdir baseline
+sed -e "s/^batch = 8/batch = $((8 * honest))/" -e 's/^name = "sparseloco"/name = "dense"/' run.toml > baseline/run.toml
+ln -s ../theta-0 baseline/theta-0
+
+loss() { # recipe, model
+    l402 score --recipe "$1" --model "$2" --val shards/val-00000.safetensors |
+        sed 's/.*"before_q32":"\([0-9]*\)".*"tokens":\([0-9]*\).*/\1 \2/' | awk '{ printf "%.4f", $1 / 4294967296 / $2 }'
+}
+row() { printf '%5s %8s %12s %10s\n' "$@"; }
+row round step distributed plain
+row 0 0 "$(loss run.toml theta-0)" "$(loss baseline/run.toml baseline/theta-0)"
+state=
+for n in $(seq 0 $((rounds - 1))); do
+    next=$((n + 1))
+    l402 assign --recipe baseline/run.toml --round "$n" --shards shards --workers plain \
+        --beacon "$(printf '%064x' "$n")" -o "baseline/assignments-$n.jsonl"
+    shard=$(sed 's/.*"shard":"\([^"]*\)".*/\1/' "baseline/assignments-$n.jsonl")
+    l402 train --recipe baseline/run.toml --model "baseline/theta-$n" --shard "shards/$shard" --round "$n" --worker plain \
+        --assignments "baseline/assignments-$n.jsonl" $state --state-out "baseline/moments-$next" |
+        l402 compress --recipe baseline/run.toml -o "baseline/update-$next"
+    l402 aggregate --recipe baseline/run.toml --model "baseline/theta-$n" "baseline/update-$next" -o "baseline/theta-$next"
+    state="--state baseline/moments-$next"
+    row "$next" "$((next * 10))" "$(loss run.toml "theta-$next")" "$(loss baseline/run.toml "baseline/theta-$next")"
+done

@@ -1,0 +1,85 @@
+# One round under GNU make: `make -f recipes/round.mk RUN=folder ROUND=3 -j4`.
+#
+# RUN holds run.toml, roster.jsonl, coordinator.key, one ID.key a worker, shards/ and theta-$(ROUND)/ (what
+# recipes/quickstart.sh lays out before its first round, and every round leaves for the next). Every file is complete or
+# absent, so after a kill, at any moment, the same command goes on where it stopped.
+#
+# The two beacons are files that must not exist before their time: BEACON_A before the roster closed, BEACON_B before all
+# commitments are in. Here they are drawn when they are needed; with Lightning they are hashes of blocks.
+
+RUN    ?= .
+ROUND  ?= 0
+L402   ?= l402
+WORKERS := $(shell sed 's/.*"worker":"\([^"]*\)".*/\1/' $(RUN)/roster.jsonl)
+
+now    := $(RUN)/round-$(ROUND)
+theta  := $(RUN)/theta-$(ROUND)
+next   := $(RUN)/theta-$(shell expr $(ROUND) + 1)
+recipe := --recipe $(RUN)/run.toml
+pinned  = --assignments $(now)/assignments.jsonl --coordinator $$($(L402) key $(RUN)/coordinator.key)
+# The states of a worker's last update that counted: links that `settle` makes, absent before.
+state   = $(addprefix --state ,$(wildcard $(RUN)/states/$(1)))
+random  = head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n'
+# A file that the shell writes appears whole or not at all.
+whole   = > $@.part && mv $@.part $@
+
+.DELETE_ON_ERROR:
+.PHONY: round
+# Updates and states are kept: they are what others verify.
+.SECONDARY:
+
+round: $(next)/config.json $(now)/states-linked
+
+$(now):
+	mkdir -p $@ $(RUN)/states
+
+$(now)/beacon-a: | $(now)
+	$(random) $(whole)
+
+$(now)/assignments.jsonl: $(now)/beacon-a
+	$(L402) assign $(recipe) --round $(ROUND) --shards $(RUN)/shards --workers $(RUN)/roster.jsonl \
+	    --beacon $$(cat $<) --key $(RUN)/coordinator.key -o $@ --force
+
+$(now)/%.update: $(now)/assignments.jsonl
+	$(L402) train $(recipe) --model $(theta) --round $(ROUND) --worker $* $(pinned) \
+	    --shard $(RUN)/shards/$$(grep '"worker":"$*"' $< | sed 's/.*"shard":"\([^"]*\)".*/\1/') \
+	    $(call state,$*.moments) --state-out $(now)/$*.moments -o $(now)/$*.delta --force
+	$(L402) compress $(recipe) $(call state,$*.feedback) --state-out $(now)/$*.feedback $(now)/$*.delta -o $@ --force
+	rm $(now)/$*.delta
+
+$(now)/%.commitment: $(now)/%.update
+	$(L402) commit $< --round $(ROUND) --worker $* --key $(RUN)/$*.key -o $@ --force
+
+$(now)/beacon-b: $(WORKERS:%=$(now)/%.commitment)
+	$(random) $(whole)
+
+$(now)/%.reveal: $(now)/%.update $(now)/beacon-b
+	$(L402) commit $< --round $(ROUND) --worker $* --key $(RUN)/$*.key --reveal -o $@ --force
+
+# A mismatch (1) is a finding like another; anything else ends the round.
+$(now)/%.finding: $(now)/%.update $(now)/beacon-b
+	$(L402) replay $(recipe) --model $(theta) --worker $* $(pinned) --shards $(RUN)/shards --update $< \
+	    $(call state,$*.moments) $(call state,$*.feedback) -o $@ --force || [ $$? -eq 1 ]
+
+$(now)/commitments.jsonl: $(WORKERS:%=$(now)/%.commitment) $(WORKERS:%=$(now)/%.reveal)
+	cat $^ $(whole)
+
+$(now)/findings.jsonl: $(WORKERS:%=$(now)/%.finding)
+	cat $^ $(whole)
+
+$(now)/scores.jsonl: $(now)/findings.jsonl $(now)/commitments.jsonl
+	$(L402) score $(recipe) --model $(theta) --val $(RUN)/shards/val-00000.safetensors --beacon $$(cat $(now)/beacon-b) \
+	    --findings $(now)/findings.jsonl --commitments $(now)/commitments.jsonl $(pinned) \
+	    $(WORKERS:%=$(now)/%.update) -o $@ --force
+
+$(next)/config.json: $(now)/scores.jsonl
+	$(L402) aggregate $(recipe) --model $(theta) --scores $< $(WORKERS:%=$(now)/%.update) -o $(next) --force
+
+# Whoever's update counted carries its state on.
+$(now)/states-linked: $(next)/config.json
+	for who in $(WORKERS); do \
+	    if grep "\"worker\":\"$$who\"" $(now)/scores.jsonl | grep -q '"counts":true'; then \
+	        for kind in moments feedback; do ln -sf ../round-$(ROUND)/$$who.$$kind $(RUN)/states/$$who.$$kind; done; \
+	    fi; \
+	done
+	touch $@

@@ -1,0 +1,70 @@
+//! `l402 selftest`: does this machine compute what every other does?
+
+use crate::artifact::canonical;
+use crate::engine::Engine;
+use crate::engine::exp::{Function, worst_ulp};
+use crate::error::{Error, Result};
+use crate::fsio::Target;
+use crate::ui::Ui;
+use crate::verify::check_machine;
+
+/// Compute every operator on fixed inputs, and compare the digests with the golden ones.
+///
+/// A machine that passes belongs to the same equivalence class as every other that does: what it trains replays to
+/// equality there. Every instruction set that the processor has is checked. `train` and `replay` begin with this test.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Also check exp, log and sigmoid on all 2^32 inputs: minutes
+    #[arg(long)]
+    exhaustive: bool,
+    /// Print JSON, one line an operator and instruction set
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, ui: &Ui) -> Result<()> {
+    let stdout = Target::new(None, false);
+    let mut wrong = 0;
+    for engine in Engine::available() {
+        for check in check_machine(engine)? {
+            let verdict = if check.holds() { "equal" } else { "DIFFERS" };
+            wrong += usize::from(!check.holds());
+            let isa = format!("{:?}", engine.isa()).to_lowercase();
+            stdout.write_text(&if args.json {
+                let golden = check.golden.map(|d| d.to_string());
+                let digest = check.digest.to_string();
+                let record =
+                    serde_json::json!({ "digest": digest, "golden": golden, "isa": isa, "operator": check.name });
+                canonical::json(&record) + "\n"
+            } else {
+                format!("{isa:9} {:20} {} {verdict}\n", check.name, check.digest)
+            })?;
+        }
+    }
+    if wrong > 0 {
+        return Err(Error::refused(format!(
+            "{wrong} digests differ from the golden ones: this machine cannot be verified"
+        )));
+    }
+    if args.exhaustive {
+        exhaustive(ui, &stdout)?;
+    }
+    ui.say("selftest passed");
+    Ok(())
+}
+
+/// The bound of the contract (A5), in units in the last place.
+const BOUND: f64 = 1.0;
+
+fn exhaustive(ui: &Ui, stdout: &Target) -> Result<()> {
+    for (name, function) in [("exp", Function::Exp), ("log", Function::Log), ("sigmoid", Function::Sigmoid)] {
+        ui.say(format!("{name}: all 2^32 inputs"));
+        let (worst, at) = worst_ulp(Engine::detect(), function, 1);
+        stdout.write_text(&format!("{name}: at most {worst:.4} ULP, at {at:e}\n"))?;
+        if worst >= BOUND {
+            return Err(Error::refused(format!("{name}: expected below {BOUND} ULP, found {worst} at {at:e}")));
+        }
+    }
+    Ok(())
+}
