@@ -177,7 +177,7 @@ fn other_types_and_several_files_load_exactly_and_have_the_digest_of_their_value
     ] {
         let values = exported(&world, to, dtype, files);
         let model = folder(&world, to);
-        assert!(model.parameters == values, "{to}");
+        assert!(model.parameters[..] == values, "{to}");
         assert_eq!(model.digest, digest_of(&values), "{to}");
         // Without loss it is the same model, with loss it is another.
         assert_eq!(model.digest == theta.digest, !matches!(dtype, DType::F16 | DType::BF16), "{to}");
