@@ -22,8 +22,8 @@ use serde_json::json;
 const CONFIG: &str = r#"{"model_type":"llama","hidden_size":8,"intermediate_size":8,"num_hidden_layers":1,
 "num_attention_heads":2,"num_key_value_heads":1,"head_dim":4,"vocab_size":257,"tie_word_embeddings":true}"#;
 
-/// What a program may have: a hundredth of what some of the files announce.
-const MEMORY_KIB: u64 = 3 << 19;
+/// The memory that a program may have: less than any of the bombs holds.
+const MEMORY_KIB: u64 = 3 << 18;
 
 fn recipe_text() -> String {
     common::recipe(common::FULL, "").replace("top_k = 256", "top_k = 64")
@@ -335,7 +335,7 @@ fn hostile_tensors() -> Vec<Hostile> {
         case(
             "shard-bomb.safetensors.zst",
             {
-                let info = ShardInfo { sequences: 1 << 26, ..shard_info() };
+                let info = ShardInfo { sequences: 1 << 25, ..shard_info() };
                 frame(20, &info.header().to_bytes(), info.header().data_len())
             },
             TRAIN,
@@ -348,7 +348,7 @@ fn hostile_tensors() -> Vec<Hostile> {
                 let mut meta = meta(ArtifactKind::Moments);
                 meta.set("steps", 3);
                 let name = format!("first.{}", layout().tensors[0].name);
-                frame(20, &one_tensor(&meta, &name, Dtype::F32, &[1 << 29], &[]), 2 << 30)
+                frame(20, &one_tensor(&meta, &name, Dtype::F32, &[1 << 28], &[]), 1 << 30)
             },
             TRAIN_STATE,
             65,
@@ -357,8 +357,8 @@ fn hostile_tensors() -> Vec<Hostile> {
         case(
             "weights-bomb.safetensors.zst",
             {
-                let header = one_tensor(&Meta::default(), &layout().tensors[0].name, Dtype::F32, &[1 << 29], &[]);
-                frame(20, &header, 2 << 30)
+                let header = one_tensor(&Meta::default(), &layout().tensors[0].name, Dtype::F32, &[1 << 28], &[]);
+                frame(20, &header, 1 << 30)
             },
             MODEL,
             65,
@@ -432,7 +432,7 @@ fn hostile_texts() -> Vec<Hostile> {
             "worker ann: listed twice",
         ),
         case("worker-with-a-path.jsonl", roster(r#""type":"roster","v":1,"worker":"../ann""#), ASSIGN, 65, "../ann"),
-        case("text-bomb.jsonl.zst", frame(20, b"{", 1 << 30), ASSIGN, 65, "larger than"),
+        case("text-bomb.jsonl.zst", frame(20, b"{", 1 << 27), ASSIGN, 65, "larger than"),
         case("huge.config.json", config_with("hidden_size", json!(1u64 << 32)), INIT, 65, "FILE"),
         case("layers.config.json", config_with("num_hidden_layers", json!(1u64 << 32)), INIT, 65, "num_hidden_layers"),
         case("overflowing.config.json", config_with("vocab_size", json!(u64::MAX)), INIT, 65, "vocab_size"),

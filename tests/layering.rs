@@ -116,14 +116,15 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("error", &[]),
         ("engine", &[]),
         ("ui", &["error"]),
-        ("fsio", &["error"]),
+        // For `MappedFloats`, whose making is unsafe and therefore in the machine.
+        ("fsio", &["error", "engine"]),
         ("artifact", &["error", "fsio"]),
         ("data", &["error", "fsio", "artifact", "engine"]),
         ("model", &["error", "fsio", "artifact", "engine"]),
         ("codec", &["error", "artifact", "engine"]),
         ("optimizer", &["error", "fsio", "artifact", "engine", "data", "model"]),
         ("verify", &["error", "artifact", "engine", "data", "model", "codec", "optimizer"]),
-        ("score", &["error", "artifact", "engine", "data", "model", "codec", "verify"]),
+        ("score", &["error", "artifact", "engine", "data", "model", "verify"]),
         ("pay", &["error", "artifact"]),
         (
             "command",
@@ -184,6 +185,8 @@ fn imports_run_one_way() {
         };
         for (number, line) in &file.lines {
             for name in imports(line) {
+                // A list over several lines would be read in part.
+                assert!(!name.is_empty() || !line.trim_end().ends_with("::{"), "{}:{number}", file.path);
                 let ours = allowed.contains_key(name.as_str());
                 if ours && name != layer && !may.contains(&name.as_str()) {
                     wrong.push(format!("{}:{number}: {layer} imports {name}", file.path));
@@ -192,6 +195,9 @@ fn imports_run_one_way() {
         }
     }
     nowhere(&wrong);
+    let mut mapped = found(|file| file.layer() == "fsio", &["crate::engine"]);
+    mapped.retain(|place| !place.contains("crate::engine::machine::MappedFloats;"));
+    nowhere(&mapped);
 }
 
 #[test]
@@ -219,7 +225,7 @@ fn only_commands_write_and_speak() {
     // Below commands, fsio is a stream of input: `Source`, or text read whole. Key files alone are made there.
     let takes = |file: &File| ["artifact", "data", "model", "optimizer", "codec"].contains(&file.layer());
     let mut wrong = found(takes, &["Target", "OutDir", "Spool", "Output", "write_secret"]);
-    wrong.retain(|place| !place.starts_with("artifact/key.rs"));
+    wrong.retain(|place| !place.starts_with("artifact/key.rs") && !place.contains("type Target ="));
     nowhere(&wrong);
     let silent = |file: &File| !["ui", "command", "cli", "main"].contains(&file.layer());
     nowhere(
@@ -249,9 +255,9 @@ fn the_domain_reads_no_clock_no_environment_and_no_global_generator() {
 fn the_domain_touches_no_files() {
     let mut places = found(domain, &["std::fs", "fs::", "File::"]);
     places.retain(|place| !place.contains("std::os::unix::fs"));
-    // Three places know that files exist: a key file's mode and its making, the size of a model's files, and the
-    // seekable file that parquet needs.
-    let known = ["artifact/key.rs", "model/folder.rs", "data/parquet.rs"];
+    // Four places know that files exist: a key file's mode and its making, the size of a model's files, the seekable
+    // file that parquet needs, and the mapping of an open file into memory.
+    let known = ["artifact/key.rs", "model/folder.rs", "data/parquet.rs", "engine/machine.rs"];
     places.retain(|place| !known.iter().any(|k| place.starts_with(k)));
     nowhere(&places);
     let in_folder = found(|file| file.path == "model/folder.rs", &["std::fs", "fs::", "File::"]);
