@@ -135,6 +135,25 @@ pub fn read_lines(path: &Path) -> Result<Vec<Line>> {
         .collect()
 }
 
+/// The lines of a file that many parties have written to: those that are records, and why the others are not.
+pub fn read_lines_of_many(path: &Path) -> Result<(Vec<Line>, Vec<Error>)> {
+    let text = read_text(path)?;
+    let name = path.display();
+    let (mut lines, mut malformed) = (Vec::new(), Vec::new());
+    for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
+        match Line::parse(&format!("{name}:{}", i + 1), line) {
+            Ok(line) => lines.push(line),
+            Err(error) => malformed.push(error),
+        }
+    }
+    Ok((lines, malformed))
+}
+
+/// The records of one type among the lines of many parties; what is not well formed is passed over.
+pub fn select_well_formed<R: Record>(lines: &[Line]) -> Vec<R> {
+    lines.iter().filter_map(|line| line.get().ok().flatten()).collect()
+}
+
 /// The records of one type among lines; others are passed over.
 pub fn select<R: Record>(lines: &[Line]) -> Result<Vec<R>> {
     lines.iter().filter_map(|l| l.get().transpose()).collect()

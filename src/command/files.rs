@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::artifact::{Digest, Meta, Recipe};
 use crate::error::{Error, Result};
-use crate::fsio::{Outcome, Source, Target};
+use crate::fsio::{Outcome, Output, Source, Target};
 use crate::model::{Layout, ModelFolder, Plan};
 use crate::optimizer::Moments;
 use crate::ui::Ui;
@@ -48,22 +48,22 @@ pub fn check_owner(file: &str, meta: &Meta, run: &Digest, round: u64, worker: &s
     Ok(())
 }
 
-/// Writes the successor moments where a path is given; their digest either way.
+/// Writes the successor moments where a path is given, not yet in their place; their digest either way.
 pub fn write_moments(
     path: Option<&Path>,
     force: bool,
     delta: &Meta,
     moments: &Moments,
-    folder: &ModelFolder,
-) -> Result<Digest> {
+    layout: &Layout,
+) -> Result<(Option<Output>, Digest)> {
     let meta = Moments::meta_after(delta);
     let Some(path) = path else {
-        return Ok(moments.write("state", std::io::sink(), meta, &folder.layout)?.1);
+        return Ok((None, moments.write("state", std::io::sink(), meta, layout)?.1));
     };
     let target = Target::new(Some(path), force);
-    let (out, digest) = moments.write(&target.name(), target.create()?, meta, &folder.layout)?;
-    out.finish()?;
-    Ok(digest)
+    let (out, digest) = moments.write(&target.name(), target.create()?, meta, layout)?;
+    out.check_place()?;
+    Ok((Some(out), digest))
 }
 
 /// Says what is about to be computed, and with how much memory, before the first step.

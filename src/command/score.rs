@@ -150,8 +150,10 @@ fn read_lists(args: &Args, recipe: &Recipe, round: u64, ui: &Ui) -> Result<Eligi
         lists.assignments = Some(assignments);
     }
     if let Some(path) = &args.commitments {
-        let lines = record::read_lines(path)?;
-        lists.commitments = Some((record::select(&lines)?, record::select(&lines)?));
+        let (lines, malformed) = record::read_lines_of_many(path)?;
+        // They come from the workers: nobody stops a round by sending rubbish.
+        malformed.iter().for_each(|error| ui.say(format!("left out: {error}")));
+        lists.commitments = Some((record::select_well_formed(&lines), record::select_well_formed(&lines)));
     }
     if let Some(path) = &args.findings {
         lists.findings = Some(record::read(path)?);

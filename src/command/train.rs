@@ -10,6 +10,7 @@ use crate::cli::OutputArgs;
 use crate::data::{Assignment, BatchOrder, Shard};
 use crate::engine::Engine;
 use crate::error::{Context, Error, Result};
+use crate::fsio::Output;
 use crate::model::{Model, ModelFolder, Plan, write_flat};
 use crate::optimizer::{RoundInput, run_round};
 use crate::ui::Ui;
@@ -107,14 +108,23 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     drop(bar);
 
     let mut meta = delta_meta(&recipe, &folder, &assignment, &shard, &moments.digest)?;
+    let mut state = None;
     if carries {
-        let digest =
-            files::write_moments(args.state_out.as_deref(), args.output.force, &meta, &output.moments, &folder)?;
+        let (path, force) = (args.state_out.as_deref(), args.output.force);
+        let (out, digest) = files::write_moments(path, force, &meta, &output.moments, &folder.layout)?;
         meta.set("inner_out", digest);
+        state = out;
     }
     let target = args.output.target();
+    // Two outputs that belong together: the state goes to its place first, but not where the delta could not follow.
+    // Standard output cannot wait.
+    if target.is_stdout() {
+        state.take().map(Output::finish).transpose()?;
+    }
     let delta = delta(model.engine, &folder.parameters, output.parameters);
     let (out, digest) = write_flat(&target.name(), target.create()?, meta, &folder.layout, &delta)?;
+    out.check_place()?;
+    state.map(Output::finish).transpose()?;
     let outcome = out.finish()?;
     files::finished(ui, &target, outcome, &digest);
     if let (Some(first), Some(last)) = (output.losses.first(), output.losses.last()) {
