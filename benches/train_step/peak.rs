@@ -18,7 +18,8 @@ mod x86 {
             #[target_feature(enable = $features)]
             pub fn $name(rounds: u64, x: f32) -> f32 {
                 let (a, b) = ($splat(x), $splat(1.0 - x));
-                let mut sums = [$splat(x); CHAINS];
+                // Each from another value: of equal chains the compiler makes one.
+                let mut sums: [_; CHAINS] = std::array::from_fn(|i| $splat(x + i as f32));
                 for _ in 0..rounds {
                     for sum in &mut sums {
                         *sum = $fma(*sum, a, b);
@@ -35,7 +36,7 @@ mod x86 {
 
 /// For the compiler to make vectors of.
 fn baseline(rounds: u64, x: f32) -> f32 {
-    let mut sums = [[x; 4]; CHAINS];
+    let mut sums: [_; CHAINS] = std::array::from_fn(|i| [x + i as f32; 4]);
     for _ in 0..rounds {
         for sum in sums.as_flattened_mut() {
             *sum = sum.mul_add(x, 1.0 - x);
