@@ -26,7 +26,7 @@ def build():
     command = ["cargo", "bench", "--bench", "train_step", "--no-run", "--message-format=json"]
     built = subprocess.run(command, cwd=HERE.parent, stdout=subprocess.PIPE, check=True, text=True)
     messages = [json.loads(line) for line in built.stdout.splitlines() if line.startswith("{")]
-    return [m["executable"] for m in messages if m.get("executable")][-1]
+    return next(m["executable"] for m in messages if m.get("executable") and m["target"]["name"] == "train_step")
 
 
 class Engine:
@@ -75,6 +75,8 @@ def compare(binary, shape, rounds, engines):
         "candle": [*rust, "--engine", "candle"],
     }
     peak = Engine([binary, "--peak", "--drive"])
+    if peak.failure:
+        sys.exit(f"the benchmark does not run: {peak.failure}")
     running = {name: Engine(commands[name]) for name in engines}
     peaks = []
     for turn in range(rounds + 1):
