@@ -15,6 +15,10 @@ ci:
 quickstart:
     recipes/quickstart.sh
 
+# Our train step beside PyTorch's and candle's; the variable PYTHON names a python that has torch.
+bench *ARGS:
+    python3 benches/compare.py {{ARGS}}
+
 # Man pages and completions, made from the command line's own tree.
 generate:
     cargo run --quiet -- man --output man --force

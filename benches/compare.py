@@ -1,0 +1,134 @@
+"""Our train step beside PyTorch's and candle's: one thread each, one step each in turn, medians of what each made.
+
+    python3 benches/compare.py [--shapes 5.3M,30M,135M] [--rounds 12,8,4] [--engines ours,torch,compile,candle]
+
+The FMA peak is measured between the steps, and operations are counted the same for all: 6 a weight and token for the matrices
+(an untied embedding is only looked up), and 12 * heads * head_dim * T (T + 1) / 2 a layer and sequence for causal attention.
+PyTorch runs in the python that the variable PYTHON names, or else in this one.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).parent
+PYTHON = os.environ.get("PYTHON") or sys.executable
+NAMES = {"ours": "l402", "torch": "PyTorch eager", "compile": "torch.compile", "candle": "candle"}
+
+
+def build():
+    """The benchmark's executable."""
+    command = ["cargo", "bench", "--bench", "train_step", "--no-run", "--message-format=json"]
+    built = subprocess.run(command, cwd=HERE.parent, stdout=subprocess.PIPE, check=True, text=True)
+    messages = [json.loads(line) for line in built.stdout.splitlines() if line.startswith("{")]
+    return next(m["executable"] for m in messages if m.get("executable") and m["target"]["name"] == "train_step")
+
+
+class Engine:
+    """A process that makes a step whenever it is told to."""
+
+    def __init__(self, command):
+        self.errors = tempfile.TemporaryFile("w+")
+        env = os.environ | {name: "1" for name in ("RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self.errors, text=True, env=env)
+        self.steps, self.failure = [], None
+        self.about = self.answer() or {}
+
+    def answer(self):
+        line = self.process.stdout.readline()
+        if line:
+            return json.loads(line)
+        self.process.wait()
+        self.errors.seek(0)
+        lines = [line.strip() for line in self.errors if line.strip()]
+        code = self.process.returncode
+        self.failure = f"killed by signal {-code}" if code < 0 else lines[-1] if lines else f"exit status {code}"
+        return None
+
+    def step(self):
+        if self.failure:
+            return None
+        try:
+            print(file=self.process.stdin, flush=True)
+        except BrokenPipeError:
+            pass
+        return self.answer()
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def compare(binary, shape, rounds, engines):
+    torch = [PYTHON, str(HERE / "peers/torch_llama.py"), "--drive", "--shape", shape]
+    rust = [binary, "--drive", "--shape", shape]
+    commands = {
+        "ours": [*rust, "--engine", "ours"],
+        "torch": torch,
+        "compile": [*torch, "--compile"],
+        "candle": [*rust, "--engine", "candle"],
+    }
+    peak = Engine([binary, "--peak", "--drive"])
+    if peak.failure:
+        sys.exit(f"the benchmark does not run: {peak.failure}")
+    running = {name: Engine(commands[name]) for name in engines}
+    peaks = []
+    for turn in range(rounds + 1):
+        for engine in running.values():
+            before = peak.step()
+            step = engine.step()
+            if turn and step:
+                engine.steps.append(step)
+                peaks.append(before["gflops"])
+        print(f"{shape}: round {turn} of {rounds}", file=sys.stderr, flush=True)
+    for engine in [peak, *running.values()]:
+        engine.end()
+    table(shape, rounds, running, statistics.median(peaks), peak.about.get("isa"))
+
+
+def table(shape, rounds, running, peak, isa):
+    about = next(e.about for e in running.values() if "flops" in e.about)
+    tokens, flops = about["tokens"], about["flops"]
+    print(f"\n{shape}: {about['parameters'] / 1e6:.1f}M parameters, {about['batch']} x {about['seq_len']} tokens a step, "
+          f"{flops / tokens / 1e6:.1f} MFLOP a token; FMA peak {peak:.1f} GFLOP/s ({isa}); {rounds} rounds\n")
+    print("| engine | tokens/s | to PyTorch eager | of the FMA peak | peak RSS |")
+    print("|---|---:|---:|---:|---:|")
+    eager = [s["seconds"] for s in running["torch"].steps] if "torch" in running else []
+    for name, engine in running.items():
+        if not engine.steps:
+            print(f"| {NAMES[name]} | failed: {engine.failure} | | | |")
+            continue
+        seconds = [s["seconds"] for s in engine.steps]
+        median = statistics.median(seconds)
+        ratio = f"{statistics.median(e / s for e, s in zip(eager, seconds)):.2f}x" if eager else "-"
+        share = f"{100 * flops / median / 1e9 / peak:.0f} %"
+        rss = f"{engine.steps[-1]['peak_rss_mib']} MiB"
+        print(f"| {NAMES[name]} | {tokens / median:.0f} | {ratio} | {share} | {rss} |", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shapes", default="5.3M,30M,135M")
+    parser.add_argument("--rounds", default="12,8,4", help="one number for each shape, or one for all")
+    parser.add_argument("--engines", default=",".join(NAMES))
+    parser.add_argument("--binary", help="the benchmark's executable, where it is built already")
+    args = parser.parse_args()
+    shapes, engines = args.shapes.split(","), args.engines.split(",")
+    rounds = [int(n) for n in args.rounds.split(",")]
+    rounds += rounds[-1:] * (len(shapes) - len(rounds))
+    wants_torch = {"torch", "compile"} & set(engines)
+    if wants_torch and subprocess.run([PYTHON, "-c", "import torch"], stderr=subprocess.DEVNULL).returncode:
+        print(f"{PYTHON} has no torch: no comparison with PyTorch (set PYTHON to one that has)", file=sys.stderr)
+        engines = [name for name in engines if name not in wants_torch]
+    binary = args.binary or build()
+    for shape, count in zip(shapes, rounds):
+        compare(binary, shape, count, engines)
+
+
+main()
