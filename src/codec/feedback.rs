@@ -27,6 +27,17 @@ pub fn compress_tensor(
     feedback: Option<&[f32]>,
 ) -> Result<(Vec<u8>, Vec<f32>)> {
     let engine = Engine::detect();
+    engine.define(|| compress(engine, codec, beta, shape, delta, feedback))
+}
+
+fn compress(
+    engine: Engine,
+    codec: &dyn Codec,
+    beta: f32,
+    shape: &[usize],
+    delta: &[f32],
+    feedback: Option<&[f32]>,
+) -> Result<(Vec<u8>, Vec<f32>)> {
     let mut acc = delta.to_vec();
     match feedback {
         Some(e) if e.len() != delta.len() => {

@@ -400,3 +400,23 @@ fn a_hostile_payload_is_refused_by_tensor_when_it_is_decoded() {
     assert!(update.verify().is_err());
     assert!(update.decode("d").is_err());
 }
+
+/// Flush-to-zero and another rounding, left on by whoever embeds this library.
+#[test]
+fn a_careless_float_mode_changes_no_byte() {
+    use crate::engine::machine::in_a_careless_float_mode;
+
+    let mut random = Random(9);
+    let shape = [70, 65];
+    let data = values("normal", 70 * 65, &mut random);
+    let tiny: Vec<f32> = values("normal", 70 * 65, &mut random).iter().map(|v| v * f32::MIN_POSITIVE).collect();
+    for codec in [&SparseLoco::new(64) as &dyn Codec, &Dense] {
+        for delta in [&data, &tiny] {
+            let run = || compress_tensor(codec, 0.95, &shape, delta, Some(&tiny)).unwrap();
+            let (payload, left) = run();
+            let (careless_payload, careless_left) = in_a_careless_float_mode(run);
+            assert_eq!(payload, careless_payload);
+            assert!(left.iter().zip(&careless_left).all(|(a, b)| a.to_bits() == b.to_bits()));
+        }
+    }
+}

@@ -6,6 +6,7 @@ use super::build::copy_ours;
 use super::shapes::Shapes;
 use super::{Codec, check_payload, codec_for};
 use crate::artifact::{ArtifactKind, Digest, Header, Meta, Reader, Recipe, TensorInfo, valid_worker_id};
+use crate::engine::Engine;
 use crate::error::{Context, Error, Result};
 
 /// An update: its metadata, and its payloads in memory.
@@ -140,7 +141,7 @@ impl Update {
         let (Some(shape), Some(payload)) = (self.shapes.0.get(name), self.payloads.get(name)) else {
             return Err(Error::data(format!("{}: tensor {name} is missing", self.file)));
         };
-        self.codec.decode(shape, payload).at(format!("{}: tensor {name}", self.file))
+        Engine::detect().define(|| self.codec.decode(shape, payload)).at(format!("{}: tensor {name}", self.file))
     }
 
     /// Decodes everything once, so that nothing can fail later.

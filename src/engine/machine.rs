@@ -81,9 +81,9 @@ impl Engine {
         }
     }
 
-    /// Runs a plain definition in the standard floating-point mode.
+    /// Runs a plain definition, or what goes on between operators, in the standard floating-point mode.
     #[inline(never)]
-    pub(super) fn define<T>(self, definition: impl FnOnce() -> T) -> T {
+    pub fn define<T>(self, definition: impl FnOnce() -> T) -> T {
         let _mode = StandardFloatMode::enter();
         // Arithmetic must not move across the change of the mode, on either side.
         black_box(black_box(definition)())
@@ -507,7 +507,7 @@ compile_error!("the floating-point mode of this architecture is not known to the
 
 /// Runs `work` with flush-to-zero and rounding towards zero switched on, as a careless library would leave them.
 #[cfg(test)]
-pub(super) fn in_a_careless_float_mode<T>(work: impl FnOnce() -> T) -> T {
+pub(crate) fn in_a_careless_float_mode<T>(work: impl FnOnce() -> T) -> T {
     let found = read_control();
     write_control(found | NONSTANDARD & CARELESS);
     let result = black_box(work());

@@ -47,6 +47,15 @@ pub struct StepReport {
 /// Runs the inner steps from `parameters` (theta) and `moments`.
 pub fn run_round(
     input: &RoundInput<'_>,
+    parameters: Vec<f32>,
+    moments: Moments,
+    watch: impl FnMut(StepReport),
+) -> Result<RoundOutput> {
+    input.model.engine.define(|| steps(input, parameters, moments, watch))
+}
+
+fn steps(
+    input: &RoundInput<'_>,
     mut parameters: Vec<f32>,
     mut moments: Moments,
     mut watch: impl FnMut(StepReport),
