@@ -14,7 +14,7 @@ use crate::model::model_digest;
 use crate::optimizer::outer_step;
 use crate::score::Score;
 use crate::ui::Ui;
-use crate::verify::{Finding, Verdict};
+use crate::verify::{Finding, Verdict, require_machine};
 
 /// Take the outer step with the updates that count, and write the next round's model.
 ///
@@ -42,6 +42,7 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
+    require_machine(Engine::detect())?;
     let (recipe, folder, round) = args.run.load(args.round)?;
     let run = recipe.digest();
     let mut given = updates::read(&args.updates, &recipe, &folder.layout, ui)?;

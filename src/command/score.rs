@@ -10,10 +10,11 @@ use crate::cli::OutputArgs;
 use crate::codec::Update;
 use crate::data::Shard;
 use crate::engine::Engine;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::model::{Model, ModelFolder, Plan, Workspace};
 use crate::score::{Candidate, Eligibility, RoundScore, Score, draw_sequences, judge, proportional, total_loss};
 use crate::ui::Ui;
+use crate::verify::require_machine;
 
 /// Measure each update on held-out data, and split the round's msat in proportion to what they gained.
 ///
@@ -54,6 +55,7 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
+    require_machine(Engine::detect())?;
     let (recipe, folder, round) = args.run.load(args.round)?;
     let run = recipe.digest();
     let lists = read_lists(args, &recipe, round, ui)?;
@@ -67,7 +69,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         };
         judge(&update, &run, round, &lists)
     });
-    let reasons: Vec<Option<String>> = judged.collect();
+    let mut reasons: Vec<Option<String>> = judged.collect();
     let counting = given.iter().zip(&reasons).filter(|(_, reason)| reason.is_none());
     updates::one_a_worker(counting.map(|(update, _)| update))?;
 
@@ -83,9 +85,16 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let mut after = BTreeMap::new();
     for (i, update) in given.iter().enumerate() {
         if reasons[i].is_none() {
-            let alpha = recipe.outer.lr as f32;
-            let applied = updates::apply_alone(update, &folder, alpha)?;
-            after.insert(i, scorer.loss(&applied)?);
+            let applied = updates::apply_alone(update, &folder, recipe.outer.lr as f32);
+            match applied.and_then(|applied| scorer.loss(&applied)) {
+                Ok(loss) => drop(after.insert(i, loss)),
+                // Somebody's update that breaks the model is that worker's loss, and no reason to stop the round.
+                Err(error) if error.kind() == Kind::Data => {
+                    ui.say(format!("does not count: {error}"));
+                    reasons[i] = Some("breaks the model".into());
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
     drop(scorer);

@@ -18,9 +18,14 @@ pub struct Model {
     pub(super) seq_len: usize,
 }
 
-/// A loss as 32.32 fixed point, towards zero (A8). Finite losses below 2^31 only.
-pub fn q32(loss: f32) -> i128 {
-    (f64::from(loss) * 4_294_967_296.0) as i128
+/// The sum of per-token losses as 32.32 fixed point, each rounded towards zero (A8); the index of the first that is not
+/// finite or not below 2^31.
+pub fn sum_q32(losses: &[f32]) -> Result<i128, usize> {
+    const BOUND: f32 = 2_147_483_648.0;
+    match losses.iter().position(|loss| !(*loss > -BOUND && *loss < BOUND)) {
+        Some(bad) => Err(bad),
+        None => Ok(losses.iter().map(|&loss| (f64::from(loss) * 4_294_967_296.0) as i128).sum()),
+    }
 }
 
 impl Model {

@@ -5,7 +5,7 @@ use super::moments::Moments;
 use crate::artifact::Recipe;
 use crate::data::{BatchOrder, Shard};
 use crate::error::{Error, Result};
-use crate::model::{Gradients, Layout, Model, Plan, Workspace, q32};
+use crate::model::{Gradients, Layout, Model, Plan, Workspace, sum_q32};
 
 /// What a round starts from.
 pub struct RoundInput<'a> {
@@ -116,10 +116,10 @@ impl<'a> Trainer<'a> {
                 tokens.clear();
                 micro.iter().for_each(|&s| tokens.extend(input.shard.sequence(s)));
                 let losses = model.backward(parameters, tokens, scale, gradients, workspace);
-                if let Some(i) = losses.iter().position(|l| !l.is_finite()) {
-                    return Err(Error::data(format!("the loss of token {i} of a micro-batch is not finite")));
-                }
-                sum += losses.iter().map(|&l| q32(l)).sum::<i128>();
+                sum += sum_q32(losses).map_err(|i| {
+                    let (sequence, token) = (micro[i / input.plan.seq_len], i % input.plan.seq_len);
+                    Error::data(format!("the loss of sequence {sequence}, token {token}, is not finite, or above 2^31"))
+                })?;
             }
             gradients.finish(model);
             match g {

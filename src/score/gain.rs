@@ -4,7 +4,7 @@ use crate::artifact::Digest;
 use crate::data::Shard;
 use crate::engine::philox;
 use crate::error::{Error, Result};
-use crate::model::{Model, Plan, Workspace, q32};
+use crate::model::{Model, Plan, Workspace, sum_q32};
 
 /// The held-out sequences of a round: all of them for `count` 0, else that many, drawn by the beacon.
 pub fn draw_sequences(
@@ -53,11 +53,10 @@ pub fn total_loss(
         tokens.clear();
         micro.iter().for_each(|&s| tokens.extend(shard.sequence(s)));
         let losses = model.losses(parameters, &tokens, workspace);
-        if let Some(i) = losses.iter().position(|l| !l.is_finite()) {
+        total += sum_q32(losses).map_err(|i| {
             let sequence = micro[i / plan.seq_len];
-            return Err(Error::data(format!("the loss of held-out sequence {sequence} is not finite")));
-        }
-        total += losses.iter().map(|&l| q32(l)).sum::<i128>();
+            Error::data(format!("the loss of held-out sequence {sequence} is not finite, or above 2^31"))
+        })?;
         watch();
     }
     Ok(total)
