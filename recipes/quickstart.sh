@@ -51,7 +51,8 @@ beacon() { head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n'; }
 
 # The state that a worker carries on from its last update that counted, if there is one.
 state() { if [ -e "states/$1" ]; then echo "--state states/$1"; fi; }
-shard_of() { grep "\"worker\":\"$1\"" "$now/assignments.jsonl" | field shard; }
+previous() { if [ -e "states/$1.update" ]; then echo "--previous states/$1.update"; fi; }
+shard_of() { grep -F "\"worker\":\"$1\"" "$now/assignments.jsonl" | field shard; }
 
 # ---- What a worker does: train | compress ---------------------------------------------------------------------------
 
@@ -64,7 +65,7 @@ work() {
 
 # Mallory's recipe asks for a tenth of the work; she writes the real run and her assignment over the traces of it.
 cheat() {
-    line=$(grep -n "\"worker\":\"$1\"" "$now/assignments.jsonl" | cut -d: -f1)
+    line=$(grep -nF "\"worker\":\"$1\"" "$now/assignments.jsonl" | cut -d: -f1)
     assignment=$(l402 inspect --json "$now/assignments.jsonl" | grep -o '[0-9a-f]\{64\}' | sed -n "$((line + 1))p")
     l402 train --recipe mallory.toml --model theta-0 --shard "shards/$(shard_of "$1")" --round "$n" --worker "$1" > "$now/lazy"
     lazy=$(l402 inspect --json "$now/lazy")
@@ -98,11 +99,12 @@ for n in $(seq 0 $((rounds - 1))); do
         l402 commit "$now/$who.update" --round "$n" --worker "$who" --key "$who.key" --reveal
     done >> "$now/commitments.jsonl"
 
-    # The coordinator, or anyone, does everybody's work again: exit status 0 is equality, 1 is a lie.
+    # The coordinator, or anyone, does everybody's work again, from the states that each one's last counting update left:
+    # exit status 0 is equality, 1 is a lie.
     for who in $workers; do
         l402 replay --recipe run.toml --model "theta-$n" --worker "$who" --assignments "$now/assignments.jsonl" \
             --coordinator "$coordinator" --shards shards --update "$now/$who.update" \
-            $(state "$who.moments") $(state "$who.feedback") 2>> replay.log || [ $? -eq 1 ]
+            $(state "$who.moments") $(state "$who.feedback") $(previous "$who") 2>> replay.log || [ $? -eq 1 ]
     done > "$now/findings.jsonl"
 
     # What each update is worth on text that nobody trained on, and the next model.
@@ -116,10 +118,10 @@ for n in $(seq 0 $((rounds - 1))); do
     echo
     printf 'round %-3s %-9s %-30s %14s %9s %8s\n' "$n" worker finding 'gain nats/byte' msat bytes
     for who in $workers; do
-        finding=$(grep "\"worker\":\"$who\"" "$now/findings.jsonl")
-        score=$(grep "\"worker\":\"$who\"" "$now/scores.jsonl")
+        finding=$(grep -F "\"worker\":\"$who\"" "$now/findings.jsonl")
+        score=$(grep -F "\"worker\":\"$who\"" "$now/scores.jsonl")
         if echo "$score" | grep -q '"counts":true'; then
-            for kind in moments feedback; do ln -sf "../$now/$who.$kind" "states/$who.$kind"; done
+            for kind in moments feedback update; do ln -sf "../$now/$who.$kind" "states/$who.$kind"; done
         fi
         bytes=$(echo "$score" | field bytes)
         sent=$((sent + bytes))
@@ -141,6 +143,6 @@ echo
 echo "held-out loss: $(loss 0) -> $(loss "$rounds") nats a byte after $rounds rounds"
 echo "sent: $sent bytes, against $((dense * rounds * count)) as dense float32:" \
     "$(awk -v a=$((dense * rounds * count)) -v b=$sent 'BEGIN { printf "%.1f", a / b }')x smaller"
-paid() { cat round-*/scores.jsonl | grep "\"worker\":\"$1\"" | field entitled_msat | awk '{ s += $1 } END { print s }'; }
+paid() { cat round-*/scores.jsonl | grep -F "\"worker\":\"$1\"" | field entitled_msat | awk '{ s += $1 } END { print s }'; }
 for who in $workers; do echo "earned by $who: $(paid "$who") msat"; done
 echo "everything is in $run: theta-$rounds is a Hugging Face model folder, round-* hold the records"

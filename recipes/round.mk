@@ -17,8 +17,10 @@ theta  := $(RUN)/theta-$(ROUND)
 next   := $(RUN)/theta-$(shell expr $(ROUND) + 1)
 recipe := --recipe $(RUN)/run.toml
 pinned  = --assignments $(now)/assignments.jsonl --coordinator $$($(L402) key $(RUN)/coordinator.key)
-# The states of a worker's last update that counted: links that `settle` makes, absent before.
+# The states of a worker's last update that counted: links that `states-linked` makes, absent before.
 state   = $(addprefix --state ,$(wildcard $(RUN)/states/$(1)))
+# The update that left them: a replay goes on from no other.
+previous = $(addprefix --previous ,$(wildcard $(RUN)/states/$(1).update))
 random  = head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n'
 # A file that the shell writes appears whole or not at all.
 whole   = > $@.part && mv $@.part $@
@@ -42,7 +44,7 @@ $(now)/assignments.jsonl: $(now)/beacon-a
 
 $(now)/%.update: $(now)/assignments.jsonl
 	$(L402) train $(recipe) --model $(theta) --round $(ROUND) --worker $* $(pinned) \
-	    --shard $(RUN)/shards/$$(grep '"worker":"$*"' $< | sed 's/.*"shard":"\([^"]*\)".*/\1/') \
+	    --shard $(RUN)/shards/$$(grep -F '"worker":"$*"' $< | sed 's/.*"shard":"\([^"]*\)".*/\1/') \
 	    $(call state,$*.moments) --state-out $(now)/$*.moments -o $(now)/$*.delta --force
 	$(L402) compress $(recipe) $(call state,$*.feedback) --state-out $(now)/$*.feedback $(now)/$*.delta -o $@ --force
 	rm $(now)/$*.delta
@@ -56,16 +58,16 @@ $(now)/beacon-b: $(WORKERS:%=$(now)/%.commitment)
 $(now)/%.reveal: $(now)/%.update $(now)/beacon-b
 	$(L402) commit $< --round $(ROUND) --worker $* --key $(RUN)/$*.key --reveal -o $@ --force
 
-# A mismatch (1) is a finding like another; anything else ends the round.
+# A mismatch (1), and an update that cannot be read, are findings like others; anything else ends the round.
 $(now)/%.finding: $(now)/%.update $(now)/beacon-b
 	$(L402) replay $(recipe) --model $(theta) --worker $* $(pinned) --shards $(RUN)/shards --update $< \
-	    $(call state,$*.moments) $(call state,$*.feedback) -o $@ --force || [ $$? -eq 1 ]
+	    $(call state,$*.moments) $(call state,$*.feedback) $(call previous,$*) -o $@ --force || [ $$? -eq 1 ]
 
 $(now)/commitments.jsonl: $(WORKERS:%=$(now)/%.commitment) $(WORKERS:%=$(now)/%.reveal)
-	cat $^ $(whole)
+	awk 1 $^ $(whole)
 
 $(now)/findings.jsonl: $(WORKERS:%=$(now)/%.finding)
-	cat $^ $(whole)
+	awk 1 $^ $(whole)
 
 $(now)/scores.jsonl: $(now)/findings.jsonl $(now)/commitments.jsonl
 	$(L402) score $(recipe) --model $(theta) --val $(RUN)/shards/val-00000.safetensors --beacon $$(cat $(now)/beacon-b) \
@@ -78,8 +80,8 @@ $(next)/config.json: $(now)/scores.jsonl
 # Whoever's update counted carries its state on.
 $(now)/states-linked: $(next)/config.json
 	for who in $(WORKERS); do \
-	    if grep "\"worker\":\"$$who\"" $(now)/scores.jsonl | grep -q '"counts":true'; then \
-	        for kind in moments feedback; do ln -sf ../round-$(ROUND)/$$who.$$kind $(RUN)/states/$$who.$$kind; done; \
+	    if grep -F "\"worker\":\"$$who\"" $(now)/scores.jsonl | grep -q '"counts":true'; then \
+	        for kind in moments feedback update; do ln -sf ../round-$(ROUND)/$$who.$$kind $(RUN)/states/$$who.$$kind; done; \
 	    fi; \
 	done
 	touch $@

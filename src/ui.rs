@@ -77,6 +77,12 @@ impl Drop for Progress {
 }
 
 fn line(text: &str) {
+    // What others wrote may stand in a message: no control sequence reaches the terminal, no page of it either.
+    let shown: String = text.chars().take(4000).flat_map(printable).collect();
     // Nobody is left to be told when standard error is closed.
-    let _ = writeln!(stderr(), "{text}");
+    let _ = writeln!(stderr(), "{shown}");
+}
+
+fn printable(c: char) -> Vec<char> {
+    if c.is_control() && c != '\n' { c.escape_default().collect() } else { vec![c] }
 }

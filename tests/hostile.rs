@@ -586,7 +586,7 @@ const TENSOR_PLACES: [(&str, bool); 14] = [
     (TRAIN_STATE, false),
     ("replay --recipe r.toml --model theta-0 --shards shards --assignments assignments.jsonl --update FILE", false),
     (
-        "replay --recipe r.toml --model theta-0 --shards shards --assignments assignments.jsonl --update update --state FILE",
+        "replay --recipe r.toml --model theta-0 --shards shards --assignments assignments.jsonl --update update --previous update --state FILE",
         false,
     ),
     (SCORE, true),

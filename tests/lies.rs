@@ -133,7 +133,7 @@ fn one_flipped_bit_of_the_models_weights_is_found() {
     let bytes = world.bytes("theta-1/model.safetensors");
     world.copy_folder("theta-1", "bent");
     let replay = |model: &str| {
-        let states = "--state ann.0.moments --state ann.0.feedback";
+        let states = "--state ann.0.moments --state ann.0.feedback --previous ann.0.update";
         world.replay_with(1, "ann", "r.toml", model, "1.assignments.jsonl", "ann.1.update") + " " + states
     };
     world.ok(&replay("bent"));
@@ -162,7 +162,7 @@ fn one_flipped_bit_of_the_models_configuration_is_found() {
         world.write("bent/config.json", &bent);
         let output = world.run(
             &(world.replay_with(1, "ann", "r.toml", "bent", "1.assignments.jsonl", "ann.1.update")
-                + " --state ann.0.moments --state ann.0.feedback"),
+                + " --state ann.0.moments --state ann.0.feedback --previous ann.0.update"),
         );
         // White space, and names that no engine reads, are no content.
         let same = std::str::from_utf8(&bent).is_ok_and(|text| ModelConfig::parse(text).is_ok_and(|c| c == truth));
@@ -531,4 +531,46 @@ fn a_commitment_to_what_is_not_ones_own_is_refused() {
     world.expect("commit ann.1.update --round 1 --worker bob --key bob.key", 1, "worker: expected bob, found ann");
     world.expect("commit ann.1.update --round 2 --worker ann --key ann.key", 1, "round: expected 2, found 1");
     world.expect("commit ann.1.feedback --round 1 --worker ann --key ann.key", 65, "expected update");
+}
+
+#[test]
+fn a_state_that_the_last_counting_update_did_not_leave_is_found() {
+    let world = world(FULL);
+    // ann's own state of round 0, with one value changed: well formed, of the right run, worker and round.
+    let mut forged = world.bytes("ann.0.feedback");
+    let last = forged.len() - 4;
+    forged[last..].copy_from_slice(&1f32.to_le_bytes());
+    world.write("forged.feedback", &forged);
+    let shard = records(&world.bytes("1.assignments.jsonl"), "assignment")[0]["shard"].as_str().unwrap().to_owned();
+    world.ok(&format!(
+        "train --recipe r.toml --model theta-1 --shard shards/{shard} --round 1 --worker ann --assignments 1.assignments.jsonl \
+         --state ann.0.moments -o again.delta"
+    ));
+    world.ok("compress --recipe r.toml --state forged.feedback again.delta -o forged.update");
+    let replay = |update: &str, states: &str| {
+        world.replay_with(1, "ann", "r.toml", "theta-1", "1.assignments.jsonl", update) + " " + states
+    };
+    let moments = "--state ann.0.moments";
+    let honest = format!("{moments} --state ann.0.feedback --previous ann.0.update");
+    world.ok(&replay("ann.1.update", &honest));
+    let forged = format!("{moments} --state forged.feedback --previous ann.0.update");
+    world.expect(&replay("forged.update", &forged), 1, "state (error feedback)");
+    world.expect(&replay("forged.update", &honest), 1, "state (error feedback)");
+    // Nor does a state come from nowhere, from another worker's update, or from none where there was one.
+    world.expect(&replay("forged.update", "--state forged.feedback"), 2, "--previous");
+    world.expect(&replay("ann.1.update", &honest.replace("ann.0.update", "bob.0.update")), 1, "bob");
+    world.expect(&replay("ann.1.update", ""), 1, "state");
+}
+
+#[test]
+fn an_update_of_rubbish_is_a_finding_and_stops_nobody() {
+    let world = world(FULL);
+    world.write("rubbish", b"rubbish");
+    let output = world.expect(
+        &world.replay_with(0, "ann", "r.toml", "theta-0", "0.assignments.jsonl", "rubbish"),
+        1,
+        "malformed",
+    );
+    let finding = String::from_utf8(output.stdout).unwrap();
+    assert!(finding.contains("\"finding\":\"mismatch\"") && finding.contains("malformed"), "{finding}");
 }

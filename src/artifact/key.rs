@@ -20,7 +20,11 @@ impl SigningKey {
     /// Reads a key file: 64 hex digits, for its owner alone.
     pub fn load(path: &Path) -> Result<SigningKey> {
         use std::os::unix::fs::PermissionsExt;
-        let mode = fs::metadata(path).path(path)?.permissions().mode();
+        let meta = fs::metadata(path).path(path)?;
+        if !meta.is_file() {
+            return Err(Error::data(format!("{}: expected a key file", path.display())));
+        }
+        let mode = meta.permissions().mode();
         if mode & 0o077 != 0 {
             return Err(Error::data(format!(
                 "{}: expected a key file that only its owner can read, found mode {:03o}",

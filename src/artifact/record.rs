@@ -16,7 +16,10 @@ use serde_json::Value;
 
 use super::key::SigningKey;
 use crate::error::{Context, Error, Result};
-use crate::fsio::read_text;
+use crate::fsio::{Source, read_text};
+
+/// A list of records that many parties have written to may not be larger, in bytes.
+const MAX_RECORDS: u64 = 1 << 30;
 
 const MAX_INTEGER: u64 = (1 << 53) - 1;
 
@@ -137,11 +140,13 @@ pub fn read_lines(path: &Path) -> Result<Vec<Line>> {
 
 /// The lines of a file that many parties have written to: those that are records, and why the others are not.
 pub fn read_lines_of_many(path: &Path) -> Result<(Vec<Line>, Vec<Error>)> {
-    let text = read_text(path)?;
+    let bytes = Source::open(path)?.read_to_end(MAX_RECORDS)?;
     let name = path.display();
     let (mut lines, mut malformed) = (Vec::new(), Vec::new());
-    for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
-        match Line::parse(&format!("{name}:{}", i + 1), line) {
+    for (i, line) in bytes.split(|b| *b == b'\n').enumerate().filter(|(_, line)| !line.is_empty()) {
+        let place = format!("{name}:{}", i + 1);
+        let text = std::str::from_utf8(line).map_err(|_| Error::data(format!("{place}: not UTF-8")));
+        match text.and_then(|text| Line::parse(&place, text)) {
             Ok(line) => lines.push(line),
             Err(error) => malformed.push(error),
         }

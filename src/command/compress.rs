@@ -1,9 +1,9 @@
 //! `l402 compress`: the codec and its error feedback, there and back.
 
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::files::distinct;
 use crate::artifact::{Reader, Recipe, Writer};
 use crate::cli::OutputArgs;
 use crate::codec::{EncodedUpdate, Feedback, Update, compress_stream};
@@ -118,34 +118,8 @@ fn check_paths(args: &Args) -> Result<()> {
     {
         return Err(Error::usage(format!("--state {}: expected a regular file, as it is read twice", path.display())));
     }
-    let output = args.output.output.as_deref().filter(|p| p.as_os_str() != "-");
-    let named = [("--state", args.state.as_deref()), ("--state-out", args.state_out.as_deref()), ("--output", output)];
-    for (i, (flag, path)) in named.iter().enumerate() {
-        for (other_flag, other) in &named[i + 1..] {
-            if let (Some(path), Some(other)) = (path, other)
-                && place(path) == place(other)
-            {
-                return Err(Error::usage(format!("{other_flag} {}: the same file as {flag}", other.display()))
-                    .hint("states are never changed in place: name a file for each round"));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The place that a name stands for, links followed as far as there are any.
-fn place(path: &Path) -> PathBuf {
-    if let Ok(place) = fs::canonicalize(path) {
-        return place;
-    }
-    let parent = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    match (fs::canonicalize(parent), path.file_name()) {
-        (Ok(folder), Some(name)) => folder.join(name),
-        _ => path.to_owned(),
-    }
+    let named = [("--state", &args.state), ("--state-out", &args.state_out), ("--output", &args.output.output)];
+    distinct(&named.map(|(flag, path)| (flag, path.as_deref())))
 }
 
 /// The next state's file, or nothing where only its digest is wanted.

@@ -1,6 +1,7 @@
 //! State files in and out, and what is said of outputs.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use crate::artifact::{Digest, Meta, Recipe};
 use crate::error::{Error, Result};
@@ -97,5 +98,36 @@ pub fn finished(ui: &Ui, target: &Target, outcome: Outcome, digest: &Digest) {
     };
     if !target.is_stdout() {
         ui.detail(format!("{what} {} {}", target.name(), digest.short()));
+    }
+}
+
+/// Refuses two flags that name the same file, links followed; `-` is none. States are read only, and two outputs need
+/// two places.
+pub fn distinct(named: &[(&str, Option<&Path>)]) -> Result<()> {
+    let files: Vec<_> =
+        named.iter().filter_map(|(flag, path)| Some((flag, (*path)?))).filter(|f| f.1.as_os_str() != "-").collect();
+    for (i, (flag, path)) in files.iter().enumerate() {
+        for (other_flag, other) in &files[i + 1..] {
+            if place(path) == place(other) {
+                return Err(Error::usage(format!("{other_flag} {}: the same file as {flag}", other.display()))
+                    .hint("states are never changed in place: name a file for each round"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The place that a name stands for, links followed as far as there are any.
+fn place(path: &Path) -> PathBuf {
+    if let Ok(place) = fs::canonicalize(path) {
+        return place;
+    }
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    match (fs::canonicalize(parent), path.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        _ => path.to_owned(),
     }
 }

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use super::common::{AssignmentArgs, RoundArgs, open, read_assignments};
 use super::files::{self, MomentsIn};
 use super::train::MemoryArgs;
-use crate::artifact::{ArtifactKind, Digest, Reader, record};
+use crate::artifact::{ArtifactKind, Digest, Reader, Recipe, record};
 use crate::cli::OutputArgs;
 use crate::codec::{Feedback, Update};
 use crate::data::{Assignment, Shard};
 use crate::engine::Engine;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
+use crate::fsio::content_digest;
 use crate::model::{Layout, Model};
 use crate::ui::Ui;
 use crate::verify::{Finding, ReplayInput, States, Verdict, replay, require_machine};
@@ -38,9 +39,12 @@ pub struct Args {
     /// The update
     #[arg(long, value_name = "FILE")]
     update: PathBuf,
-    /// The worker's state at the start of the round: error feedback, moments, or both in two flags
-    #[arg(long, value_name = "FILE")]
+    /// The worker's state at the start of the round: error feedback, moments, or both in two flags; zero without
+    #[arg(long, value_name = "FILE", requires = "previous")]
     state: Vec<PathBuf>,
+    /// The worker's last update that counted: the states must be those that it left
+    #[arg(long, value_name = "UPDATE")]
+    previous: Option<PathBuf>,
     #[command(flatten)]
     memory: MemoryArgs,
     #[command(flatten)]
@@ -50,7 +54,7 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     require_machine(Engine::detect())?;
-    let recipe = crate::artifact::Recipe::load(&args.run.recipe)?;
+    let recipe = Recipe::load(&args.run.recipe)?;
     let path = args.assignment.assignments.as_deref();
     let path = path.ok_or_else(|| Error::usage("--assignments: a replay is about a signed assignment"))?;
     let assignments = read_assignments(path, &recipe, &args.assignment.coordinator, ui)?;
@@ -61,8 +65,13 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     shard.check_recipe(&recipe).at(shard_path.display())?;
     shard.check_vocabulary(folder.config.vocab_size).at(shard_path.display())?;
     assignment.check_shard(&shard).at(shard_path.display())?;
-    let update = Update::open_for(&recipe, Reader::open(open(&args.update)?)?, folder.layout.shapes())?;
-    let states = read_states(&args.state, &folder.layout, &recipe, assignment)?;
+    let read = Reader::open(open(&args.update)?);
+    let update = match read.and_then(|reader| Update::open_for(&recipe, reader, folder.layout.shapes())) {
+        Err(error) if error.kind() == Kind::Data => return malformed(args, &recipe, assignment, error, ui),
+        other => other?,
+    };
+    let mut states = read_states(&args.state, &folder.layout, &recipe, assignment)?;
+    states.previous = args.previous.as_deref().map(|path| read_previous(path, &recipe, assignment)).transpose()?;
 
     let plan = args.memory.plan(&recipe, &folder);
     let model = Model::new(folder.config.clone(), Engine::detect(), recipe.data.seq_len);
@@ -95,6 +104,44 @@ fn conclude(finding: &Finding, update: &Path, ui: &Ui) -> Result<()> {
     )))
 }
 
+/// An update that cannot be read is no reason to stop: that it is malformed is the finding.
+fn malformed(args: &Args, recipe: &Recipe, assignment: &Assignment, error: Error, ui: &Ui) -> Result<()> {
+    // What has no content, a cut frame or a pipe that was read, has no digest either.
+    let digest = content_digest(&args.update).map_or(Digest([0; 32]), |hash| Digest(*hash.as_bytes()));
+    let mut what = error.to_string();
+    what.retain(|c| (' '..='~').contains(&c));
+    what.truncate(200);
+    let finding = Finding {
+        run: recipe.digest(),
+        round: assignment.round,
+        worker: assignment.worker.clone(),
+        update: digest,
+        previous: None,
+        finding: Verdict::Mismatch,
+        differs: Some("the update is malformed".into()),
+        expected: Some("a canonical update of the recipe's codec".into()),
+        found: Some(what),
+        steps: 0,
+    };
+    args.output.target().write_text(&record::line(&finding)?)?;
+    conclude(&finding, &args.update, ui)
+}
+
+fn read_previous(path: &Path, recipe: &Recipe, assignment: &Assignment) -> Result<Update> {
+    let update = Update::open(recipe, Reader::open(open(path)?)?)?;
+    if update.worker() != assignment.worker || update.round() >= assignment.round {
+        return Err(Error::refused(format!(
+            "{}: expected an update of {} from a round before {}, found one of {} from round {}",
+            path.display(),
+            assignment.worker,
+            assignment.round,
+            update.worker(),
+            update.round()
+        )));
+    }
+    Ok(update)
+}
+
 fn choose<'a>(assignments: &'a [Assignment], args: &Args) -> Result<&'a Assignment> {
     match (&args.worker, args.round, assignments) {
         (None, _, [one]) => Ok(one),
@@ -107,12 +154,7 @@ fn choose<'a>(assignments: &'a [Assignment], args: &Args) -> Result<&'a Assignme
     }
 }
 
-fn read_states(
-    paths: &[PathBuf],
-    layout: &Layout,
-    recipe: &crate::artifact::Recipe,
-    assignment: &Assignment,
-) -> Result<States> {
+fn read_states(paths: &[PathBuf], layout: &Layout, recipe: &Recipe, assignment: &Assignment) -> Result<States> {
     let mut states = States::default();
     for path in paths {
         let reader = Reader::open(open(path)?)?;

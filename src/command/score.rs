@@ -8,7 +8,7 @@ use super::updates;
 use crate::artifact::{Digest, Recipe, record};
 use crate::cli::OutputArgs;
 use crate::codec::Update;
-use crate::data::Shard;
+use crate::data::{Shard, Split};
 use crate::engine::Engine;
 use crate::error::{Context, Error, Kind, Result};
 use crate::model::{Model, ModelFolder, Plan, Workspace};
@@ -75,6 +75,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
 
     let held_out = Shard::open(open(&args.val)?)?;
     held_out.check_recipe(&recipe).at(args.val.display())?;
+    held_out.check_split(Split::Val).at(args.val.display())?;
     held_out.check_vocabulary(folder.config.vocab_size).at(args.val.display())?;
     let beacon = args.beacon.as_ref();
     let count = if given.is_empty() && beacon.is_none() { 0 } else { recipe.score.sequences };

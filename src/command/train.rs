@@ -7,7 +7,7 @@ use super::files::{self, MomentsIn};
 use crate::artifact::Recipe;
 use crate::artifact::recipe::InnerState;
 use crate::cli::OutputArgs;
-use crate::data::{Assignment, BatchOrder, Shard};
+use crate::data::{Assignment, BatchOrder, Shard, Split};
 use crate::engine::Engine;
 use crate::error::{Context, Error, Result};
 use crate::fsio::Output;
@@ -70,10 +70,13 @@ impl MemoryArgs {
 /// Runs the verb.
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     args.output.target().check(true)?;
+    let named = [("--state", &args.state), ("--state-out", &args.state_out), ("--output", &args.output.output)];
+    files::distinct(&named.map(|(flag, path)| (flag, path.as_deref())))?;
     require_machine(Engine::detect())?;
     let (recipe, folder, _) = args.run.load(Some(args.round))?;
     let shard = Shard::open(open(&args.shard)?)?;
     shard.check_recipe(&recipe).at(args.shard.display())?;
+    shard.check_split(Split::Train).at(args.shard.display())?;
     shard.check_vocabulary(folder.config.vocab_size).at(args.shard.display())?;
     let assignment = match &args.assignment.assignments {
         Some(path) => {

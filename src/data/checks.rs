@@ -1,6 +1,6 @@
 //! Whether a shard is the one that a recipe and an assignment are about.
 
-use super::{Assignment, Draw, Shard};
+use super::{Assignment, Draw, Shard, Split};
 use crate::artifact::{Digest, Recipe, record};
 use crate::error::{Context, Error, Result};
 
@@ -18,6 +18,15 @@ impl Shard {
             return differs("tokenizer", recipe.data.tokenizer.clone(), info.tokenizer.clone());
         }
         Ok(())
+    }
+
+    /// Refuses a shard of the other split: held-out text is never trained on, and training text never scored on.
+    pub fn check_split(&self, expected: Split) -> Result<()> {
+        let found = self.info().split;
+        if found == expected {
+            return Ok(());
+        }
+        Err(Error::refused(format!("shard: split: expected {expected}, found {found}")))
     }
 
     /// Refuses a shard whose token ids the model has no rows for.

@@ -10,5 +10,5 @@ mod temp;
 pub use input::{Source, read_text};
 pub use mapped::map_floats;
 pub use outdir::OutDir;
-pub use output::{Outcome, Output, Target, write_secret};
+pub use output::{Outcome, Output, Target, content_digest, write_secret};
 pub use spool::Spool;

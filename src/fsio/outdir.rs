@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::output::{Outcome, content_digest, exists};
 use super::temp;
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, IoContext, Kind, Result};
 
 /// A folder in the making. Dropped without [`OutDir::finish`], it leaves nothing.
 pub struct OutDir {
@@ -72,6 +72,7 @@ impl OutDir {
             if !self.force || !self.target.is_dir() {
                 return Err(exists(&self.target));
             }
+            refuse_foreign(self.building.path(), &self.target)?;
             let aside =
                 tempfile::Builder::new().prefix(&temp::prefix(&self.target)?).tempdir_in(&parent).path(&self.target)?;
             fs::rename(&self.target, aside.path()).path(&self.target)?;
@@ -87,6 +88,20 @@ impl OutDir {
 fn permissions() -> fs::Permissions {
     use std::os::unix::fs::PermissionsExt;
     fs::Permissions::from_mode(0o777)
+}
+
+/// `--force` replaces what could be an earlier output, never a folder that holds something else.
+fn refuse_foreign(ours: &Path, theirs: &Path) -> Result<()> {
+    let ours = listing(ours)?;
+    let extension = |name: &str| name.rsplit_once('.').map(|(_, e)| e.to_owned());
+    let kinds: Vec<_> = ours.keys().map(|name| extension(name)).collect();
+    match listing(theirs)?.into_keys().find(|name| !kinds.contains(&extension(name))) {
+        None => Ok(()),
+        Some(name) => Err(Error::new(
+            Kind::Exists,
+            format!("{}: exists, and holds {name:?}, which is no earlier output of this", theirs.display()),
+        )),
+    }
 }
 
 fn listing(folder: &Path) -> Result<BTreeMap<String, u64>> {

@@ -56,6 +56,11 @@ impl Target {
             None => Ok(()),
             Some(path) => {
                 let folder = temp::parent(path);
+                // Renaming over a device or a pipe would replace it, and writing to it could wait for ever.
+                if path.exists() && !path.is_file() {
+                    return Err(Error::usage(format!("{}: expected a regular file as output", path.display()))
+                        .hint("- is standard output"));
+                }
                 if folder.is_dir() {
                     Ok(())
                 } else {
@@ -232,7 +237,7 @@ pub(super) fn exists(path: &Path) -> Error {
 }
 
 /// BLAKE3 over the content of a file, zstd undone.
-pub(super) fn content_digest(path: &Path) -> Result<blake3::Hash> {
+pub fn content_digest(path: &Path) -> Result<blake3::Hash> {
     let mut hasher = blake3::Hasher::new();
     let mut source = Source::open(path)?;
     io::copy(&mut source, &mut hasher).path(path)?;

@@ -78,16 +78,18 @@ fn uncommitted(
     if own.is_empty() {
         return Some("no commitment".into());
     }
-    // Only what the worker signed can count for or against it.
+    // Only what the worker signed can count for or against it. Where the roster names no key, anybody could have written
+    // a second commitment in its name, so that cannot count against it.
     if let Some(key) = assignment.and_then(|a| a.worker_key().ok().flatten()) {
         own.retain(|c| c.signed_by(&key).unwrap_or(false));
+        let Some((commitment, others)) = own.split_first() else {
+            return Some("the commitment is not signed by the worker".into());
+        };
+        if others.iter().any(|other| other.commitment != commitment.commitment) {
+            return Some("two commitments".into());
+        }
     }
-    let Some((commitment, others)) = own.split_first() else {
-        return Some("the commitment is not signed by the worker".into());
-    };
-    if others.iter().any(|other| other.commitment != commitment.commitment) {
-        return Some("two commitments".into());
-    }
-    let opened = reveals.iter().any(|r| r.update == update.digest && commitment.opened_by(r));
+    let opens = |reveal: &Reveal| own.iter().any(|c| c.opened_by(reveal));
+    let opened = reveals.iter().any(|r| r.update == update.digest && opens(r));
     (!opened).then(|| "does not match its commitment".into())
 }

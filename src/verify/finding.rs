@@ -19,6 +19,9 @@ pub struct Finding {
     pub worker: String,
     /// The content digest of the update that was checked.
     pub update: Digest,
+    /// The worker's earlier update whose states it was checked to go on from; none where it began from zero.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Digest>,
     /// The verdict.
     pub finding: Verdict,
     /// What differs first: recipe, model, shard, state, a tensor by name.

@@ -34,6 +34,8 @@ pub struct States {
     pub moments: Option<(Moments, Digest)>,
     /// The codec's; zero without.
     pub feedback: Option<Feedback>,
+    /// The worker's last update that counted: its states are what this round must begin with. Without one, from zero.
+    pub previous: Option<Update>,
 }
 
 /// The metadata of the delta that a round's work makes; `inner_out` is added when the work is done.
@@ -88,8 +90,11 @@ pub fn replay(
     };
     let feedback_in = states.feedback.as_ref().map_or(zero, |f| f.digest().to_string());
     let mut meta = delta_meta(input.recipe, input.folder, input.assignment, input.shard, &inner_in)?;
-    let finding = |steps: u64, difference: Option<Difference>| finding(input, update, steps, difference);
-    if let Some(difference) = inputs_differ(&meta, &feedback_in, update) {
+    let previous = states.previous.as_ref();
+    let finding = |steps: u64, difference: Option<Difference>| finding(input, update, previous, steps, difference);
+    let carries = input.recipe.inner.state == InnerState::Carry;
+    let broken = chain_broken(previous, carries.then_some(&inner_in), &feedback_in);
+    if let Some(difference) = broken.or_else(|| inputs_differ(&meta, &feedback_in, update)) {
         return Ok(finding(0, Some(difference)));
     }
 
@@ -113,6 +118,13 @@ pub fn replay(
     let tensors: Vec<_> = layout.tensors.iter().map(|t| (t.name.as_str(), &t.shape[..], &delta[t.range()])).collect();
     let compressed = compress_tensors(input.recipe, &meta, &tensors, states.feedback, std::io::sink())?;
     Ok(finding(input.recipe.inner.steps.into(), first_difference(&compressed, update)))
+}
+
+/// A state must be the one that the worker's last counting update left, else a forged one would pass for work.
+fn chain_broken(previous: Option<&Update>, inner_in: Option<&String>, feedback_in: &str) -> Option<Difference> {
+    let left = |key: &str| previous.map_or("zero", |update| update.meta().opt(key).unwrap_or("none"));
+    let inner = inner_in.and_then(|found| Difference::between("state (inner optimiser)", left("inner_out"), found));
+    inner.or_else(|| Difference::between("state (error feedback)", left("feedback_out"), feedback_in))
 }
 
 fn inputs_differ(expected: &Meta, feedback_in: &str, update: &Update) -> Option<Difference> {
@@ -150,7 +162,13 @@ fn first_difference<W>(expected: &Compressed<W>, update: &Update) -> Option<Diff
     None
 }
 
-fn finding(input: &ReplayInput<'_>, update: &Update, steps: u64, difference: Option<Difference>) -> Finding {
+fn finding(
+    input: &ReplayInput<'_>,
+    update: &Update,
+    previous: Option<&Update>,
+    steps: u64,
+    difference: Option<Difference>,
+) -> Finding {
     let verdict = if difference.is_none() { Verdict::Exact } else { Verdict::Mismatch };
     let (differs, expected, found) = match difference {
         Some(d) => (Some(d.what), Some(printable(&d.expected)), Some(printable(&d.found))),
@@ -161,6 +179,7 @@ fn finding(input: &ReplayInput<'_>, update: &Update, steps: u64, difference: Opt
         round: input.assignment.round,
         worker: input.assignment.worker.clone(),
         update: update.digest(),
+        previous: previous.map(Update::digest),
         finding: verdict,
         differs: differs.map(|what| printable(&what)),
         expected,

@@ -258,6 +258,7 @@ impl World {
     pub fn replay(&self, n: u64, who: &str, update: &str) -> String {
         self.replay_with(n, who, "r.toml", &format!("theta-{n}"), &format!("{n}.assignments.jsonl"), update)
             + &format!(" {} {}", self.state(n, who, "moments"), self.state(n, who, "feedback"))
+            + &(if n == 0 { String::new() } else { format!(" --previous {who}.{}.update", n - 1) })
     }
 
     /// A replay with these inputs, and no states.
