@@ -94,6 +94,7 @@ fn a_whole_tiny_run_gives_the_golden_digests() {
             let common =
                 format!("--recipe @recipe.toml --model @theta-{round} --assignments @assignments-{round}.jsonl");
             let (moments, feedback) = (before("moments"), before("feedback"));
+            let previous = before("update").replace("--state", "--previous");
             l402(
                 run,
                 &format!(
@@ -111,7 +112,7 @@ fn a_whole_tiny_run_gives_the_golden_digests() {
             l402(
                 run,
                 &format!(
-                    "replay {common} --shards @shards --worker {worker} --update @{worker}-{round}.update {moments} {feedback} \
+                    "replay {common} --shards @shards --worker {worker} --update @{worker}-{round}.update {moments} {feedback} {previous} \
                      -o @{worker}-{round}.finding"
                 ),
             );

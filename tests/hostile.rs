@@ -634,7 +634,8 @@ fn feed(all: Vec<Hostile>, places: &[(&str, bool)]) {
                 Some(1 | 65) => {
                     let named = said.contains(hostile.name)
                         || verb.contains("MODEL") && said.contains("bent")
-                        || verb.contains("--state") && said.contains("mismatch: state");
+                        || verb.contains("--state") && said.contains("mismatch: state")
+                        || verb.contains("--previous") && said.contains("from a round before");
                     assert!(named, "{what}");
                     assert!(output.stdout.is_empty() || verb.starts_with("replay"), "{what}");
                 }

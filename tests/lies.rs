@@ -101,13 +101,14 @@ fn another_state_than_the_last_one_is_found() {
     let without = world.replay_with(1, "ann", "r.toml", "theta-1", "1.assignments.jsonl", "ann.1.update");
     let (moments, feedback) = ("--state ann.0.moments", "--state ann.0.feedback");
     world.expect(&without, 1, "state (inner optimiser)");
-    world.expect(&format!("{without} {feedback}"), 1, "state (inner optimiser)");
-    world.expect(&format!("{without} {moments}"), 1, "state (error feedback)");
-    world.expect(&format!("{without} --state bob.0.moments {feedback}"), 1, "state: worker");
-    world.expect(&format!("{without} {moments} --state bob.0.feedback"), 1, "state (error feedback)");
-    world.expect(&format!("{without} --state ann.1.moments {feedback}"), 1, "state: expected one of a round before 1");
-    world.expect(&format!("{without} {moments} {moments}"), 2, "a second state");
-    world.ok(&format!("{without} {feedback} {moments}"));
+    let chained = format!("{without} --previous ann.0.update");
+    world.expect(&format!("{chained} {feedback}"), 1, "state (inner optimiser)");
+    world.expect(&format!("{chained} {moments}"), 1, "state (error feedback)");
+    world.expect(&format!("{chained} --state bob.0.moments {feedback}"), 1, "state: worker");
+    world.expect(&format!("{chained} {moments} --state bob.0.feedback"), 1, "state (error feedback)");
+    world.expect(&format!("{chained} --state ann.1.moments {feedback}"), 1, "state: expected one of a round before 1");
+    world.expect(&format!("{chained} {moments} {moments}"), 2, "a second state");
+    world.ok(&format!("{chained} {feedback} {moments}"));
 }
 
 /// Whether a model file still says the same: tensors, kind, run, round, digest. Where its weights came from is

@@ -26,7 +26,8 @@ fn four_workers_train_a_model_and_the_one_who_lies_earns_nothing() {
     let output = Command::new(home.join("recipes/quickstart.sh"))
         .arg(&run)
         .env("L402", env!("CARGO_BIN_EXE_l402"))
-        .env_remove("ROUNDS")
+        // Enough to show it all; the binary under test is not the optimised one.
+        .env("ROUNDS", "12")
         .output()
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
@@ -44,7 +45,7 @@ fn four_workers_train_a_model_and_the_one_who_lies_earns_nothing() {
     let rounds = text.lines().filter(|l| l.starts_with("round ")).count();
     let lies = text.lines().filter(|l| l.contains("mallory") && l.contains("mismatch tensor")).count();
     let honest = text.lines().filter(|l| l.contains(" exact ")).count();
-    assert_eq!((rounds, lies, honest), (20, 20, 60), "{text}");
+    assert_eq!((rounds, lies, honest), (12, 12, 36), "{text}");
     for who in ["alice", "bob", "carol"] {
         assert!(number(line(&format!("earned by {who}:")), 3) > 0.0, "{text}");
     }
