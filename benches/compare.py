@@ -2,8 +2,9 @@
 
     python3 benches/compare.py [--shapes 5.3M,30M,135M] [--rounds 12,8,4] [--engines ours,torch,compile,candle]
 
-The FMA peak is measured between the steps, and operations are counted the same for all: 6 a weight and token for the matrices
-(an untied embedding is only looked up), and 12 * heads * head_dim * T (T + 1) / 2 a layer and sequence for causal attention.
+The FMA peak is measured before and after each step, which is held against the two: other people's work slows both. Operations
+are counted the same for all: 6 a weight and token for the matrices (an untied embedding is only looked up), and
+12 * heads * head_dim * T (T + 1) / 2 a layer and sequence for causal attention.
 PyTorch runs in the python that the variable PYTHON names, or else in this one.
 """
 
@@ -78,23 +79,21 @@ def compare(binary, shape, rounds, engines):
     if peak.failure:
         sys.exit(f"the benchmark does not run: {peak.failure}")
     running = {name: Engine(commands[name]) for name in engines}
-    peaks = []
     for turn in range(rounds + 1):
         for engine in running.values():
-            before = peak.step()
-            step = engine.step()
+            before, step, after = peak.step(), engine.step(), peak.step()
             if turn and step:
-                engine.steps.append(step)
-                peaks.append(before["gflops"])
+                engine.steps.append(step | {"peak": (before["gflops"] + after["gflops"]) / 2})
         print(f"{shape}: round {turn} of {rounds}", file=sys.stderr, flush=True)
     for engine in [peak, *running.values()]:
         engine.end()
-    table(shape, rounds, running, statistics.median(peaks), peak.about.get("isa"))
+    table(shape, rounds, running, peak.about["isa"])
 
 
-def table(shape, rounds, running, peak, isa):
+def table(shape, rounds, running, isa):
     about = next(e.about for e in running.values() if "flops" in e.about)
     tokens, flops = about["tokens"], about["flops"]
+    peak = statistics.median(s["peak"] for e in running.values() for s in e.steps)
     print(f"\n{shape}: {about['parameters'] / 1e6:.1f}M parameters, {about['batch']} x {about['seq_len']} tokens a step, "
           f"{flops / tokens / 1e6:.1f} MFLOP a token; FMA peak {peak:.1f} GFLOP/s ({isa}); {rounds} rounds\n")
     print("| engine | tokens/s | to PyTorch eager | of the FMA peak | peak RSS |")
@@ -107,7 +106,7 @@ def table(shape, rounds, running, peak, isa):
         seconds = [s["seconds"] for s in engine.steps]
         median = statistics.median(seconds)
         ratio = f"{statistics.median(e / s for e, s in zip(eager, seconds)):.2f}x" if eager else "-"
-        share = f"{100 * flops / median / 1e9 / peak:.0f} %"
+        share = f"{statistics.median(100 * flops / s['seconds'] / 1e9 / s['peak'] for s in engine.steps):.0f} %"
         rss = f"{engine.steps[-1]['peak_rss_mib']} MiB"
         print(f"| {NAMES[name]} | {tokens / median:.0f} | {ratio} | {share} | {rss} |", flush=True)
 
