@@ -11,7 +11,7 @@ test:
 ci:
     .ci/run
 
-# A paid training round... without the pay yet: four workers, twenty rounds, one liar.
+# Four workers, twenty rounds, one liar.
 quickstart:
     recipes/quickstart.sh
 

@@ -5,8 +5,11 @@ use super::config::ModelConfig;
 
 /// Tokens of a micro-batch, where memory allows: enough for the products, few enough for the caches.
 const TARGET_TOKENS: usize = 1024;
-/// Logits of one chunk of tokens.
+/// Logits of one chunk of tokens, where the chunk keeps its least rows.
 const LOGIT_BYTES: usize = 32 << 20;
+/// Rows that a chunk of logits has at the least: fewer, and a head of hundreds of megabytes is read through memory too
+/// often (measured at a vocabulary of 151936: 1.1x the speed of 64 rows).
+const LOGIT_ROWS: usize = 256;
 
 /// The shape of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,5 +90,5 @@ impl Plan {
 }
 
 fn logit_rows(config: &ModelConfig, tokens: usize) -> usize {
-    (LOGIT_BYTES / 4 / config.vocab_size).clamp(64.min(tokens), tokens)
+    (LOGIT_BYTES / 4 / config.vocab_size).clamp(LOGIT_ROWS.min(tokens), tokens)
 }
