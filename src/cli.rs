@@ -28,7 +28,7 @@ pub struct Cli {
 /// Exit codes, as the help and the manual list them.
 pub const EXIT_STATUS: &str = "\
 Exit status: 0 done or already done; 1 a definite no (mismatch, rejected); 2 usage; 65 malformed data; 66 missing \
-input; 70 a bug of ours; 73 the output exists; 74 input or output failed; 75 try again later; 130, 143 signals.";
+input; 69 the node is unreachable; 70 a bug of ours; 73 the output exists; 74 input or output failed; 75 try again later; 130, 143 signals.";
 
 /// Flags that every verb takes.
 #[derive(Args, Debug)]
@@ -97,6 +97,8 @@ pub enum Verb {
     Aggregate(command::aggregate::Args),
     Inspect(command::inspect::Args),
     Compress(command::compress::Args),
+    Invoice(command::invoice::Args),
+    Settle(command::settle::Args),
     Key(command::key::Args),
     Selftest(command::selftest::Args),
     Completions(command::completions::Args),
@@ -123,6 +125,8 @@ impl Cli {
             Verb::Aggregate(args) => command::aggregate::run(&args, ui),
             Verb::Inspect(args) => command::inspect::run(&args, ui),
             Verb::Compress(args) => command::compress::run(&args, ui),
+            Verb::Invoice(args) => command::invoice::run(&args, ui),
+            Verb::Settle(args) => command::settle::run(&args, ui),
             Verb::Key(args) => command::key::run(&args, ui),
             Verb::Selftest(args) => command::selftest::run(&args, ui),
             Verb::Completions(args) => command::completions::run(&args, ui),

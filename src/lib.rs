@@ -13,6 +13,7 @@ pub mod error;
 pub mod fsio;
 pub mod model;
 pub mod optimizer;
+pub mod pay;
 pub mod score;
 pub mod ui;
 pub mod verify;

@@ -4,7 +4,6 @@ use lightning::bitcoin::secp256k1::PublicKey;
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
-use super::key::SigningKey;
 use super::record::{self, Record, Signed};
 use crate::error::Result;
 
@@ -20,6 +19,9 @@ pub struct Commitment {
     pub worker: String,
     /// Digest over run, round, worker, update digest and nonce.
     pub commitment: Digest,
+    /// The escrow offer that the work was done for, in hex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offer: Option<String>,
     /// The signature of the worker's key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sig: Option<String>,
@@ -55,16 +57,12 @@ impl Record for Reveal {
     const TYPE: &'static str = "reveal";
 }
 
-/// A commitment to an update and the record that opens it. The nonce is a function of the key and of what is
-/// committed to, so the same command gives the same bytes, and nobody without the key can guess it.
-pub fn commit(run: Digest, round: u64, worker: &str, update: Digest, key: &SigningKey) -> Result<(Commitment, Reveal)> {
-    let parts: [&[u8]; 4] = [&run.0, &round.to_le_bytes(), worker.as_bytes(), &update.0];
-    let nonce = Digest(key.derive("l402/nonce/1", &parts));
+/// A commitment to an update, not signed yet, and the record that opens it. The nonce must be one that nobody else can
+/// guess, and the same whenever the same is committed to.
+pub fn commit(run: Digest, round: u64, worker: &str, update: Digest, nonce: Digest) -> (Commitment, Reveal) {
     let reveal = Reveal { run, round, worker: worker.to_owned(), update, nonce };
-    let mut commitment =
-        Commitment { run, round, worker: worker.to_owned(), commitment: reveal.commitment(), sig: None };
-    record::sign(&mut commitment, key)?;
-    Ok((commitment, reveal))
+    let commitment = reveal.commitment();
+    (Commitment { run, round, worker: worker.to_owned(), commitment, offer: None, sig: None }, reveal)
 }
 
 impl Reveal {

@@ -6,7 +6,10 @@ use std::io::Read;
 use std::path::Path;
 
 use lightning::bitcoin::secp256k1::{PublicKey, Secp256k1, SecretKey};
+use lightning::util::message_signing;
 
+use super::Digest;
+use super::record::Signer;
 use crate::error::{Context, Error, IoContext, Result};
 use crate::fsio;
 
@@ -64,15 +67,23 @@ impl SigningKey {
         self.public
     }
 
-    pub(super) fn secret(&self) -> &SecretKey {
-        &self.secret
+    /// The nonce that hides a commitment to an update: only the holder of the key can compute it, and it is the same for
+    /// the same update.
+    pub fn nonce(&self, run: &Digest, round: u64, worker: &str, update: &Digest) -> Digest {
+        let key = blake3::derive_key("l402 key file: derived secrets", &self.secret.secret_bytes());
+        let parts: [&[u8]; 4] = [&run.0, &round.to_le_bytes(), worker.as_bytes(), &update.0];
+        let digest = Digest::of_parts("l402/nonce/1", &parts);
+        Digest(*blake3::keyed_hash(&key, &digest.0).as_bytes())
+    }
+}
+
+impl Signer for SigningKey {
+    fn public(&self) -> PublicKey {
+        self.public
     }
 
-    /// 32 bytes that only the holder of the key can compute, the same for the same purpose and parts.
-    pub fn derive(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 32] {
-        let key = blake3::derive_key("l402 key file: derived secrets", &self.secret.secret_bytes());
-        let digest = super::Digest::of_parts(purpose, parts);
-        *blake3::keyed_hash(&key, &digest.0).as_bytes()
+    fn sign_message(&self, message: &str) -> Result<String> {
+        Ok(message_signing::sign(message.as_bytes(), &self.secret))
     }
 }
 

@@ -14,7 +14,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::key::SigningKey;
 use crate::error::{Context, Error, Result};
 use crate::fsio::{Source, read_text};
 
@@ -169,18 +168,33 @@ pub fn read<R: Record>(path: &Path) -> Result<Vec<R>> {
     select(&read_lines(path)?)
 }
 
-fn signed_string<R: Signed>(record: &R) -> Result<String> {
-    let mut value = to_value(record)?;
-    value.as_object_mut().expect("a record is an object").remove("sig");
-    let hash = sha256::Hash::hash(canonical(&value)?.as_bytes());
-    Ok(format!("l402/1/{}/{hash}", R::TYPE))
+/// Who signs: a key in a file, or a Lightning node.
+pub trait Signer {
+    /// The public key that the signatures are checked with.
+    fn public(&self) -> PublicKey;
+
+    /// A signature of a printable text as a Lightning node's `signmessage` makes it, in zbase32.
+    fn sign_message(&self, message: &str) -> Result<String>;
 }
 
-/// Signs a record in place, as a Lightning node's `signmessage` would.
-pub fn sign<R: Signed>(record: &mut R, key: &SigningKey) -> Result<()> {
-    let message = signed_string(record)?;
-    *record.sig() = Some(message_signing::sign(message.as_bytes(), key.secret()));
-    Ok(())
+/// SHA-256 of a record's canonical form without its signature: what it is called by, and what is signed.
+pub fn hash<R: Signed>(record: &R) -> Result<[u8; 32]> {
+    let mut value = to_value(record)?;
+    value.as_object_mut().expect("a record is an object").remove("sig");
+    Ok(sha256::Hash::hash(canonical(&value)?.as_bytes()).to_byte_array())
+}
+
+fn signed_string<R: Signed>(record: &R) -> Result<String> {
+    Ok(format!("l402/1/{}/{}", R::TYPE, hex::encode(hash(record)?)))
+}
+
+/// Signs a record in place. The signature is checked at once, so that no record leaves with one that others refuse.
+pub fn sign<R: Signed + Clone>(record: &mut R, signer: &(impl Signer + ?Sized)) -> Result<()> {
+    *record.sig() = Some(signer.sign_message(&signed_string(record)?)?);
+    if verify(record, &signer.public())? {
+        return Ok(());
+    }
+    Err(Error::refused(format!("{} record: the signature is not one by {}", R::TYPE, signer.public())))
 }
 
 /// Whether the record carries a signature by this key, which the caller has pinned.

@@ -1,13 +1,17 @@
 //! `l402 assign`: who works on what.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
+use super::node::NodeArgs;
 use crate::artifact::key::SigningKey;
+use crate::artifact::record::Signer;
 use crate::artifact::{Digest, Reader, Recipe, record};
 use crate::cli::OutputArgs;
 use crate::data::{Draw, MANIFEST, Manifest, Roster, ShardInfo};
 use crate::error::{Context, Error, Kind, Result};
 use crate::fsio::{Outcome, Source};
+use crate::pay::NodeSigner;
 use crate::ui::Ui;
 
 /// Assign training shards to workers, one signed `assignment` record a worker.
@@ -34,9 +38,12 @@ pub struct Args {
     /// 32 bytes in hex that nobody knew when the roster closed
     #[arg(long, value_name = "HEX")]
     beacon: Digest,
-    /// The coordinator's key file, see `key`; without it the records are unsigned, for experiments of one's own
-    #[arg(long, value_name = "FILE")]
+    /// The coordinator's key file, see `key`; or name a node. Without either the records are unsigned, for experiments
+    /// of one's own
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["rpc_file", "lightning_dir"])]
     key: Option<PathBuf>,
+    #[command(flatten)]
+    node: NodeArgs,
     /// Where the records go.
     #[command(flatten)]
     output: OutputArgs,
@@ -49,18 +56,24 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let recipe = Recipe::load(&args.recipe)?;
     let roster = roster(&args.workers)?;
     let key = args.key.as_deref().map(SigningKey::load).transpose()?;
+    let mut node = if args.node.named() { Some(args.node.connect()?) } else { None };
+    let signer: Option<Box<dyn Signer + '_>> = match (key, &mut node) {
+        (Some(key), _) => Some(Box::new(key)),
+        (None, Some(node)) => Some(Box::new(NodeSigner(RefCell::new(node)))),
+        (None, None) => None,
+    };
     let manifest = load_shards(&args.shards, &recipe)?;
     let draw = Draw { run: recipe.digest(), round: args.round, beacon: args.beacon };
     let mut assignments = draw.assign(&manifest, &roster).at(args.shards.join(MANIFEST).display())?;
     let mut text = String::new();
     for assignment in &mut assignments {
-        if let Some(key) = &key {
-            assignment.sign(key)?;
+        if let Some(signer) = &signer {
+            assignment.sign(signer.as_ref())?;
         }
         text += &record::line(assignment)?;
     }
-    if key.is_none() {
-        ui.say("the assignments are unsigned; --key signs them");
+    if signer.is_none() {
+        ui.say("the assignments are unsigned; --key or --rpc-file signs them");
     }
     if target.write_text(&text)? == Outcome::UpToDate {
         ui.say(format!("{}: up to date", target.name()));

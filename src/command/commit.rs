@@ -1,56 +1,197 @@
-//! `l402 commit`: a signed commitment to an update, before it is shown.
+//! `l402 commit`: a signed commitment to an update, before it is shown; and the closing of the list of them.
 
-use std::path::PathBuf;
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
 
 use super::common::open;
+use super::escrow::{self, EscrowArgs};
 use crate::artifact::key::SigningKey;
-use crate::artifact::{self, ArtifactKind, Meta, Reader, record};
+use crate::artifact::record::Signer;
+use crate::artifact::{self, ArtifactKind, Commitment, Digest, Meta, Reader, record};
 use crate::cli::OutputArgs;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
+use crate::pay::{Closing, Entry, NodeSigner, Offer, OfferId, hash_of};
 use crate::ui::Ui;
 
-/// Commit to an update before anybody sees it, or open a commitment.
+/// Commit to an update before anybody sees it, open a commitment, or close the list of them.
 ///
-/// The commitment is signed by the worker's key and hides the update behind a nonce that only the key's holder can
-/// compute. When all commitments are in, `--reveal` prints the record that opens one; it goes with the update.
+/// The commitment is signed by the worker's key, or by its Lightning node, and hides the update behind a nonce that only
+/// the worker can compute. When all commitments are in, `--reveal` prints the record that opens one; it goes with the
+/// update.
+///
+/// A judge closes the list with --close: it signs which commitments were there, and at which height. What is not in the
+/// list came late, and earns nothing. While a worker that was offered pay may still commit, that is a matter of trying
+/// again (75).
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The update, as `compress` wrote it
-    #[arg(value_name = "UPDATE")]
-    update: PathBuf,
+    #[arg(value_name = "UPDATE", required_unless_present = "close")]
+    update: Option<PathBuf>,
     /// The round
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..1 << 53))]
     round: u64,
     /// The worker
-    #[arg(long, value_name = "ID", value_parser = crate::cli::worker_id)]
-    worker: String,
-    /// The worker's signing key, made by `l402 key`
+    #[arg(long, value_name = "ID", value_parser = crate::cli::worker_id, required_unless_present = "close")]
+    worker: Option<String>,
+    /// The worker's signing key, made by `l402 key`; or name a node
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["rpc_file", "lightning_dir"])]
+    key: Option<PathBuf>,
+    /// Bind the commitment to the offer that the work was done for, of these
     #[arg(long, value_name = "FILE")]
-    key: PathBuf,
+    offers: Option<PathBuf>,
     /// Print the record that opens the commitment
     #[arg(long)]
     reveal: bool,
+    /// The judge: close the list of these commitments
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["update", "worker", "key", "offers", "reveal"])]
+    close: Option<PathBuf>,
+    /// Close it though a worker may still commit
+    #[arg(long, requires = "close")]
+    now: bool,
+    #[command(flatten)]
+    escrow: EscrowArgs,
     #[command(flatten)]
     output: OutputArgs,
 }
 
 /// Runs the verb.
-pub fn run(args: &Args, _ui: &Ui) -> Result<()> {
-    let key = SigningKey::load(&args.key)?;
-    let reader = Reader::open(open(&args.update)?)?;
+pub fn run(args: &Args, ui: &Ui) -> Result<()> {
+    match (&args.close, &args.update, &args.worker) {
+        (Some(list), _, _) => close(args, list, ui),
+        (None, Some(update), Some(worker)) => commit(args, update, worker),
+        _ => Err(Error::bug("the command line lacks what it requires")),
+    }
+}
+
+fn commit(args: &Args, update: &Path, worker: &str) -> Result<()> {
+    let target = args.output.target();
+    target.check(false)?;
+    let reader = Reader::open(open(update)?)?;
     reader.require_canonical()?;
     let file = reader.name().to_owned();
     let meta = Meta::read(&file, reader.header(), ArtifactKind::Update)?;
     let run = meta.digest(&file, "run")?;
-    for (field, expected) in [("worker", args.worker.clone()), ("round", args.round.to_string())] {
+    for (field, expected) in [("worker", worker.to_owned()), ("round", args.round.to_string())] {
         let found = meta.get(&file, field)?;
         if found != expected {
             return Err(Error::refused(format!("{file}: {field}: expected {expected}, found {found}")));
         }
     }
+    let offer = args.offers.as_deref().map(|path| offer_of(path, &run, args.round, worker)).transpose()?;
     let update = reader.finish()?;
-    let (commitment, reveal) = artifact::commit(run, args.round, &args.worker, update, &key)?;
-    let line = if args.reveal { record::line(&reveal)? } else { record::line(&commitment)? };
-    args.output.target().write_text(&line)?;
+    let made = |nonce| artifact::commit(run, args.round, worker, update, nonce);
+    let (mut commitment, reveal) = match &args.key {
+        Some(path) => made(SigningKey::load(path)?.nonce(&run, args.round, worker, &update)),
+        None if args.escrow.node.named() => {
+            made(escrow::secret(&args.escrow.escrow)?.nonce(&run, args.round, worker, &update))
+        }
+        None => return Err(Error::usage("expected --key or --rpc-file: who signs?")),
+    };
+    if args.reveal {
+        target.write_text(&record::line(&reveal)?)?;
+        return Ok(());
+    }
+    commitment.offer = offer.map(|id| id.to_string());
+    match &args.key {
+        Some(path) => sign(&mut commitment, &SigningKey::load(path)?)?,
+        None => sign(&mut commitment, &NodeSigner(RefCell::new(&mut args.escrow.node.connect()?)))?,
+    }
+    target.write_text(&record::line(&commitment)?)?;
     Ok(())
+}
+
+fn sign(commitment: &mut Commitment, signer: &dyn Signer) -> Result<()> {
+    record::sign(commitment, signer)
+}
+
+/// The last offer for a task.
+fn offer_of(path: &Path, run: &Digest, round: u64, worker: &str) -> Result<OfferId> {
+    let offers: Vec<Offer> = record::read(path)?;
+    let mut own: Vec<&Offer> =
+        offers.iter().filter(|o| (o.run, o.round, o.worker.as_str()) == (*run, round, worker)).collect();
+    own.sort_by_key(|o| o.attempt);
+    let last = own.last().ok_or_else(|| {
+        Error::missing(format!("{}: no offer to {worker} for round {round} of this run", path.display()))
+    })?;
+    last.id()
+}
+
+/// Signs which commitments are there, and when: once a round, forever.
+fn close(args: &Args, list: &Path, ui: &Ui) -> Result<()> {
+    let target = args.output.target();
+    target.check(false)?;
+    let (lines, malformed) = record::read_lines_of_many(list)?;
+    malformed.iter().for_each(|error| ui.say(format!("passed over: {error}")));
+    let commitments: Vec<Commitment> = record::select_well_formed(&lines);
+    let mut escrow = args.escrow.open(false, ui)?;
+    let (id, height) = (escrow.id(), escrow.height());
+    let offers: Vec<Offer> = escrow
+        .ledger
+        .accounts()
+        .filter(|(_, a)| a.offer.judge == id && a.offer.round == args.round)
+        .map(|(_, a)| a.offer.clone())
+        .collect();
+    let first = offers.first().ok_or_else(|| {
+        Error::missing(format!("{}: nothing was offered for round {}", args.escrow.escrow.display(), args.round))
+    })?;
+    let run = first.run;
+    if offers.iter().any(|o| o.run != run) {
+        return Err(Error::data("offers of several runs in one escrow folder: take one for each run"));
+    }
+    let closing = match escrow.ledger.closing(&run, args.round) {
+        Some(closing) => closing.clone(),
+        None => {
+            let mut closing = make(&offers, &commitments, run, args, height, ui).at(list.display())?;
+            closing.judge = id;
+            escrow.sign(&mut closing)?;
+            escrow.record(vec![Entry::Closed { closing: closing.clone() }])?;
+            closing
+        }
+    };
+    if args.escrow.dry_run {
+        print!("{}", record::line(&closing)?);
+        return Ok(());
+    }
+    target.write_text(&record::line(&closing)?)?;
+    Ok(())
+}
+
+/// The list as it would be closed now, not signed yet.
+fn make(offers: &[Offer], given: &[Commitment], run: Digest, args: &Args, height: u32, ui: &Ui) -> Result<Closing> {
+    let (mut hashes, mut waiting, mut commit_by) = (Vec::new(), None, u32::MAX);
+    for offer in offers {
+        let id = offer.id()?.to_string();
+        let of_offer = given.iter().filter(|c| c.offer.as_deref() == Some(&id) && c.worker == offer.worker);
+        let mut found = false;
+        for commitment in of_offer {
+            if commitment.signed_by(&offer.payee.0)? {
+                found = true;
+                hashes.push(hash_of(commitment)?);
+            } else {
+                ui.say(format!("passed over: a commitment for the {}: not signed by its node", offer.name()));
+            }
+        }
+        let may_still = offers.iter().all(|o| o.worker != offer.worker || o.attempt <= offer.attempt);
+        if !found && may_still && height < offer.heights.commit_by {
+            waiting = Some(offer);
+        }
+        commit_by = commit_by.min(offer.heights.commit_by);
+    }
+    if let Some(offer) = waiting.filter(|_| !args.now) {
+        return Err(Error::try_again(format!(
+            "{}: no commitment yet, and until height {} there is time, found {height}",
+            offer.name(),
+            offer.heights.commit_by
+        ))
+        .hint("--now closes the list all the same, and pays that worker nothing"));
+    }
+    if height > commit_by {
+        return Err(Error::refused(format!(
+            "expected to close the list by height {commit_by}, found {height}: it would pay nobody"
+        )));
+    }
+    hashes.sort_unstable();
+    hashes.dedup();
+    let judge = offers[0].judge;
+    Ok(Closing { run, round: args.round, height, commitments: hashes, judge, sig: None })
 }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::common::{AssignmentArgs, RoundArgs, open, read_assignments};
 use super::files::{self, MomentsIn};
-use crate::artifact::Recipe;
 use crate::artifact::recipe::InnerState;
+use crate::artifact::{Recipe, record};
 use crate::cli::OutputArgs;
 use crate::data::{Assignment, BatchOrder, Shard, Split};
 use crate::engine::Engine;
@@ -13,6 +13,7 @@ use crate::error::{Context, Error, Result};
 use crate::fsio::Output;
 use crate::model::{Model, ModelFolder, Plan, write_flat};
 use crate::optimizer::{RoundInput, run_round};
+use crate::pay::{Held, NodeId, Offer};
 use crate::ui::Ui;
 use crate::verify::{delta, delta_meta, require_machine};
 
@@ -34,6 +35,8 @@ pub struct Args {
     worker: String,
     #[command(flatten)]
     assignment: AssignmentArgs,
+    #[command(flatten)]
+    escrow: HeldArgs,
     /// The inner optimiser's moments, where the recipe carries them; zero without
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
@@ -44,6 +47,59 @@ pub struct Args {
     memory: MemoryArgs,
     #[command(flatten)]
     output: OutputArgs,
+}
+
+/// No work before its pay is locked.
+#[derive(clap::Args, Debug)]
+pub struct HeldArgs {
+    /// Demand a `held` record of this task's escrow, as `invoice status` prints it
+    #[arg(long, value_name = "FILE", requires = "offers", requires = "judge")]
+    held: Option<PathBuf>,
+    /// The offers that the held record is for
+    #[arg(long, value_name = "FILE", requires = "held")]
+    offers: Option<PathBuf>,
+    /// The judge's node id: an offer that it did not sign is refused
+    #[arg(long, value_name = "NODE", value_parser = super::invoice::node_id, requires = "held")]
+    judge: Option<NodeId>,
+}
+
+impl HeldArgs {
+    /// Refuses to begin unless every rung of an offer for this very work is held.
+    fn require(&self, assignment: &Assignment, folder: &ModelFolder) -> Result<()> {
+        let (Some(held), Some(offers), Some(judge)) = (&self.held, &self.offers, &self.judge) else {
+            return Ok(());
+        };
+        let records: Vec<Held> = record::read(held)?;
+        let mut why = Error::refused(format!(
+            "{}: expected a held record of worker {} in round {}, found none",
+            held.display(),
+            assignment.worker,
+            assignment.round
+        ));
+        for offer in record::read::<Offer>(offers)? {
+            let task = (&offer.run, offer.round, &offer.worker);
+            if task != (&assignment.run, assignment.round, &assignment.worker) {
+                continue;
+            }
+            offer.verify(judge).at(offers.display())?;
+            for (field, expected, found) in
+                [("assignment", assignment.digest()?, offer.assignment), ("theta", folder.digest, offer.theta)]
+            {
+                if expected != found {
+                    let what = format!("{}: {field}: expected {expected}, found {found}", offer.name());
+                    return Err(Error::refused(what).at(offers.display()));
+                }
+            }
+            let id = offer.id()?;
+            for record in records.iter().filter(|h| h.task.offer == id) {
+                match record.verify(&offer) {
+                    Ok(()) => return Ok(()),
+                    Err(error) => why = error.at(held.display()),
+                }
+            }
+        }
+        Err(why)
+    }
 }
 
 /// Memory and micro-batches: never a matter of bits.
@@ -86,6 +142,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         None => Assignment::unassigned(&recipe, args.round, &args.worker, &shard),
     };
     assignment.check_shard(&shard).at(args.shard.display())?;
+    args.escrow.require(&assignment, &folder)?;
     let carries = recipe.inner.state == InnerState::Carry;
     if !carries && (args.state.is_some() || args.state_out.is_some()) {
         return Err(Error::usage("--state: the recipe resets the inner optimiser every round (inner.state)"));

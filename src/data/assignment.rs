@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::manifest::{Manifest, ShardEntry};
 use super::roster::{Member, Roster};
 use super::shard::Split;
-use crate::artifact::key::{SigningKey, parse_public};
-use crate::artifact::record::{self, Record, Signed};
+use crate::artifact::key::parse_public;
+use crate::artifact::record::{self, Record, Signed, Signer};
 use crate::artifact::{Digest, valid_worker_id};
 use crate::error::{Context, Error, Result};
 
@@ -106,9 +106,9 @@ impl Draw {
 
 impl Assignment {
     /// Signs as the coordinator.
-    pub fn sign(&mut self, key: &SigningKey) -> Result<()> {
-        self.coordinator = Some(key.public().to_string());
-        record::sign(self, key)
+    pub fn sign(&mut self, signer: &(impl Signer + ?Sized)) -> Result<()> {
+        self.coordinator = Some(signer.public().to_string());
+        record::sign(self, signer)
     }
 
     /// Checks what the record says of itself: ids, keys, a file name that is one, the order that follows from the

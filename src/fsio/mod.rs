@@ -1,5 +1,6 @@
 //! Files: transparent input, atomic output. The only module that writes to disk.
 
+mod append;
 mod input;
 mod mapped;
 mod outdir;
@@ -7,6 +8,7 @@ mod output;
 mod spool;
 mod temp;
 
+pub use append::{AppendFile, LockedDir, read_private};
 pub use input::{Source, read_text};
 pub use mapped::map_floats;
 pub use outdir::OutDir;

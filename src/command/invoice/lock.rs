@@ -1,0 +1,350 @@
+//! `l402 invoice lock`: the payer pays every rung, and thereby locks the money.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::super::escrow::{Escrow, EscrowArgs};
+use super::issue::now;
+use super::pins::{JudgeArg, WorkerPins};
+use super::status::{Report, refresh_payments};
+use crate::artifact::record;
+use crate::error::{Context, Error, Kind, Result};
+use crate::fsio::Target;
+use crate::pay::preflight::{self, Limits, Planned};
+use crate::pay::{
+    Account, CallError, Entry, Invoices, MAX_DELAY, Msat, NodeId, Offer, OfferId, PayRequest, PaymentStatus, State,
+    invoice,
+};
+use crate::ui::Ui;
+
+/// Pay the workers' invoices, and thereby lock the money: it waits at their nodes until the verdict.
+///
+/// Everything is checked before anything is paid: each field of each invoice, the budget, HTLC slots, dust, money and
+/// fees, and whether a worker still sits on payments whose time is over. Payments go on when this ends. Run again it
+/// begins what is not begun, and never pays twice.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The workers' `invoices` records
+    #[arg(value_name = "INVOICES")]
+    invoices: PathBuf,
+    /// The offers
+    #[arg(long, value_name = "FILE")]
+    offers: PathBuf,
+    #[command(flatten)]
+    judge: JudgeArg,
+    #[command(flatten)]
+    workers: WorkerPins,
+    /// The most that the round may bind and cost, fees among it
+    #[arg(long, value_name = "MSAT")]
+    budget_msat: u64,
+    /// The most that a rung's route may cost, in msat beside --max-fee-ppm
+    #[arg(long, value_name = "MSAT", default_value_t = 5000)]
+    max_fee_base: u64,
+    /// The most that a rung's route may cost, in millionths of the rung
+    #[arg(long, value_name = "N", default_value_t = 5000)]
+    max_fee_ppm: u64,
+    /// The most blocks that a payment may be locked for, its route among it
+    #[arg(long, value_name = "BLOCKS", default_value_t = 1008, value_parser = clap::value_parser!(u32).range(..=i64::from(MAX_DELAY)))]
+    max_delay: u32,
+    /// HTLCs that a channel takes; Core Lightning's max-concurrent-htlcs
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    max_htlcs: u32,
+    /// Dust that a channel takes; Core Lightning's max-dust-htlc-exposure-msat
+    #[arg(long, value_name = "MSAT", default_value_t = 50_000_000)]
+    max_dust_msat: u64,
+    /// Print every rung's state as JSON Lines
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    escrow: EscrowArgs,
+}
+
+/// A rung whose payment is to be begun, or begun again.
+struct Todo {
+    offer: OfferId,
+    rung: u32,
+    name: String,
+    payee: NodeId,
+    msat: Msat,
+    request: PayRequest,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, ui: &Ui) -> Result<()> {
+    let offers: Vec<Offer> = record::read(&args.offers)?;
+    let invoices: Vec<Invoices> = record::read(&args.invoices)?;
+    if invoices.is_empty() {
+        return Err(Error::missing(format!("{}: no invoices records", args.invoices.display())));
+    }
+    let pins = args.workers.read()?;
+    let mut escrow = args.escrow.open(true, ui)?;
+    let mut accounts: BTreeMap<OfferId, (Offer, Vec<String>)> = BTreeMap::new();
+    for message in &invoices {
+        let offer = matching(&offers, message, args)?;
+        check(&escrow, offer, message, &pins, args).at(args.invoices.display())?;
+        let id = offer.id()?;
+        if accounts.insert(id, (offer.clone(), message.invoices.clone())).is_some() {
+            return Err(Error::data(format!("{}: two records for the {}", args.invoices.display(), offer.name())));
+        }
+    }
+    refuse_overdue(&mut escrow, &accounts)?;
+    let mut entries = Vec::new();
+    for (id, (offer, bolt11)) in &accounts {
+        if escrow.ledger.account(id).is_none() {
+            entries.push(Entry::Offered { offer: Box::new(offer.clone()) });
+        }
+        if escrow.ledger.account(id).is_none_or(|a| a.invoices.is_none()) {
+            entries.push(Entry::Issued { offer: *id, invoices: bolt11.clone() });
+        }
+    }
+    let todo = plan(&mut escrow, &accounts, args)?;
+    budget(&escrow, &accounts, &todo, args)?;
+    if !todo.is_empty() {
+        let limits = Limits { htlcs: args.max_htlcs, dust: Msat(args.max_dust_msat) };
+        let planned: Vec<Planned> =
+            todo.iter().map(|t| Planned { payee: t.payee, msat: t.msat, fee: t.request.fee }).collect();
+        preflight::check(&escrow.node.channels()?, &limits, &planned)?;
+    }
+    if args.escrow.dry_run {
+        for todo in &todo {
+            println!("{}", serde_json::json!({"method": "xpay", "params": todo.request.xpay()}));
+        }
+        return Ok(());
+    }
+    entries.extend(todo.iter().map(|t| Entry::Locking { offer: t.offer, rung: t.rung, fee_msat: t.request.fee }));
+    escrow.record(entries)?;
+    let failed = pay(&mut escrow, &todo, ui)?;
+    let ids: Vec<OfferId> = accounts.keys().copied().collect();
+    refresh_payments(&mut escrow, &ids)?;
+    let books: Vec<&Account> = ids.iter().filter_map(|id| escrow.ledger.account(id)).collect();
+    if args.json {
+        let reports = books.iter().map(|a| Report::lines(a)).collect::<Result<Vec<_>>>()?;
+        Target::new(None, false).write_text(&reports.concat())?;
+    }
+    verdict(&books, failed)
+}
+
+/// The offer that an `invoices` record is for.
+fn matching<'a>(offers: &'a [Offer], message: &Invoices, args: &Args) -> Result<&'a Offer> {
+    for offer in offers {
+        if offer.id()? == message.task.offer {
+            return Ok(offer);
+        }
+    }
+    Err(Error::refused(format!(
+        "{}: worker {}: offer {}: expected one of {}",
+        args.invoices.display(),
+        message.task.worker,
+        message.task.offer,
+        args.offers.display()
+    )))
+}
+
+/// Checks an offer and the invoices for it; whatever is wrong is named.
+fn check(
+    escrow: &Escrow,
+    offer: &Offer,
+    message: &Invoices,
+    pins: &BTreeMap<String, NodeId>,
+    args: &Args,
+) -> Result<()> {
+    offer.verify(&args.judge.judge)?;
+    let info = escrow.node.info();
+    let refuse = |what: &str, expected: String, found: String| {
+        Err(Error::refused(format!("{}: {what}: expected {expected}, found {found}", offer.name())))
+    };
+    if offer.payer != info.id {
+        return refuse("payer", format!("this node, {}", info.id), offer.payer.to_string());
+    }
+    match pins.get(&offer.worker) {
+        Some(pin) if *pin == offer.payee => {}
+        Some(pin) => return refuse("payee", pin.to_string(), offer.payee.to_string()),
+        None => return refuse("worker", "one that --worker names".into(), offer.worker.clone()),
+    }
+    if offer.network != info.network {
+        return refuse("network", info.network.clone(), offer.network.clone());
+    }
+    offer.heights.check(args.max_delay).at(offer.name())?;
+    message.verify(offer)?;
+    let known = escrow.ledger.account(&offer.id()?).and_then(|a| a.invoices.as_ref());
+    if known == Some(&message.invoices) {
+        // Checked before it was begun; an expired invoice is no reason to lose sight of its payment.
+        return Ok(());
+    }
+    let now = now()?;
+    (0..).zip(&message.invoices).try_for_each(|(rung, bolt11)| invoice::check(offer, rung, bolt11, now))
+}
+
+/// Refuses workers who still hold payments of offers whose claiming is over: they only had to cancel them.
+fn refuse_overdue(escrow: &mut Escrow, accounts: &BTreeMap<OfferId, (Offer, Vec<String>)>) -> Result<()> {
+    let height = escrow.height();
+    let (id, payees) = (escrow.id(), accounts.values().map(|(offer, _)| offer.payee).collect::<Vec<_>>());
+    let late: Vec<OfferId> = escrow
+        .ledger
+        .accounts()
+        .filter(|(_, a)| a.offer.payer == id && a.offer.heights.claim_by < height && payees.contains(&a.offer.payee))
+        .map(|(id, _)| *id)
+        .collect();
+    refresh_payments(escrow, &late)?;
+    for account in late.iter().filter_map(|id| escrow.ledger.account(id)) {
+        let sits = account.rungs.iter().filter(|r| r.state.binds_money()).count();
+        if sits > 0 {
+            return Err(Error::refused(format!(
+                "worker {} still holds {sits} payments of the {}, which were to be claimed or cancelled by height {}",
+                account.offer.worker,
+                account.offer.name(),
+                account.offer.heights.claim_by
+            ))
+            .hint("nothing was paid; leave this worker out until it has cancelled them"));
+        }
+    }
+    Ok(())
+}
+
+/// The rungs to pay. A hash that the node knows, and the journal does not, is somebody else's business.
+fn plan(escrow: &mut Escrow, accounts: &BTreeMap<OfferId, (Offer, Vec<String>)>, args: &Args) -> Result<Vec<Todo>> {
+    let height = escrow.height();
+    let mut todo = Vec::new();
+    for (id, (offer, bolt11)) in accounts {
+        for (rung, bolt11) in (0u32..).zip(bolt11) {
+            let hash = offer.hashes[rung as usize];
+            let payment = escrow.node.payment(&hash)?;
+            let state = escrow.ledger.account(id).map_or(State::Offered, |a| a.rungs[rung as usize].state);
+            let begun = !matches!(state, State::Offered | State::Issued);
+            let place = || format!("rung {rung} of the {}", offer.name());
+            match payment.as_ref().map(|p| p.status) {
+                Some(PaymentStatus::Complete | PaymentStatus::Pending) if !begun => {
+                    return Err(Error::refused(format!(
+                        "{}: expected a hash that was never paid, found a payment of it at the node, and not begun by \
+                         this escrow folder",
+                        place()
+                    ))
+                    .hint("was it paid elsewhere, or with another escrow folder? it will not be paid again"));
+                }
+                Some(PaymentStatus::Complete | PaymentStatus::Pending) => {
+                    let foreign = payment.and_then(|p| p.bolt11).is_some_and(|paid| paid != *bolt11);
+                    if foreign {
+                        return Err(Error::refused(format!("{}: the node pays another invoice of this hash", place())));
+                    }
+                    continue;
+                }
+                Some(PaymentStatus::Failed) | None if state.is_final() => continue,
+                // What is held was not lost: to be looked at, never to be paid again.
+                Some(PaymentStatus::Failed) | None if state.binds_money() && !payable_again(state) => continue,
+                Some(PaymentStatus::Failed) | None => {}
+            }
+            if !(offer.heights.offered_at..offer.heights.lock_by).contains(&height) {
+                return Err(Error::refused(format!(
+                    "{}: expected a height from {} on and below {}, found {height}",
+                    place(),
+                    offer.heights.offered_at,
+                    offer.heights.lock_by
+                )));
+            }
+            let msat = offer.rungs_msat[rung as usize];
+            let part = u128::from(msat.0) * u128::from(args.max_fee_ppm) / 1_000_000;
+            let fee = Msat(u64::try_from(part).unwrap_or(u64::MAX)).plus(Msat(args.max_fee_base)).at("fees")?;
+            let request = PayRequest { bolt11: bolt11.clone(), hash, fee, delay: args.max_delay };
+            todo.push(Todo { offer: *id, rung, name: place(), payee: offer.payee, msat, request });
+        }
+    }
+    Ok(todo)
+}
+
+/// A rung whose payment was begun and is not at the node: the very same invoice may be sent again.
+fn payable_again(state: State) -> bool {
+    matches!(state, State::Locking | State::Unknown)
+}
+
+/// Refuses what would pass the budget of a round: held, locking, unknown, claimed, and what is about to be paid, with
+/// the most that all of it may cost in fees.
+fn budget(
+    escrow: &Escrow,
+    accounts: &BTreeMap<OfferId, (Offer, Vec<String>)>,
+    todo: &[Todo],
+    args: &Args,
+) -> Result<()> {
+    let mut rounds: Vec<_> = accounts.values().map(|(offer, _)| (offer.run, offer.round)).collect();
+    rounds.sort_unstable();
+    rounds.dedup();
+    let mut total = Msat::ZERO;
+    for (run, round) in rounds {
+        total = total.plus(escrow.ledger.spent(&run, round)?)?;
+    }
+    for todo in todo {
+        let account = escrow.ledger.account(&todo.offer);
+        if account.is_none_or(|a| !a.rungs[todo.rung as usize].state.binds_money()) {
+            total = total.plus(todo.msat)?.plus(todo.request.fee)?;
+        }
+    }
+    if total > Msat(args.budget_msat) {
+        return Err(Error::refused(format!(
+            "expected at most {} bound in the round, fees among it, found {total}",
+            Msat(args.budget_msat)
+        ))
+        .hint("nothing was paid"));
+    }
+    Ok(())
+}
+
+/// Begins the payments. What the node answers at once goes to the journal: the payee's no is definite, other failures
+/// may pass, silence is unknown.
+fn pay(escrow: &mut Escrow, todo: &[Todo], ui: &Ui) -> Result<Option<Error>> {
+    /// Core Lightning's code for a payment that the payee refused.
+    const REFUSED_BY_PAYEE: i32 = 203;
+    /// And for a payment that is under way already.
+    const IN_PROGRESS: i32 = -3;
+    let requests: Vec<PayRequest> = todo.iter().map(|t| t.request.clone()).collect();
+    let answers = escrow.node.begin_payments(&requests);
+    let (mut seen, mut failed): (Vec<Entry>, Option<Error>) = (Vec::new(), None);
+    for (todo, answer) in todo.iter().zip(answers) {
+        let (state, error) = match answer {
+            Ok(()) | Err(CallError::Answer(IN_PROGRESS, _)) => continue,
+            Err(CallError::Answer(REFUSED_BY_PAYEE, why)) => (
+                Some(State::Cancelled),
+                Error::refused(format!("{}: the payee refused it: cancelled, or unknown to it: {why}", todo.name)),
+            ),
+            Err(CallError::Answer(code, why)) => {
+                (None, Error::try_again(format!("{}: not paid yet: code {code}: {why}", todo.name)))
+            }
+            Err(CallError::Unreachable(why)) => {
+                (None, Error::unavailable(format!("{}: no node at {}: {why}", todo.name, escrow.node.name())))
+            }
+            Err(CallError::Unanswered(why)) => (
+                Some(State::Unknown),
+                Error::unavailable(format!("{}: the node did not answer, so it may be paid: {why}", todo.name))
+                    .hint("run the same command again: it looks first, and sends only the same invoice"),
+            ),
+        };
+        if let Some(state) = state {
+            seen.push(Entry::Seen { offer: todo.offer, rung: todo.rung, state, sent_msat: None });
+        }
+        ui.say(&error);
+        let worst = |kind: Kind| match kind {
+            Kind::Unavailable => 2,
+            Kind::Refused => 1,
+            _ => 0,
+        };
+        if failed.as_ref().is_none_or(|f| worst(error.kind()) > worst(f.kind())) {
+            failed = Some(error);
+        }
+    }
+    escrow.record(seen)?;
+    Ok(failed)
+}
+
+/// How the command ends.
+fn verdict(books: &[&Account], failed: Option<Error>) -> Result<()> {
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    for account in books {
+        if let Some(i) = account.rungs.iter().position(|r| r.state == State::Cancelled && account.verdict.is_none()) {
+            return Err(Error::refused(format!(
+                "rung {i} of the {}: the payment failed: the payee cancelled it, or does not know it",
+                account.offer.name()
+            )));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,323 @@
+//! `l402 invoice status`: what has become of the payments, and the worker's word that they are held.
+
+use std::time::{Duration, Instant};
+
+use super::super::escrow::{Escrow, EscrowArgs};
+use crate::artifact::record;
+use crate::cli::OutputArgs;
+use crate::error::{Context, Error, Result};
+use crate::pay::{
+    Account, CallError, Entry, Held, HeldRung, HoldState, Msat, Node, OfferId, PaymentStatus, RecordHash, State,
+};
+use crate::ui::Ui;
+
+/// Look at the payments of this folder's offers, and print a `held` record for each whose rungs all wait at this node.
+///
+/// A worker begins to work on a held record, and not before. A rung counts as held when the plugin says accepted and its
+/// HTLC stands in a channel. A worker cancels everything where not all is held by lock_by, or no verdict came by claim_by.
+///
+/// Exit status 0: all is held, or further; 75: not yet; 1: cancelled.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Look at the offers of this round alone [default: all that are open]
+    #[arg(long, value_name = "N")]
+    round: Option<u64>,
+    /// Look again until nothing is missing, for so many seconds [default with the flag: 3600]
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "3600", require_equals = true)]
+    wait: Option<u64>,
+    /// Print every rung's state as JSON Lines instead
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    escrow: EscrowArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// How far an offer is, to the party that looks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Progress {
+    /// As far as it goes for now.
+    Done,
+    /// Something is missing.
+    Waiting(String),
+    /// It came to nothing.
+    Failed(String),
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, ui: &Ui) -> Result<()> {
+    let target = args.output.target();
+    target.check(false)?;
+    let mut escrow = args.escrow.open(false, ui)?;
+    let selected: Vec<OfferId> = escrow
+        .ledger
+        .accounts()
+        .filter(|(_, a)| match args.round {
+            Some(round) => a.offer.round == round,
+            None => a.rungs.iter().any(|r| !r.state.is_final()),
+        })
+        .map(|(id, _)| *id)
+        .collect();
+    let until = Instant::now() + Duration::from_secs(args.wait.unwrap_or(0));
+    let mut pause = Duration::from_millis(50);
+    let progress = loop {
+        let progress = look(&mut escrow, &selected, args.escrow.dry_run)?;
+        let waiting = progress.iter().any(|p| matches!(p, Progress::Waiting(_)));
+        if !waiting || Instant::now() >= until {
+            break progress;
+        }
+        escrow.node.pause(pause.min(until - Instant::now()));
+        pause = (pause * 2).min(Duration::from_secs(2));
+        escrow.node.refresh()?;
+    };
+    let accounts: Vec<&Account> = selected.iter().filter_map(|id| escrow.ledger.account(id)).collect();
+    let mut text = String::new();
+    for account in &accounts {
+        if args.json {
+            text += &Report::lines(account)?;
+        } else if let Some(held) = account.held.as_ref().filter(|_| account.offer.payee == escrow.id()) {
+            text += &record::line(held)?;
+        }
+        ui.say(summary(account));
+    }
+    if accounts.is_empty() {
+        ui.say("no offer is open");
+    }
+    if !args.escrow.dry_run {
+        target.write_text(&text)?;
+    }
+    for progress in &progress {
+        if let Progress::Failed(why) = progress {
+            return Err(Error::refused(why));
+        }
+    }
+    match progress.into_iter().find_map(|p| if let Progress::Waiting(why) = p { Some(why) } else { None }) {
+        Some(why) => Err(Error::try_again(why)),
+        None => Ok(()),
+    }
+}
+
+/// Looks at every selected offer once: as its worker, its payer, or both.
+fn look(escrow: &mut Escrow, selected: &[OfferId], dry_run: bool) -> Result<Vec<Progress>> {
+    let id = escrow.id();
+    let of = |escrow: &Escrow, payee: bool| -> Vec<OfferId> {
+        let mine = |o: &OfferId| {
+            let offer = &escrow.ledger.account(o).expect("it was selected from the books").offer;
+            if payee { offer.payee == id } else { offer.payer == id }
+        };
+        selected.iter().copied().filter(mine).collect()
+    };
+    let (paid, received) = (of(escrow, false), of(escrow, true));
+    refresh_payments(escrow, &paid)?;
+    let mut progress = Vec::new();
+    for offer in &received {
+        progress.push(look_as_worker(escrow, offer, dry_run)?);
+    }
+    for offer in &paid {
+        let account = escrow.ledger.account(offer).expect("it was selected from the books");
+        progress.push(match account.rungs.iter().position(|r| r.state == State::Unknown) {
+            Some(i) => Progress::Waiting(format!("rung {i} of the {}: unknown", account.offer.name())),
+            None => Progress::Done,
+        });
+    }
+    Ok(progress)
+}
+
+fn look_as_worker(escrow: &mut Escrow, id: &OfferId, dry_run: bool) -> Result<Progress> {
+    let account = escrow.ledger.account(id).expect("it was selected from the books").clone();
+    let (offer, height) = (&account.offer, escrow.height());
+    let name = offer.name();
+    if account.verdict.is_some() {
+        // From here on `settle --claim` looks after it.
+        return Ok(Progress::Done);
+    }
+    let Some(bolt11) = &account.invoices else {
+        return Ok(Progress::Waiting(format!("{name}: no invoices yet")));
+    };
+    let channels = escrow.node.channels()?;
+    let incoming = Node::incoming(&channels);
+    let (mut rungs, mut seen, mut missing, mut cancelled) = (Vec::new(), Vec::new(), None, Vec::new());
+    for (i, bolt11) in bolt11.iter().enumerate() {
+        let rung = i as u32;
+        let hash = offer.hashes[i];
+        let listed = escrow.node.hold_invoice(&hash)?;
+        let htlc = incoming.get(&hash.to_string()).filter(|(msat, _)| *msat >= offer.rungs_msat[i]);
+        match (listed.map(|l| l.state), htlc) {
+            (Some(HoldState::Accepted), Some((msat, cltv_expiry))) => rungs.push(HeldRung {
+                invoice: RecordHash::of_invoice(bolt11),
+                msat: offer.rungs_msat[i].min(*msat),
+                cltv_expiry: *cltv_expiry,
+            }),
+            (Some(HoldState::Cancelled), _) => {
+                cancelled.push(rung);
+                if !account.rungs[i].state.is_final() {
+                    seen.push(Entry::Seen { offer: *id, rung, state: State::Cancelled, sent_msat: None });
+                }
+            }
+            (None, _) => missing = Some(format!("rung {i} of the {name}: the plugin does not have its invoice")),
+            (Some(state), _) => missing = Some(format!("rung {i} of the {name}: {}", name_of(state))),
+        }
+    }
+    if !dry_run {
+        escrow.record(seen)?;
+    }
+    let all_held = rungs.len() == bolt11.len();
+    let too_late = height >= offer.heights.lock_by && account.held.is_none() && !all_held
+        || height > offer.heights.lock_by && account.held.is_none()
+        || height > offer.heights.claim_by;
+    if too_late || !cancelled.is_empty() {
+        if !dry_run {
+            cancel_all(escrow, id)?;
+        }
+        let why = match (cancelled.first(), account.held.is_some()) {
+            (Some(rung), _) => format!("rung {rung} of the {name} is cancelled; so are the others"),
+            (None, false) => format!("{name}: not all was held by height {}: cancelled", offer.heights.lock_by),
+            (None, true) => format!("{name}: no verdict came by height {}: cancelled", offer.heights.claim_by),
+        };
+        return Ok(Progress::Failed(why));
+    }
+    if !all_held {
+        return Ok(Progress::Waiting(missing.unwrap_or_else(|| format!("{name}: not all is held"))));
+    }
+    if account.held.is_none() && !dry_run {
+        let mut held = Held { task: offer.task()?, rungs, height, sig: None };
+        escrow.sign(&mut held)?;
+        held.verify(offer)?;
+        escrow.record(vec![Entry::Held { held }])?;
+    }
+    Ok(Progress::Done)
+}
+
+fn name_of(state: HoldState) -> &'static str {
+    match state {
+        HoldState::Unpaid => "not paid yet",
+        HoldState::Accepted => "accepted, but no HTLC of its amount stands in a channel",
+        HoldState::Paid => "settled, though no verdict came through this folder",
+        HoldState::Cancelled => "cancelled",
+    }
+}
+
+/// Cancels every rung of an offer that was not earned: list, cancel, list again.
+fn cancel_all(escrow: &mut Escrow, id: &OfferId) -> Result<()> {
+    let account = escrow.ledger.account(id).expect("it was selected from the books");
+    let rungs = (0..account.rungs.len() as u32).filter(|&i| !account.earned(i));
+    let rungs: Vec<u32> = rungs.filter(|&i| !account.rungs[i as usize].state.is_final()).collect();
+    cancel(escrow, id, &rungs)
+}
+
+/// Cancels rungs, and sees that they are.
+pub fn cancel(escrow: &mut Escrow, id: &OfferId, rungs: &[u32]) -> Result<()> {
+    if rungs.is_empty() {
+        return Ok(());
+    }
+    escrow.record(vec![Entry::Cancelling { offer: *id, rungs: rungs.to_vec() }])?;
+    let account = escrow.ledger.account(id).expect("just recorded");
+    let (hashes, name) = (account.offer.hashes.clone(), account.offer.name());
+    let mut seen = Vec::new();
+    for &rung in rungs {
+        let hash = hashes[rung as usize];
+        let place = || format!("rung {rung} of the {name}");
+        let state = |escrow: &mut Escrow| escrow.node.hold_invoice(&hash).map(|h| h.map(|h| h.state));
+        let before = state(escrow)?;
+        let answer = match before {
+            Some(HoldState::Unpaid | HoldState::Accepted) => escrow.node.cancel_hold_invoice(&hash),
+            _ => Ok(()),
+        };
+        match (state(escrow)?, answer) {
+            (Some(HoldState::Cancelled) | None, _) => {
+                seen.push(Entry::Seen { offer: *id, rung, state: State::Cancelled, sent_msat: None });
+            }
+            (Some(HoldState::Paid), _) => {
+                return Err(Error::refused(format!("{}: it is settled at the node, and was not earned", place())));
+            }
+            (Some(_), Err(CallError::Answer(code, why))) => {
+                return Err(Error::try_again(format!("{}: not cancelled: code {code}: {why}", place())));
+            }
+            (Some(_), Err(error)) => return Err(escrow.node.call_error("cancelholdinvoice", error)),
+            (Some(_), Ok(())) => return Err(Error::try_again(format!("{}: not cancelled yet", place()))),
+        }
+    }
+    escrow.record(seen)
+}
+
+/// Asks the payer's node what became of every payment that was begun, and journals what is new.
+pub fn refresh_payments(escrow: &mut Escrow, offers: &[OfferId]) -> Result<()> {
+    let mut seen = Vec::new();
+    for id in offers {
+        let account = escrow.ledger.account(id).expect("it was selected from the books").clone();
+        for (rung, book) in (0u32..).zip(&account.rungs) {
+            if !book.state.binds_money() {
+                continue;
+            }
+            let payment = escrow.node.payment(&account.offer.hashes[rung as usize])?;
+            let (state, sent_msat) = match payment.as_ref().map(|p| (p.status, p.sent_msat)) {
+                Some((PaymentStatus::Complete, sent)) => (State::Claimed, sent),
+                // Failed for good once it was held, or once nothing more can be begun; before, it may be tried again.
+                Some((PaymentStatus::Failed, _))
+                    if !matches!(book.state, State::Locking | State::Unknown)
+                        || escrow.height() >= account.offer.heights.lock_by =>
+                {
+                    (State::Cancelled, None)
+                }
+                None if escrow.height() >= account.offer.heights.lock_by
+                    && matches!(book.state, State::Locking | State::Unknown) =>
+                {
+                    (State::Expired, None)
+                }
+                // It is at the node after all.
+                Some((PaymentStatus::Pending, _)) if book.state == State::Unknown => (State::Locking, None),
+                _ => continue,
+            };
+            seen.push(Entry::Seen { offer: *id, rung, state, sent_msat });
+        }
+    }
+    escrow.record(seen)
+}
+
+fn summary(account: &Account) -> String {
+    let states: Vec<String> =
+        account.rungs.iter().zip(&account.offer.rungs_msat).map(|(r, m)| format!("{} {}", m.0, r.state)).collect();
+    format!("{}: {}", account.offer.name(), states.join(", "))
+}
+
+/// One rung's state, for scripts.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    offer: OfferId,
+    round: u64,
+    attempt: u32,
+    worker: String,
+    rung: u32,
+    msat: Msat,
+    state: State,
+    /// What was sent for it, fees among it, once it is claimed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sent_msat: Option<Msat>,
+}
+
+impl record::Record for Report {
+    const TYPE: &'static str = "rung";
+}
+
+impl Report {
+    /// The lines of an offer's rungs.
+    pub fn lines(account: &Account) -> Result<String> {
+        let offer = &account.offer;
+        let id = offer.id()?;
+        let lines = (0u32..).zip(&account.rungs).map(|(rung, book)| {
+            record::line(&Report {
+                offer: id,
+                round: offer.round,
+                attempt: offer.attempt,
+                worker: offer.worker.clone(),
+                rung,
+                msat: offer.rungs_msat[rung as usize],
+                state: book.state,
+                sent_msat: book.sent_msat,
+            })
+        });
+        lines.collect::<Result<Vec<_>>>().map(|lines| lines.concat()).at(offer.name())
+    }
+}

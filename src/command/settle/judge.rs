@@ -1,0 +1,246 @@
+//! The judge's side of `l402 settle`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use super::super::escrow::Escrow;
+use super::Args;
+use crate::artifact::record::{self, Line};
+use crate::artifact::{Commitment, Digest, Reveal};
+use crate::error::{Context, Error, IoContext, Result};
+use crate::fsio::{Outcome, content_digest, read_private, write_secret};
+use crate::pay::{Case, Closing, Entry, Evidence, Held, Msat, Offer, Preimages, RungPreimage, Verdict, decide};
+use crate::score::{RoundScore, Score};
+use crate::ui::Ui;
+
+/// What the verdicts rest on.
+struct Evidences {
+    scores: Digest,
+    by_worker: BTreeMap<String, Evidence>,
+    findings: Option<Digest>,
+    held: Vec<Held>,
+    closings: Vec<Closing>,
+    commitments: Vec<Commitment>,
+    reveals: Vec<Reveal>,
+}
+
+/// Runs the judge's side.
+pub fn run(args: &Args, ui: &Ui) -> Result<()> {
+    let target = args.output.target();
+    target.check(false)?;
+    let missing = || Error::bug("the command line lacks what it requires");
+    let offers_path = args.offers.as_deref().ok_or_else(missing)?;
+    let reveal = args.reveal.as_deref().ok_or_else(missing)?;
+    let mut offers: Vec<Offer> = record::read(offers_path)?;
+    let Some(first) = offers.first() else {
+        return Err(Error::missing(format!("{}: no offers", offers_path.display())));
+    };
+    let (run, round) = (first.run, first.round);
+    let evidence = read(args, &run, round)?;
+    let mut escrow = args.escrow.open(false, ui)?;
+    offers.sort_by(|a, b| (&a.worker, a.attempt).cmp(&(&b.worker, b.attempt)));
+    let (mut settled, mut refused) = (Vec::new(), None);
+    for offer in &offers {
+        if (offer.run, offer.round) != (run, round) {
+            return Err(Error::data(format!("{}: offers of two rounds", offers_path.display())));
+        }
+        match judge(&mut escrow, offer, &evidence) {
+            Ok(verdict) => settled.push((offer, verdict)),
+            // One worker's missing or forged record holds up nobody else.
+            Err(error) if matches!(error.kind(), crate::error::Kind::Refused | crate::error::Kind::Data) => {
+                ui.say(format!("not settled: {error}"));
+                refused = Some(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    for (_, verdict) in &mut settled {
+        if verdict.sig.is_none() {
+            escrow.sign(verdict)?;
+        }
+    }
+    if args.escrow.dry_run {
+        for (_, verdict) in &settled {
+            print!("{}", record::line(verdict)?);
+        }
+        return refused.map_or(Ok(()), Err);
+    }
+    // Decided, on disk, and known to the node, before any preimage leaves.
+    let entries = settled.iter().map(|(_, verdict)| Entry::Judged { verdict: verdict.clone() });
+    let new = entries.filter(|entry| match entry {
+        Entry::Judged { verdict } => escrow.ledger.account(&verdict.task.offer).is_some_and(|a| a.verdict.is_none()),
+        _ => false,
+    });
+    let new: Vec<Entry> = new.collect();
+    escrow.record(new)?;
+    make_dir(reveal)?;
+    let mut lines = String::new();
+    for (offer, verdict) in &settled {
+        reveal_to(&escrow, offer, verdict, reveal)?;
+        lines += &record::line(verdict)?;
+        ui.say(format!(
+            "{}: {} earned, {} paid, {} returned{}",
+            offer.name(),
+            verdict.entitled_msat,
+            verdict.paid_msat,
+            verdict.returned_msat,
+            verdict.reason.as_ref().map_or(String::new(), |r| format!(" ({r})")),
+        ));
+    }
+    if target.write_text(&lines)? == Outcome::UpToDate {
+        ui.say(format!("{}: up to date", target.name()));
+    }
+    refused.map_or(Ok(()), Err)
+}
+
+/// The verdict on an offer: the one in the books, or a new one, not signed yet.
+fn judge(escrow: &mut Escrow, offer: &Offer, evidence: &Evidences) -> Result<Verdict> {
+    let task = offer.task()?;
+    let account = escrow.ledger.account(&task.offer).filter(|a| a.offer == *offer);
+    let Some(account) = account else {
+        return Err(Error::refused(format!("{}: it was not offered by this escrow folder", offer.name())));
+    };
+    if offer.judge != escrow.id() {
+        return Err(Error::refused(format!("{}: judge: expected this node, {}", offer.name(), escrow.id())));
+    }
+    if let Some(verdict) = &account.verdict {
+        if verdict.scores == evidence.scores {
+            return Ok(verdict.clone());
+        }
+        return Err(Error::refused(format!(
+            "{}: already judged, by scores {}; these are {}",
+            offer.name(),
+            verdict.scores,
+            evidence.scores
+        ))
+        .hint("a verdict stands forever; what it left out can be paid by a further offer"));
+    }
+    let mut why = Error::refused(format!("{}: no held record: not all of it was locked", offer.name()));
+    let mut held = None;
+    for found in evidence.held.iter().filter(|h| h.task.worker == offer.worker) {
+        match found.verify(offer) {
+            Ok(()) => held = Some(found),
+            Err(error) => why = error,
+        }
+    }
+    let Some(held) = held else {
+        return Err(why);
+    };
+    let closing = match escrow.ledger.closing(&offer.run, offer.round) {
+        // A list that this folder closed is the only one for it.
+        Some(closed) => Some(closed),
+        None => evidence.closings.iter().find(|c| (c.run, c.round) == (offer.run, offer.round)),
+    };
+    let case = Case {
+        offer,
+        held,
+        closing,
+        commitments: &evidence.commitments,
+        reveals: &evidence.reveals,
+        score: evidence.by_worker.get(&offer.worker),
+        scores: evidence.scores,
+        findings: evidence.findings,
+        height: escrow.height(),
+    };
+    let verdict = decide(&case)?;
+    escrow.record(vec![])?;
+    Ok(verdict)
+}
+
+/// Writes what the worker gets: the verdict, and the preimages of what was earned. For its eyes alone.
+fn reveal_to(escrow: &Escrow, offer: &Offer, verdict: &Verdict, folder: &Path) -> Result<()> {
+    let id = verdict.task.offer;
+    let preimages =
+        verdict.rungs.iter().map(|&rung| RungPreimage { rung, preimage: escrow.secret.preimage(&id, rung) });
+    let preimages = Preimages { task: verdict.task.clone(), preimages: preimages.collect() };
+    preimages
+        .verify(offer, verdict)
+        .map_err(|e| e.hint("is the secret of this folder the one that the offer was made with?"))?;
+    let text = record::line(verdict)? + &record::line(&preimages)?;
+    let path = reveal_path(folder, offer);
+    if path.exists() {
+        if read_private(&path)? == text {
+            return Ok(());
+        }
+        return Err(Error::new(crate::error::Kind::Exists, format!("{}: exists, with other content", path.display())));
+    }
+    write_secret(&path, text.as_bytes())
+}
+
+fn reveal_path(folder: &Path, offer: &Offer) -> PathBuf {
+    folder.join(format!("{}.{}.{}.reveal", offer.worker, offer.round, offer.attempt))
+}
+
+fn make_dir(folder: &Path) -> Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    fs::DirBuilder::new().mode(0o700).recursive(true).create(folder).path(folder)
+}
+
+fn read(args: &Args, run: &Digest, round: u64) -> Result<Evidences> {
+    let missing = || Error::bug("the command line lacks what it requires");
+    let scores_path = args.scores.as_deref().ok_or_else(missing)?;
+    let held_path = args.held.as_deref().ok_or_else(missing)?;
+    let digest = |path: &Path| content_digest(path).map(|hash| Digest(*hash.as_bytes()));
+    let (mut commitments, mut reveals, mut closings) = (Vec::new(), Vec::new(), Vec::new());
+    for path in &args.commitments {
+        let (lines, _) = record::read_lines_of_many(path)?;
+        commitments.extend(record::select_well_formed(&lines));
+        reveals.extend(record::select_well_formed(&lines));
+        closings.extend(record::select_well_formed(&lines));
+    }
+    Ok(Evidences {
+        scores: digest(scores_path)?,
+        by_worker: read_scores(&record::read_lines(scores_path)?, run, round).at(scores_path.display())?,
+        findings: args.findings.as_deref().map(digest).transpose()?,
+        held: record::select_well_formed(&record::read_lines_of_many(held_path)?.0),
+        closings,
+        commitments,
+        reveals,
+    })
+}
+
+/// The scores of a round: complete, of this run and round, and adding up to what the round pays.
+fn read_scores(lines: &[Line], run: &Digest, round: u64) -> Result<BTreeMap<String, Evidence>> {
+    let scores: Vec<Score> = record::select(lines)?;
+    let rounds: Vec<RoundScore> = record::select(lines)?;
+    let [whole] = &rounds[..] else {
+        return Err(Error::data(format!("expected one round_score record, found {}", rounds.len()))
+            .hint("are these all the lines that score printed?"));
+    };
+    if (whole.run, whole.round) != (*run, round) {
+        return Err(Error::refused(format!(
+            "expected scores of run {run}, round {round}, found run {}, round {}",
+            whole.run, whole.round
+        )));
+    }
+    let mut by_worker = BTreeMap::new();
+    let mut sum = Msat(whole.returned_msat);
+    for score in scores {
+        if (score.run, score.round) != (*run, round) {
+            return Err(Error::refused(format!("score of {}: of another run or round", score.worker)));
+        }
+        sum = sum.plus(Msat(score.entitled_msat))?;
+        let reason = match (score.counts, score.reason) {
+            (true, _) => None,
+            (false, reason) => Some(reason.unwrap_or_else(|| "the update does not count".into())),
+        };
+        let evidence = Evidence { update: score.update, entitled: Msat(score.entitled_msat), reason };
+        // Of several updates under one name at most one counts.
+        let old = by_worker.get(&score.worker).is_some_and(|old: &Evidence| old.reason.is_none());
+        if old && evidence.reason.is_none() {
+            return Err(Error::data(format!("worker {}: two scores that count", score.worker)));
+        }
+        if !old {
+            by_worker.insert(score.worker, evidence);
+        }
+    }
+    if sum != Msat(whole.round_msat) {
+        return Err(Error::data(format!("expected scores that add up to {}, found {sum}", Msat(whole.round_msat)))
+            .hint("are these all the lines that score printed?"));
+    }
+    Ok(by_worker)
+}
