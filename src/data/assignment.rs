@@ -196,6 +196,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::artifact::key::SigningKey;
     use crate::artifact::record::Line;
     use crate::data::manifest::tests::list;
     use crate::error::Kind;

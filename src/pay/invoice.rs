@@ -177,3 +177,180 @@ fn check_hints(hints: &[RouteHint], limits: &HintLimits) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use lightning::types::routing::{RouteHintHop, RoutingFees};
+    use lightning_invoice::{RawTaggedField, SignedRawBolt11Invoice, TaggedField};
+
+    use super::super::testing::{
+        Key, NOW, invoices, judge, offer, offer_with, refused, secret, sign_invoice, sign_raw, worker,
+    };
+    use super::*;
+
+    fn invoice_of(offer: &Offer) -> String {
+        sign_invoice(&build(offer, 1, &secret(), &[], NOW).unwrap(), &worker())
+    }
+
+    /// The right invoice with one tagged field changed, or taken away, and signed by the worker all the same.
+    fn with_field(change: impl Fn(TaggedField) -> Option<TaggedField>) -> String {
+        let signed: SignedRawBolt11Invoice = invoice_of(&offer()).parse().unwrap();
+        let mut raw = signed.into_parts().0;
+        raw.data.tagged_fields = raw
+            .data
+            .tagged_fields
+            .into_iter()
+            .filter_map(|field| match field {
+                RawTaggedField::KnownSemantics(field) => change(field).map(RawTaggedField::KnownSemantics),
+                other => Some(other),
+            })
+            .collect();
+        sign_raw(raw, &worker())
+    }
+
+    #[track_caller]
+    fn no(bolt11: &str, field: &str) {
+        refused(check(&offer(), 1, bolt11, NOW), &[field, "rung 1", "alice"]);
+    }
+
+    #[test]
+    fn the_workers_own_invoice_is_accepted_for_its_rung_alone() {
+        let offer = offer();
+        for (rung, bolt11) in (0u32..).zip(invoices(&offer)) {
+            check(&offer, rung, &bolt11, NOW).unwrap();
+            check(&offer, rung, &bolt11, NOW + 3600).unwrap();
+            refused(check(&offer, (rung + 1) % 4, &bolt11, NOW), &["payment hash"]);
+        }
+    }
+
+    #[test]
+    fn another_payee() {
+        no(&sign_invoice(&build(&offer(), 1, &secret(), &[], NOW).unwrap(), &judge()), "payee");
+    }
+
+    #[test]
+    fn another_network() {
+        let signed: SignedRawBolt11Invoice = invoice_of(&offer()).parse().unwrap();
+        let mut raw = signed.into_parts().0;
+        raw.hrp.currency = Currency::Bitcoin;
+        no(&sign_raw(raw, &worker()), "network");
+    }
+
+    #[test]
+    fn another_hash() {
+        no(&invoice_of(&offer_with(|o| o.attempt = 1)), "payment hash");
+    }
+
+    #[test]
+    fn another_amount_or_none() {
+        let signed: SignedRawBolt11Invoice = invoice_of(&offer()).parse().unwrap();
+        let raw = signed.into_parts().0;
+        for amount in [Some(raw.hrp.raw_amount.unwrap() + 1), None] {
+            let mut raw = raw.clone();
+            raw.hrp.raw_amount = amount;
+            if amount.is_none() {
+                raw.hrp.si_prefix = None;
+            }
+            no(&sign_raw(raw, &worker()), "amount");
+        }
+    }
+
+    #[test]
+    fn another_description_hash_or_a_description() {
+        let other = with_field(|f| match f {
+            TaggedField::DescriptionHash(_) => {
+                Some(TaggedField::DescriptionHash(lightning_invoice::Sha256(sha256::Hash::hash(b"other"))))
+            }
+            f => Some(f),
+        });
+        no(&other, "description hash");
+        let direct = with_field(|f| match f {
+            TaggedField::DescriptionHash(_) => {
+                Some(TaggedField::Description(lightning_invoice::Description::new("work".into()).unwrap()))
+            }
+            f => Some(f),
+        });
+        no(&direct, "description hash");
+    }
+
+    #[test]
+    fn an_expired_one_and_one_from_the_future() {
+        let bolt11 = invoice_of(&offer());
+        refused(check(&offer(), 1, &bolt11, NOW + 18 * SECONDS_A_BLOCK), &["expiry"]);
+        refused(check(&offer(), 1, &bolt11, NOW - MIN_EXPIRY - 1), &["timestamp"]);
+    }
+
+    #[test]
+    fn another_final_cltv() {
+        for delta in [18, 449, 451, 2016] {
+            let bolt11 = with_field(|f| match f {
+                TaggedField::MinFinalCltvExpiryDelta(_) => {
+                    Some(TaggedField::MinFinalCltvExpiryDelta(lightning_invoice::MinFinalCltvExpiryDelta(delta)))
+                }
+                f => Some(f),
+            });
+            no(&bolt11, "final CLTV");
+        }
+    }
+
+    #[test]
+    fn features_that_split_or_that_nobody_knows() {
+        let with = |set: fn(&mut lightning::types::features::Bolt11InvoiceFeatures)| {
+            with_field(|f| match f {
+                TaggedField::Features(mut features) => {
+                    set(&mut features);
+                    Some(TaggedField::Features(features))
+                }
+                f => Some(f),
+            })
+        };
+        no(&with(|f| f.set_basic_mpp_optional()), "features");
+        no(&with(|f| f.set_required_custom_bit(1002).unwrap()), "");
+        no(&with_field(|f| (!matches!(f, TaggedField::Features(_))).then_some(f)), "");
+    }
+
+    #[test]
+    fn metadata_and_fallback_addresses() {
+        let with = |field: TaggedField| {
+            let signed: SignedRawBolt11Invoice = invoice_of(&offer()).parse().unwrap();
+            let mut raw = signed.into_parts().0;
+            raw.data.tagged_fields.push(RawTaggedField::KnownSemantics(field));
+            sign_raw(raw, &worker())
+        };
+        no(&with(TaggedField::PaymentMetadata(vec![1, 2])), "payment metadata");
+    }
+
+    fn hint(base: u32, millionths: u32, delta: u16) -> RouteHint {
+        RouteHint(vec![RouteHintHop {
+            src_node_id: Key::new(9).id().0,
+            short_channel_id: 103 << 40,
+            fees: RoutingFees { base_msat: base, proportional_millionths: millionths },
+            cltv_expiry_delta: delta,
+            htlc_minimum_msat: None,
+            htlc_maximum_msat: None,
+        }])
+    }
+
+    #[test]
+    fn route_hints_that_extort_fees_or_delay() {
+        let with = |hints: &[RouteHint]| sign_invoice(&build(&offer(), 1, &secret(), hints, NOW).unwrap(), &worker());
+        check(&offer(), 1, &with(&[hint(1000, 10, 34)]), NOW).unwrap();
+        no(&with(&[hint(1000, 10, 34), hint(10_001, 10, 34)]), "route hint: base fee");
+        no(&with(&[hint(1000, 5001, 34)]), "route hint: fee in millionths");
+        no(&with(&[hint(1000, 10, 145)]), "route hint: CLTV delta");
+        no(&with(&[RouteHint([hint(0, 0, 1).0, hint(0, 0, 1).0].concat())]), "route hint: expected one hop");
+        no(&with(&vec![hint(0, 0, 1); 9]), "route hint: expected at most 8");
+    }
+
+    #[test]
+    fn a_broken_signature_another_spelling_and_what_is_no_invoice() {
+        let bolt11 = invoice_of(&offer());
+        no(&bolt11.to_uppercase(), "lower case");
+        let mut broken = bolt11.clone().into_bytes();
+        let at = broken.len() - 30;
+        broken[at] = if broken[at] == b'q' { b'p' } else { b'q' };
+        no(std::str::from_utf8(&broken).unwrap(), "not an invoice");
+        no("lnbcrt1", "not an invoice");
+        no(&"l".repeat(5000), "4096");
+    }
+}

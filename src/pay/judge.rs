@@ -119,3 +119,169 @@ fn earned<'a>(case: &Case<'a>) -> Result<std::result::Result<(Msat, &'a Commitme
     }
     no(why).at(offer.name())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::ids::RecordHash;
+    use super::super::testing::{held, held_with, judge, offer, offer_with, payer, refused, worker};
+    use super::*;
+    use crate::artifact;
+
+    /// A round that went well, to be spoilt.
+    struct Round {
+        offer: Offer,
+        held: Held,
+        closing: Closing,
+        commitments: Vec<Commitment>,
+        reveals: Vec<Reveal>,
+        score: Option<Evidence>,
+        height: u32,
+    }
+
+    fn commitment(offer: &Offer, update: &[u8], nonce: &[u8]) -> (Commitment, Reveal) {
+        let (mut commitment, reveal) =
+            artifact::commit(offer.run, offer.round, &offer.worker, Digest::of(update), Digest::of(nonce));
+        commitment.offer = Some(offer.id().unwrap().to_string());
+        record::sign(&mut commitment, &worker()).unwrap();
+        (commitment, reveal)
+    }
+
+    fn closing(offer: &Offer, commitments: &[Commitment], height: u32) -> Closing {
+        let mut hashes: Vec<RecordHash> = commitments.iter().map(|c| hash_of(c).unwrap()).collect();
+        hashes.sort_unstable();
+        let mut closing =
+            Closing { run: offer.run, round: offer.round, height, commitments: hashes, judge: judge().id(), sig: None };
+        record::sign(&mut closing, &judge()).unwrap();
+        closing
+    }
+
+    impl Round {
+        fn new() -> Round {
+            let offer = offer();
+            let (commitment, reveal) = commitment(&offer, b"update", b"nonce");
+            let commitments = vec![commitment];
+            let score = Evidence { update: Digest::of(b"update"), entitled: Msat(99_999), reason: None };
+            Round {
+                held: held(&offer),
+                closing: closing(&offer, &commitments, 262),
+                commitments,
+                reveals: vec![reveal],
+                score: Some(score),
+                offer,
+                height: 300,
+            }
+        }
+
+        fn decide(&self) -> Result<Verdict> {
+            decide(&Case {
+                offer: &self.offer,
+                held: &self.held,
+                closing: Some(&self.closing),
+                commitments: &self.commitments,
+                reveals: &self.reveals,
+                score: self.score.as_ref(),
+                scores: Digest::of(b"scores"),
+                findings: None,
+                height: self.height,
+            })
+        }
+
+        #[track_caller]
+        fn pays_nothing(&self, why: &str) {
+            let verdict = self.decide().unwrap();
+            assert_eq!((verdict.paid_msat, verdict.rungs.len()), (Msat::ZERO, 0));
+            let reason = verdict.reason.unwrap();
+            assert!(reason.contains(why), "{reason}");
+        }
+    }
+
+    #[test]
+    fn what_was_earned_is_paid_in_rungs_and_the_rest_goes_back() {
+        let verdict = Round::new().decide().unwrap();
+        assert_eq!(verdict.rungs, [0, 3]);
+        assert_eq!((verdict.paid_msat, verdict.returned_msat), (Msat(90_000), Msat(60_000)));
+        assert_eq!(verdict.entitled_msat, Msat(99_999));
+        assert!(verdict.reason.is_none() && verdict.commitment.is_some());
+    }
+
+    #[test]
+    fn a_commitment_that_came_late_earns_nothing() {
+        let mut round = Round::new();
+        round.closing = closing(&round.offer, &[], 262);
+        round.pays_nothing("came after height 262");
+        let mut round = Round::new();
+        round.closing = closing(&round.offer, &round.commitments, 263);
+        round.pays_nothing("closed at height 263");
+        let mut round = Round::new();
+        round.commitments.clear();
+        round.pays_nothing("no commitment by height 262");
+    }
+
+    #[test]
+    fn a_commitment_by_another_for_another_offer_or_to_another_update_earns_nothing() {
+        let mut round = Round::new();
+        record::sign(&mut round.commitments[0], &payer()).unwrap();
+        round.closing = closing(&round.offer, &round.commitments, 262);
+        round.pays_nothing("not signed by the worker's node");
+
+        let mut round = Round::new();
+        let stale = commitment(&offer_with(|o| o.attempt = 1), b"update", b"nonce");
+        (round.commitments, round.reveals) = (vec![stale.0], vec![stale.1]);
+        round.closing = closing(&round.offer, &round.commitments, 262);
+        round.pays_nothing("no commitment");
+
+        let mut round = Round::new();
+        round.score.as_mut().unwrap().update = Digest::of(b"bobs update");
+        round.pays_nothing("does not open to the update");
+
+        // Another worker's commitment and its opening, relabelled.
+        let mut round = Round::new();
+        let bobs = commitment(&offer_with(|o| o.worker = "bob".into()), b"update", b"bobs nonce");
+        round.commitments[0].commitment = bobs.0.commitment;
+        record::sign(&mut round.commitments[0], &worker()).unwrap();
+        round.closing = closing(&round.offer, &round.commitments, 262);
+        round.reveals = vec![Reveal { worker: "alice".into(), ..bobs.1 }];
+        round.pays_nothing("does not open to the update");
+    }
+
+    #[test]
+    fn an_update_that_does_not_count_earns_nothing_and_the_verdict_says_why() {
+        let mut round = Round::new();
+        round.score.as_mut().unwrap().reason = Some("replay found it different".into());
+        round.pays_nothing("replay found it different");
+        round.score = None;
+        round.pays_nothing("no update was scored");
+    }
+
+    #[test]
+    fn before_all_is_held_nothing_is_decided() {
+        let mut round = Round::new();
+        round.held = held_with(&round.offer, |h| h.rungs.truncate(3));
+        refused(round.decide(), &["rungs: expected 4, found 3"]);
+    }
+
+    #[test]
+    fn within_the_margin_of_the_expiry_nothing_is_decided() {
+        let mut round = Round::new();
+        let expiry = round.held.expires_at();
+        round.height = expiry - MARGIN;
+        round.decide().unwrap();
+        round.height += 1;
+        refused(round.decide(), &["72 blocks", &expiry.to_string()]);
+        // The rung that expires first decides.
+        round.height = 300;
+        round.held = held_with(&round.offer, |h| h.rungs[3].cltv_expiry = 371);
+        refused(round.decide(), &["371"]);
+    }
+
+    #[test]
+    fn a_list_that_somebody_else_closed_decides_nothing() {
+        let mut round = Round::new();
+        record::sign(&mut round.closing, &worker()).unwrap();
+        refused(round.decide(), &["closing", "sig"]);
+        let mut round = Round::new();
+        round.closing.round += 1;
+        record::sign(&mut round.closing, &judge()).unwrap();
+        refused(round.decide(), &["round 3"]);
+    }
+}

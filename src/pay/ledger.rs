@@ -267,3 +267,136 @@ impl Ledger {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::messages::hash_of;
+    use super::super::testing::{held, invoices, judge, offer, offer_with, refused};
+    use super::*;
+    use crate::artifact::record;
+
+    fn opened() -> Ledger {
+        let owner = Entry::Opened { instance: Instance([5; 32]), node: judge().id() };
+        Ledger::replay(&[owner]).unwrap()
+    }
+
+    fn with(entries: &[Entry]) -> Ledger {
+        let mut ledger = opened();
+        entries.iter().for_each(|e| ledger.apply(e).unwrap());
+        ledger
+    }
+
+    fn offered(offer: &Offer) -> Entry {
+        Entry::Offered { offer: Box::new(offer.clone()) }
+    }
+
+    fn locking(offer: &Offer, rung: u32) -> Entry {
+        Entry::Locking { offer: offer.id().unwrap(), rung, fee_msat: Msat(700) }
+    }
+
+    fn seen(offer: &Offer, rung: u32, state: State, sent: Option<u64>) -> Entry {
+        Entry::Seen { offer: offer.id().unwrap(), rung, state, sent_msat: sent.map(Msat) }
+    }
+
+    fn issued(offer: &Offer) -> Entry {
+        Entry::Issued { offer: offer.id().unwrap(), invoices: invoices(offer) }
+    }
+
+    fn verdict(offer: &Offer, rungs: &[u32]) -> Verdict {
+        let paid = offer.ladder().unwrap().sum(rungs);
+        let mut verdict = Verdict {
+            task: offer.task().unwrap(),
+            entitled_msat: paid,
+            rungs: rungs.to_vec(),
+            paid_msat: paid,
+            returned_msat: Msat(150_000).minus(paid),
+            reason: None,
+            scores: Digest::of(b"scores"),
+            findings: None,
+            commitment: None,
+            held: hash_of(&held(offer)).unwrap(),
+            height: 300,
+            sig: None,
+        };
+        record::sign(&mut verdict, &judge()).unwrap();
+        verdict
+    }
+
+    #[test]
+    fn the_budget_counts_what_is_bound_and_what_was_paid_with_its_fees() {
+        let offer = offer();
+        let mut ledger = with(&[offered(&offer), issued(&offer)]);
+        let spent = |ledger: &Ledger| ledger.spent(&offer.run, offer.round).unwrap().0;
+        assert_eq!(spent(&ledger), 0);
+        (0..4).for_each(|i| ledger.apply(&locking(&offer, i)).unwrap());
+        assert_eq!(spent(&ledger), 150_000 + 4 * 700);
+        ledger.apply(&seen(&offer, 0, State::Claimed, Some(80_123))).unwrap();
+        ledger.apply(&seen(&offer, 1, State::Unknown, None)).unwrap();
+        ledger.apply(&seen(&offer, 2, State::Cancelled, None)).unwrap();
+        assert_eq!(spent(&ledger), 80_123 + 40_700 + 10_700);
+        assert_eq!(ledger.spent(&offer.run, 4).unwrap(), Msat::ZERO);
+    }
+
+    #[test]
+    fn there_is_one_verdict_an_offer_forever() {
+        let offer = offer();
+        let mut ledger = with(&[offered(&offer), Entry::Held { held: held(&offer) }]);
+        let first = Entry::Judged { verdict: verdict(&offer, &[0, 3]) };
+        ledger.apply(&first).unwrap();
+        ledger.apply(&first).unwrap();
+        refused(ledger.apply(&Entry::Judged { verdict: verdict(&offer, &[0, 1]) }), &["another verdict"]);
+    }
+
+    #[test]
+    fn before_all_is_held_there_is_no_verdict() {
+        let offer = offer();
+        let mut ledger = with(&[offered(&offer)]);
+        refused(ledger.apply(&Entry::Judged { verdict: verdict(&offer, &[0]) }), &["offered"]);
+    }
+
+    #[test]
+    fn an_earned_rung_is_never_cancelled() {
+        let offer = offer();
+        let mut ledger = with(&[offered(&offer), issued(&offer), Entry::Held { held: held(&offer) }]);
+        let claiming = Entry::Claiming { verdict: verdict(&offer, &[0, 3]), preimages: vec![], before: vec![] };
+        ledger.apply(&claiming).unwrap();
+        let cancel = |rungs: &[u32]| Entry::Cancelling { offer: offer.id().unwrap(), rungs: rungs.to_vec() };
+        ledger.apply(&cancel(&[1, 2])).unwrap();
+        refused(ledger.apply(&cancel(&[1, 3])), &["rung 3", "earned"]);
+    }
+
+    #[test]
+    fn a_hash_is_offered_once_ever() {
+        let (first, redo) = (offer(), offer_with(|o| o.attempt = 1));
+        let mut ledger = with(&[offered(&first), offered(&redo)]);
+        let mut copied = offer_with(|o| o.round = 4);
+        copied.hashes[3] = first.hashes[0];
+        refused(ledger.apply(&offered(&copied)), &["a hash of it", "round 3"]);
+        let mut other = first.clone();
+        other.hashes.reverse();
+        refused(ledger.apply(&offered(&other)), &["other hashes"]);
+    }
+
+    #[test]
+    fn a_list_is_closed_once_a_round() {
+        let close = |height| {
+            let (run, judge) = (offer().run, judge().id());
+            Entry::Closed { closing: Closing { run, round: 3, height, commitments: vec![], judge, sig: None } }
+        };
+        let mut ledger = with(&[close(200)]);
+        ledger.apply(&close(200)).unwrap();
+        refused(ledger.apply(&close(201)), &["closed already"]);
+    }
+
+    #[test]
+    fn a_journal_that_goes_ways_no_rung_can_go_is_refused_with_its_line() {
+        let offer = offer();
+        let owner = Entry::Opened { instance: Instance([5; 32]), node: judge().id() };
+        let entries = [owner.clone(), offered(&offer), issued(&offer), seen(&offer, 1, State::Claimed, None)];
+        refused(Ledger::replay(&entries), &["line 4", "issued", "claimed"]);
+        refused(Ledger::replay(&entries[1..]), &["line 1", "opened"]);
+        refused(Ledger::replay(&[owner.clone(), owner]), &["line 2"]);
+        let beyond = [entries[0].clone(), entries[1].clone(), seen(&offer, 4, State::Held, None)];
+        refused(Ledger::replay(&beyond), &["line 3", "rung 4"]);
+    }
+}

@@ -281,3 +281,145 @@ impl Preimages {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::ids::Instance;
+    use super::super::testing::{
+        held, held_with, invoices_message, judge, offer, offer_with, payer, refused, secret, worker,
+    };
+    use super::*;
+
+    fn tasks() -> [(fn(&mut Task), &'static str); 6] {
+        [
+            (|t| t.run = Digest::of(b"other"), "run"),
+            (|t| t.round += 1, "round"),
+            (|t| t.attempt += 1, "attempt"),
+            (|t| t.worker = "bob".into(), "worker"),
+            (|t| t.instance = Instance([0; 32]), "instance"),
+            (|t| t.offer = offer_with(|o| o.round = 9).id().unwrap(), "offer"),
+        ]
+    }
+
+    #[test]
+    fn invoices_of_another_task_are_refused_by_the_field_that_differs() {
+        for (change, field) in tasks() {
+            let mut message = invoices_message(&offer());
+            change(&mut message.task);
+            record::sign(&mut message, &worker()).unwrap();
+            refused(message.verify(&offer()), &[field]);
+        }
+        invoices_message(&offer()).verify(&offer()).unwrap();
+    }
+
+    #[test]
+    fn invoices_too_few_too_many_or_signed_by_another_are_refused() {
+        let offer = offer();
+        let mut fewer = invoices_message(&offer);
+        fewer.invoices.pop();
+        record::sign(&mut fewer, &worker()).unwrap();
+        refused(fewer.verify(&offer), &["invoices: expected 4, found 3"]);
+        let mut more = invoices_message(&offer);
+        more.invoices.push(more.invoices[0].clone());
+        record::sign(&mut more, &worker()).unwrap();
+        refused(more.verify(&offer), &["invoices: expected 4, found 5"]);
+        let mut forged = invoices_message(&offer);
+        record::sign(&mut forged, &payer()).unwrap();
+        refused(forged.verify(&offer), &["sig"]);
+        let mut altered = invoices_message(&offer);
+        altered.invoices.swap(0, 1);
+        refused(altered.verify(&offer), &["sig"]);
+    }
+
+    #[test]
+    fn a_forged_stale_or_foreign_held_record_is_refused() {
+        let offer = offer();
+        held(&offer).verify(&offer).unwrap();
+        for (change, field) in tasks() {
+            refused(held_with(&offer, |h| change(&mut h.task)).verify(&offer), &[field]);
+        }
+        let mut forged = held(&offer);
+        record::sign(&mut forged, &payer()).unwrap();
+        refused(forged.verify(&offer), &["sig"]);
+        let mut altered = held(&offer);
+        altered.rungs[2].cltv_expiry += 1000;
+        refused(altered.verify(&offer), &["sig"]);
+        refused(held_with(&offer, |h| h.rungs.truncate(3)).verify(&offer), &["rungs"]);
+        refused(held_with(&offer, |h| h.rungs[3].msat.0 -= 1).verify(&offer), &["rung 3"]);
+        refused(held_with(&offer, |h| h.height = 99).verify(&offer), &["height"]);
+        refused(held_with(&offer, |h| h.height = 119).verify(&offer), &["height"]);
+        let stale = held(&offer_with(|o| o.attempt = 1));
+        refused(stale.verify(&offer), &["attempt"]);
+    }
+
+    fn verdict(change: impl FnOnce(&mut Verdict)) -> Verdict {
+        let offer = offer();
+        let mut verdict = Verdict {
+            task: offer.task().unwrap(),
+            entitled_msat: Msat(125_000),
+            rungs: vec![0, 1],
+            paid_msat: Msat(120_000),
+            returned_msat: Msat(30_000),
+            reason: None,
+            scores: Digest::of(b"scores"),
+            findings: None,
+            commitment: None,
+            held: hash_of(&held(&offer)).unwrap(),
+            height: 300,
+            sig: None,
+        };
+        change(&mut verdict);
+        record::sign(&mut verdict, &judge()).unwrap();
+        verdict
+    }
+
+    #[test]
+    fn a_verdict_that_does_not_add_up_or_is_not_the_judges_is_refused() {
+        let offer = offer();
+        verdict(|_| {}).verify(&offer).unwrap();
+        for (change, field) in tasks() {
+            refused(verdict(|v| change(&mut v.task)).verify(&offer), &[field]);
+        }
+        refused(verdict(|v| v.rungs = vec![1, 0]).verify(&offer), &["rungs"]);
+        refused(verdict(|v| v.rungs = vec![0, 4]).verify(&offer), &["rungs"]);
+        refused(verdict(|v| v.rungs = vec![0, 0]).verify(&offer), &["rungs"]);
+        refused(verdict(|v| v.paid_msat.0 += 1).verify(&offer), &["paid"]);
+        refused(verdict(|v| v.returned_msat.0 += 1).verify(&offer), &["returned"]);
+        let mut forged = verdict(|_| {});
+        record::sign(&mut forged, &payer()).unwrap();
+        refused(forged.verify(&offer), &["sig"]);
+    }
+
+    #[test]
+    fn preimages_are_those_of_the_verdict_and_no_others() {
+        let (offer, verdict) = (offer(), verdict(|_| {}));
+        let id = offer.id().unwrap();
+        let of = |rungs: &[u32]| Preimages {
+            task: offer.task().unwrap(),
+            preimages: rungs
+                .iter()
+                .map(|&rung| RungPreimage { rung, preimage: secret().preimage(&id, rung) })
+                .collect(),
+        };
+        of(&[0, 1]).verify(&offer, &verdict).unwrap();
+        refused(of(&[0]).verify(&offer, &verdict), &["rungs"]);
+        refused(of(&[0, 1, 2]).verify(&offer, &verdict), &["rungs"]);
+        let mut swapped = of(&[0, 1]);
+        swapped.preimages[1].preimage = swapped.preimages[0].preimage;
+        refused(swapped.verify(&offer, &verdict), &["rung 1", "not the preimage"]);
+        for (change, field) in tasks() {
+            let mut foreign = of(&[0, 1]);
+            change(&mut foreign.task);
+            refused(foreign.verify(&offer, &verdict), &[field]);
+        }
+    }
+
+    #[test]
+    fn a_published_verdict_holds_no_preimage() {
+        let id = offer().id().unwrap();
+        let text = record::line(&verdict(|_| {})).unwrap();
+        for rung in 0..4 {
+            assert!(!text.contains(&hex::encode(secret().preimage(&id, rung).0)));
+        }
+    }
+}

@@ -16,6 +16,8 @@ mod offer;
 pub mod preflight;
 mod secret;
 mod state;
+#[cfg(test)]
+mod testing;
 
 pub use amount::Msat;
 pub use hints::route_hints;

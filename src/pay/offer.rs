@@ -248,3 +248,92 @@ impl Offer {
         bare(self) == bare(other)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{judge, offer, offer_with, refused, secret, worker};
+    use super::*;
+
+    #[test]
+    fn an_offer_is_called_by_its_terms_and_its_hashes_follow_from_them() {
+        let (one, two) = (offer(), offer());
+        assert_eq!(one, two);
+        assert_eq!(one.id().unwrap(), Offer { hashes: vec![], sig: None, ..one.clone() }.id().unwrap());
+        let id = one.id().unwrap();
+        assert_eq!(one.hashes[2], secret().preimage(&id, 2).hash());
+        one.verify(&judge().id()).unwrap();
+    }
+
+    #[test]
+    fn whatever_term_differs_every_hash_differs() {
+        let plain = offer();
+        let changes: [fn(&mut Offer); 12] = [
+            |o| o.network = "signet".into(),
+            |o| o.instance = Instance([6; 32]),
+            |o| o.run = Digest::of(b"other"),
+            |o| o.round += 1,
+            |o| o.worker = "bob".into(),
+            |o| o.attempt += 1,
+            |o| o.payee = judge().id(),
+            |o| o.assignment = Digest::of(b"other"),
+            |o| o.theta = Digest::of(b"other"),
+            |o| o.state_in = Digest::of(b"state").to_string(),
+            |o| o.rungs_msat[0].0 += 1,
+            |o| o.heights.claim_by += 1,
+        ];
+        for change in changes {
+            let other = offer_with(change);
+            assert_ne!(other.id().unwrap(), plain.id().unwrap());
+            assert!(other.hashes.iter().all(|h| !plain.hashes.contains(h)));
+            assert_ne!(other.description_hash().unwrap(), plain.description_hash().unwrap());
+        }
+    }
+
+    #[test]
+    fn an_offer_that_somebody_altered_or_signed_for_the_judge_is_refused() {
+        let changes: [fn(&mut Offer); 4] = [
+            |o| o.rungs_msat = vec![Msat(16_000), Msat(8000), Msat(4000), Msat(2000)],
+            |o| o.hashes.reverse(),
+            |o| o.heights.reveal_by += 1,
+            |o| o.sig = None,
+        ];
+        for change in changes {
+            let mut offer = offer();
+            change(&mut offer);
+            refused(offer.verify(&judge().id()), &["sig"]);
+        }
+        let mut forged = offer();
+        record::sign(&mut forged, &worker()).unwrap();
+        refused(forged.verify(&judge().id()), &["sig", "alice", "round 3"]);
+        refused(offer().verify(&worker().id()), &["judge"]);
+    }
+
+    #[test]
+    fn offers_that_make_no_sense_are_refused_by_the_name_of_the_field() {
+        let cases: [(fn(&mut Offer), &str); 7] = [
+            (|o| o.network = "liquid".into(), "network"),
+            (|o| o.rungs_msat = vec![Msat(500); 4], "rungs_msat"),
+            (|o| o.rungs_msat = vec![Msat(9000), Msat(4000), Msat(2000), Msat(1001)], "rungs_msat"),
+            (|o| o.self_judged = true, "self_judged"),
+            (|o| o.state_in = "none".into(), "state_in"),
+            (|o| o.heights.lock_by = 100, "heights"),
+            (|o| o.heights.claim_by = 100 + MAX_DELAY, "heights"),
+        ];
+        for (change, field) in cases {
+            refused(offer_with(change).verify(&judge().id()), &[field]);
+        }
+        let mut twice = offer();
+        twice.hashes[1] = twice.hashes[0];
+        refused(twice.check(), &["hashes"]);
+        twice.hashes.pop();
+        refused(twice.check(), &["hashes"]);
+    }
+
+    #[test]
+    fn whenever_it_is_locked_a_payment_expires_no_earlier_than_the_margin_after_claim_by() {
+        let heights = offer().heights;
+        for locked_at in heights.offered_at..heights.lock_by {
+            assert!(locked_at + heights.final_delta() >= heights.claim_by + MARGIN);
+        }
+    }
+}

@@ -25,6 +25,7 @@ pub struct Args {
 
 // Without comments of its own: a step's help is the documentation of its arguments.
 #[derive(clap::Subcommand, Debug)]
+#[allow(clippy::large_enum_variant)]
 enum Step {
     Offer(offer::Args),
     Issue(issue::Args),
