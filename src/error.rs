@@ -20,6 +20,8 @@ pub enum Kind {
     Data,
     /// Input that is not there.
     Missing,
+    /// A node or another service does not answer.
+    Unavailable,
     /// A defect of this program.
     Bug,
     /// The output exists and differs.
@@ -38,6 +40,7 @@ impl Kind {
             Kind::Usage => 2,
             Kind::Data => 65,
             Kind::Missing => 66,
+            Kind::Unavailable => 69,
             Kind::Bug => 70,
             Kind::Exists => 73,
             Kind::Io => 74,
@@ -78,6 +81,11 @@ impl Error {
     /// Missing input (66).
     pub fn missing(message: impl Into<String>) -> Self {
         Error::new(Kind::Missing, message)
+    }
+
+    /// A node that does not answer (69).
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Error::new(Kind::Unavailable, message)
     }
 
     /// A defect of ours (70).
