@@ -28,7 +28,8 @@ pub struct Cli {
 /// Exit codes, as the help and the manual list them.
 pub const EXIT_STATUS: &str = "\
 Exit status: 0 done or already done; 1 a definite no (mismatch, rejected); 2 usage; 65 malformed data; 66 missing \
-input; 69 the node is unreachable; 70 a bug of ours; 73 the output exists; 74 input or output failed; 75 try again later; 130, 143 signals.";
+input; 69 a node does not answer; 70 a bug of ours; 73 the output exists; 74 input or output failed; 75 try again later; \
+130, 143 signals.";
 
 /// Flags that every verb takes.
 #[derive(Args, Debug)]
@@ -100,6 +101,7 @@ pub enum Verb {
     Invoice(command::invoice::Args),
     Settle(command::settle::Args),
     Key(command::key::Args),
+    Devnet(command::devnet::Args),
     Selftest(command::selftest::Args),
     Completions(command::completions::Args),
     Man(command::man::Args),
@@ -128,6 +130,7 @@ impl Cli {
             Verb::Invoice(args) => command::invoice::run(&args, ui),
             Verb::Settle(args) => command::settle::run(&args, ui),
             Verb::Key(args) => command::key::run(&args, ui),
+            Verb::Devnet(args) => command::devnet::run(&args, ui),
             Verb::Selftest(args) => command::selftest::run(&args, ui),
             Verb::Completions(args) => command::completions::run(&args, ui),
             Verb::Man(args) => command::man::run(&args, ui),

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod codec;
 pub mod command;
 pub mod data;
+pub mod devnet;
 pub mod engine;
 pub mod error;
 pub mod fsio;

@@ -6,6 +6,7 @@ pub mod commit;
 mod common;
 pub mod completions;
 pub mod compress;
+pub mod devnet;
 mod escrow;
 mod files;
 pub mod init;

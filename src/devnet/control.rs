@@ -1,0 +1,342 @@
+//! Starting, stopping and watching the processes of a network.
+
+use std::fs::{self, File, TryLockError};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::error::{Context, Error, IoContext, Kind, Result};
+
+use super::chain::{ChainClient, Tip};
+use super::client::RpcClient;
+use super::disk;
+use super::layout::{Layout, Life};
+use super::network::Network;
+use super::node::Progress;
+
+/// Blocks that make a channel usable and announced.
+const CONFIRMATIONS: u32 = 6;
+/// A process that does not answer by then is given up.
+const START: Duration = Duration::from_secs(60);
+/// Time for all channels, and this much more for each node.
+const READY: Duration = Duration::from_secs(60);
+/// See [`READY`].
+const READY_PER_NODE: Duration = Duration::from_secs(2);
+/// Time for a process to end.
+const END: Duration = Duration::from_secs(20);
+/// Between looks at a process.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// A process of a network, to be started.
+#[derive(Clone, Copy, Debug)]
+pub enum Process<'a> {
+    /// The chain.
+    Chain,
+    /// The node with this name.
+    Node(&'a str),
+}
+
+/// What `status` tells of a node.
+#[derive(Debug, Serialize)]
+pub struct NodeStatus {
+    /// Its name.
+    pub name: String,
+    /// Its public key.
+    pub id: String,
+    /// Its folder.
+    pub folder: String,
+    /// Whether its process lives.
+    pub alive: bool,
+    /// The height it has reached; while it lives.
+    pub height: Option<u64>,
+    /// Its channels; while it lives.
+    pub channels: Vec<ChannelStatus>,
+}
+
+/// What `status` tells of a channel.
+#[derive(Debug, Serialize)]
+pub struct ChannelStatus {
+    /// The peer's name.
+    pub peer: String,
+    /// Its short channel id.
+    pub short_channel_id: Option<String>,
+    /// Core Lightning's name of its state.
+    pub state: String,
+    /// Whether the peer is connected.
+    pub connected: bool,
+    /// Its size.
+    pub total_msat: u64,
+    /// What is settled as ours.
+    pub to_us_msat: u64,
+    /// HTLCs that are pending.
+    pub htlcs: usize,
+}
+
+/// A network in a folder.
+pub struct Devnet {
+    layout: Layout,
+    network: Network,
+    chain: ChainClient,
+    /// Held by who starts or stops processes.
+    _lock: Option<File>,
+}
+
+impl Devnet {
+    /// The network in `root`, made if there is none; locked against others who would start it (75).
+    pub fn create(root: &Path, make: impl FnOnce(Option<&Network>) -> Result<Option<Network>>) -> Result<Devnet> {
+        disk::private_dir(root)?;
+        let root = fs::canonicalize(root).path(root)?;
+        let layout = Layout::new(&root);
+        let lock = lock(&root)?;
+        let there = Network::load(&layout)?;
+        let network = match (make(there.as_ref())?, there) {
+            (Some(new), None) => {
+                layout.check_socket_length(&new.names())?;
+                new.save(&layout)?;
+                new
+            }
+            (_, Some(there)) => there,
+            (None, None) => return Err(Error::bug("no network was described")),
+        };
+        Ok(Devnet { chain: ChainClient::new(&layout.chain_socket()), layout, network, _lock: Some(lock) })
+    }
+
+    /// The network in `root`, to look at.
+    pub fn open(root: &Path) -> Result<Devnet> {
+        let root = fs::canonicalize(root).path(root)?;
+        let layout = Layout::new(&root);
+        let network = Network::load(&layout)?;
+        let network = network.ok_or_else(|| {
+            Error::missing(format!("{}: no network here", root.display())).hint("`l402 devnet up` makes one")
+        })?;
+        Ok(Devnet { chain: ChainClient::new(&layout.chain_socket()), layout, network, _lock: None })
+    }
+
+    /// The same, locked against others who would start or stop it (75).
+    pub fn open_locked(root: &Path) -> Result<Devnet> {
+        let devnet = Devnet::open(root)?;
+        let lock = lock(devnet.layout.root())?;
+        Ok(Devnet { _lock: Some(lock), ..devnet })
+    }
+
+    /// What the network is made of.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Starts what does not run, and returns when all channels are usable and known to all nodes.
+    pub fn up(&self, spawn: &dyn Fn(Process<'_>, &Path) -> Result<()>) -> Result<()> {
+        if !Life::is_there(&self.layout.chain())? {
+            disk::private_dir(&self.layout.chain())?;
+            spawn(Process::Chain, &self.layout.chain())?;
+        }
+        self.wait_for("chain", &self.layout.chain(), START, || self.chain.tip().map(|_| Some(())))?;
+        for node in &self.network.nodes {
+            let folder = self.layout.node(&node.name);
+            if !Life::is_there(&folder)? {
+                disk::private_dir(&folder)?;
+                // What a dead process left answers nobody.
+                let _ = fs::remove_file(self.layout.rpc_socket(&node.name));
+                spawn(Process::Node(&node.name), &folder)?;
+            }
+        }
+        self.make_ready()
+    }
+
+    /// Mines what channels need, and waits for every node in turn.
+    fn make_ready(&self) -> Result<()> {
+        let most = READY + READY_PER_NODE * self.network.nodes.len() as u32;
+        let begun = Instant::now();
+        let left = || most.saturating_sub(begun.elapsed());
+        let (mut funded, mut unconfirmed) = (0, 0);
+        for node in &self.network.nodes {
+            let own = self.network.channels.iter().filter(|c| c.from == node.name).count();
+            let progress = self.wait_for(&node.name, &self.layout.node(&node.name), left(), || {
+                self.progress(&node.name).map(|p| (p.funded >= own).then_some(p))
+            })?;
+            funded += progress.funded;
+            unconfirmed += progress.unconfirmed;
+        }
+        if unconfirmed > 0 && funded >= self.network.channels.len() {
+            self.wait_for("chain", &self.layout.chain(), left(), || {
+                let tip = self.chain.tip()?;
+                Ok((tip.mempool > 0 || unconfirmed < funded || self.any_confirmation()?).then_some(()))
+            })?;
+            self.settle_mempool(left())?;
+        }
+        for node in &self.network.nodes {
+            let mut last = String::new();
+            self.wait_for(&node.name, &self.layout.node(&node.name), left(), || {
+                let progress = self.progress(&node.name)?;
+                last = progress.missing;
+                Ok(progress.ready.then_some(()))
+            })
+            .map_err(|error| if last.is_empty() { error } else { error.hint(last.clone()) })?;
+        }
+        Ok(())
+    }
+
+    /// Mines until funding transactions have their confirmations.
+    fn settle_mempool(&self, most: Duration) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            let tip = self.chain.mine(CONFIRMATIONS)?;
+            self.wait_for_height(tip.height)?;
+            let mut unconfirmed = 0;
+            for node in &self.network.nodes {
+                unconfirmed += self.progress(&node.name)?.unconfirmed;
+            }
+            if unconfirmed == 0 {
+                return Ok(());
+            }
+            if begun.elapsed() > most {
+                return Err(Error::unavailable(format!("{unconfirmed} channels are still not confirmed")));
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    fn any_confirmation(&self) -> Result<bool> {
+        Ok(self.chain.tip()?.height > super::chain::FIRST_BLOCKS)
+    }
+
+    fn progress(&self, name: &str) -> Result<Progress> {
+        let value = self.rpc(name).call("devnet-progress", &json!({}), START)?;
+        serde_json::from_value(value).map_err(|e| Error::data(format!("{name}: expected its progress: {e}")))
+    }
+
+    fn rpc(&self, name: &str) -> RpcClient {
+        RpcClient::new(&self.layout.rpc_socket(name))
+    }
+
+    /// Asks until there is a value. A process that dies meanwhile is an error, one that does not answer yet is not.
+    fn wait_for<T>(
+        &self,
+        name: &str,
+        folder: &Path,
+        most: Duration,
+        mut ask: impl FnMut() -> Result<Option<T>>,
+    ) -> Result<T> {
+        let begun = Instant::now();
+        let mut seen = false;
+        loop {
+            match ask() {
+                Ok(Some(value)) => return Ok(value),
+                Err(error) if error.kind() != Kind::Unavailable => return Err(error).at(name),
+                Ok(None) | Err(_) => {}
+            }
+            let alive = Life::is_there(folder)?;
+            if (seen && !alive) || begun.elapsed() > most {
+                let what = if alive { "is not ready" } else { "does not run" };
+                let log = folder.join("log");
+                return Err(Error::unavailable(format!("{name} {what} after {:.0?}", begun.elapsed()))
+                    .hint(format!("see {}", log.display())));
+            }
+            seen |= alive;
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Ends all processes: nodes, then the chain.
+    pub fn down(&self) -> Result<()> {
+        for node in &self.network.nodes {
+            // A node that does not answer is waited for below.
+            let _ = self.rpc(&node.name).call("stop", &json!({}), END);
+        }
+        for node in &self.network.nodes {
+            self.wait_for_end(&node.name, &self.layout.node(&node.name))?;
+        }
+        let _ = self.chain.stop();
+        self.wait_for_end("chain", &self.layout.chain())
+    }
+
+    fn wait_for_end(&self, name: &str, folder: &Path) -> Result<()> {
+        let begun = Instant::now();
+        while Life::is_there(folder)? {
+            if begun.elapsed() > END {
+                let pid = fs::read_to_string(folder.join("pid")).unwrap_or_default();
+                return Err(Error::unavailable(format!("{name} does not end")).hint(format!("kill {}", pid.trim())));
+            }
+            std::thread::sleep(LOOK);
+        }
+        Ok(())
+    }
+
+    /// Mines blocks, and returns when every node that runs has processed them.
+    pub fn mine(&self, blocks: u32) -> Result<Tip> {
+        let tip = self.chain.mine(blocks)?;
+        self.wait_for_height(tip.height)?;
+        Ok(tip)
+    }
+
+    fn wait_for_height(&self, height: u32) -> Result<()> {
+        for node in &self.network.nodes {
+            if Life::is_there(&self.layout.node(&node.name))? {
+                let params = json!({ "blockheight": height, "timeout": START.as_secs() });
+                let waited = self.rpc(&node.name).call("waitblockheight", &params, START);
+                // One that was killed meanwhile catches up when it comes back.
+                if let Err(error) = waited
+                    && error.kind() != Kind::Unavailable
+                {
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the chain stands; nothing while it does not run.
+    pub fn tip(&self) -> Option<Tip> {
+        self.chain.tip().ok()
+    }
+
+    /// How the nodes are.
+    pub fn status(&self) -> Result<Vec<NodeStatus>> {
+        self.network.nodes.iter().map(|node| self.node_status(&node.name, &node.id)).collect()
+    }
+
+    fn node_status(&self, name: &str, id: &str) -> Result<NodeStatus> {
+        let folder = self.layout.node(name);
+        let mut status = NodeStatus {
+            name: name.to_owned(),
+            id: id.to_owned(),
+            folder: folder.display().to_string(),
+            alive: Life::is_there(&folder)?,
+            height: None,
+            channels: Vec::new(),
+        };
+        let ask = |method| self.rpc(name).call(method, &json!({}), START);
+        if let (true, Ok(info), Ok(listed)) = (status.alive, ask("getinfo"), ask("listpeerchannels")) {
+            status.height = info["blockheight"].as_u64();
+            status.channels = listed["channels"].as_array().into_iter().flatten().map(|c| self.channel(c)).collect();
+        }
+        Ok(status)
+    }
+
+    fn channel(&self, row: &Value) -> ChannelStatus {
+        let peer = self.network.nodes.iter().find(|n| row["peer_id"] == n.id.as_str());
+        ChannelStatus {
+            peer: peer.map_or_else(|| "?".to_owned(), |n| n.name.clone()),
+            short_channel_id: row["short_channel_id"].as_str().map(str::to_owned),
+            state: row["state"].as_str().unwrap_or("?").to_owned(),
+            connected: row["peer_connected"] == true,
+            total_msat: row["total_msat"].as_u64().unwrap_or(0),
+            to_us_msat: row["to_us_msat"].as_u64().unwrap_or(0),
+            htlcs: row["htlcs"].as_array().map_or(0, Vec::len),
+        }
+    }
+}
+
+fn lock(root: &Path) -> Result<File> {
+    let path = root.join("lock");
+    let file = File::options().create(true).append(true).open(&path).path(&path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(Error::new(Kind::TryAgain, format!("{}: being started or stopped by another", root.display())))
+        }
+        Err(TryLockError::Error(error)) => Err(Error::io(path.display(), &error)),
+    }
+}

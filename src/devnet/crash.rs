@@ -1,0 +1,34 @@
+//! Named places at which a test makes a process die, as `kill -9` would at that very moment.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The crash points of one process: a file `crash` in its folder names one, and how often to pass it first.
+#[derive(Clone, Debug)]
+pub struct CrashPoints {
+    file: PathBuf,
+}
+
+impl CrashPoints {
+    /// Those of the process that lives in `folder`.
+    pub fn of(folder: &Path) -> CrashPoints {
+        CrashPoints { file: folder.join("crash") }
+    }
+
+    /// Dies here if the file says `NAME`, or `NAME N` and this is the N-th time after its writing. The file goes first, so
+    /// that a process dies of it once.
+    pub fn reach(&self, name: &str) {
+        let Ok(text) = fs::read_to_string(&self.file) else { return };
+        let mut words = text.split_whitespace();
+        if words.next() != Some(name) {
+            return;
+        }
+        let left: u32 = words.next().and_then(|n| n.parse().ok()).unwrap_or(1);
+        if left > 1 {
+            let _ = fs::write(&self.file, format!("{name} {}", left - 1));
+        } else {
+            let _ = fs::remove_file(&self.file);
+            std::process::abort();
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Files that are complete or absent, whenever the process dies: written beside, synced, renamed.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, IoContext, Result};
+
+/// Replaces a file. A folder has one writer, so that the name beside it is fixed and nothing piles up.
+pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
+    replace_unsynced(path, content)?;
+    sync_dir(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Replaces a file whose folder the caller syncs.
+pub fn replace_unsynced(path: &Path, content: &[u8]) -> Result<()> {
+    let beside = beside(path);
+    let mut file = File::create(&beside).path(&beside)?;
+    file.write_all(content).and_then(|()| file.sync_all()).path(&beside)?;
+    fs::rename(&beside, path).path(path)
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".new");
+    path.with_file_name(name)
+}
+
+/// Makes renames in a folder last.
+pub fn sync_dir(folder: &Path) -> Result<()> {
+    File::open(folder).and_then(|f| f.sync_all()).path(folder)
+}
+
+/// A file's bytes, nothing where there is no file.
+pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io(path.display(), &error)),
+    }
+}
+
+/// Makes a folder for its owner alone.
+pub fn private_dir(path: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).path(path)
+}
+
+/// Bytes from the operating system's generator.
+pub fn random<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    let source = Path::new("/dev/urandom");
+    File::open(source).and_then(|mut f| f.read_exact(&mut bytes)).path(source)?;
+    Ok(bytes)
+}

@@ -1,0 +1,131 @@
+//! Opening the channels of the description, and telling whether they are all there.
+
+use lightning::bitcoin::absolute::LockTime;
+use lightning::bitcoin::hashes::Hash;
+use lightning::bitcoin::{
+    Amount, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Txid, Witness, transaction::Version,
+};
+use lightning::ln::types::ChannelId;
+use lightning::bitcoin::secp256k1::PublicKey;
+use serde::{Deserialize, Serialize};
+
+use crate::devnet::chain::FAUCET_MARK;
+use crate::devnet::disk;
+use crate::error::Result;
+
+use super::Node;
+
+/// How far a node is with its channels.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Progress {
+    /// Whether everything that the node can see is as described.
+    pub ready: bool,
+    /// Channels that it opened and that are funded.
+    pub funded: usize,
+    /// Those among them whose funding still needs blocks.
+    pub unconfirmed: usize,
+    /// What is missing, in words.
+    pub missing: String,
+}
+
+impl Node {
+    /// Opens the channels that this node has to open, to the peers that are connected.
+    pub(super) fn open_channels(&self) {
+        let opened = self.opened.lock().expect("no panic under the lock").clone();
+        let own = |(_, c): &(usize, &crate::devnet::network::Channel)| c.from == self.name;
+        let wanted: Vec<_> = self.network.channels.iter().enumerate().filter(own).collect();
+        if wanted.iter().all(|(i, _)| opened.contains(i)) {
+            return;
+        }
+        let there: Vec<u128> = self.manager.list_channels().iter().map(|c| c.user_channel_id).collect();
+        for (i, channel) in wanted {
+            let user_id = i as u128 + 1;
+            let Ok(peer) = self.network.id_of(&channel.to) else { continue };
+            if opened.contains(&i) || there.contains(&user_id) || self.peers.peer_by_node_id(&peer).is_none() {
+                continue;
+            }
+            let mut config = super::assemble::config(&self.network);
+            config.channel_handshake_config.announce_for_forwarding = channel.announced;
+            let made =
+                self.manager.create_channel(peer, channel.sat, channel.push_sat * 1000, user_id, None, Some(config));
+            if let Err(error) = made {
+                self.log.note(&format!("channel {i} cannot be opened yet: {error:?}"));
+            }
+        }
+    }
+
+    /// Funds a channel with a coin from the faucet.
+    pub(super) fn fund(&self, channel: ChannelId, peer: PublicKey, sat: u64, script: ScriptBuf) -> Result<()> {
+        let mut coin: [u8; 32] = disk::random()?;
+        coin[..4].copy_from_slice(&FAUCET_MARK);
+        let input = TxIn {
+            previous_output: OutPoint { txid: Txid::from_byte_array(coin), vout: 0 },
+            script_sig: ScriptBuf::new(),
+            sequence: Sequence::MAX,
+            witness: Witness::from_slice(&[vec![1u8; 64]]),
+        };
+        let output = TxOut { value: Amount::from_sat(sat), script_pubkey: script };
+        let tx = Transaction {
+            version: Version::TWO,
+            lock_time: LockTime::ZERO,
+            input: vec![input],
+            output: vec![output],
+        };
+        if let Err(error) = self.manager.funding_transaction_generated(channel, peer, tx) {
+            self.log.note(&format!("channel {channel} cannot be funded: {error:?}"));
+        }
+        Ok(())
+    }
+
+    /// Remembers that a channel of the description is ready.
+    pub(super) fn opened(&self, user_id: u128) -> Result<()> {
+        let mut opened = self.opened.lock().expect("no panic under the lock");
+        let index = usize::try_from(user_id).ok().and_then(|id| id.checked_sub(1));
+        let own = |i: &usize| self.network.channels.get(*i).is_some_and(|c| c.from == self.name);
+        if let Some(index) = index.filter(own)
+            && opened.insert(index)
+        {
+            let text = serde_json::to_vec(&*opened).expect("numbers");
+            disk::replace(&self.folder.join("opened"), &text)?;
+        }
+        Ok(())
+    }
+
+    /// How far this node is.
+    pub fn progress(&self) -> Progress {
+        let channels = self.manager.list_channels();
+        let own = |i: usize| self.network.channels.get(i).is_some_and(|c| c.from == self.name);
+        let (mut funded, mut unconfirmed, mut missing) = (0, 0, Vec::new());
+        let opened = self.opened.lock().expect("no panic under the lock").clone();
+        for (i, _) in self.network.channels.iter().enumerate().filter(|(i, _)| own(*i)) {
+            let found = channels.iter().find(|c| c.is_outbound && c.user_channel_id == i as u128 + 1);
+            match found {
+                Some(c) if c.funding_txo.is_some() => {
+                    funded += 1;
+                    unconfirmed += usize::from(c.confirmations.unwrap_or(0) < c.confirmations_required.unwrap_or(6));
+                }
+                // Closed since: no concern of a start.
+                None if opened.contains(&i) => funded += 1,
+                _ => missing.push(format!("channel {i} is not open")),
+            }
+        }
+        for c in &channels {
+            let hints = c.counterparty.forwarding_info.is_some() || c.is_announced;
+            if !(c.is_usable && hints) {
+                missing.push(format!("the channel with {} is not usable", c.counterparty.node_id));
+            }
+        }
+        let announced = self.network.channels.iter().filter(|c| c.announced).count();
+        let known = self.known_channels();
+        if known < announced {
+            missing.push(format!("{known} of {announced} announced channels are known"));
+        }
+        Progress { ready: missing.is_empty(), funded, unconfirmed, missing: missing.join(", ") }
+    }
+
+    /// Announced channels of which both directions are known.
+    pub(super) fn known_channels(&self) -> usize {
+        let graph = self.graph.read_only();
+        graph.channels().unordered_iter().filter(|(_, c)| c.one_to_two.is_some() && c.two_to_one.is_some()).count()
+    }
+}
