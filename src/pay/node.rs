@@ -479,7 +479,7 @@ impl Node {
 
     /// Looks after a time of waiting.
     pub fn pause(&self, time: Duration) {
-        self.runtime.block_on(tokio::time::sleep(time));
+        self.runtime.block_on(async { tokio::time::sleep(time).await });
     }
 
     /// The payments in flight by hash, over all channels: amounts and the smallest expiry.

@@ -3,6 +3,9 @@
 
 #![allow(dead_code)] // Each test program uses a part.
 
+pub mod devnet;
+pub mod escrow;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

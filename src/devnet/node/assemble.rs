@@ -192,6 +192,7 @@ impl Node {
             holds: Table::open(&folder, "hold", &crash)?,
             invoices: Table::open(&folder, "invoice", &crash)?,
             pays: Table::open(&folder, "pay", &crash)?,
+            data: Table::open(&folder, "data", &crash)?,
         };
         let opened = disk::read_if_there(&folder.join("opened"))?.unwrap_or_else(|| b"[]".to_vec());
         let opened: BTreeSet<usize> =

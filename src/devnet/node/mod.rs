@@ -29,6 +29,7 @@ use crate::devnet::chain::ChainClient;
 use crate::devnet::crash::CrashPoints;
 use crate::devnet::layout::Layout;
 use crate::devnet::network::Network;
+use crate::devnet::rpc::Datum;
 
 pub use adapters::FEERATE;
 pub use balance::{scid_text, to_us_msat};
@@ -96,6 +97,7 @@ struct Records {
     holds: Table<Hold>,
     invoices: Table<Invoice>,
     pays: Table<Payment>,
+    data: Table<Datum>,
 }
 
 impl Node {
@@ -106,6 +108,21 @@ impl Node {
     /// The height up to which blocks are processed, and what they caused is on disk.
     pub fn height(&self) -> u32 {
         self.height.load(Ordering::Acquire)
+    }
+
+    /// A value that a client left, by its row.
+    pub fn datum(&self, row: &str) -> Option<Datum> {
+        self.records().data.get(row).cloned()
+    }
+
+    /// All values that clients left.
+    pub fn data(&self) -> Vec<Datum> {
+        self.records().data.iter().map(|(_, datum)| datum.clone()).collect()
+    }
+
+    /// Keeps a value for a client.
+    pub fn set_datum(&self, row: &str, datum: Datum) -> crate::error::Result<()> {
+        self.records().data.put(row, datum)
     }
 
     /// Asks the process to end.

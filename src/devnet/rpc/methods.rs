@@ -9,12 +9,13 @@ use crate::devnet::node::Node;
 
 use super::answer::{Answer, RpcError};
 use super::args::Args;
-use super::{channels, hold, invoices, messages, pay};
+use super::{channels, datastore, hold, invoices, messages, pay};
 
 /// Each method with its parameters in order.
 const METHODS: &[(&str, &[&str])] = &[
     ("cancelholdinvoice", &["payment_hash"]),
     ("checkmessage", &["message", "zbase", "pubkey"]),
+    ("datastore", &["key", "string", "hex", "mode", "generation"]),
     ("decode", &["string"]),
     ("devnet-progress", &[]),
     ("getinfo", &[]),
@@ -36,6 +37,7 @@ const METHODS: &[(&str, &[&str])] = &[
             "deschashonly",
         ],
     ),
+    ("listdatastore", &["key"]),
     ("listfunds", &["spent"]),
     ("listholdinvoices", &["payment_hash"]),
     ("listinvoices", &["label", "invstring", "payment_hash", "offer_id", "index", "start", "limit"]),
@@ -95,6 +97,7 @@ pub async fn call(node: &Arc<Node>, method: &str, params: &Value) -> Answer {
     match method {
         "cancelholdinvoice" => hold::cancel(node, args),
         "checkmessage" => messages::check(node, args),
+        "datastore" => datastore::set(node, args),
         "decode" => invoices::decode(args),
         "devnet-progress" => Ok(serde_json::to_value(node.progress()).expect("strings and numbers")),
         "getinfo" => Ok(channels::info(node)),
@@ -103,6 +106,7 @@ pub async fn call(node: &Arc<Node>, method: &str, params: &Value) -> Answer {
         "holdinvoice" => hold::make(node, args),
         "injectholdinvoice" => hold::inject(node, args),
         "invoice" => invoices::make(node, args),
+        "listdatastore" => datastore::list(node, args),
         "listfunds" => Ok(channels::funds(node)),
         "listholdinvoices" => hold::list(node, args),
         "listinvoices" => invoices::list(node, args),

@@ -3,6 +3,7 @@
 mod answer;
 mod args;
 mod channels;
+mod datastore;
 mod hold;
 mod invoices;
 mod messages;
@@ -23,6 +24,7 @@ use crate::devnet::node::Node;
 use crate::error::{IoContext, Result};
 
 use answer::RpcError;
+pub use datastore::Datum;
 
 /// The largest request.
 const MAX_REQUEST: usize = 4 << 20;
