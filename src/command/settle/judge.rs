@@ -47,7 +47,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
             return Err(Error::data(format!("{}: offers of two rounds", offers_path.display())));
         }
         match judge(&mut escrow, offer, &evidence) {
-            Ok(verdict) => settled.push((offer, verdict)),
+            Ok((verdict, held)) => settled.push((offer, verdict, held)),
             // One worker's missing or forged record holds up nobody else.
             Err(error) if matches!(error.kind(), crate::error::Kind::Refused | crate::error::Kind::Data) => {
                 ui.say(format!("not settled: {error}"));
@@ -56,28 +56,29 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
             Err(error) => return Err(error),
         }
     }
-    for (_, verdict) in &mut settled {
+    for (_, verdict, _) in &mut settled {
         if verdict.sig.is_none() {
             escrow.sign(verdict)?;
         }
     }
     if args.escrow.dry_run {
-        for (_, verdict) in &settled {
+        for (_, verdict, _) in &settled {
             print!("{}", record::line(verdict)?);
         }
         return refused.map_or(Ok(()), Err);
     }
     // Decided, on disk, and known to the node, before any preimage leaves.
-    let entries = settled.iter().map(|(_, verdict)| Entry::Judged { verdict: verdict.clone() });
-    let new = entries.filter(|entry| match entry {
-        Entry::Judged { verdict } => escrow.ledger.account(&verdict.task.offer).is_some_and(|a| a.verdict.is_none()),
-        _ => false,
-    });
-    let new: Vec<Entry> = new.collect();
-    escrow.record(new)?;
+    let mut entries = Vec::new();
+    for (_, verdict, held) in &settled {
+        if let Some(held) = held {
+            entries.push(Entry::Held { held: held.clone() });
+            entries.push(Entry::Judged { verdict: verdict.clone() });
+        }
+    }
+    escrow.record(entries)?;
     make_dir(reveal)?;
     let mut lines = String::new();
-    for (offer, verdict) in &settled {
+    for (offer, verdict, _) in &settled {
         reveal_to(&escrow, offer, verdict, reveal)?;
         lines += &record::line(verdict)?;
         ui.say(format!(
@@ -95,8 +96,8 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     refused.map_or(Ok(()), Err)
 }
 
-/// The verdict on an offer: the one in the books, or a new one, not signed yet.
-fn judge(escrow: &mut Escrow, offer: &Offer, evidence: &Evidences) -> Result<Verdict> {
+/// The verdict on an offer: the one in the books, or a new one, not signed yet, with the held record that it rests on.
+fn judge(escrow: &mut Escrow, offer: &Offer, evidence: &Evidences) -> Result<(Verdict, Option<Held>)> {
     let task = offer.task()?;
     let account = escrow.ledger.account(&task.offer).filter(|a| a.offer == *offer);
     let Some(account) = account else {
@@ -107,7 +108,7 @@ fn judge(escrow: &mut Escrow, offer: &Offer, evidence: &Evidences) -> Result<Ver
     }
     if let Some(verdict) = &account.verdict {
         if verdict.scores == evidence.scores {
-            return Ok(verdict.clone());
+            return Ok((verdict.clone(), None));
         }
         return Err(Error::refused(format!(
             "{}: already judged, by scores {}; these are {}",
@@ -144,9 +145,7 @@ fn judge(escrow: &mut Escrow, offer: &Offer, evidence: &Evidences) -> Result<Ver
         findings: evidence.findings,
         height: escrow.height(),
     };
-    let verdict = decide(&case)?;
-    escrow.record(vec![])?;
-    Ok(verdict)
+    Ok((decide(&case)?, Some(held.clone())))
 }
 
 /// Writes what the worker gets: the verdict, and the preimages of what was earned. For its eyes alone.
