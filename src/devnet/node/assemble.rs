@@ -36,6 +36,8 @@ const MAX_DUST_MSAT: u64 = 50_000_000;
 pub(super) fn config(network: &Network) -> UserConfig {
     let mut config = UserConfig { accept_forwards_to_priv_channels: true, ..UserConfig::default() };
     let handshake = &mut config.channel_handshake_config;
+    // Usable before it is announced: a peer that is not ready loses the signatures of an announcement.
+    handshake.minimum_depth = 1;
     handshake.max_inbound_htlc_value_in_flight_percent_of_channel = 100;
     handshake.our_max_accepted_htlcs = network.max_concurrent_htlcs;
     handshake.negotiate_anchors_zero_fee_htlc_tx = false;
@@ -176,7 +178,7 @@ impl Node {
         let ignore = Arc::new(IgnoringMessageHandler {});
         let handlers = MessageHandler {
             chan_handler: Arc::clone(&manager),
-            route_handler: Arc::clone(&gossip),
+            route_handler: gossip,
             onion_message_handler: Arc::clone(&ignore),
             custom_message_handler: ignore,
             send_only_message_handler: Arc::clone(&monitors),
@@ -208,7 +210,6 @@ impl Node {
             graph,
             peers,
             chain,
-            gossip,
             layout: layout.clone(),
             records: Mutex::new(records),
             changed: tokio::sync::Notify::new(),
