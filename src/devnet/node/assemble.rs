@@ -9,7 +9,7 @@ use lightning::chain::BestBlock;
 use lightning::chain::channelmonitor::ChannelMonitor;
 use lightning::ln::channelmanager::{ChainParameters, ChannelManager, ChannelManagerReadArgs};
 use lightning::ln::peer_handler::{IgnoringMessageHandler, MessageHandler, PeerManager};
-use lightning::routing::gossip::{NetworkGraph, P2PGossipSync};
+use lightning::routing::gossip::NetworkGraph;
 use lightning::routing::scoring::FixedPenaltyScorer;
 use lightning::sign::{InMemorySigner, KeysManager, NodeSigner, Recipient};
 use lightning::util::config::{MaxDustHTLCExposure, UserConfig};
@@ -23,6 +23,7 @@ use crate::devnet::{clock, disk};
 use crate::error::{Error, Result};
 
 use super::adapters::{Broadcaster, FixedFees, LogFile};
+use super::gossip::Gossip;
 use super::persist::{MonitorQueue, Store};
 use super::table::Table;
 use super::types::{Graph, Keys, Manager, Monitors, OnionRouter, Router};
@@ -174,7 +175,7 @@ impl Node {
             None => parts.first()?,
             Some(bytes) => parts.again(&bytes, &store.monitors()?)?,
         });
-        let gossip = Arc::new(P2PGossipSync::new(Arc::clone(&graph), None, Arc::clone(&log)));
+        let gossip = Arc::new(Gossip::new(&graph, &log, &bell));
         let ignore = Arc::new(IgnoringMessageHandler {});
         let handlers = MessageHandler {
             chan_handler: Arc::clone(&manager),

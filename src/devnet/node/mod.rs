@@ -6,6 +6,7 @@ mod balance;
 mod blocks;
 mod connect;
 mod events;
+mod gossip;
 mod holds;
 mod invoices;
 mod open;
