@@ -68,7 +68,8 @@ struct Turn<'a> {
     kept: Instant,
     looked: Instant,
     graph_saved: usize,
-    /// Looks in a row at which announced channels were unknown.
+    known: usize,
+    /// Looks in a row at which announced channels were unknown, and became no fewer.
     unknown_looks: u32,
 }
 
@@ -90,6 +91,7 @@ impl Turn<'_> {
             kept: now,
             looked: now,
             graph_saved: node.known_channels(),
+            known: 0,
             unknown_looks: 0,
         })
     }
@@ -169,8 +171,10 @@ impl Turn<'_> {
     /// Announcements that came too early or not at all come again with a new connection.
     fn ask_again(&mut self) {
         let usable = || self.node.manager.list_channels().iter().all(|c| c.is_usable && c.confirmations >= Some(6));
-        let unknown = self.node.unknown_channels().is_some() && usable();
-        self.unknown_looks = if unknown { self.unknown_looks + 1 } else { 0 };
+        let known = self.node.known_channels();
+        let stuck = known == self.known && self.node.unknown_channels().is_some() && usable();
+        self.known = known;
+        self.unknown_looks = if stuck { self.unknown_looks + 1 } else { 0 };
         if self.unknown_looks >= LOOKS {
             self.unknown_looks = 0;
             self.node.log.note("announced channels are unknown: connecting again");
