@@ -145,61 +145,59 @@ impl Devnet {
         self.make_ready()
     }
 
-    /// Mines what channels need, and waits for every node in turn.
+    /// Mines what channels need, and waits for every node in turn: funded, confirmed once, usable, confirmed for their
+    /// announcement, known.
     fn make_ready(&self) -> Result<()> {
-        let most = READY + READY_PER_NODE * self.network.nodes.len() as u32;
-        let begun = Instant::now();
-        let left = || most.saturating_sub(begun.elapsed());
-        let (mut funded, mut unconfirmed) = (0, 0);
-        for node in &self.network.nodes {
-            let own = self.network.channels.iter().filter(|c| c.from == node.name).count();
-            let progress = self.wait_for(&node.name, &self.layout.node(&node.name), left(), || {
-                self.progress(&node.name).map(|p| (p.funded >= own).then_some(p))
-            })?;
-            funded += progress.funded;
-            unconfirmed += progress.unconfirmed;
+        let end = Instant::now() + READY + READY_PER_NODE * self.network.nodes.len() as u32;
+        self.wait_for_all(end, |name, p| {
+            let own = self.network.channels.iter().filter(|c| c.from == name).count();
+            (p.funded < own).then(|| format!("{} of {own} channels are funded", p.funded))
+        })?;
+        while self.confirmations()? == Some(0) {
+            self.mine_past(end, 1)?;
         }
-        if unconfirmed > 0 && funded >= self.network.channels.len() {
-            self.wait_for("chain", &self.layout.chain(), left(), || {
-                let tip = self.chain.tip()?;
-                Ok((tip.mempool > 0 || unconfirmed < funded || self.any_confirmation()?).then_some(()))
-            })?;
-            self.settle_mempool(left())?;
+        self.wait_for_all(end, |_, p| p.unusable.clone())?;
+        while let Some(some) = self.confirmations()?.filter(|n| *n < CONFIRMATIONS) {
+            self.mine_past(end, CONFIRMATIONS - some)?;
         }
+        self.wait_for_all(end, |_, p| p.unusable.clone().or(p.unknown.clone()))
+    }
+
+    /// Waits until nothing is missing at any node.
+    fn wait_for_all(&self, end: Instant, missing: impl Fn(&str, &Progress) -> Option<String>) -> Result<()> {
         for node in &self.network.nodes {
-            let mut last = String::new();
-            self.wait_for(&node.name, &self.layout.node(&node.name), left(), || {
-                let progress = self.progress(&node.name)?;
-                last = progress.missing;
-                Ok(progress.ready.then_some(()))
-            })
-            .map_err(|error| if last.is_empty() { error } else { error.hint(last.clone()) })?;
+            let mut last = None;
+            let left = end.saturating_duration_since(Instant::now());
+            let waited = self.wait_for(&node.name, &self.layout.node(&node.name), left, || {
+                last = missing(&node.name, &self.progress(&node.name)?);
+                Ok(last.is_none().then_some(()))
+            });
+            waited.map_err(|error| match &last {
+                Some(missing) => error.hint(missing.as_str()),
+                None => error,
+            })?;
         }
         Ok(())
     }
 
-    /// Mines until funding transactions have their confirmations.
-    fn settle_mempool(&self, most: Duration) -> Result<()> {
-        let begun = Instant::now();
-        loop {
-            let tip = self.chain.mine(CONFIRMATIONS)?;
-            self.wait_for_height(tip.height)?;
-            let mut unconfirmed = 0;
-            for node in &self.network.nodes {
-                unconfirmed += self.progress(&node.name)?.unconfirmed;
-            }
-            if unconfirmed == 0 {
-                return Ok(());
-            }
-            if begun.elapsed() > most {
-                return Err(Error::unavailable(format!("{unconfirmed} channels are still not confirmed")));
-            }
-            std::thread::sleep(LOOK);
+    /// The fewest confirmations of a channel; nothing where no channel is open.
+    fn confirmations(&self) -> Result<Option<u32>> {
+        let mut least = None;
+        for node in &self.network.nodes {
+            let here = self.progress(&node.name)?.confirmations;
+            least = least.into_iter().chain(here).min();
         }
+        Ok(least)
     }
 
-    fn any_confirmation(&self) -> Result<bool> {
-        Ok(self.chain.tip()?.height > super::chain::FIRST_BLOCKS)
+    fn mine_past(&self, end: Instant, blocks: u32) -> Result<()> {
+        if Instant::now() > end {
+            return Err(Error::unavailable("channels are not confirmed, whatever is mined"));
+        }
+        // Funding transactions may still be on their way.
+        std::thread::sleep(LOOK);
+        let tip = self.chain.mine(blocks)?;
+        self.wait_for_height(tip.height)
     }
 
     fn progress(&self, name: &str) -> Result<Progress> {

@@ -9,7 +9,7 @@ use lightning::chain::BestBlock;
 use lightning::chain::channelmonitor::ChannelMonitor;
 use lightning::ln::channelmanager::{ChainParameters, ChannelManager, ChannelManagerReadArgs};
 use lightning::ln::peer_handler::{IgnoringMessageHandler, MessageHandler, PeerManager};
-use lightning::routing::gossip::{NetworkGraph, P2PGossipSync};
+use lightning::routing::gossip::NetworkGraph;
 use lightning::routing::scoring::FixedPenaltyScorer;
 use lightning::sign::{InMemorySigner, KeysManager, NodeSigner, Recipient};
 use lightning::util::config::{MaxDustHTLCExposure, UserConfig};
@@ -23,6 +23,7 @@ use crate::devnet::{clock, disk};
 use crate::error::{Error, Result};
 
 use super::adapters::{Broadcaster, FixedFees, LogFile};
+use super::gossip::Gossip;
 use super::persist::{MonitorQueue, Store};
 use super::table::Table;
 use super::types::{Graph, Keys, Manager, Monitors, OnionRouter, Router};
@@ -36,6 +37,8 @@ const MAX_DUST_MSAT: u64 = 50_000_000;
 pub(super) fn config(network: &Network) -> UserConfig {
     let mut config = UserConfig { accept_forwards_to_priv_channels: true, ..UserConfig::default() };
     let handshake = &mut config.channel_handshake_config;
+    // Usable before it is announced: a peer that is not ready loses the signatures of an announcement.
+    handshake.minimum_depth = 1;
     handshake.max_inbound_htlc_value_in_flight_percent_of_channel = 100;
     handshake.our_max_accepted_htlcs = network.max_concurrent_htlcs;
     handshake.negotiate_anchors_zero_fee_htlc_tx = false;
@@ -172,11 +175,11 @@ impl Node {
             None => parts.first()?,
             Some(bytes) => parts.again(&bytes, &store.monitors()?)?,
         });
-        let gossip = Arc::new(P2PGossipSync::new(Arc::clone(&graph), None, Arc::clone(&log)));
+        let gossip = Arc::new(Gossip::new(&graph, &log, &bell));
         let ignore = Arc::new(IgnoringMessageHandler {});
         let handlers = MessageHandler {
             chan_handler: Arc::clone(&manager),
-            route_handler: Arc::clone(&gossip),
+            route_handler: gossip,
             onion_message_handler: Arc::clone(&ignore),
             custom_message_handler: ignore,
             send_only_message_handler: Arc::clone(&monitors),
@@ -209,7 +212,6 @@ impl Node {
             graph,
             peers,
             chain,
-            gossip,
             layout: layout.clone(),
             records: Mutex::new(records),
             changed: tokio::sync::Notify::new(),

@@ -6,6 +6,7 @@ mod balance;
 mod blocks;
 mod connect;
 mod events;
+mod gossip;
 mod holds;
 mod invoices;
 mod open;
@@ -42,7 +43,7 @@ pub use run::run;
 use adapters::LogFile;
 use persist::{MonitorQueue, Store};
 use table::Table;
-use types::{Gossip, Graph, Keys, Manager, Monitors, Peers};
+use types::{Graph, Keys, Manager, Monitors, Peers};
 use wake::Bell;
 
 /// The forwarding fee of every node: Core Lightning's default.
@@ -76,7 +77,6 @@ pub struct Node {
     pub peers: Arc<Peers>,
     /// The chain.
     pub chain: ChainClient,
-    gossip: Arc<Gossip>,
     layout: Layout,
     records: Mutex<Records>,
     /// Told whenever a row or the height changes.

@@ -18,14 +18,14 @@ use super::Node;
 /// How far a node is with its channels.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Progress {
-    /// Whether everything that the node can see is as described.
-    pub ready: bool,
     /// Channels that it opened and that are funded.
     pub funded: usize,
-    /// Those among them whose funding still needs blocks.
-    pub unconfirmed: usize,
-    /// What is missing, in words.
-    pub missing: String,
+    /// The fewest confirmations among them.
+    pub confirmations: Option<u32>,
+    /// What keeps a channel from being used, in words.
+    pub unusable: Option<String>,
+    /// What keeps routes over several nodes from being found, in words.
+    pub unknown: Option<String>,
 }
 
 impl Node {
@@ -90,33 +90,32 @@ impl Node {
     /// How far this node is.
     pub fn progress(&self) -> Progress {
         let channels = self.manager.list_channels();
-        let own = |i: usize| self.network.channels.get(i).is_some_and(|c| c.from == self.name);
-        let (mut funded, mut unconfirmed, mut missing) = (0, 0, Vec::new());
         let opened = self.opened.lock().expect("no panic under the lock").clone();
-        for (i, _) in self.network.channels.iter().enumerate().filter(|(i, _)| own(*i)) {
-            let found = channels.iter().find(|c| c.is_outbound && c.user_channel_id == i as u128 + 1);
-            match found {
+        let own = |i: &usize| self.network.channels[*i].from == self.name;
+        let (mut funded, mut confirmations, mut unusable) = (0, None, None);
+        for i in (0..self.network.channels.len()).filter(own) {
+            match channels.iter().find(|c| c.is_outbound && c.user_channel_id == i as u128 + 1) {
                 Some(c) if c.funding_txo.is_some() => {
                     funded += 1;
-                    unconfirmed += usize::from(c.confirmations.unwrap_or(0) < c.confirmations_required.unwrap_or(6));
+                    let have = c.confirmations.unwrap_or(0);
+                    confirmations = Some(confirmations.map_or(have, |least: u32| least.min(have)));
                 }
                 // Closed since: no concern of a start.
                 None if opened.contains(&i) => funded += 1,
-                _ => missing.push(format!("channel {i} is not open")),
+                _ => unusable = Some(format!("channel {i} is not open")),
             }
         }
-        for c in &channels {
-            let hints = c.counterparty.forwarding_info.is_some() || c.is_announced;
-            if !(c.is_usable && hints) {
-                missing.push(format!("the channel with {} is not usable", c.counterparty.node_id));
-            }
+        if let Some(c) = channels.iter().find(|c| !c.is_usable || c.counterparty.forwarding_info.is_none()) {
+            unusable = Some(format!("the channel with {} is not usable", c.counterparty.node_id));
         }
+        Progress { funded, confirmations, unusable, unknown: self.unknown_channels() }
+    }
+
+    /// Says how many announced channels are not known, if any.
+    pub(super) fn unknown_channels(&self) -> Option<String> {
         let announced = self.network.channels.iter().filter(|c| c.announced).count();
         let known = self.known_channels();
-        if known < announced {
-            missing.push(format!("{known} of {announced} announced channels are known"));
-        }
-        Progress { ready: missing.is_empty(), funded, unconfirmed, missing: missing.join(", ") }
+        (known < announced).then(|| format!("{known} of {announced} announced channels are known"))
     }
 
     /// Announced channels of which both directions are known.

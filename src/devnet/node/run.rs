@@ -23,6 +23,8 @@ use super::{Node, blocks, connect};
 const IDLE: Duration = Duration::from_secs(2);
 /// Between pings.
 const PING: Duration = Duration::from_secs(10);
+/// Looks at which announced channels may be unknown before peers are asked again.
+const LOOKS: u32 = 3;
 /// Between LDK's own housekeeping.
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
 
@@ -66,6 +68,9 @@ struct Turn<'a> {
     kept: Instant,
     looked: Instant,
     graph_saved: usize,
+    known: usize,
+    /// Looks in a row at which announced channels were unknown, and became no fewer.
+    unknown_looks: u32,
 }
 
 impl Turn<'_> {
@@ -86,6 +91,8 @@ impl Turn<'_> {
             kept: now,
             looked: now,
             graph_saved: node.known_channels(),
+            known: 0,
+            unknown_looks: 0,
         })
     }
 
@@ -147,6 +154,7 @@ impl Turn<'_> {
         if now - self.looked >= IDLE {
             self.looked = now;
             self.save_graph()?;
+            self.ask_again();
         }
         Ok(())
     }
@@ -158,6 +166,20 @@ impl Turn<'_> {
             self.graph_saved = known;
         }
         Ok(())
+    }
+
+    /// Announcements that came too early or not at all come again with a new connection.
+    fn ask_again(&mut self) {
+        let usable = || self.node.manager.list_channels().iter().all(|c| c.is_usable && c.confirmations >= Some(6));
+        let known = self.node.known_channels();
+        let stuck = known == self.known && self.node.unknown_channels().is_some() && usable();
+        self.known = known;
+        self.unknown_looks = if stuck { self.unknown_looks + 1 } else { 0 };
+        if self.unknown_looks >= LOOKS {
+            self.unknown_looks = 0;
+            self.node.log.note("announced channels are unknown: connecting again");
+            self.node.peers.disconnect_all_peers();
+        }
     }
 
     fn still_wanted(&self) -> bool {

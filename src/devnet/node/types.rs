@@ -7,14 +7,14 @@ use lightning::chain::chainmonitor::ChainMonitor;
 use lightning::ln::channelmanager::ChannelManager;
 use lightning::ln::peer_handler::{IgnoringMessageHandler, PeerManager};
 use lightning::onion_message::messenger::DefaultMessageRouter;
-use lightning::routing::gossip::{NetworkGraph, P2PGossipSync};
+use lightning::routing::gossip::NetworkGraph;
 use lightning::routing::router::DefaultRouter;
 use lightning::routing::scoring::FixedPenaltyScorer;
-use lightning::routing::utxo::UtxoLookup;
 use lightning::sign::{InMemorySigner, KeysManager};
 use lightning_net_tokio::SocketDescriptor;
 
 use super::adapters::{Broadcaster, FixedFees, LogFile};
+use super::gossip::Gossip;
 use super::persist::MonitorQueue;
 
 /// Keys.
@@ -48,8 +48,6 @@ pub type Manager = ChannelManager<
     Arc<OnionRouter>,
     Arc<LogFile>,
 >;
-/// Gossip with peers.
-pub type Gossip = P2PGossipSync<Arc<Graph>, Arc<dyn UtxoLookup + Send + Sync>, Arc<LogFile>>;
 /// Connections.
 pub type Peers = PeerManager<
     SocketDescriptor,
