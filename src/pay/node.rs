@@ -31,6 +31,9 @@ use crate::error::{Error, Result};
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a payment that is under way is looked at for a refusal by its payee.
+const REFUSAL: Duration = Duration::from_millis(300);
+
 /// How long `xpay` is listened to before the payment is looked up; it goes on without a listener.
 const XPAY_PATIENCE: Duration = Duration::from_secs(20);
 
@@ -389,7 +392,7 @@ impl Node {
     /// Begins payments and looks on until each is under way at the node, or has failed: `Ok(())` or the node's answer,
     /// in the order of the invoices. Each has a connection of its own; a payment goes on when nobody listens.
     pub fn begin_payments(&mut self, requests: &[PayRequest]) -> Vec<std::result::Result<(), CallError>> {
-        const AT_A_TIME: usize = 16;
+        const AT_A_TIME: usize = 32;
         let socket = self.socket.clone();
         self.runtime.block_on(async {
             let mut answers = Vec::new();
@@ -553,6 +556,7 @@ async fn begin_payment(socket: PathBuf, request: PayRequest) -> std::result::Res
     tokio::pin!(answer);
     let begun = tokio::time::Instant::now();
     let mut wait = Duration::from_millis(5);
+    let mut pending_since = None;
     loop {
         tokio::select! {
             answer = &mut answer => {
@@ -566,15 +570,21 @@ async fn begin_payment(socket: PathBuf, request: PayRequest) -> std::result::Res
         }
         let listed = tokio::time::timeout(PATIENCE, watch.call_raw::<Answer, _>("listpays", &list)).await;
         match listed {
-            Ok(Ok(found)) if found.pays.iter().any(|p| p.status == "pending") => return Ok(()),
-            Ok(Ok(_)) => {}
+            Ok(Ok(found)) if found.pays.iter().any(|p| p.status == "pending") => {
+                // What the payee refuses is pending for a moment too.
+                let since = *pending_since.get_or_insert_with(tokio::time::Instant::now);
+                if since.elapsed() >= REFUSAL {
+                    return Ok(());
+                }
+            }
+            Ok(Ok(_)) => pending_since = None,
             Ok(Err(e)) => return Err(CallError::Unanswered(e.message)),
             Err(_) => return Err(CallError::Unanswered("listpays took too long".into())),
         }
         if begun.elapsed() > XPAY_PATIENCE {
             return Err(CallError::Unanswered(format!("no answer within {} s", XPAY_PATIENCE.as_secs())));
         }
-        wait = (wait * 2).min(Duration::from_millis(200));
+        wait = (wait * 2).min(Duration::from_millis(100));
     }
 }
 

@@ -115,13 +115,13 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     escrow.record(entries)?;
     let failed = pay(&mut escrow, &todo, ui)?;
     let ids: Vec<OfferId> = accounts.keys().copied().collect();
-    refresh_payments(&mut escrow, &ids)?;
+    let not_under_way = refresh_payments(&mut escrow, &ids)?;
     let books: Vec<&Account> = ids.iter().filter_map(|id| escrow.ledger.account(id)).collect();
     if args.json {
         let reports = books.iter().map(|a| Report::lines(a)).collect::<Result<Vec<_>>>()?;
         Target::new(None, false).write_text(&reports.concat())?;
     }
-    verdict(&books, failed)
+    verdict(&books, failed, &not_under_way)
 }
 
 /// The offer that an `invoices` record is for.
@@ -334,7 +334,7 @@ fn pay(escrow: &mut Escrow, todo: &[Todo], ui: &Ui) -> Result<Option<Error>> {
 }
 
 /// How the command ends.
-fn verdict(books: &[&Account], failed: Option<Error>) -> Result<()> {
+fn verdict(books: &[&Account], failed: Option<Error>, not_under_way: &[String]) -> Result<()> {
     if let Some(error) = failed {
         return Err(error);
     }
@@ -346,5 +346,8 @@ fn verdict(books: &[&Account], failed: Option<Error>) -> Result<()> {
             )));
         }
     }
-    Ok(())
+    match not_under_way.first() {
+        Some(name) => Err(Error::try_again(format!("{name}: its payment is not under way")).hint("run lock again")),
+        None => Ok(()),
+    }
 }

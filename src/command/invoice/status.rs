@@ -109,17 +109,11 @@ fn look(escrow: &mut Escrow, selected: &[OfferId], dry_run: bool) -> Result<Vec<
         selected.iter().copied().filter(mine).collect()
     };
     let (paid, received) = (of(escrow, false), of(escrow, true));
-    refresh_payments(escrow, &paid)?;
-    let mut progress = Vec::new();
+    let failed = refresh_payments(escrow, &paid)?;
+    let not_under_way = |name| Progress::Waiting(format!("{name}: its payment is not under way: run lock again"));
+    let mut progress: Vec<Progress> = failed.into_iter().map(not_under_way).collect();
     for offer in &received {
         progress.push(look_as_worker(escrow, offer, dry_run)?);
-    }
-    for offer in &paid {
-        let account = escrow.ledger.account(offer).expect("it was selected from the books");
-        progress.push(match account.rungs.iter().position(|r| r.state == State::Unknown) {
-            Some(i) => Progress::Waiting(format!("rung {i} of the {}: unknown", account.offer.name())),
-            None => Progress::Done,
-        });
     }
     Ok(progress)
 }
@@ -241,9 +235,10 @@ pub fn cancel(escrow: &mut Escrow, id: &OfferId, rungs: &[u32]) -> Result<()> {
     escrow.record(seen)
 }
 
-/// Asks the payer's node what became of every payment that was begun, and journals what is new.
-pub fn refresh_payments(escrow: &mut Escrow, offers: &[OfferId]) -> Result<()> {
-    let mut seen = Vec::new();
+/// Asks the payer's node what became of every payment that was begun, and journals what is new. Returns the names of
+/// those that are not under way, and may be begun again.
+pub fn refresh_payments(escrow: &mut Escrow, offers: &[OfferId]) -> Result<Vec<String>> {
+    let (mut seen, mut failed) = (Vec::new(), Vec::new());
     for id in offers {
         let account = escrow.ledger.account(id).expect("it was selected from the books").clone();
         for (rung, book) in (0u32..).zip(&account.rungs) {
@@ -267,12 +262,17 @@ pub fn refresh_payments(escrow: &mut Escrow, offers: &[OfferId]) -> Result<()> {
                 }
                 // It is at the node after all.
                 Some((PaymentStatus::Pending, _)) if book.state == State::Unknown => (State::Locking, None),
+                Some((PaymentStatus::Failed, _)) | None if book.state != State::Held => {
+                    failed.push(format!("rung {rung} of the {}", account.offer.name()));
+                    continue;
+                }
                 _ => continue,
             };
             seen.push(Entry::Seen { offer: *id, rung, state, sent_msat });
         }
     }
-    escrow.record(seen)
+    escrow.record(seen)?;
+    Ok(failed)
 }
 
 fn summary(account: &Account) -> String {
