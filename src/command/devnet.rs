@@ -42,14 +42,9 @@ enum Verb {
     /// Print nodes, channels and balances
     Status(DirArgs),
     #[command(hide = true)]
-    RunNode {
-        dir: PathBuf,
-        name: String,
-    },
+    RunNode { dir: PathBuf, name: String },
     #[command(hide = true)]
-    RunChain {
-        dir: PathBuf,
-    },
+    RunChain { dir: PathBuf },
 }
 
 #[derive(clap::Args, Debug)]
@@ -164,7 +159,10 @@ fn print_status(devnet: &Devnet, json: bool) -> Result<()> {
     if json {
         let height = tip.as_ref().map(|t| t.height);
         let hash = tip.as_ref().map(|t| t.hash.as_str());
-        text += &format!("{}\n", json!({ "type": "chain", "v": 1, "alive": tip.is_some(), "height": height, "hash": hash }));
+        text += &format!(
+            "{}\n",
+            json!({ "type": "chain", "v": 1, "alive": tip.is_some(), "height": height, "hash": hash })
+        );
         for node in &nodes {
             let mut record = serde_json::to_value(node).expect("strings and numbers");
             record["type"] = "node".into();

@@ -82,7 +82,9 @@ pub fn parse_channel(text: &str) -> std::result::Result<Channel, String> {
     }
     let push_sat = push.unwrap_or(sat / DEFAULT_PUSH_DIVISOR);
     if !(MIN_SAT..=1_000_000_000).contains(&sat) || push_sat >= sat {
-        return Err(format!("expected {MIN_SAT} to 1000000000 sat and less than that pushed, found {sat} and {push_sat}"));
+        return Err(format!(
+            "expected {MIN_SAT} to 1000000000 sat and less than that pushed, found {sat} and {push_sat}"
+        ));
     }
     if from == to {
         return Err(format!("expected two nodes, found {from} twice"));

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use lightning::bitcoin::absolute::LockTime;
 use lightning::bitcoin::block::{Header, Version};
-use lightning::bitcoin::constants::genesis_block;
 use lightning::bitcoin::consensus::encode::{deserialize, serialize};
+use lightning::bitcoin::constants::genesis_block;
 use lightning::bitcoin::hashes::Hash;
 use lightning::bitcoin::{
-    Amount, Block, BlockHash, CompactTarget, Network, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxMerkleNode, TxOut,
-    Txid, Witness, relative, script, transaction,
+    Amount, Block, BlockHash, CompactTarget, Network, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxMerkleNode,
+    TxOut, Txid, Witness, relative, script, transaction,
 };
 
 use crate::devnet::disk;

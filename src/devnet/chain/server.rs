@@ -111,11 +111,14 @@ fn answer(request: &Value, shared: &Shared) -> Result<Value> {
         Some("block") => {
             let height = request["height"].as_u64().unwrap_or(u64::MAX);
             let block = u32::try_from(height).ok().and_then(|h| ledger.block(h));
-            return Ok(block.map_or(json!({ "blockhash": null, "block": null }), |block| {
-                json!({ "blockhash": block.block_hash().to_string(), "block": serialize_hex(block) })
-            }));
+            return Ok(block.map_or(
+                json!({ "blockhash": null, "block": null }),
+                |block| json!({ "blockhash": block.block_hash().to_string(), "block": serialize_hex(block) }),
+            ));
         }
-        _ => return Err(Error::usage(format!("expected tip, mine, broadcast, block, follow or stop, found {request}"))),
+        _ => {
+            return Err(Error::usage(format!("expected tip, mine, broadcast, block, follow or stop, found {request}")));
+        }
     }
     Ok(json!({ "height": ledger.height(), "blockhash": ledger.tip().to_string(), "mempool": ledger.waiting() }))
 }

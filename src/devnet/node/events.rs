@@ -19,7 +19,14 @@ impl Node {
                 ..
             } => self.fund(temporary_channel_id, counterparty_node_id, channel_value_satoshis, output_script),
             Event::ChannelReady { user_channel_id, .. } => self.opened(user_channel_id),
-            Event::PaymentClaimable { payment_hash, amount_msat, purpose, claim_deadline, receiving_channel_ids, .. } => {
+            Event::PaymentClaimable {
+                payment_hash,
+                amount_msat,
+                purpose,
+                claim_deadline,
+                receiving_channel_ids,
+                ..
+            } => {
                 let key = payment_hash.to_string();
                 let channel = receiving_channel_ids.first().map(|(id, _)| *id);
                 if self.is_hold(&key) {

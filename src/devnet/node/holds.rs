@@ -12,9 +12,9 @@ use lightning::types::payment::{PaymentHash, PaymentPreimage};
 use crate::devnet::clock;
 use crate::error::Result;
 
+use super::Node;
 use super::balance::scid_text;
 use super::records::{HeldHtlc, Hold, HoldState};
-use super::Node;
 
 /// How long after a start a held HTLC waits whose row says `paid`: the plugin's MPP timeout on regtest.
 pub(super) const MPP_TIMEOUT: Duration = Duration::from_secs(10);

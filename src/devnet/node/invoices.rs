@@ -10,8 +10,8 @@ use lightning_invoice::{
 use crate::devnet::clock;
 use crate::error::{Error, Result};
 
-use super::records::{Invoice, Paid};
 use super::Node;
+use super::records::{Invoice, Paid};
 
 /// The hold plugin never looks at an invoice's expiry; LDK does. So hold invoices may be paid for this long.
 const HOLD_EXPIRY_SECS: u32 = 10 * 365 * 86_400;
@@ -90,8 +90,7 @@ impl Node {
     /// it derived itself (from hash, least amount, expiry and least final CLTV), so the secret is replaced. The signature that
     /// is there does not count.
     pub fn sign_invoice(&self, bolt11: &str) -> Result<String> {
-        let signed: SignedRawBolt11Invoice =
-            bolt11.parse().map_err(|e| Error::data(format!("Invalid bolt11: {e}")))?;
+        let signed: SignedRawBolt11Invoice = bolt11.parse().map_err(|e| Error::data(format!("Invalid bolt11: {e}")))?;
         let (mut raw, _, _) = signed.into_parts();
         let hash = raw.payment_hash().ok_or_else(|| Error::data("Invalid bolt11: expected a payment hash"))?;
         let hash = PaymentHash(*hash.0.as_ref());

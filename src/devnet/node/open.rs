@@ -2,11 +2,11 @@
 
 use lightning::bitcoin::absolute::LockTime;
 use lightning::bitcoin::hashes::Hash;
+use lightning::bitcoin::secp256k1::PublicKey;
 use lightning::bitcoin::{
     Amount, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Txid, Witness, transaction::Version,
 };
 use lightning::ln::types::ChannelId;
-use lightning::bitcoin::secp256k1::PublicKey;
 use serde::{Deserialize, Serialize};
 
 use crate::devnet::chain::FAUCET_MARK;
@@ -65,12 +65,8 @@ impl Node {
             witness: Witness::from_slice(&[vec![1u8; 64]]),
         };
         let output = TxOut { value: Amount::from_sat(sat), script_pubkey: script };
-        let tx = Transaction {
-            version: Version::TWO,
-            lock_time: LockTime::ZERO,
-            input: vec![input],
-            output: vec![output],
-        };
+        let tx =
+            Transaction { version: Version::TWO, lock_time: LockTime::ZERO, input: vec![input], output: vec![output] };
         if let Err(error) = self.manager.funding_transaction_generated(channel, peer, tx) {
             self.log.note(&format!("channel {channel} cannot be funded: {error:?}"));
         }

@@ -8,8 +8,8 @@ use lightning_invoice::Bolt11Invoice;
 use crate::devnet::clock;
 use crate::error::Result;
 
-use super::records::{PayStatus, Payment};
 use super::Node;
+use super::records::{PayStatus, Payment};
 
 /// LDK's own limit to the blocks that a payment may be locked for.
 const MAX_DELAY: u32 = 1008;
@@ -96,8 +96,7 @@ impl Node {
         };
         let id = PaymentId(*request.invoice.payment_hash().as_ref());
         let amount = request.invoice.amount_milli_satoshis().is_none().then_some(request.amount_msat);
-        let sent =
-            self.manager.pay_for_bolt11_invoice(&request.invoice, id, amount, limits, Retry::Attempts(ATTEMPTS));
+        let sent = self.manager.pay_for_bolt11_invoice(&request.invoice, id, amount, limits, Retry::Attempts(ATTEMPTS));
         self.crash.reach("after-pay");
         match sent {
             Ok(()) => {}
@@ -108,7 +107,9 @@ impl Node {
                     Bolt11PaymentError::SendingFailed(RetryableSendFailure::PaymentExpired) => {
                         (207, "invoice expired".to_owned())
                     }
-                    Bolt11PaymentError::SendingFailed(RetryableSendFailure::RouteNotFound) => (205, NO_ROUTE.to_owned()),
+                    Bolt11PaymentError::SendingFailed(RetryableSendFailure::RouteNotFound) => {
+                        (205, NO_ROUTE.to_owned())
+                    }
                     other => (205, format!("the payment cannot be sent: {other:?}")),
                 };
                 self.end_payment(&key, |row| fail(row, code, text))?;
@@ -162,7 +163,9 @@ impl Node {
         let known: Vec<String> = self.manager.list_recent_payments().iter().map(known).collect();
         for row in self.payments() {
             if row.status == PayStatus::Pending && !known.contains(&row.payment_hash) {
-                self.end_payment(&row.payment_hash, |row| fail(row, 205, "nothing was sent before a restart".to_owned()))?;
+                self.end_payment(&row.payment_hash, |row| {
+                    fail(row, 205, "nothing was sent before a restart".to_owned())
+                })?;
             }
         }
         Ok(())

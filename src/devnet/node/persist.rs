@@ -46,8 +46,7 @@ impl MonitorQueue {
     }
 
     fn push(&self, name: &MonitorName, monitor: &ChannelMonitor<InMemorySigner>, update: Option<u64>) {
-        let entry =
-            Waiting { name: name.to_string(), channel: monitor.channel_id(), update, bytes: monitor.encode() };
+        let entry = Waiting { name: name.to_string(), channel: monitor.channel_id(), update, bytes: monitor.encode() };
         self.waiting.lock().expect("no panic under the lock").push(entry);
         self.bell.ring();
     }

@@ -20,8 +20,7 @@ impl Bell {
     /// Waits until it was rung since the last wait, or the time is over.
     pub fn wait(&self, most: Duration) {
         let rung = self.rung.lock().expect("no panic under the lock");
-        let (mut rung, _) =
-            self.heard.wait_timeout_while(rung, most, |rung| !*rung).expect("no panic under the lock");
+        let (mut rung, _) = self.heard.wait_timeout_while(rung, most, |rung| !*rung).expect("no panic under the lock");
         *rung = false;
     }
 }

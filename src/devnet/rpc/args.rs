@@ -72,9 +72,8 @@ impl<'a> Args<'a> {
 
     /// An amount that may be missing: an integer of msat, or a string as in `1000`, `1000msat`, `1sat`.
     pub fn msat_if(&self, name: &str) -> Result<Option<u64>> {
-        let msat = |v: &Value| {
-            v.as_u64().or_else(|| msat(v.as_str()?)).ok_or_else(|| wrong(name, "a millisatoshi amount", v))
-        };
+        let msat =
+            |v: &Value| v.as_u64().or_else(|| msat(v.as_str()?)).ok_or_else(|| wrong(name, "a millisatoshi amount", v));
         self.get(name).map(msat).transpose()
     }
 

@@ -17,7 +17,9 @@ const WEEK: u64 = 7 * 86_400;
 pub fn make(node: &Node, args: &Args<'_>) -> Answer {
     let amount = match args.get("amount_msat") {
         Some(Value::String(any)) if any == "any" => None,
-        _ => Some(args.msat_if("amount_msat")?.ok_or_else(|| RpcError::params("missing required parameter: amount_msat"))?),
+        _ => Some(
+            args.msat_if("amount_msat")?.ok_or_else(|| RpcError::params("missing required parameter: amount_msat"))?,
+        ),
     };
     let label = args.get("label").map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned));
     let label = label.ok_or_else(|| RpcError::params("missing required parameter: label"))?;
