@@ -83,7 +83,7 @@ impl Net {
     /// Whether its process lives.
     pub fn alive(&self, name: &str) -> bool {
         let file = fs::File::open(self.path(name).join("lock")).unwrap();
-        file.try_lock().is_err()
+        file.try_lock_shared().is_err()
     }
 
     pub fn node(&self, name: &str) -> Node {

@@ -221,6 +221,7 @@ impl Node {
             log,
             stopping: AtomicBool::new(false),
             opened: Mutex::new(opened),
+            failing: Mutex::default(),
         })
     }
 }
