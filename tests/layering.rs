@@ -235,7 +235,9 @@ fn only_commands_write_and_speak() {
             .collect::<Vec<_>>(),
     );
     // And nothing but main ends the program.
-    nowhere(&found(|file| file.layer() != "main", &["process::exit", "process::abort"]));
+    // The crash points of the devnet are there to end it.
+    let ends = |file: &File| file.layer() != "main" && file.path != "devnet/crash.rs";
+    nowhere(&found(ends, &["process::exit", "process::abort"]));
 }
 
 /// What takes values and gives values.

@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use clap::Subcommand;
 use serde_json::json;
@@ -128,7 +128,7 @@ fn describe(args: &UpArgs, nodes: usize, htlcs: u16) -> Result<Network> {
 }
 
 /// Starts a process that outlives this one, in a group of its own so that no terminal's signal reaches it.
-fn spawn(process: Process<'_>, dir: &Path, folder: &Path) -> Result<()> {
+fn spawn(process: Process<'_>, dir: &Path, folder: &Path) -> Result<Child> {
     let program = std::env::current_exe().map_err(|e| Error::io("this program", &e))?;
     let log = folder.join("log");
     let log_file = OpenOptions::new().create(true).append(true).open(&log).path(&log)?;
@@ -139,7 +139,7 @@ fn spawn(process: Process<'_>, dir: &Path, folder: &Path) -> Result<()> {
         Process::Node(name) => command.arg("run-node").arg(dir).arg(name),
     };
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log_file).process_group(0).current_dir("/");
-    command.spawn().map(drop).path(&program)
+    command.spawn().path(&program)
 }
 
 fn mine(args: &MineArgs) -> Result<()> {

@@ -1,7 +1,10 @@
 //! Starting, stopping and watching the processes of a network.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fs::{self, File, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -127,48 +130,52 @@ impl Devnet {
     }
 
     /// Starts what does not run, and returns when all channels are usable and known to all nodes.
-    pub fn up(&self, spawn: &dyn Fn(Process<'_>, &Path) -> Result<()>) -> Result<()> {
-        if !Life::is_there(&self.layout.chain())? {
-            disk::private_dir(&self.layout.chain())?;
-            spawn(Process::Chain, &self.layout.chain())?;
-        }
-        self.wait_for("chain", &self.layout.chain(), START, || self.chain.tip().map(|_| Some(())))?;
+    pub fn up(&self, spawn: &dyn Fn(Process<'_>, &Path) -> Result<Child>) -> Result<()> {
+        let starter = Starter { spawn, started: RefCell::default() };
+        let chain = self.layout.chain();
+        self.wait_for(
+            "chain",
+            START,
+            || starter.ensure(Process::Chain, &chain),
+            || self.chain.tip().map(|_| Some(())),
+        )?;
         for node in &self.network.nodes {
-            let folder = self.layout.node(&node.name);
-            if !Life::is_there(&folder)? {
-                disk::private_dir(&folder)?;
-                // What a dead process left answers nobody.
-                let _ = fs::remove_file(self.layout.rpc_socket(&node.name));
-                spawn(Process::Node(&node.name), &folder)?;
-            }
+            starter.ensure(Process::Node(&node.name), &self.layout.node(&node.name))?;
         }
-        self.make_ready()
+        self.make_ready(&starter)
     }
 
     /// Mines what channels need, and waits for every node in turn: funded, confirmed once, usable, confirmed for their
     /// announcement, known.
-    fn make_ready(&self) -> Result<()> {
+    fn make_ready(&self, starter: &Starter<'_>) -> Result<()> {
         let end = Instant::now() + READY + READY_PER_NODE * self.network.nodes.len() as u32;
-        self.wait_for_all(end, |name, p| {
+        self.wait_for_all(starter, end, |name, p| {
             let own = self.network.channels.iter().filter(|c| c.from == name).count();
             (p.funded < own).then(|| format!("{} of {own} channels are funded", p.funded))
         })?;
         while self.confirmations()? == Some(0) {
             self.mine_past(end, 1)?;
         }
-        self.wait_for_all(end, |_, p| p.unusable.clone())?;
+        self.wait_for_all(starter, end, |_, p| p.unusable.clone())?;
         while let Some(some) = self.confirmations()?.filter(|n| *n < CONFIRMATIONS) {
             self.mine_past(end, CONFIRMATIONS - some)?;
         }
-        self.wait_for_all(end, |_, p| p.unusable.clone().or(p.unknown.clone()))
+        self.wait_for_all(starter, end, |_, p| p.unusable.clone().or(p.unknown.clone()))
     }
 
     /// Waits until nothing is missing at any node.
-    fn wait_for_all(&self, end: Instant, missing: impl Fn(&str, &Progress) -> Option<String>) -> Result<()> {
+    fn wait_for_all(
+        &self,
+        starter: &Starter<'_>,
+        end: Instant,
+        missing: impl Fn(&str, &Progress) -> Option<String>,
+    ) -> Result<()> {
         for node in &self.network.nodes {
             let mut last = None;
             let left = end.saturating_duration_since(Instant::now());
-            let waited = self.wait_for(&node.name, &self.layout.node(&node.name), left, || {
+            let folder = self.layout.node(&node.name);
+            let ensure = || starter.ensure(Process::Node(&node.name), &folder);
+            let waited = self.wait_for(&node.name, left, ensure, || {
                 last = missing(&node.name, &self.progress(&node.name)?);
                 Ok(last.is_none().then_some(()))
             });
@@ -213,26 +220,21 @@ impl Devnet {
     fn wait_for<T>(
         &self,
         name: &str,
-        folder: &Path,
         most: Duration,
+        ensure: impl Fn() -> Result<()>,
         mut ask: impl FnMut() -> Result<Option<T>>,
     ) -> Result<T> {
         let begun = Instant::now();
-        let mut seen = false;
         loop {
+            ensure()?;
             match ask() {
                 Ok(Some(value)) => return Ok(value),
                 Err(error) if error.kind() != Kind::Unavailable => return Err(error).at(name),
                 Ok(None) | Err(_) => {}
             }
-            let alive = Life::is_there(folder)?;
-            if (seen && !alive) || begun.elapsed() > most {
-                let what = if alive { "is not ready" } else { "does not run" };
-                let log = folder.join("log");
-                return Err(Error::unavailable(format!("{name} {what} after {:.0?}", begun.elapsed()))
-                    .hint(format!("see {}", log.display())));
+            if begun.elapsed() > most {
+                return Err(Error::unavailable(format!("{name} is not ready after {:.0?}", begun.elapsed())));
             }
-            seen |= alive;
             std::thread::sleep(LOOK);
         }
     }
@@ -324,6 +326,36 @@ impl Devnet {
             to_us_msat: row["to_us_msat"].as_u64().unwrap_or(0),
             htlcs: row["htlcs"].as_array().map_or(0, Vec::len),
         }
+    }
+}
+
+/// Starts processes, each once: one that was killed a moment ago may still seem to live at the first look.
+struct Starter<'a> {
+    spawn: &'a dyn Fn(Process<'_>, &Path) -> Result<Child>,
+    started: RefCell<HashMap<PathBuf, Child>>,
+}
+
+impl Starter<'_> {
+    /// Starts the process if it does not live. One that died after it was started is an error.
+    fn ensure(&self, process: Process<'_>, folder: &Path) -> Result<()> {
+        if Life::is_there(folder)? {
+            return Ok(());
+        }
+        let mut started = self.started.borrow_mut();
+        match started.get_mut(folder).map(Child::try_wait) {
+            Some(Ok(None)) => return Ok(()),
+            Some(Ok(Some(status))) if !status.success() => {
+                let log = folder.join("log");
+                return Err(Error::unavailable(format!("{}: the process died: {status}", folder.display()))
+                    .hint(format!("see {}", log.display())));
+            }
+            _ => {}
+        }
+        disk::private_dir(folder)?;
+        // What a dead process left answers nobody.
+        let _ = fs::remove_file(folder.join("lightning-rpc"));
+        started.insert(folder.to_owned(), (self.spawn)(process, folder)?);
+        Ok(())
     }
 }
 

@@ -1,4 +1,9 @@
 //! Named places at which a test makes a process die, as `kill -9` would at that very moment.
+//!
+//! A node: `before-manager`, `after-manager`, `before-monitor`, `after-monitor` (LDK's state is written), `after-hold-row`,
+//! `after-invoice-row`, `after-pay-row` (a row of ours is written), `after-paid-row` (a hold invoice is `paid`, its claim is
+//! not made), `after-claim`, `after-pay` (LDK has been asked, nothing is written yet). The chain: `before-blocks`,
+//! `after-blocks`.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,9 @@
 //! Files that are complete or absent, whenever the process dies: written beside, synced, renamed.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, IoContext, Result};
@@ -13,10 +14,11 @@ pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
     sync_dir(path.parent().unwrap_or(Path::new(".")))
 }
 
-/// Replaces a file whose folder the caller syncs.
+/// Replaces a file whose folder the caller syncs. Only its owner can read it: keys and preimages are among what is written.
 pub fn replace_unsynced(path: &Path, content: &[u8]) -> Result<()> {
     let beside = beside(path);
-    let mut file = File::create(&beside).path(&beside)?;
+    let mut options = OpenOptions::new();
+    let mut file = options.create(true).write(true).truncate(true).mode(0o600).open(&beside).path(&beside)?;
     file.write_all(content).and_then(|()| file.sync_all()).path(&beside)?;
     fs::rename(&beside, path).path(path)
 }
@@ -44,7 +46,6 @@ pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
 
 /// Makes a folder for its owner alone.
 pub fn private_dir(path: &Path) -> Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).path(path)
 }
 

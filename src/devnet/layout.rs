@@ -2,6 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, IoContext, Result};
 
@@ -9,6 +10,8 @@ use super::disk;
 
 /// The longest path that a unix socket takes on Linux.
 const SOCKET_PATH_MAX: usize = 107;
+/// How long a process tries to begin its life.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The folder of a network.
 #[derive(Clone, Debug)]
@@ -80,29 +83,40 @@ pub struct Life {
 }
 
 impl Life {
-    /// Takes the life of the process in `folder`; nothing when another process has it.
-    pub fn take(folder: &Path) -> Result<Option<Life>> {
-        let path = folder.join("lock");
-        let file = File::options().create(true).append(true).open(&path).path(&path)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Life { _lock: file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(Error::io(path.display(), &error)),
-        }
-    }
-
-    /// Takes it and leaves the process id in `pid`, for people and tests.
+    /// Takes the life of the process in `folder`, and leaves the process id in `pid`, for people and tests; nothing when
+    /// another process has it.
     pub fn begin(folder: &Path) -> Result<Option<Life>> {
-        let life = Life::take(folder)?;
-        if life.is_some() {
-            disk::replace(&folder.join("pid"), format!("{}\n", std::process::id()).as_bytes())?;
+        let (path, file) = Life::file(folder)?;
+        let begun = Instant::now();
+        // Whoever looks whether the process lives holds the lock for a moment.
+        while let Err(error) = file.try_lock() {
+            match error {
+                TryLockError::WouldBlock if begun.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(2)),
+                TryLockError::WouldBlock => return Ok(None),
+                TryLockError::Error(error) => return Err(Error::io(path.display(), &error)),
+            }
         }
-        Ok(life)
+        disk::replace(&folder.join("pid"), format!("{}\n", std::process::id()).as_bytes())?;
+        Ok(Some(Life { _lock: file }))
     }
 
     /// Whether a process lives in `folder`.
     pub fn is_there(folder: &Path) -> Result<bool> {
-        Ok(folder.is_dir() && Life::take(folder)?.is_none())
+        if !folder.is_dir() {
+            return Ok(false);
+        }
+        let (path, file) = Life::file(folder)?;
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(Error::io(path.display(), &error)),
+        }
+    }
+
+    fn file(folder: &Path) -> Result<(PathBuf, File)> {
+        let path = folder.join("lock");
+        let file = File::options().create(true).append(true).open(&path).path(&path)?;
+        Ok((path, file))
     }
 }
 

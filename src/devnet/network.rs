@@ -19,8 +19,8 @@ const DEFAULT_PUSH_DIVISOR: u64 = 5;
 /// Channels are 20,000 sat at the least: a reserve and a commitment's fee must fit on either side.
 const MIN_SAT: u64 = 20_000;
 
-/// The description of a network, `network.json`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The description of a network, `network.json`. It has no `Debug`: all keys come from its seed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Network {
     /// The version of this description.
     pub v: u32,

@@ -157,8 +157,7 @@ impl Node {
         ));
         let graph = Arc::new(read_graph(&folder, &log)?);
         let scorer = Arc::new(RwLock::new(FixedPenaltyScorer::with_penalty(0)));
-        let router =
-            Arc::new(Router::new(Arc::clone(&graph), Arc::clone(&log), Arc::clone(&keys), scorer, Default::default()));
+        let router = Arc::new(Router::new(Arc::clone(&graph), Arc::clone(&log), Arc::clone(&keys), scorer, ()));
         let onions = Arc::new(OnionRouter::new(Arc::clone(&graph), Arc::clone(&keys)));
         let parts = Parts {
             keys: Arc::clone(&keys),
@@ -222,6 +221,7 @@ impl Node {
             log,
             stopping: AtomicBool::new(false),
             opened: Mutex::new(opened),
+            failing: Mutex::default(),
         })
     }
 }

@@ -51,7 +51,8 @@ impl Node {
                 self.invoice_paid(&payment_hash.to_string(), amount_msat, preimage)
             }
             Event::HTLCHandlingFailed { failure_type: HTLCHandlingFailureType::Receive { payment_hash }, .. } => {
-                self.hold_gone(payment_hash)
+                self.hold_fails(payment_hash);
+                Ok(())
             }
             Event::PaymentSent { payment_hash, payment_preimage, fee_paid_msat, .. } => {
                 self.payment_sent(&payment_hash.to_string(), &hex::encode(payment_preimage.0), fee_paid_msat)

@@ -156,19 +156,40 @@ impl Node {
         channels.iter().flat_map(|c| &c.pending_inbound_htlcs).any(|h| h.payment_hash == hash && held(&h.state))
     }
 
-    /// LDK failed an HTLC back: at the deadline, or one that should not have come.
-    pub(super) fn hold_gone(&self, hash: PaymentHash) -> Result<()> {
-        let key = hash.to_string();
-        let mut records = self.records();
-        let accepted = records.holds.get(&key).filter(|row| row.state == HoldState::Accepted);
-        if let Some(row) = accepted
-            && !self.still_held(hash)
-        {
-            let row = cancelled(row.clone());
-            records.holds.put(&key, row)?;
-            self.changed.notify_waiters();
+    /// LDK fails an HTLC back: at the deadline, or one that should not have come. It is still in its channel then.
+    pub(super) fn hold_fails(&self, hash: PaymentHash) {
+        self.failing.lock().expect("no panic under the lock").insert(hash);
+    }
+
+    /// Rows whose HTLC LDK failed back are cancelled as soon as it has left its channel.
+    pub(super) fn cancel_failed(&self) -> Result<()> {
+        let mut failing = self.failing.lock().expect("no panic under the lock");
+        if failing.is_empty() {
+            return Ok(());
+        }
+        let hashes = std::mem::take(&mut *failing);
+        for hash in hashes {
+            if !self.cancel_if_gone(hash)? {
+                failing.insert(hash);
+            }
         }
         Ok(())
+    }
+
+    /// Cancels an accepted row without an HTLC; whether there is nothing left to watch.
+    fn cancel_if_gone(&self, hash: PaymentHash) -> Result<bool> {
+        let key = hash.to_string();
+        let mut records = self.records();
+        let Some(row) = records.holds.get(&key).filter(|row| row.state == HoldState::Accepted) else {
+            return Ok(true);
+        };
+        if self.still_held(hash) {
+            return Ok(false);
+        }
+        let row = cancelled(row.clone());
+        records.holds.put(&key, row)?;
+        self.changed.notify_waiters();
+        Ok(true)
     }
 
     /// Compares the rows with the channels after a start. What is held and `paid` is given back later: those hashes.
@@ -177,7 +198,7 @@ impl Node {
         for row in self.holds(None) {
             let Some(hash) = parse_hash(&row.payment_hash) else { continue };
             match row.state {
-                HoldState::Accepted => self.hold_gone(hash)?,
+                HoldState::Accepted => drop(self.cancel_if_gone(hash)?),
                 HoldState::Cancelled if self.still_held(hash) => self.manager.fail_htlc_backwards(&hash),
                 HoldState::Paid if self.still_held(hash) => paid.push(hash),
                 _ => {}

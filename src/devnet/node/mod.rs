@@ -18,12 +18,13 @@ mod table;
 mod types;
 mod wake;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use lightning::bitcoin::secp256k1::PublicKey;
+use lightning::types::payment::PaymentHash;
 use tokio::sync::Notify;
 
 use crate::devnet::chain::ChainClient;
@@ -90,6 +91,8 @@ pub struct Node {
     stopping: AtomicBool,
     /// Channels of the description, by index, that were ready once: they are never opened again.
     opened: Mutex<BTreeSet<usize>>,
+    /// Hashes of HTLCs that LDK is failing back.
+    failing: Mutex<HashSet<PaymentHash>>,
 }
 
 /// The rows of a node.

@@ -36,7 +36,6 @@ pub struct PayRequest {
 }
 
 /// How a request to pay begins.
-#[derive(Debug)]
 pub enum Begun {
     /// It is on its way.
     Started,

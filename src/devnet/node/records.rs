@@ -1,4 +1,5 @@
-//! The rows that a node keeps beside LDK's own state: hold invoices, invoices, payments.
+//! The rows that a node keeps beside LDK's own state: hold invoices, invoices, payments. Those that hold preimages have no
+//! `Debug`.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,23 +18,26 @@ pub enum HoldState {
 }
 
 /// A hold invoice, as `listholdinvoices` shows it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Hold {
     /// Counts from 1.
     pub id: u64,
     /// Hex.
     pub payment_hash: String,
     /// Hex, once it was settled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preimage: Option<String>,
     /// The bolt11.
     pub invoice: String,
     /// Where it stands.
     pub state: HoldState,
     /// The blocks that an HTLC must have left, where asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_cltv: Option<u64>,
     /// When it was made, `2026-01-31T23:59:59`.
     pub created_at: String,
     /// When it was settled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settled_at: Option<String>,
     /// The HTLCs that came.
     pub htlcs: Vec<HeldHtlc>,
@@ -61,7 +65,7 @@ pub struct HeldHtlc {
 }
 
 /// An ordinary invoice.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Invoice {
     /// Unique.
     pub label: String,
@@ -82,7 +86,7 @@ pub struct Invoice {
 }
 
 /// How an invoice was paid.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Paid {
     /// Hex.
     pub preimage: String,
@@ -107,7 +111,7 @@ pub enum PayStatus {
 }
 
 /// A payment, the last attempt of its hash.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Payment {
     /// Hex.
     pub payment_hash: String,

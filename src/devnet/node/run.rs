@@ -112,10 +112,11 @@ impl Turn<'_> {
             if node.height.swap(height, Ordering::AcqRel) != height {
                 node.changed.notify_waiters();
             }
-            if !wrote && !node.manager.needs_pending_htlc_processing() {
+            if !wrote {
                 break;
             }
         }
+        node.cancel_failed()?;
         self.clock()
     }
 

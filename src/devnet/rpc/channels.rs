@@ -88,7 +88,7 @@ fn state(channel: &ChannelDetails) -> &'static str {
 fn row(node: &Node, c: &ChannelDetails) -> Value {
     let total = c.channel_value_satoshis * 1000;
     let to_us = to_us_msat(c);
-    let (opener, funder) = if c.is_outbound { ("local", to_us) } else { ("remote", total - to_us) };
+    let opener = if c.is_outbound { "local" } else { "remote" };
     let peer = &c.counterparty;
     compact(json!({
         "peer_id": peer.node_id.to_string(),
@@ -114,8 +114,6 @@ fn row(node: &Node, c: &ChannelDetails) -> Value {
         "feerate": { "perkw": FEERATE, "perkb": FEERATE * 4 },
         "total_msat": total,
         "to_us_msat": to_us,
-        "min_to_us_msat": 0.min(funder),
-        "max_to_us_msat": total,
         "spendable_msat": c.next_outbound_htlc_limit_msat,
         "receivable_msat": c.inbound_capacity_msat,
         "our_reserve_msat": c.unspendable_punishment_reserve.unwrap_or(0) * 1000,

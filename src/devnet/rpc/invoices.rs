@@ -21,6 +21,9 @@ pub fn make(node: &Node, args: &Args<'_>) -> Answer {
             args.msat_if("amount_msat")?.ok_or_else(|| RpcError::params("missing required parameter: amount_msat"))?,
         ),
     };
+    if args.get("preimage").is_some() || args.get("deschashonly").is_some_and(|v| *v == true) {
+        return Err(RpcError::params("preimage, deschashonly: not offered here"));
+    }
     let label = args.get("label").map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned));
     let label = label.ok_or_else(|| RpcError::params("missing required parameter: label"))?;
     let description = args.text("description")?;
@@ -83,8 +86,7 @@ pub fn sign(node: &Node, args: &Args<'_>) -> Answer {
 pub fn decode(args: &Args<'_>) -> Answer {
     let invoice = Bolt11Invoice::from_str(args.text("string")?)
         .map_err(|e| RpcError::params(format!("string: expected a bolt11 invoice: {e}")))?;
-    let (recid, signature) = invoice.clone().into_signed_raw().signature().0.serialize_compact();
-    let _ = recid;
+    let (_, signature) = invoice.clone().into_signed_raw().signature().0.serialize_compact();
     let mut value = json!({
         "type": "bolt11 invoice",
         "valid": true,
