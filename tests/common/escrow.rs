@@ -240,7 +240,7 @@ impl Round<'_> {
                 file("verdicts.jsonl")
             ),
             "claim" => format!(
-                "settle --claim {}/ann.0.0.reveal --wait=20 {} -o {}",
+                "settle --claim {}/ann.0.0.reveal --wait=4 {} -o {}",
                 file("secret"),
                 self.payee_args(),
                 file("claimed.jsonl")

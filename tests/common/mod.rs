@@ -5,6 +5,7 @@
 
 pub mod devnet;
 pub mod escrow;
+pub mod proxy;
 
 use std::fs;
 use std::path::{Path, PathBuf};

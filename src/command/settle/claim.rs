@@ -19,6 +19,9 @@ use crate::ui::Ui;
 /// How long a payment may take to leave its channel once it is settled, where nobody said how long to wait.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a payment that is called paid may hang in its channel before that is an alarm: there is a minute to act.
+const ALARM: Duration = Duration::from_secs(2);
+
 /// What brings money back that the plugin calls paid while the payment still hangs.
 const RECOVERY: &str = "the plugin calls it paid, and the payment still hangs in the channel: it recorded the settling \
                         and then crashed before the node had the preimage. It will be failed back within a minute. At \
@@ -51,7 +54,7 @@ pub fn run(args: &Args, reveal: &Path, ui: &Ui) -> Result<()> {
     if escrow.ledger.account(&id).is_some_and(|a| a.claimed.is_none()) {
         settle(&mut escrow, &id, ui)?;
         give_back(&mut escrow, &id)?;
-        confirm(&mut escrow, &id, args.wait.map_or(PATIENCE, Duration::from_secs))?;
+        confirm(&mut escrow, &id, args.wait.map_or(PATIENCE, Duration::from_secs), ui)?;
     } else {
         give_back(&mut escrow, &id)?;
     }
@@ -180,32 +183,47 @@ fn give_back(escrow: &mut Escrow, id: &OfferId) -> Result<()> {
     cancel(escrow, id, &rungs)
 }
 
+/// What is left to say when the payment is gone and the money did not come.
+const MISSING: &str = "the payment was failed back to the payer, whose node lists it as failed; keep the verdict and the \
+                       offer: with them the payer can be asked to pay it again";
+
 /// Where an earned payment stands.
 enum Money {
     Here,
     Coming(String),
     InDanger(String),
+    Missing(String),
 }
 
 /// Looks until every earned payment has left its channel and the money has come in over it, then says so, signed.
-fn confirm(escrow: &mut Escrow, id: &OfferId, patience: Duration) -> Result<()> {
+fn confirm(escrow: &mut Escrow, id: &OfferId, patience: Duration, ui: &Ui) -> Result<()> {
     let account = escrow.ledger.account(id).expect("checked before").clone();
-    let until = Instant::now() + patience;
+    let begun = Instant::now();
     let mut pause = Duration::from_millis(20);
+    let mut alarmed = false;
     loop {
         let channels = escrow.node.channels()?;
-        let money = look(&account, &channels);
-        let late = Instant::now() >= until;
-        match money {
+        let late = begun.elapsed() >= patience;
+        match look(&account, &channels) {
             Money::Here => break,
             Money::Coming(why) if late => return Err(Error::try_again(why)),
-            Money::InDanger(why) if late => {
-                return Err(Error::refused(format!("MONEY IN DANGER: {why}")).hint(RECOVERY));
+            Money::Missing(why) if late => return Err(Error::refused(format!("MONEY MISSING: {why}")).hint(MISSING)),
+            Money::InDanger(why) => {
+                let error = Error::refused(format!("MONEY IN DANGER: {why}")).hint(RECOVERY);
+                if late {
+                    return Err(error);
+                }
+                if begun.elapsed() >= ALARM && !alarmed {
+                    ui.error(&error);
+                    alarmed = true;
+                }
             }
-            Money::Coming(_) | Money::InDanger(_) => {}
+            Money::Coming(_) | Money::Missing(_) => {}
         }
         escrow.node.pause(pause);
-        pause = (pause * 2).min(Duration::from_secs(1));
+        pause = (pause * 2).min(Duration::from_millis(500));
+        // A settling that the node lost is asked for again.
+        settle(escrow, id, ui)?;
     }
     let verdict = account.verdict.as_ref().ok_or_else(|| Error::bug("no verdict in the books"))?;
     let height = escrow.node.refresh()?;
@@ -231,7 +249,9 @@ fn look(account: &Account, channels: &[Channel]) -> Money {
             let place = format!("rung {} of the {name}: {msat}", found.rung);
             return match htlc.is_leaving() {
                 true => Money::Coming(format!("{place}: settled, and on its way out of the channel")),
-                false => Money::InDanger(format!("{place}: expected it to be settled, found it held still")),
+                false => {
+                    Money::InDanger(format!("{place}: settled, as the plugin has it, and held by the channel still"))
+                }
             };
         }
     }
@@ -241,7 +261,7 @@ fn look(account: &Account, channels: &[Channel]) -> Money {
         };
         let received = channel.received().minus(before.msat);
         if received < before.due_msat {
-            return Money::InDanger(format!(
+            return Money::Missing(format!(
                 "{name}: channel {}: expected {} more than before, found {received}",
                 before.channel, before.due_msat
             ));
@@ -250,7 +270,7 @@ fn look(account: &Account, channels: &[Channel]) -> Money {
     let due: u64 = account.before.iter().map(|b| b.due_msat.0).sum();
     let earned: u64 = account.preimages.iter().map(|p| account.offer.rungs_msat[p.rung as usize].0).sum();
     if due < earned && account.rungs.iter().any(|r| r.state == State::Revealed) {
-        return Money::InDanger(format!("{name}: {} were earned, {} were held", Msat(earned), Msat(due)));
+        return Money::Missing(format!("{name}: {} were earned, {} were held", Msat(earned), Msat(due)));
     }
     Money::Here
 }
