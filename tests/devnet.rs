@@ -443,28 +443,24 @@ fn what_is_held_is_held_after_down_and_up_and_kills() {
 
 #[test]
 fn a_network_that_was_made_by_halves_is_finished() {
-    let net = Net::up("--nodes 1");
-    let dir = net.path("half");
-    for wait in [30, 60, 90, 120] {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_l402"));
-        let mut up = command.args(["devnet", "up"]).arg(&dir).args(["--nodes", "3", "-q"]).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(wait));
+    let net = Net::empty();
+    for moment in (20..160).step_by(15) {
+        let mut up = net.command("up", "--nodes 3 -q").spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(moment));
         let _ = up.kill();
         let _ = up.wait();
-        for name in ["half/n1", "half/n2", "half/n3", "half/chain"] {
-            net.kill(name);
-        }
+        ["n1", "n2", "n3", "chain"].iter().for_each(|name| net.kill(name));
+        let status = net.ok("up", "--json");
+        let nodes = status.lines().skip(1).map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let channels: Vec<usize> = nodes.map(|n| n["channels"].as_array().unwrap().len()).collect();
+        assert_eq!(channels, [2, 1, 1], "killed after {moment} ms");
+        net.settled(THREE);
+        net.ok("down", "");
+        fs::read_dir(net.dir()).unwrap().for_each(|entry| {
+            let path = entry.unwrap().path();
+            let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        });
     }
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_l402"));
-    let output = command.args(["devnet", "up"]).arg(&dir).arg("--json").output().unwrap();
-    for name in ["half/n1", "half/n2", "half/n3", "half/chain"] {
-        net.kill(name);
-    }
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let nodes: Vec<Value> =
-        String::from_utf8(output.stdout).unwrap().lines().map(|l| serde_json::from_str(l).unwrap()).collect();
-    let channels = |i: usize| nodes[i]["channels"].as_array().unwrap().len();
-    assert_eq!([channels(1), channels(2), channels(3)], [2, 1, 1]);
 }
 
 #[test]

@@ -27,6 +27,8 @@ const START: Duration = Duration::from_secs(60);
 const READY: Duration = Duration::from_secs(60);
 /// See [`READY`].
 const READY_PER_NODE: Duration = Duration::from_secs(2);
+/// Time for a funding transaction to reach the chain.
+const FUNDING: Duration = Duration::from_millis(500);
 /// Time for a process to end.
 const END: Duration = Duration::from_secs(20);
 /// Between looks at a process.
@@ -154,6 +156,7 @@ impl Devnet {
             (p.funded < own).then(|| format!("{} of {own} channels are funded", p.funded))
         })?;
         while self.confirmations()? == Some(0) {
+            self.wait_for_funding()?;
             self.mine_past(end, 1)?;
         }
         self.wait_for_all(starter, end, |_, p| p.unusable.clone())?;
@@ -197,12 +200,19 @@ impl Devnet {
         Ok(least)
     }
 
+    /// Funding transactions may still be on their way to the chain.
+    fn wait_for_funding(&self) -> Result<()> {
+        let begun = Instant::now();
+        while self.chain.tip()?.mempool == 0 && begun.elapsed() < FUNDING {
+            std::thread::sleep(LOOK);
+        }
+        Ok(())
+    }
+
     fn mine_past(&self, end: Instant, blocks: u32) -> Result<()> {
         if Instant::now() > end {
             return Err(Error::unavailable("channels are not confirmed, whatever is mined"));
         }
-        // Funding transactions may still be on their way.
-        std::thread::sleep(LOOK);
         let tip = self.chain.mine(blocks)?;
         self.wait_for_height(tip.height)
     }

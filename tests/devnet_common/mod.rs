@@ -29,10 +29,15 @@ pub struct Net {
 impl Net {
     /// `l402 devnet up` with these flags.
     pub fn up(flags: &str) -> Net {
-        // Sockets need short paths.
-        let net = Net { folder: tempfile::Builder::new().prefix("dn").tempdir_in("/tmp").unwrap() };
+        let net = Net::empty();
         net.ok("up", flags);
         net
+    }
+
+    /// A folder without a network.
+    pub fn empty() -> Net {
+        // Sockets need short paths.
+        Net { folder: tempfile::Builder::new().prefix("dn").tempdir_in("/tmp").unwrap() }
     }
 
     pub fn dir(&self) -> PathBuf {
@@ -43,10 +48,15 @@ impl Net {
         self.folder.path().join(name)
     }
 
-    pub fn run(&self, verb: &str, flags: &str) -> Output {
+    /// `l402 devnet VERB FOLDER FLAGS`, not yet started.
+    pub fn command(&self, verb: &str, flags: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_l402"));
         command.args(["devnet", verb]).arg(self.folder.path()).args(flags.split_whitespace());
-        command.output().unwrap()
+        command
+    }
+
+    pub fn run(&self, verb: &str, flags: &str) -> Output {
+        self.command(verb, flags).output().unwrap()
     }
 
     #[track_caller]

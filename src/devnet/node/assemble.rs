@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Mutex, RwLock};
 
 use lightning::bitcoin::{BlockHash, Network as BitcoinNetwork};
-use lightning::chain::BestBlock;
 use lightning::chain::channelmonitor::ChannelMonitor;
+use lightning::chain::{BestBlock, Watch};
 use lightning::ln::channelmanager::{ChainParameters, ChannelManager, ChannelManagerReadArgs};
 use lightning::ln::peer_handler::{IgnoringMessageHandler, MessageHandler, PeerManager};
 use lightning::routing::gossip::NetworkGraph;
@@ -122,9 +122,14 @@ impl Parts {
             })?;
         }
         for monitor in loaded {
-            monitors
-                .load_existing_monitor(monitor.channel_id(), monitor)
-                .map_err(|()| Error::data("two monitors of one channel"))?;
+            let id = monitor.channel_id();
+            // A new channel's first monitor is no update: LDK may still wait to be told that it is on disk.
+            let taken = if monitor.get_latest_update_id() == 0 {
+                monitors.watch_channel(id, monitor)
+            } else {
+                monitors.load_existing_monitor(id, monitor)
+            };
+            taken.map_err(|()| Error::data(format!("two monitors of the channel {id}")))?;
         }
         Ok(manager)
     }

@@ -1,6 +1,9 @@
 //! Opening the channels of the description, and telling whether they are all there.
 
+use std::fs;
+
 use lightning::bitcoin::absolute::LockTime;
+use lightning::bitcoin::consensus::encode::{deserialize_hex, serialize_hex};
 use lightning::bitcoin::hashes::Hash;
 use lightning::bitcoin::secp256k1::PublicKey;
 use lightning::bitcoin::{
@@ -11,7 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::devnet::chain::FAUCET_MARK;
 use crate::devnet::disk;
-use crate::error::Result;
+use crate::error::{Error, IoContext, Result};
+use crate::fsio;
 
 use super::Node;
 
@@ -54,7 +58,8 @@ impl Node {
         }
     }
 
-    /// Funds a channel with a coin from the faucet.
+    /// Funds a channel with a coin from the faucet. LDK hands the transaction on once, and forgets that it did: it is kept in
+    /// a file until it is known to be confirmed.
     pub(super) fn fund(&self, channel: ChannelId, peer: PublicKey, sat: u64, script: ScriptBuf) -> Result<()> {
         let mut coin: [u8; 32] = disk::random()?;
         coin[..4].copy_from_slice(&FAUCET_MARK);
@@ -67,8 +72,32 @@ impl Node {
         let output = TxOut { value: Amount::from_sat(sat), script_pubkey: script };
         let tx =
             Transaction { version: Version::TWO, lock_time: LockTime::ZERO, input: vec![input], output: vec![output] };
+        let file = self.folder.join("funding").join(tx.compute_txid().to_string());
+        disk::replace(&file, serialize_hex(&tx).as_bytes())?;
         if let Err(error) = self.manager.funding_transaction_generated(channel, peer, tx) {
             self.log.note(&format!("channel {channel} cannot be funded: {error:?}"));
+        }
+        Ok(())
+    }
+
+    /// After a start: hands on again what funds a channel that is not confirmed, and removes what funds none.
+    pub(super) fn fund_again(&self) -> Result<()> {
+        let folder = self.folder.join("funding");
+        disk::private_dir(&folder)?;
+        let channels = self.manager.list_channels();
+        let waiting = channels.iter().filter(|c| c.confirmations.unwrap_or(0) == 0).filter_map(|c| c.funding_txo);
+        let waiting: Vec<String> = waiting.map(|outpoint| outpoint.txid.to_string()).collect();
+        for entry in fs::read_dir(&folder).path(&folder)? {
+            let path = entry.path(&folder)?.path();
+            let wanted = path.file_name().and_then(|n| n.to_str()).is_some_and(|n| waiting.iter().any(|w| w == n));
+            if wanted {
+                let text = fsio::read_text(&path)?;
+                let tx = deserialize_hex::<Transaction>(&text)
+                    .map_err(|e| Error::data(format!("{}: not a transaction: {e}", path.display())))?;
+                self.chain.broadcast(&[tx])?;
+            } else {
+                fs::remove_file(&path).path(&path)?;
+            }
         }
         Ok(())
     }

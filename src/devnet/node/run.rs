@@ -75,6 +75,7 @@ struct Turn<'a> {
 
 impl Turn<'_> {
     fn new(node: &Arc<Node>) -> Result<Turn<'_>> {
+        node.fund_again()?;
         node.reconcile_payments()?;
         let paid = node.reconcile_holds()?;
         let now = Instant::now();

@@ -29,6 +29,9 @@ pub use datastore::Datum;
 /// The largest request.
 const MAX_REQUEST: usize = 4 << 20;
 
+/// What is read at once, at the least.
+const PIECE: usize = 64 << 10;
+
 /// Listens on the socket (mode 0600); a socket that a dead process left is replaced.
 pub async fn start(node: &Arc<Node>, socket: &Path) -> Result<()> {
     let _ = std::fs::remove_file(socket);
@@ -67,8 +70,11 @@ async fn serve(node: Arc<Node>, stream: UnixStream) {
         if buffer.len() > MAX_REQUEST {
             let error = RpcError::new(-32600, format!("expected a request of at most {MAX_REQUEST} bytes"));
             send(&writer, &response(&Value::Null, Err(error))).await;
+            // The rest is read and thrown away: closing now would take the answer from whoever still writes.
+            let _ = tokio::io::copy(&mut reader, &mut tokio::io::sink()).await;
             return;
         }
+        buffer.reserve(PIECE);
         if !matches!(reader.read_buf(&mut buffer).await, Ok(n) if n > 0) {
             return;
         }
