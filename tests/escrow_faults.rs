@@ -52,6 +52,7 @@ fn through<'a>(round: &Round<'a>, step: &str, proxy: &Proxy) -> Round<'a> {
         name: round.name.clone(),
         payer: round.payer.clone(),
         payee: round.payee.clone(),
+        worker: round.worker.clone(),
     };
     let socket = Socket(proxy.path());
     if is_payers(step) {
@@ -77,7 +78,7 @@ fn killed_at(round: &Round<'_>, step: &str, at: usize, when: When) -> bool {
         }
     };
     let node = if is_payers(step) { round.payer.0.clone() } else { round.payee.0.clone() };
-    let proxy = Proxy::new(node, Fault { at, when, changes_only: false, action: Box::new(action) });
+    let proxy = Proxy::new(node, Fault { at, when, changes_only: false, unknown: &[], action: Box::new(action) });
     let child = through(round, step, &proxy).command(step).spawn().unwrap();
     *pid.lock().unwrap() = Some(child.id());
     let output = child.wait_with_output().unwrap();
@@ -163,7 +164,7 @@ fn nodes_killed(payers: bool, when: When) {
                 let devnet = Arc::clone(&bank.devnet);
                 let action = Box::new(move || devnet.kill(victim));
                 let node = if is_payers(step) { round.payer.0.clone() } else { round.payee.0.clone() };
-                let proxy = Proxy::new(node, Fault { at, when, changes_only: true, action });
+                let proxy = Proxy::new(node, Fault { at, when, changes_only: true, unknown: &[], action });
                 let output = through(&round, step, &proxy).command(step).output().unwrap();
                 if proxy.happened().is_some() {
                     hit.push(step);

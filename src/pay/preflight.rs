@@ -27,6 +27,10 @@ pub struct Planned {
     pub fee: Msat,
 }
 
+/// What a second-stage transaction may cost is cut off an HTLC before it is compared with the dust limit: about 700
+/// weight units, at 2,530 sat a thousand above today's fee rate, as LDK reckons.
+const SECOND_STAGE: Msat = Msat(2_000_000);
+
 struct Room {
     name: String,
     slots: u32,
@@ -44,9 +48,7 @@ impl Room {
             name: channel.short_channel_id.clone().unwrap_or_else(|| channel.channel_id.clone()),
             slots: most.saturating_sub(channel.htlcs.len() as u32),
             dust: limits.dust.minus(Msat(used)),
-            // What second-stage transactions cost is cut off an HTLC as well: 3 times the limit is above it at any
-            // fee rate up to 10 sat a byte.
-            dust_limit: Msat(channel.dust_limit().0.saturating_mul(3)),
+            dust_limit: Msat(channel.dust_limit().0.saturating_add(SECOND_STAGE.0)),
             spendable: channel.spendable(),
         }
     }

@@ -115,6 +115,8 @@ pub struct Table {
     pub world: World,
     /// What ann earned, in msat.
     pub earned: u64,
+    /// Ann's node id.
+    pub worker: String,
 }
 
 impl Table {
@@ -145,12 +147,19 @@ impl Table {
         let scores = records(&world.bytes("0.scores.jsonl"), "score");
         let earned = scores[0]["entitled_msat"].as_u64().unwrap();
         assert!(earned > 0, "{scores:?}");
-        Table { world, earned }
+        Table { world, earned, worker: pair.payee.id() }
     }
 
     /// A try at the round with escrow folders of its own.
     pub fn round<'a>(&'a self, pair: &'a Pair, name: &str) -> Round<'a> {
-        Round { table: self, pair, name: name.to_owned(), payer: pair.payer.clone(), payee: pair.payee.clone() }
+        Round {
+            table: self,
+            pair,
+            name: name.to_owned(),
+            payer: pair.payer.clone(),
+            payee: pair.payee.clone(),
+            worker: self.worker.clone(),
+        }
     }
 }
 
@@ -166,6 +175,8 @@ pub struct Round<'a> {
     pub payer: Socket,
     /// Where the worker's verbs ask.
     pub payee: Socket,
+    /// The worker's node id.
+    pub worker: String,
 }
 
 /// The steps of a paid round, in order.
@@ -187,7 +198,7 @@ impl Round<'_> {
 
     /// The command line of a step.
     pub fn args(&self, step: &str) -> String {
-        let (judge, worker) = (&self.table.world.coordinator, self.pair.payee.id());
+        let (judge, worker) = (&self.table.world.coordinator, &self.worker);
         let file = |name| self.file(name);
         match step {
             "offer" => format!(

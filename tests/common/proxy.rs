@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// When it goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Fault {
     pub when: When,
     /// Whether only calls that change something count.
     pub changes_only: bool,
+    /// Ends of the names of methods that the node is made not to know.
+    pub unknown: &'static [&'static str],
     /// What happens then.
     pub action: Box<dyn Fn() + Send + Sync>,
 }
@@ -44,6 +46,13 @@ struct Shared {
 pub struct Proxy {
     folder: tempfile::TempDir,
     shared: Arc<Shared>,
+}
+
+impl Fault {
+    /// Nothing goes wrong but that the node does not know these methods.
+    pub fn unknown(methods: &'static [&'static str]) -> Fault {
+        Fault { at: usize::MAX, when: When::Before, changes_only: false, unknown: methods, action: Box::new(|| {}) }
+    }
 }
 
 /// Calls that change something at a node.
@@ -111,6 +120,12 @@ fn serve(shared: &Shared, mut client: UnixStream) -> std::io::Result<()> {
         };
         let method = request["method"].as_str().unwrap_or_default().to_owned();
         let counts = !shared.fault.changes_only || CHANGES.contains(&method.as_str());
+        if shared.fault.unknown.iter().any(|unknown| method.ends_with(unknown)) {
+            let error = json!({"code": -32601, "message": format!("Unknown command '{method}'")});
+            let answer = json!({"jsonrpc": "2.0", "id": request["id"], "error": error});
+            client.write_all(format!("{answer}\n\n").as_bytes())?;
+            continue;
+        }
         let faulty = counts && shared.calls.fetch_add(1, Ordering::AcqRel) == shared.fault.at;
         if faulty {
             shared.method.lock().unwrap().clone_from(&method);

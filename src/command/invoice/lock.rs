@@ -49,8 +49,8 @@ pub struct Args {
     /// HTLCs that a channel takes; Core Lightning's max-concurrent-htlcs
     #[arg(long, value_name = "N", default_value_t = 30)]
     max_htlcs: u32,
-    /// Dust that a channel takes; Core Lightning's max-dust-htlc-exposure-msat
-    #[arg(long, value_name = "MSAT", default_value_t = 50_000_000)]
+    /// Dust that a channel takes; a little under Core Lightning's max-dust-htlc-exposure-msat of 50,000 sat
+    #[arg(long, value_name = "MSAT", default_value_t = 47_000_000)]
     max_dust_msat: u64,
     /// Print every rung's state as JSON Lines
     #[arg(long)]

@@ -56,6 +56,9 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
             Err(error) => return Err(error),
         }
     }
+    if settled.is_empty() {
+        return refused.map_or(Ok(()), Err);
+    }
     for (_, verdict, _) in &mut settled {
         if verdict.sig.is_none() {
             escrow.sign(verdict)?;
@@ -90,10 +93,14 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
             verdict.reason.as_ref().map_or(String::new(), |r| format!(" ({r})")),
         ));
     }
-    if target.write_text(&lines)? == Outcome::UpToDate {
+    let written = target.write_text(&lines);
+    if let Some(error) = refused {
+        return Err(error);
+    }
+    if written? == Outcome::UpToDate {
         ui.say(format!("{}: up to date", target.name()));
     }
-    refused.map_or(Ok(()), Err)
+    Ok(())
 }
 
 /// The verdict on an offer: the one in the books, or a new one, not signed yet, with the held record that it rests on.
