@@ -3,6 +3,7 @@
 
 #![allow(dead_code)] // Each test program uses a part.
 
+pub mod crowd;
 pub mod devnet;
 pub mod escrow;
 pub mod proxy;
