@@ -290,7 +290,9 @@ mod tests {
     };
     use super::*;
 
-    fn tasks() -> [(fn(&mut Task), &'static str); 6] {
+    type Change = fn(&mut Task);
+
+    fn tasks() -> [(Change, &'static str); 6] {
         [
             (|t| t.run = Digest::of(b"other"), "run"),
             (|t| t.round += 1, "round"),

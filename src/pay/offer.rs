@@ -310,7 +310,8 @@ mod tests {
 
     #[test]
     fn offers_that_make_no_sense_are_refused_by_the_name_of_the_field() {
-        let cases: [(fn(&mut Offer), &str); 7] = [
+        type Change = fn(&mut Offer);
+        let cases: [(Change, &str); 7] = [
             (|o| o.network = "liquid".into(), "network"),
             (|o| o.rungs_msat = vec![Msat(500); 4], "rungs_msat"),
             (|o| o.rungs_msat = vec![Msat(9000), Msat(4000), Msat(2000), Msat(1001)], "rungs_msat"),
