@@ -7,14 +7,14 @@
 
 mod common;
 
-use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::sync::{Mutex, MutexGuard};
 
 use common::devnet::Devnet;
 use common::escrow::{Pair, Round, Socket, Table, call, shell};
 use common::records;
 use serde_json::json;
 
-/// The pair, or the devnet that stands in for it. One test at a time uses it: balances are compared.
+/// The pair, or the devnet that stands in for it.
 fn pair() -> (Pair, Option<Devnet>) {
     let variable = |name: &str| std::env::var(name).ok();
     match (variable("L402_TEST_PAYER_RPC"), variable("L402_TEST_PAYEE_RPC")) {
@@ -35,9 +35,19 @@ fn pair() -> (Pair, Option<Devnet>) {
     }
 }
 
-fn one_at_a_time() -> MutexGuard<'static, ()> {
-    static LOCK: OnceLock<Mutex<()>> = OnceLock::new();
-    LOCK.get_or_init(Mutex::default).lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+/// What a test holds on to until it ends: the devnet, and the right to use the pair.
+struct Guard {
+    _devnet: Option<Devnet>,
+    _turn: MutexGuard<'static, ()>,
+}
+
+/// A pair and a table at it. One test at a time uses them: balances are compared.
+fn sit_down() -> (Pair, Table, Guard) {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let (pair, _devnet) = pair();
+    let table = Table::new(&pair);
+    (pair, table, Guard { _devnet, _turn })
 }
 
 fn skipped(why: &str) {
@@ -46,9 +56,7 @@ fn skipped(why: &str) {
 
 #[test]
 fn a_round_is_paid_by_its_worth_and_the_rest_comes_back() {
-    let _lock = one_at_a_time();
-    let (pair, _devnet) = pair();
-    let table = Table::new(&pair);
+    let (pair, table, _guard) = sit_down();
     let round = table.round(&pair, "r");
     let before = (pair.payer.quiet(), pair.payee.quiet());
     round.up_to("held");
@@ -71,9 +79,7 @@ fn a_round_is_paid_by_its_worth_and_the_rest_comes_back() {
 
 #[test]
 fn every_step_run_again_changes_nothing() {
-    let _lock = one_at_a_time();
-    let (pair, _devnet) = pair();
-    let table = Table::new(&pair);
+    let (pair, table, _guard) = sit_down();
     let round = table.round(&pair, "again");
     let before = (pair.payer.quiet(), pair.payee.quiet());
     for step in common::escrow::STEPS {
@@ -92,9 +98,7 @@ fn every_step_run_again_changes_nothing() {
 
 #[test]
 fn a_round_without_a_commitment_pays_nothing_and_everything_comes_back() {
-    let _lock = one_at_a_time();
-    let (pair, _devnet) = pair();
-    let table = Table::new(&pair);
+    let (pair, table, _guard) = sit_down();
     let round = table.round(&pair, "idle");
     let before = (pair.payer.quiet(), pair.payee.quiet());
     round.up_to("held");
@@ -114,9 +118,7 @@ fn a_round_without_a_commitment_pays_nothing_and_everything_comes_back() {
 
 #[test]
 fn a_redo_of_a_round_has_hashes_of_its_own() {
-    let _lock = one_at_a_time();
-    let (pair, _devnet) = pair();
-    let table = Table::new(&pair);
+    let (pair, table, _guard) = sit_down();
     let round = table.round(&pair, "redo");
     round.ok("offer");
     let offers = || records(&table.world.bytes("redo.offers.jsonl"), "offer");
@@ -136,9 +138,7 @@ fn a_redo_of_a_round_has_hashes_of_its_own() {
 
 #[test]
 fn a_hash_that_was_paid_elsewhere_is_not_taken_for_a_lock() {
-    let _lock = one_at_a_time();
-    let (pair, _devnet) = pair();
-    let table = Table::new(&pair);
+    let (pair, table, _guard) = sit_down();
     let round = table.round(&pair, "else");
     let before = (pair.payer.quiet(), pair.payee.quiet());
     round.up_to("issue");
@@ -163,9 +163,7 @@ fn a_hash_that_was_paid_elsewhere_is_not_taken_for_a_lock() {
 
 #[test]
 fn what_the_worker_cancelled_is_refused_and_said_so() {
-    let _lock = one_at_a_time();
-    let (pair, _devnet) = pair();
-    let table = Table::new(&pair);
+    let (pair, table, _guard) = sit_down();
     let round = table.round(&pair, "refused");
     let before = (pair.payer.quiet(), pair.payee.quiet());
     round.up_to("issue");
@@ -182,9 +180,7 @@ fn what_the_worker_cancelled_is_refused_and_said_so() {
 
 #[test]
 fn a_payer_without_a_node_is_told_so() {
-    let _lock = one_at_a_time();
-    let (pair, _devnet) = pair();
-    let table = Table::new(&pair);
+    let (pair, table, _guard) = sit_down();
     let mut round = table.round(&pair, "down");
     round.payer = Socket(table.world.path("no-socket"));
     round.expect("offer", 69, "no-socket");
@@ -192,12 +188,10 @@ fn a_payer_without_a_node_is_told_so() {
 
 #[test]
 fn at_lock_by_a_worker_gives_everything_back_unless_all_is_held() {
-    let _lock = one_at_a_time();
-    let (pair, _devnet) = pair();
+    let (pair, table, _guard) = sit_down();
     if pair.mine.is_none() {
         return skipped("L402_TEST_MINE_CMD");
     }
-    let table = Table::new(&pair);
     let round = table.round(&pair, "late");
     let before = (pair.payer.quiet(), pair.payee.quiet());
     table.world.ok(&format!("{} --heights +3,+150,+200,+300", round.args("offer")));
@@ -225,12 +219,10 @@ fn closed_in_a_hurry<'a>(table: &'a Table, pair: &'a Pair) -> (Round<'a>, u64) {
 
 #[test]
 fn nothing_is_judged_within_the_margin_of_the_expiry() {
-    let _lock = one_at_a_time();
-    let (pair, _devnet) = pair();
+    let (pair, table, _guard) = sit_down();
     if pair.mine.is_none() {
         return skipped("L402_TEST_MINE_CMD");
     }
-    let table = Table::new(&pair);
     let before = (pair.payer.quiet(), pair.payee.quiet());
     let (round, expiry) = closed_in_a_hurry(&table, &pair);
     pair.mine(expiry - 71 - pair.payer.height());
@@ -242,12 +234,10 @@ fn nothing_is_judged_within_the_margin_of_the_expiry() {
 
 #[test]
 fn nothing_is_claimed_within_the_margin_of_the_expiry() {
-    let _lock = one_at_a_time();
-    let (pair, _devnet) = pair();
+    let (pair, table, _guard) = sit_down();
     if pair.mine.is_none() {
         return skipped("L402_TEST_MINE_CMD");
     }
-    let table = Table::new(&pair);
     let before = (pair.payer.quiet(), pair.payee.quiet());
     let (round, expiry) = closed_in_a_hurry(&table, &pair);
     round.ok("settle");
@@ -259,12 +249,10 @@ fn nothing_is_claimed_within_the_margin_of_the_expiry() {
 
 #[test]
 fn nodes_that_restart_between_the_steps_lose_nothing() {
-    let _lock = one_at_a_time();
-    let (pair, _devnet) = pair();
+    let (pair, table, _guard) = sit_down();
     let (Some(payer), Some(payee)) = (&pair.restart_payer, &pair.restart_payee) else {
         return skipped("L402_TEST_RESTART_PAYER_CMD or L402_TEST_RESTART_PAYEE_CMD");
     };
-    let table = Table::new(&pair);
     let round = table.round(&pair, "restart");
     let before = (pair.payer.quiet(), pair.payee.quiet());
     for step in common::escrow::STEPS {
