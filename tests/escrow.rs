@@ -239,6 +239,25 @@ fn what_has_no_room_is_refused_before_anything_is_paid() {
 }
 
 #[test]
+fn what_others_write_beside_a_workers_invoices_holds_up_nobody() {
+    let bank = Bank::open();
+    let (world, round) = (&bank.table.world, bank.round("v"));
+    round.up_to("issue");
+    let good = String::from_utf8(world.bytes("v.invoices.jsonl")).unwrap();
+    let mut forged: Value = serde_json::from_str(&good).unwrap();
+    forged["invoices"].as_array_mut().unwrap().swap(0, 1);
+    let forged = l402::artifact::canonical::json(&forged);
+    let mut stranger: Value = serde_json::from_str(&good).unwrap();
+    stranger["task"]["offer"] = json!("00".repeat(32));
+    let stranger = l402::artifact::canonical::json(&stranger);
+    let all = format!("{{rubbish\n{forged}\n{stranger}\n{good}{good}{forged}\n");
+    world.write("v.invoices.jsonl", all.as_bytes());
+    let output = round.expect("lock", 1, "sig");
+    assert!(talk(&output).contains("passed over") && talk(&output).contains("expected one of"), "{}", talk(&output));
+    round.ok("held");
+}
+
+#[test]
 fn a_dry_run_asks_for_nothing_and_writes_nothing() {
     let bank = Bank::open();
     let (world, round) = (&bank.table.world, bank.round("y"));

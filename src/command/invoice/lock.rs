@@ -20,8 +20,8 @@ use crate::ui::Ui;
 /// Pay the workers' invoices, and thereby lock the money: it waits at their nodes until the verdict.
 ///
 /// Everything is checked before anything is paid: each field of each invoice, the budget, HTLC slots, dust, money and
-/// fees, and whether a worker still sits on payments whose time is over. Payments go on when this ends. Run again it
-/// begins what is not begun, and never pays twice.
+/// fees, and whether a worker still sits on payments whose time is over. A worker whose invoices are refused holds up
+/// nobody else (1). Payments go on when this ends. Run again it begins what is not begun, and never pays twice.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The workers' `invoices` records
@@ -72,22 +72,31 @@ struct Todo {
 /// Runs the verb.
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let offers: Vec<Offer> = record::read(&args.offers)?;
-    let invoices: Vec<Invoices> = record::read(&args.invoices)?;
+    let (lines, malformed) = record::read_lines_of_many(&args.invoices)?;
+    malformed.iter().for_each(|error| ui.say(format!("passed over: {error}")));
+    let invoices: Vec<Invoices> = record::select_well_formed(&lines);
     if invoices.is_empty() {
         return Err(Error::missing(format!("{}: no invoices records", args.invoices.display())));
     }
     let pins = args.workers.read()?;
     let mut escrow = args.escrow.open(true, ui)?;
-    let mut accounts: BTreeMap<OfferId, (Offer, Vec<String>)> = BTreeMap::new();
+    let (mut accounts, mut todo, mut refused) = (Accounts::new(), Vec::new(), None);
     for message in &invoices {
-        let offer = matching(&offers, message, args)?;
-        check(&escrow, offer, message, &pins, args).at(args.invoices.display())?;
-        let id = offer.id()?;
-        if accounts.insert(id, (offer.clone(), message.invoices.clone())).is_some() {
-            return Err(Error::data(format!("{}: two records for the {}", args.invoices.display(), offer.name())));
+        match accept(&mut escrow, &offers, message, &pins, args) {
+            // Of two records for an offer the first counts.
+            Ok((id, ..)) if accounts.contains_key(&id) => {}
+            Ok((id, offer, planned)) => {
+                accounts.insert(id, (offer, message.invoices.clone()));
+                todo.extend(planned);
+            }
+            // What one worker does wrong holds up nobody else.
+            Err(error) if matches!(error.kind(), Kind::Refused | Kind::Data) => {
+                ui.say(format!("not locked: {error}"));
+                refused = Some(error.at(args.invoices.display()));
+            }
+            Err(error) => return Err(error),
         }
     }
-    refuse_overdue(&mut escrow, &accounts)?;
     let mut entries = Vec::new();
     for (id, (offer, bolt11)) in &accounts {
         if escrow.ledger.account(id).is_none() {
@@ -97,7 +106,6 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
             entries.push(Entry::Issued { offer: *id, invoices: bolt11.clone() });
         }
     }
-    let todo = plan(&mut escrow, &accounts, args)?;
     budget(&escrow, &accounts, &todo, args)?;
     if !todo.is_empty() {
         let limits = Limits { htlcs: args.max_htlcs, dust: Msat(args.max_dust_msat) };
@@ -109,7 +117,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         for todo in &todo {
             println!("{}", serde_json::json!({"method": "xpay", "params": todo.request.xpay()}));
         }
-        return Ok(());
+        return refused.map_or(Ok(()), Err);
     }
     entries.extend(todo.iter().map(|t| Entry::Locking { offer: t.offer, rung: t.rung, fee_msat: t.request.fee }));
     escrow.record(entries)?;
@@ -121,7 +129,26 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         let reports = books.iter().map(|a| Report::lines(a)).collect::<Result<Vec<_>>>()?;
         Target::new(None, false).write_text(&reports.concat())?;
     }
-    verdict(&books, failed, &not_under_way)
+    verdict(&books, failed.or(refused), &not_under_way)
+}
+
+/// What is locked: each offer and its invoices.
+type Accounts = BTreeMap<OfferId, (Offer, Vec<String>)>;
+
+/// Checks a worker's invoices and what the node knows of them; the offer they are for, and the rungs to pay.
+fn accept(
+    escrow: &mut Escrow,
+    offers: &[Offer],
+    message: &Invoices,
+    pins: &BTreeMap<String, NodeId>,
+    args: &Args,
+) -> Result<(OfferId, Offer, Vec<Todo>)> {
+    let offer = matching(offers, message, args)?;
+    check(escrow, offer, message, pins, args)?;
+    refuse_overdue(escrow, offer)?;
+    let id = offer.id()?;
+    let planned = plan(escrow, &id, offer, &message.invoices, args)?;
+    Ok((id, offer.clone(), planned))
 }
 
 /// The offer that an `invoices` record is for.
@@ -132,8 +159,7 @@ fn matching<'a>(offers: &'a [Offer], message: &Invoices, args: &Args) -> Result<
         }
     }
     Err(Error::refused(format!(
-        "{}: worker {}: offer {}: expected one of {}",
-        args.invoices.display(),
+        "worker {}: offer {}: expected one of {}",
         message.task.worker,
         message.task.offer,
         args.offers.display()
@@ -175,14 +201,14 @@ fn check(
     (0..).zip(&message.invoices).try_for_each(|(rung, bolt11)| invoice::check(offer, rung, bolt11, now))
 }
 
-/// Refuses workers who still hold payments of offers whose claiming is over: they only had to cancel them.
-fn refuse_overdue(escrow: &mut Escrow, accounts: &BTreeMap<OfferId, (Offer, Vec<String>)>) -> Result<()> {
-    let height = escrow.height();
-    let (id, payees) = (escrow.id(), accounts.values().map(|(offer, _)| offer.payee).collect::<Vec<_>>());
+/// Refuses a worker who still holds payments of offers whose claiming is over: it only had to cancel them.
+fn refuse_overdue(escrow: &mut Escrow, offer: &Offer) -> Result<()> {
+    let (id, height) = (escrow.id(), escrow.height());
     let late: Vec<OfferId> = escrow
         .ledger
         .accounts()
-        .filter(|(_, a)| a.offer.payer == id && a.offer.heights.claim_by < height && payees.contains(&a.offer.payee))
+        .filter(|(_, a)| (a.offer.payer, a.offer.payee) == (id, offer.payee) && a.offer.heights.claim_by < height)
+        .filter(|(_, a)| a.rungs.iter().any(|r| r.state.binds_money()))
         .map(|(id, _)| *id)
         .collect();
     refresh_payments(escrow, &late)?;
@@ -195,58 +221,56 @@ fn refuse_overdue(escrow: &mut Escrow, accounts: &BTreeMap<OfferId, (Offer, Vec<
                 account.offer.name(),
                 account.offer.heights.claim_by
             ))
-            .hint("nothing was paid; leave this worker out until it has cancelled them"));
+            .hint("nothing was paid to it; leave this worker out until it has cancelled them"));
         }
     }
     Ok(())
 }
 
-/// The rungs to pay. A hash that the node knows, and the journal does not, is somebody else's business.
-fn plan(escrow: &mut Escrow, accounts: &BTreeMap<OfferId, (Offer, Vec<String>)>, args: &Args) -> Result<Vec<Todo>> {
+/// The rungs of an offer to pay. A hash that the node knows, and the journal does not, is somebody else's business.
+fn plan(escrow: &mut Escrow, id: &OfferId, offer: &Offer, bolt11: &[String], args: &Args) -> Result<Vec<Todo>> {
     let height = escrow.height();
     let mut todo = Vec::new();
-    for (id, (offer, bolt11)) in accounts {
-        for (rung, bolt11) in (0u32..).zip(bolt11) {
-            let hash = offer.hashes[rung as usize];
-            let payment = escrow.node.payment(&hash)?;
-            let state = escrow.ledger.account(id).map_or(State::Offered, |a| a.rungs[rung as usize].state);
-            let begun = !matches!(state, State::Offered | State::Issued);
-            let place = || format!("rung {rung} of the {}", offer.name());
-            match payment.as_ref().map(|p| p.status) {
-                Some(PaymentStatus::Complete | PaymentStatus::Pending) if !begun => {
-                    return Err(Error::refused(format!(
-                        "{}: expected a hash that was never paid, found a payment of it at the node, and not begun by \
-                         this escrow folder",
-                        place()
-                    ))
-                    .hint("was it paid elsewhere, or with another escrow folder? it will not be paid again"));
-                }
-                Some(PaymentStatus::Complete | PaymentStatus::Pending) => {
-                    let foreign = payment.and_then(|p| p.bolt11).is_some_and(|paid| paid != *bolt11);
-                    if foreign {
-                        return Err(Error::refused(format!("{}: the node pays another invoice of this hash", place())));
-                    }
-                    continue;
-                }
-                Some(PaymentStatus::Failed) | None if state.is_final() => continue,
-                // What is held was not lost: to be looked at, never to be paid again.
-                Some(PaymentStatus::Failed) | None if state.binds_money() && !payable_again(state) => continue,
-                Some(PaymentStatus::Failed) | None => {}
-            }
-            if !(offer.heights.offered_at..offer.heights.lock_by).contains(&height) {
+    for (rung, bolt11) in (0u32..).zip(bolt11) {
+        let hash = offer.hashes[rung as usize];
+        let payment = escrow.node.payment(&hash)?;
+        let state = escrow.ledger.account(id).map_or(State::Offered, |a| a.rungs[rung as usize].state);
+        let begun = !matches!(state, State::Offered | State::Issued);
+        let place = || format!("rung {rung} of the {}", offer.name());
+        match payment.as_ref().map(|p| p.status) {
+            Some(PaymentStatus::Complete | PaymentStatus::Pending) if !begun => {
                 return Err(Error::refused(format!(
-                    "{}: expected a height from {} on and below {}, found {height}",
-                    place(),
-                    offer.heights.offered_at,
-                    offer.heights.lock_by
-                )));
+                    "{}: expected a hash that was never paid, found a payment of it at the node, and not begun by this \
+                     escrow folder",
+                    place()
+                ))
+                .hint("was it paid elsewhere, or with another escrow folder? it will not be paid again"));
             }
-            let msat = offer.rungs_msat[rung as usize];
-            let part = u128::from(msat.0) * u128::from(args.max_fee_ppm) / 1_000_000;
-            let fee = Msat(u64::try_from(part).unwrap_or(u64::MAX)).plus(Msat(args.max_fee_base)).at("fees")?;
-            let request = PayRequest { bolt11: bolt11.clone(), hash, fee, delay: args.max_delay };
-            todo.push(Todo { offer: *id, rung, name: place(), payee: offer.payee, msat, request });
+            Some(PaymentStatus::Complete | PaymentStatus::Pending) => {
+                let foreign = payment.and_then(|p| p.bolt11).is_some_and(|paid| paid != *bolt11);
+                if foreign {
+                    return Err(Error::refused(format!("{}: the node pays another invoice of this hash", place())));
+                }
+                continue;
+            }
+            Some(PaymentStatus::Failed) | None if state.is_final() => continue,
+            // What is held was not lost: to be looked at, never to be paid again.
+            Some(PaymentStatus::Failed) | None if state.binds_money() && !payable_again(state) => continue,
+            Some(PaymentStatus::Failed) | None => {}
         }
+        if !(offer.heights.offered_at..offer.heights.lock_by).contains(&height) {
+            return Err(Error::refused(format!(
+                "{}: expected a height from {} on and below {}, found {height}",
+                place(),
+                offer.heights.offered_at,
+                offer.heights.lock_by
+            )));
+        }
+        let msat = offer.rungs_msat[rung as usize];
+        let part = u128::from(msat.0) * u128::from(args.max_fee_ppm) / 1_000_000;
+        let fee = Msat(u64::try_from(part).unwrap_or(u64::MAX)).plus(Msat(args.max_fee_base)).at("fees")?;
+        let request = PayRequest { bolt11: bolt11.clone(), hash, fee, delay: args.max_delay };
+        todo.push(Todo { offer: *id, rung, name: place(), payee: offer.payee, msat, request });
     }
     Ok(todo)
 }
@@ -258,12 +282,7 @@ fn payable_again(state: State) -> bool {
 
 /// Refuses what would pass the budget of a round: held, locking, unknown, claimed, and what is about to be paid, with
 /// the most that all of it may cost in fees.
-fn budget(
-    escrow: &Escrow,
-    accounts: &BTreeMap<OfferId, (Offer, Vec<String>)>,
-    todo: &[Todo],
-    args: &Args,
-) -> Result<()> {
+fn budget(escrow: &Escrow, accounts: &Accounts, todo: &[Todo], args: &Args) -> Result<()> {
     let mut rounds: Vec<_> = accounts.values().map(|(offer, _)| (offer.run, offer.round)).collect();
     rounds.sort_unstable();
     rounds.dedup();
