@@ -132,7 +132,7 @@ cheat() {
 
 # ---- What the books say ---------------------------------------------------------------------------------------------
 
-# Msat of a worker's rungs in some state, in a round or all (*), as the payer's node knows it.
+# Msat of a worker's rungs in some state (. for any), in a round or all (*), as the payer's node knows it.
 rungs() { cat round-$3/rungs.jsonl | grep -F "\"worker\":\"$1\"" | grep "\"state\":\"$2" | field msat | sum; }
 records() { cat round-*/"$2".jsonl | grep -F "\"worker\":\"$1\""; }
 
@@ -193,7 +193,7 @@ for n in $(seq 0 $((rounds - 1))); do
         --reveal "$private/coordinator/reveal" -o "$now/verdicts.jsonl"
     for who in $workers; do mv "$private/coordinator/reveal/$who.$n.0.reveal" "$private/$who/"; done
 
-    # Each worker claims what it earned, and lets the rest go back at once.
+    # Each worker claims what it earned, and lets the rest go back at once. The payer's node knows what came of each payment.
     for who in $workers; do
         as "$who" settle --claim "$private/$who/$who.$n.0.reveal" --wait=60
     done > "$now/claimed.jsonl"
@@ -258,3 +258,4 @@ line coordinator "$before" $locked_for_all $earned_by_all $((locked_for_all - ea
 echo "the balances add up to the msat: what the workers earned, and the fees, are what the coordinator has less"
 for who in $workers; do echo "earned by $who: $(rungs "$who" claimed '*') msat"; done
 echo "everything is in $run: theta-$rounds is a Hugging Face model folder, round-* hold the records"
+echo "what each party keeps to itself, and the nodes, which are stopped, is in $private"
