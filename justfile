@@ -11,9 +11,14 @@ test:
 ci:
     .ci/run
 
-# Four workers, twenty rounds, one liar.
+# Four workers, twenty paid rounds, one liar.
 quickstart:
     recipes/quickstart.sh
+
+# Core Lightning's own Python client drives the devnet; the variable PYTHON names a python that has pyln-client.
+pyln:
+    cargo build
+    ${PYTHON:-python3} tests/pyln/devnet.py "${CARGO_TARGET_DIR:-target}/debug/l402"
 
 # Our train step beside PyTorch's and candle's; the variable PYTHON names a python that has torch.
 bench *ARGS:

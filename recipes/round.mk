@@ -1,8 +1,8 @@
 # One round under GNU make: `make -f recipes/round.mk RUN=folder ROUND=3 -j4`.
 #
-# RUN holds run.toml, roster.jsonl, coordinator.key, one ID.key a worker, shards/ and theta-$(ROUND)/ (what
-# recipes/quickstart.sh lays out before its first round, and every round leaves for the next). Every file is complete or
-# absent, so after a kill, at any moment, the same command goes on where it stopped.
+# A round without pay, signed by keys in files. RUN holds run.toml, roster.jsonl, coordinator.key, one ID.key a worker (`l402
+# key`), shards/ and theta-$(ROUND)/, which every round leaves for the next. Every file is complete or absent, so after a
+# kill, at any moment, the same command goes on where it stopped.
 #
 # The two beacons are files that must not exist before their time: BEACON_A before the roster closed, BEACON_B before all
 # commitments are in. Here they are drawn when they are needed; with Lightning they are hashes of blocks.
