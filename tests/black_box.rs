@@ -22,6 +22,7 @@ fn pair() -> (Pair, Option<Devnet>) {
             let pair = Pair {
                 payer: Socket(payer.into()),
                 payee: Socket(payee.into()),
+                judge: None,
                 mine: variable("L402_TEST_MINE_CMD"),
                 restart_payer: variable("L402_TEST_RESTART_PAYER_CMD"),
                 restart_payee: variable("L402_TEST_RESTART_PAYEE_CMD"),

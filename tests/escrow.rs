@@ -399,6 +399,41 @@ fn over_a_router_and_an_unannounced_channel_the_payer_bears_the_fees_and_nobody_
 }
 
 #[test]
+fn a_payer_apart_from_the_judge_locks_what_it_cannot_open_and_gets_back_what_was_not_earned() {
+    let devnet = Devnet::up(3, "");
+    let pair = Pair { judge: Some(devnet.socket(3)), ..devnet.pair(1, 2) };
+    let table = Table::new(&pair);
+    let (world, round) = (&table.world, table.round(&pair, "a"));
+    let before = (pair.payer.quiet(), pair.payee.quiet());
+    STEPS.iter().for_each(|step| drop(round.ok(step)));
+    let offer = &round.records("offers.jsonl", "offer")[0];
+    assert_eq!((&offer["self_judged"], &offer["payer"]), (&json!(false), &json!(pair.payer.id())));
+    let after = (before.0 - round.paid(), before.1 + round.paid());
+    assert_eq!((pair.payer.quiet(), pair.payee.quiet()), after);
+    // The payer sees what became of each rung, and does not lock again what came back.
+    let status = format!("invoice status --round 0 --json --escrow a.payer {}", pair.payer.arg());
+    let states = records(world.text(&status).as_bytes(), "rung");
+    let of = |state: &str| -> u64 {
+        states.iter().filter(|r| r["state"] == state).map(|r| r["msat"].as_u64().unwrap()).sum()
+    };
+    assert_eq!((of("claimed"), of("claimed") + of("cancelled")), (round.paid(), 2 * ROUND_MSAT));
+    round.expect("lock", 1, "the payee cancelled it");
+    assert_eq!((pair.payer.quiet(), pair.payee.quiet()), after);
+    // Where nothing is earned nothing is claimed: the worker's held record tells the payer that it was held.
+    let idle = table.round(&pair, "i");
+    idle.up_to("held");
+    let held = format!("invoice status --held i.held.jsonl --json --escrow i.payer {}", pair.payer.arg());
+    assert!(records(world.text(&held).as_bytes(), "rung").iter().all(|r| r["state"] == "held"));
+    world.write("i.commitments.jsonl", b"");
+    world.write("i.openings.jsonl", b"");
+    world.ok(&format!("{} --now", idle.args("close")));
+    ["settle", "claim"].iter().for_each(|step| drop(idle.ok(step)));
+    assert_eq!((pair.payer.quiet(), pair.payee.quiet()), after);
+    world.expect(&held.replace("--held i.held.jsonl", "--round 0"), 0, "");
+    idle.expect("lock", 1, "the payee cancelled it");
+}
+
+#[test]
 fn secrets_stand_in_files_for_their_owner_and_nowhere_else() {
     let bank = Bank::open();
     let (world, round) = (&bank.table.world, bank.round("q"));

@@ -85,6 +85,7 @@ impl Devnet {
         Pair {
             payer: self.socket(payer),
             payee: self.socket(payee),
+            judge: None,
             mine: Some(format!("{l402} -q devnet mine {dir}")),
             restart_payer: restart(payer),
             restart_payee: restart(payee),

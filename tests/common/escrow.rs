@@ -79,6 +79,8 @@ pub struct Pair {
     pub payer: Socket,
     /// Works.
     pub payee: Socket,
+    /// Judges, where that is not the payer.
+    pub judge: Option<Socket>,
     /// Mines so many blocks as its argument says.
     pub mine: Option<String>,
     /// Restarts the payer's node.
@@ -95,6 +97,11 @@ pub fn shell(command: &str) {
 }
 
 impl Pair {
+    /// Who judges.
+    pub fn judge(&self) -> &Socket {
+        self.judge.as_ref().unwrap_or(&self.payer)
+    }
+
     /// Mines blocks, and waits until both nodes have seen them.
     pub fn mine(&self, blocks: u64) {
         let height = self.payer.height() + blocks;
@@ -123,7 +130,7 @@ impl Table {
     /// Round 0 of a tiny model, up to the score. The nodes sign; what they sign is offered and paid later.
     pub fn new(pair: &Pair) -> Table {
         let mut world = World::new(Kind { state: "reset", ..FULL });
-        world.coordinator = pair.payer.id();
+        world.coordinator = pair.judge().id();
         let roster = format!("{{\"key\":\"{}\",\"type\":\"roster\",\"v\":1,\"worker\":\"ann\"}}\n", pair.payee.id());
         world.write("roster.jsonl", roster.as_bytes());
         let recipe = String::from_utf8(world.bytes("r.toml")).unwrap();
@@ -132,7 +139,7 @@ impl Table {
             "assign --recipe r.toml --round 0 --shards shards --workers ./roster.jsonl --beacon {} {} \
              -o 0.assignments.jsonl",
             beacon("first"),
-            pair.payer.arg()
+            pair.judge().arg()
         ));
         world.work(0, "ann");
         let finding = world.ok(&world.replay(0, "ann", "ann.0.update")).stdout;
@@ -188,8 +195,20 @@ impl Round<'_> {
         format!("{}.{name}", self.name)
     }
 
+    fn judge_args(&self) -> String {
+        let socket = self.pair.judge.as_ref().unwrap_or(&self.payer);
+        format!("--escrow {} {}", self.file("judge"), socket.arg())
+    }
+
     fn payer_args(&self) -> String {
-        format!("--escrow {} {}", self.file("judge"), self.payer.arg())
+        match self.pair.judge {
+            Some(_) => format!("--escrow {} {}", self.file("payer"), self.payer.arg()),
+            None => self.judge_args(),
+        }
+    }
+
+    fn payer_id(&self) -> String {
+        if self.pair.judge.is_some() { self.pair.payer.id() } else { self.table.world.coordinator.clone() }
     }
 
     fn payee_args(&self) -> String {
@@ -203,8 +222,9 @@ impl Round<'_> {
         match step {
             "offer" => format!(
                 "invoice offer --recipe r.toml --model theta-0 --round 0 --assignments 0.assignments.jsonl \
-                 --coordinator {judge} --judge {judge} --payer {judge} --worker ann={worker} {} -o {}",
-                self.payer_args(),
+                 --coordinator {judge} --judge {judge} --payer {} --worker ann={worker} {} -o {}",
+                self.payer_id(),
+                self.judge_args(),
                 file("offers.jsonl")
             ),
             "issue" => format!(
@@ -230,7 +250,7 @@ impl Round<'_> {
             "close" => format!(
                 "commit --close {} --round 0 {} -o {}",
                 file("commitments.jsonl"),
-                self.payer_args(),
+                self.judge_args(),
                 file("closing.jsonl")
             ),
             "open" => format!(
@@ -247,7 +267,7 @@ impl Round<'_> {
                 file("closing.jsonl"),
                 file("openings.jsonl"),
                 file("secret"),
-                self.payer_args(),
+                self.judge_args(),
                 file("verdicts.jsonl")
             ),
             "claim" => format!(

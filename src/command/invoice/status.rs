@@ -1,5 +1,6 @@
 //! `l402 invoice status`: what has become of the payments, and the worker's word that they are held.
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::super::escrow::{Escrow, EscrowArgs};
@@ -7,7 +8,8 @@ use crate::artifact::record;
 use crate::cli::OutputArgs;
 use crate::error::{Context, Error, Result};
 use crate::pay::{
-    Account, CallError, Entry, Held, HeldRung, HoldState, Msat, Node, OfferId, PaymentStatus, RecordHash, State,
+    Account, CallError, Entry, Held, HeldRung, HoldState, Msat, Node, OfferId, Payment, PaymentStatus, RecordHash,
+    State,
 };
 use crate::ui::Ui;
 
@@ -25,6 +27,9 @@ pub struct Args {
     /// Look again until nothing is missing, for so many seconds [default with the flag: 3600]
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "3600", require_equals = true)]
     wait: Option<u64>,
+    /// The payer: the workers' held records. A payment that was held is not begun again when it comes back
+    #[arg(long, value_name = "FILE")]
+    held: Option<PathBuf>,
     /// Print every rung's state as JSON Lines instead
     #[arg(long)]
     json: bool,
@@ -59,6 +64,9 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         })
         .map(|(id, _)| *id)
         .collect();
+    if let Some(path) = &args.held {
+        take_held(&mut escrow, &selected, path, args.escrow.dry_run)?;
+    }
     let until = Instant::now() + Duration::from_secs(args.wait.unwrap_or(0));
     let mut pause = Duration::from_millis(50);
     let progress = loop {
@@ -96,6 +104,20 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         Some(why) => Err(Error::try_again(why)),
         None => Ok(()),
     }
+}
+
+/// Takes the workers' word that everything is held into the payer's books.
+fn take_held(escrow: &mut Escrow, selected: &[OfferId], path: &Path, dry_run: bool) -> Result<()> {
+    let held: Vec<Held> = record::select_well_formed(&record::read_lines_of_many(path)?.0);
+    let mut entries = Vec::new();
+    for held in held {
+        let account = escrow.ledger.account(&held.task.offer).filter(|_| selected.contains(&held.task.offer));
+        if let Some(account) = account.filter(|a| a.held.is_none() && a.offer.payer == escrow.id()) {
+            held.verify(&account.offer).at(path.display())?;
+            entries.push(Entry::Held { held });
+        }
+    }
+    if dry_run { Ok(()) } else { escrow.record(entries) }
 }
 
 /// Looks at every selected offer once: as its worker, its payer, or both.
@@ -241,16 +263,23 @@ pub fn refresh_payments(escrow: &mut Escrow, offers: &[OfferId]) -> Result<Vec<S
     let (mut seen, mut failed) = (Vec::new(), Vec::new());
     for id in offers {
         let account = escrow.ledger.account(id).expect("it was selected from the books").clone();
-        for (rung, book) in (0u32..).zip(&account.rungs) {
-            if !book.state.binds_money() {
-                continue;
-            }
-            let payment = escrow.node.payment(&account.offer.hashes[rung as usize])?;
+        let mut payments = Vec::new();
+        for (rung, _) in (0u32..).zip(&account.rungs).filter(|(_, book)| book.state.binds_money()) {
+            payments.push((rung, escrow.node.payment(&account.offer.hashes[rung as usize])?));
+        }
+        // Where one rung was claimed the verdict is out: what comes back was not earned.
+        let complete = |p: &Option<Payment>| p.as_ref().is_some_and(|p| p.status == PaymentStatus::Complete);
+        let judged = account.verdict.is_some()
+            || account.rungs.iter().any(|r| r.state == State::Claimed)
+            || payments.iter().any(|(_, payment)| complete(payment));
+        for (rung, payment) in payments {
+            let book = &account.rungs[rung as usize];
             let (state, sent_msat) = match payment.as_ref().map(|p| (p.status, p.sent_msat)) {
                 Some((PaymentStatus::Complete, sent)) => (State::Claimed, sent),
                 // Failed for good once it was held, or once nothing more can be begun; before, it may be tried again.
                 Some((PaymentStatus::Failed, _))
-                    if !matches!(book.state, State::Locking | State::Unknown)
+                    if judged
+                        || !matches!(book.state, State::Locking | State::Unknown)
                         || escrow.height() >= account.offer.heights.lock_by =>
                 {
                     (State::Cancelled, None)

@@ -1,7 +1,7 @@
 //! Putting a node together from its folder: the first time, or after whatever ended its process.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 use std::sync::{Arc, Mutex, RwLock};
 
 use lightning::bitcoin::{BlockHash, Network as BitcoinNetwork};
@@ -211,6 +211,7 @@ impl Node {
             folder,
             keys,
             height: AtomicU32::new(manager.current_best_block().height),
+            graph_saved: AtomicUsize::new(0),
             manager,
             monitors,
             graph,

@@ -20,7 +20,7 @@ mod wake;
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use lightning::bitcoin::secp256k1::PublicKey;
@@ -88,6 +88,8 @@ pub struct Node {
     crash: CrashPoints,
     log: Arc<LogFile>,
     height: AtomicU32,
+    /// Announced channels that are known, and that on disk.
+    graph_saved: AtomicUsize,
     stopping: AtomicBool,
     /// Channels of the description, by index, that were ready once: they are never opened again.
     opened: Mutex<BTreeSet<usize>>,

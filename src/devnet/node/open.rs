@@ -1,6 +1,7 @@
 //! Opening the channels of the description, and telling whether they are all there.
 
 use std::fs;
+use std::sync::atomic::Ordering;
 
 use lightning::bitcoin::absolute::LockTime;
 use lightning::bitcoin::consensus::encode::{deserialize_hex, serialize_hex};
@@ -137,14 +138,19 @@ impl Node {
         if let Some(c) = channels.iter().find(|c| !c.is_usable || c.counterparty.forwarding_info.is_none()) {
             unusable = Some(format!("the channel with {} is not usable", c.counterparty.node_id));
         }
-        Progress { funded, confirmations, unusable, unknown: self.unknown_channels() }
+        Progress { funded, confirmations, unusable, unknown: self.unsaved_channels() }
     }
 
-    /// Says how many announced channels are not known, if any.
-    pub(super) fn unknown_channels(&self) -> Option<String> {
-        let announced = self.network.channels.iter().filter(|c| c.announced).count();
-        let known = self.known_channels();
+    /// Says how many announced channels are known, and that on disk, if it is not all of them.
+    pub(super) fn unsaved_channels(&self) -> Option<String> {
+        let announced = self.announced_channels();
+        let known = self.graph_saved.load(Ordering::Acquire);
         (known < announced).then(|| format!("{known} of {announced} announced channels are known"))
+    }
+
+    /// Channels that everybody is to know.
+    pub(super) fn announced_channels(&self) -> usize {
+        self.network.channels.iter().filter(|c| c.announced).count()
     }
 
     /// Announced channels of which both directions are known.

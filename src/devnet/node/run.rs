@@ -67,7 +67,6 @@ struct Turn<'a> {
     pinged: Instant,
     kept: Instant,
     looked: Instant,
-    graph_saved: usize,
     known: usize,
     /// Looks in a row at which announced channels were unknown, and became no fewer.
     unknown_looks: u32,
@@ -79,6 +78,8 @@ impl Turn<'_> {
         node.reconcile_payments()?;
         let paid = node.reconcile_holds()?;
         let now = Instant::now();
+        // What is known now was read from the disk.
+        node.graph_saved.store(node.known_channels(), Ordering::Release);
         let mut ring_manager = Ring::default();
         ring_manager.renew(&node.bell, || node.manager.get_event_or_persistence_needed_future());
         let mut ring_monitors = Ring::default();
@@ -91,7 +92,6 @@ impl Turn<'_> {
             pinged: now,
             kept: now,
             looked: now,
-            graph_saved: node.known_channels(),
             known: 0,
             unknown_looks: 0,
         })
@@ -118,6 +118,9 @@ impl Turn<'_> {
             }
         }
         node.cancel_failed()?;
+        if node.unsaved_channels().is_some() && node.known_channels() == node.announced_channels() {
+            self.save_graph()?;
+        }
         self.clock()
     }
 
@@ -161,11 +164,14 @@ impl Turn<'_> {
         Ok(())
     }
 
+    /// What is known lasts: a peer does not always tell it again.
     fn save_graph(&mut self) -> Result<()> {
-        let known = self.node.known_channels();
-        if known != self.graph_saved {
-            disk::replace(&self.node.folder.join("graph"), &self.node.graph.encode())?;
-            self.graph_saved = known;
+        let node = self.node;
+        let known = node.known_channels();
+        if known != node.graph_saved.load(Ordering::Acquire) {
+            disk::replace(&node.folder.join("graph"), &node.graph.encode())?;
+            node.graph_saved.store(known, Ordering::Release);
+            node.changed.notify_waiters();
         }
         Ok(())
     }
@@ -174,7 +180,7 @@ impl Turn<'_> {
     fn ask_again(&mut self) {
         let usable = || self.node.manager.list_channels().iter().all(|c| c.is_usable && c.confirmations >= Some(6));
         let known = self.node.known_channels();
-        let stuck = known == self.known && self.node.unknown_channels().is_some() && usable();
+        let stuck = known == self.known && self.node.unsaved_channels().is_some() && usable();
         self.known = known;
         self.unknown_looks = if stuck { self.unknown_looks + 1 } else { 0 };
         if self.unknown_looks >= LOOKS {
