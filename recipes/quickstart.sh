@@ -101,7 +101,7 @@ previous() { if [ -e "states/$1.update" ]; then echo "--previous states/$1.updat
 feedbacks() {
     for id in $workers; do
         if [ -e "states/$id.feedback" ]; then
-            echo "--state-in $id=$(l402 inspect --json "states/$id.feedback" | grep -o '[0-9a-f]\{64\}' | head -n 1)"
+            echo "--state-in $id=states/$id.feedback"
         fi
     done
 }

@@ -10,7 +10,7 @@ use crate::artifact::record::Signer;
 use crate::artifact::{self, ArtifactKind, Commitment, Digest, Meta, Reader, record};
 use crate::cli::OutputArgs;
 use crate::error::{Context, Error, Result};
-use crate::pay::{Closing, Entry, NodeSigner, Offer, OfferId, hash_of};
+use crate::pay::{Closing, Entry, NodeSigner, Offer, hash_of};
 use crate::ui::Ui;
 
 /// Commit to an update before anybody sees it, open a commitment, or close the list of them.
@@ -77,7 +77,18 @@ fn commit(args: &Args, update: &Path, worker: &str) -> Result<()> {
             return Err(Error::refused(format!("{file}: {field}: expected {expected}, found {found}")));
         }
     }
-    let offer = args.offers.as_deref().map(|path| offer_of(path, &run, args.round, worker)).transpose()?;
+    let offer = match &args.offers {
+        Some(path) => {
+            let offer = offer_of(path, &run, args.round, worker)?;
+            let found = meta.get(&file, "feedback_in")?;
+            if found != offer.state_in {
+                let what = format!("{file}: feedback_in: expected {}, as offered, found {found}", offer.state_in);
+                return Err(Error::refused(what).hint("the update must go on from the state that the offer names"));
+            }
+            Some(offer.id()?)
+        }
+        None => None,
+    };
     let update = reader.finish()?;
     let made = |nonce| artifact::commit(run, args.round, worker, update, nonce);
     let (mut commitment, reveal) = match &args.key {
@@ -105,15 +116,12 @@ fn sign(commitment: &mut Commitment, signer: &dyn Signer) -> Result<()> {
 }
 
 /// The last offer for a task.
-fn offer_of(path: &Path, run: &Digest, round: u64, worker: &str) -> Result<OfferId> {
+fn offer_of(path: &Path, run: &Digest, round: u64, worker: &str) -> Result<Offer> {
     let offers: Vec<Offer> = record::read(path)?;
-    let mut own: Vec<&Offer> =
-        offers.iter().filter(|o| (o.run, o.round, o.worker.as_str()) == (*run, round, worker)).collect();
-    own.sort_by_key(|o| o.attempt);
-    let last = own.last().ok_or_else(|| {
+    let own = offers.into_iter().filter(|o| (o.run, o.round, o.worker.as_str()) == (*run, round, worker));
+    own.max_by_key(|o| o.attempt).ok_or_else(|| {
         Error::missing(format!("{}: no offer to {worker} for round {round} of this run", path.display()))
-    })?;
-    last.id()
+    })
 }
 
 /// Signs which commitments are there, and when: once a round, forever.

@@ -1,12 +1,12 @@
 //! `l402 invoice offer`: what the judge promises, with the hashes that only its secret opens.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::super::common::{CoordinatorArg, RoundArgs, read_assignments};
+use super::super::common::{CoordinatorArg, RoundArgs, open, read_assignments};
 use super::super::escrow::{Escrow, EscrowArgs};
 use super::pins::{WorkerPins, node_id};
-use crate::artifact::{Digest, record};
+use crate::artifact::{Digest, Reader, record};
 use crate::cli::OutputArgs;
 use crate::data::Assignment;
 use crate::error::{Context, Error, Result};
@@ -38,8 +38,8 @@ pub struct Args {
     payer: NodeId,
     #[command(flatten)]
     workers: WorkerPins,
-    /// The error feedback that a worker goes on from, as `inspect` gives its digest [default: zero]
-    #[arg(long, value_name = "ID=HEX")]
+    /// The error feedback that a worker goes on from: its file, or its digest [default: zero]
+    #[arg(long, value_name = "ID=FILE|HEX")]
     state_in: Vec<String>,
     /// The most that a task may pay [default: twice an even part of the recipe's pay.round_msat]
     #[arg(long, value_name = "MSAT")]
@@ -171,9 +171,13 @@ fn make(escrow: &mut Escrow, terms: Offer) -> Result<Offer> {
 fn parse_states(given: &[String]) -> Result<BTreeMap<String, Digest>> {
     let mut states = BTreeMap::new();
     for text in given {
-        let (worker, digest) =
-            text.split_once('=').ok_or_else(|| Error::usage(format!("--state-in {text}: expected ID=HEX")))?;
-        let digest = digest.parse().map_err(|e: Error| Error::usage(e.to_string()).at("--state-in"))?;
+        let (worker, digest) = text
+            .split_once('=')
+            .ok_or_else(|| Error::usage(format!("--state-in {text}: expected ID=FILE or ID=HEX")))?;
+        let digest = match digest.parse() {
+            Ok(digest) => digest,
+            Err(_) => Reader::open(open(Path::new(digest))?)?.finish()?,
+        };
         states.insert(worker.to_owned(), digest);
     }
     Ok(states)
