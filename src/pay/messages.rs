@@ -201,6 +201,13 @@ impl Held {
             if rung.msat != *msat {
                 return Err(Error::refused(format!("{place}: rung {i}: expected {msat}, found {}", rung.msat)));
             }
+            if rung.cltv_expiry < offer.heights.expires_at() {
+                return Err(Error::refused(format!(
+                    "{place}: rung {i}: cltv_expiry: expected {} at least, found {}",
+                    offer.heights.expires_at(),
+                    rung.cltv_expiry
+                )));
+            }
         }
         let heights = offer.heights;
         if !(heights.offered_at..=heights.lock_by).contains(&self.height) {
@@ -346,6 +353,10 @@ mod tests {
         refused(altered.verify(&offer), &["sig"]);
         refused(held_with(&offer, |h| h.rungs.truncate(3)).verify(&offer), &["rungs"]);
         refused(held_with(&offer, |h| h.rungs[3].msat.0 -= 1).verify(&offer), &["rung 3"]);
+        // It would expire before the verdict is due: nothing to work for.
+        let least = offer.heights.claim_by + 72;
+        held_with(&offer, |h| h.rungs[3].cltv_expiry = least).verify(&offer).unwrap();
+        refused(held_with(&offer, |h| h.rungs[3].cltv_expiry = least - 1).verify(&offer), &["rung 3", "cltv_expiry"]);
         refused(held_with(&offer, |h| h.height = 99).verify(&offer), &["height"]);
         refused(held_with(&offer, |h| h.height = 119).verify(&offer), &["height"]);
         let stale = held(&offer_with(|o| o.attempt = 1));

@@ -138,6 +138,11 @@ fn look_as_worker(escrow: &mut Escrow, id: &OfferId, dry_run: bool) -> Result<Pr
         let listed = escrow.node.hold_invoice(&hash)?;
         let htlc = incoming.get(&hash.to_string()).filter(|(msat, _)| *msat >= offer.rungs_msat[i]);
         match (listed.map(|l| l.state), htlc) {
+            // A payer could pay with a shorter delta than the invoice asks for, and have it back before the verdict.
+            (Some(HoldState::Accepted), Some((_, expiry))) if *expiry < offer.heights.expires_at() => {
+                let least = offer.heights.expires_at();
+                missing = Some(format!("rung {i} of the {name}: expected to expire at {least}, found {expiry}"));
+            }
             (Some(HoldState::Accepted), Some((msat, cltv_expiry))) => rungs.push(HeldRung {
                 invoice: RecordHash::of_invoice(bolt11),
                 msat: offer.rungs_msat[i].min(*msat),
