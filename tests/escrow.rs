@@ -204,6 +204,23 @@ fn a_commitment_that_comes_after_the_closing_earns_nothing() {
 }
 
 #[test]
+fn a_redo_of_a_round_that_was_closed_has_a_list_of_its_own_and_is_paid() {
+    let bank = Bank::open();
+    let (world, round) = (&bank.table.world, bank.round("f"));
+    let before = bank.balances();
+    round.up_to("claim");
+    let again = |step: &str| {
+        let files = ["offers", "invoices", "held", "commitments", "closing", "openings", "verdicts", "claimed"];
+        let args = files.iter().fold(round.args(step), |a, f| a.replace(&format!("f.{f}"), &format!("ff.{f}")));
+        let args = args.replace("ann.0.0.reveal", "ann.0.1.reveal");
+        let attempt = if ["offer", "close"].contains(&step) { " --attempt 1" } else { "" };
+        drop(world.ok(&(args + attempt)));
+    };
+    STEPS.iter().for_each(|step| again(step));
+    assert_eq!(bank.balances(), (before.0 - 2 * round.paid(), before.1 + 2 * round.paid()));
+}
+
+#[test]
 fn scores_with_lines_missing_are_refused() {
     let bank = Bank::open();
     let (world, round) = (&bank.table.world, bank.round("t"));

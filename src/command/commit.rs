@@ -45,6 +45,9 @@ pub struct Args {
     /// The judge: close the list of these commitments
     #[arg(long, value_name = "FILE", conflicts_with_all = ["update", "worker", "key", "offers", "reveal"])]
     close: Option<PathBuf>,
+    /// Which try at the round the list is of
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "close")]
+    attempt: u32,
     /// Close it though a worker may still commit
     #[arg(long, requires = "close")]
     now: bool,
@@ -116,7 +119,7 @@ fn offer_of(path: &Path, run: &Digest, round: u64, worker: &str) -> Result<Offer
     last.id()
 }
 
-/// Signs which commitments are there, and when: once a round, forever.
+/// Signs which commitments are there, and when: once a try at a round, forever.
 fn close(args: &Args, list: &Path, ui: &Ui) -> Result<()> {
     let target = args.output.target();
     target.check(false)?;
@@ -128,17 +131,23 @@ fn close(args: &Args, list: &Path, ui: &Ui) -> Result<()> {
     let offers: Vec<Offer> = escrow
         .ledger
         .accounts()
-        .filter(|(_, a)| a.offer.judge == id && a.offer.round == args.round)
+        .filter(|(_, a)| a.offer.judge == id && (a.offer.round, a.offer.attempt) == (args.round, args.attempt))
         .map(|(_, a)| a.offer.clone())
         .collect();
+    let folder = &args.escrow.escrow;
     let first = offers.first().ok_or_else(|| {
-        Error::missing(format!("{}: nothing was offered for round {}", args.escrow.escrow.display(), args.round))
+        Error::missing(format!(
+            "{}: nothing was offered for round {}, attempt {}",
+            folder.display(),
+            args.round,
+            args.attempt
+        ))
     })?;
     let run = first.run;
     if offers.iter().any(|o| o.run != run) {
         return Err(Error::data("offers of several runs in one escrow folder: take one for each run"));
     }
-    let closing = match escrow.ledger.closing(&run, args.round) {
+    let closing = match escrow.ledger.closing(&run, args.round, args.attempt) {
         Some(closing) => closing.clone(),
         None => {
             let mut closing = make(&offers, &commitments, run, args, height, ui).at(list.display())?;
@@ -171,8 +180,7 @@ fn make(offers: &[Offer], given: &[Commitment], run: Digest, args: &Args, height
                 ui.say(format!("passed over: a commitment for the {}: not signed by its node", offer.name()));
             }
         }
-        let may_still = offers.iter().all(|o| o.worker != offer.worker || o.attempt <= offer.attempt);
-        if !found && may_still && height < offer.heights.commit_by {
+        if !found && height < offer.heights.commit_by {
             waiting = Some(offer);
         }
         commit_by = commit_by.min(offer.heights.commit_by);
@@ -193,5 +201,5 @@ fn make(offers: &[Offer], given: &[Commitment], run: Digest, args: &Args, height
     hashes.sort_unstable();
     hashes.dedup();
     let judge = offers[0].judge;
-    Ok(Closing { run, round: args.round, height, commitments: hashes, judge, sig: None })
+    Ok(Closing { run, round: args.round, attempt: args.attempt, height, commitments: hashes, judge, sig: None })
 }

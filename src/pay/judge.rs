@@ -88,8 +88,11 @@ fn earned<'a>(case: &Case<'a>) -> Result<std::result::Result<(Msat, &'a Commitme
         return no("no list of commitments was closed".into());
     };
     closing.verify(&offer.judge)?;
-    if (closing.run, closing.round) != (offer.run, offer.round) {
-        return Err(Error::refused(format!("closing of round {}: expected round {}", closing.round, offer.round)));
+    if (closing.run, closing.round, closing.attempt) != (offer.run, offer.round, offer.attempt) {
+        return Err(Error::refused(format!(
+            "closing of round {}, attempt {}: expected round {}, attempt {}",
+            closing.round, closing.attempt, offer.round, offer.attempt
+        )));
     }
     if closing.height > offer.heights.commit_by {
         return no(format!("commitments closed at height {}, after {}", closing.height, offer.heights.commit_by));
@@ -149,8 +152,8 @@ mod tests {
     fn closing(offer: &Offer, commitments: &[Commitment], height: u32) -> Closing {
         let mut hashes: Vec<RecordHash> = commitments.iter().map(|c| hash_of(c).unwrap()).collect();
         hashes.sort_unstable();
-        let mut closing =
-            Closing { run: offer.run, round: offer.round, height, commitments: hashes, judge: judge().id(), sig: None };
+        let (run, round, attempt) = (offer.run, offer.round, offer.attempt);
+        let mut closing = Closing { run, round, attempt, height, commitments: hashes, judge: judge().id(), sig: None };
         record::sign(&mut closing, &judge()).unwrap();
         closing
     }
@@ -283,5 +286,9 @@ mod tests {
         round.closing.round += 1;
         record::sign(&mut round.closing, &judge()).unwrap();
         refused(round.decide(), &["round 3"]);
+        let mut round = Round::new();
+        round.closing.attempt += 1;
+        record::sign(&mut round.closing, &judge()).unwrap();
+        refused(round.decide(), &["expected round 3, attempt 0"]);
     }
 }

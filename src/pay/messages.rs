@@ -58,6 +58,8 @@ pub struct Closing {
     pub run: Digest,
     /// The round.
     pub round: u64,
+    /// Which try at the round: a redo has a list of its own.
+    pub attempt: u32,
     /// The chain when the list was closed.
     pub height: u32,
     /// The hashes of the commitments, ascending.

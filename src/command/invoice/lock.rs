@@ -88,6 +88,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         }
     }
     refuse_overdue(&mut escrow, &accounts)?;
+    refresh_rounds(&mut escrow, &accounts)?;
     let mut entries = Vec::new();
     for (id, (offer, bolt11)) in &accounts {
         if escrow.ledger.account(id).is_none() {
@@ -173,6 +174,17 @@ fn check(
     }
     let now = now()?;
     (0..).zip(&message.invoices).try_for_each(|(rung, bolt11)| invoice::check(offer, rung, bolt11, now))
+}
+
+/// Asks what became of the other payments of these rounds: what came back binds nothing any more.
+fn refresh_rounds(escrow: &mut Escrow, accounts: &BTreeMap<OfferId, (Offer, Vec<String>)>) -> Result<()> {
+    let node = escrow.id();
+    let rounds: Vec<_> = accounts.values().map(|(offer, _)| (offer.run, offer.round)).collect();
+    let of_rounds = |(id, a): &(&OfferId, &Account)| {
+        a.offer.payer == node && rounds.contains(&(a.offer.run, a.offer.round)) && !accounts.contains_key(*id)
+    };
+    let others: Vec<OfferId> = escrow.ledger.accounts().filter(of_rounds).map(|(id, _)| *id).collect();
+    refresh_payments(escrow, &others).map(drop)
 }
 
 /// Refuses workers who still hold payments of offers whose claiming is over: they only had to cancel them.

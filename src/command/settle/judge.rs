@@ -136,10 +136,15 @@ fn judge(escrow: &mut Escrow, offer: &Offer, evidence: &Evidences) -> Result<(Ve
     let Some(held) = held else {
         return Err(why);
     };
-    let closing = match escrow.ledger.closing(&offer.run, offer.round) {
+    let this = (offer.run, offer.round, offer.attempt);
+    let closing = match escrow.ledger.closing(&offer.run, offer.round, offer.attempt) {
         // A list that this folder closed is the only one for it.
         Some(closed) => Some(closed),
-        None => evidence.closings.iter().find(|c| (c.run, c.round) == (offer.run, offer.round)),
+        // A forged one that somebody slipped in hides no true one.
+        None => {
+            let mut found = evidence.closings.iter().filter(|c| (c.run, c.round, c.attempt) == this);
+            found.find(|c| c.verify(&offer.judge).is_ok())
+        }
     };
     let case = Case {
         offer,
