@@ -221,6 +221,23 @@ fn a_redo_of_a_round_that_was_closed_has_a_list_of_its_own_and_is_paid() {
 }
 
 #[test]
+fn an_offer_that_somebody_wrote_into_the_file_takes_no_commitment() {
+    let bank = Bank::open();
+    let (world, round) = (&bank.table.world, bank.round("l"));
+    round.up_to("held");
+    let offers = world.bytes("l.offers.jsonl");
+    let mut forged: Value = serde_json::from_slice(&offers).unwrap();
+    forged["attempt"] = json!(7);
+    let forged = l402::artifact::canonical::json(&forged) + "\n";
+    world.write("l.offers.jsonl", &[&offers[..], forged.as_bytes()].concat());
+    round.ok("commit");
+    let id = &round.records("held.jsonl", "held")[0]["task"]["offer"];
+    assert_eq!(&round.records("commitments.jsonl", "commitment")[0]["offer"], id);
+    world.write("l.offers.jsonl", forged.as_bytes());
+    world.expect(&format!("{} --force", round.args("commit")), 66, "no offer to ann, accepted");
+}
+
+#[test]
 fn scores_with_lines_missing_are_refused() {
     let bank = Bank::open();
     let (world, round) = (&bank.table.world, bank.round("t"));

@@ -10,7 +10,7 @@ use crate::artifact::record::Signer;
 use crate::artifact::{self, ArtifactKind, Commitment, Digest, Meta, Reader, record};
 use crate::cli::OutputArgs;
 use crate::error::{Context, Error, Result};
-use crate::pay::{Closing, Entry, NodeSigner, Offer, OfferId, hash_of};
+use crate::pay::{Closing, Entry, Ledger, NodeSigner, Offer, OfferId, hash_of};
 use crate::ui::Ui;
 
 /// Commit to an update before anybody sees it, open a commitment, or close the list of them.
@@ -61,12 +61,12 @@ pub struct Args {
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     match (&args.close, &args.update, &args.worker) {
         (Some(list), _, _) => close(args, list, ui),
-        (None, Some(update), Some(worker)) => commit(args, update, worker),
+        (None, Some(update), Some(worker)) => commit(args, update, worker, ui),
         _ => Err(Error::bug("the command line lacks what it requires")),
     }
 }
 
-fn commit(args: &Args, update: &Path, worker: &str) -> Result<()> {
+fn commit(args: &Args, update: &Path, worker: &str, ui: &Ui) -> Result<()> {
     let target = args.output.target();
     target.check(false)?;
     let reader = Reader::open(open(update)?)?;
@@ -80,7 +80,13 @@ fn commit(args: &Args, update: &Path, worker: &str) -> Result<()> {
             return Err(Error::refused(format!("{file}: {field}: expected {expected}, found {found}")));
         }
     }
-    let offer = args.offers.as_deref().map(|path| offer_of(path, &run, args.round, worker)).transpose()?;
+    // The folder knows which offers its node accepted. Closed again before the node is asked to sign.
+    let books = match (&args.offers, args.reveal) {
+        (Some(_), false) if args.escrow.node.named() => Some(args.escrow.open(false, ui)?.ledger),
+        _ => None,
+    };
+    let offer = args.offers.as_deref().map(|path| offer_of(path, &run, args.round, worker, books.as_ref()));
+    let offer = offer.transpose()?;
     let update = reader.finish()?;
     let made = |nonce| artifact::commit(run, args.round, worker, update, nonce);
     let (mut commitment, reveal) = match &args.key {
@@ -107,16 +113,24 @@ fn sign(commitment: &mut Commitment, signer: &dyn Signer) -> Result<()> {
     record::sign(commitment, signer)
 }
 
-/// The last offer for a task.
-fn offer_of(path: &Path, run: &Digest, round: u64, worker: &str) -> Result<OfferId> {
-    let offers: Vec<Offer> = record::read(path)?;
-    let mut own: Vec<&Offer> =
-        offers.iter().filter(|o| (o.run, o.round, o.worker.as_str()) == (*run, round, worker)).collect();
-    own.sort_by_key(|o| o.attempt);
-    let last = own.last().ok_or_else(|| {
-        Error::missing(format!("{}: no offer to {worker} for round {round} of this run", path.display()))
-    })?;
-    last.id()
+/// The last offer for a task; with the worker's books, of those that it accepted: others may have written into the file.
+fn offer_of(path: &Path, run: &Digest, round: u64, worker: &str, books: Option<&Ledger>) -> Result<OfferId> {
+    let mut last: Option<(u32, OfferId)> = None;
+    for offer in record::read::<Offer>(path)? {
+        if (offer.run, offer.round, offer.worker.as_str()) != (*run, round, worker) {
+            continue;
+        }
+        let id = offer.id()?;
+        let accepted = |books: &Ledger| books.account(&id).is_some_and(|a| a.invoices.is_some());
+        if books.is_none_or(accepted) && last.is_none_or(|(attempt, _)| attempt <= offer.attempt) {
+            last = Some((offer.attempt, id));
+        }
+    }
+    let accepted = if books.is_some() { ", accepted by this escrow folder," } else { "" };
+    last.map(|(_, id)| id).ok_or_else(|| {
+        let path = path.display();
+        Error::missing(format!("{path}: no offer to {worker}{accepted} for round {round} of this run"))
+    })
 }
 
 /// Signs which commitments are there, and when: once a try at a round, forever.
