@@ -60,7 +60,8 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         return refused.map_or(Ok(()), Err);
     }
     for (_, verdict, _) in &mut settled {
-        if verdict.sig.is_none() {
+        // Two signed verdicts on one offer would prove a fraud: a dry run signs none.
+        if verdict.sig.is_none() && !args.escrow.dry_run {
             escrow.sign(verdict)?;
         }
     }
