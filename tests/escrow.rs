@@ -238,6 +238,19 @@ fn an_offer_that_somebody_wrote_into_the_file_takes_no_commitment() {
 }
 
 #[test]
+fn what_is_not_held_yet_leaves_no_empty_file_and_an_endless_wait_no_panic() {
+    let bank = Bank::open();
+    let (world, round) = (&bank.table.world, bank.round("i"));
+    round.up_to("issue");
+    let held = round.args("held").replace(" --wait=20", "");
+    world.expect(&held, 75, "not paid yet");
+    assert!(!world.has("i.held.jsonl"));
+    world.expect(&format!("{held} --wait={}", u64::MAX), 2, "--wait");
+    round.ok("lock");
+    round.ok("held");
+}
+
+#[test]
 fn scores_with_lines_missing_are_refused() {
     let bank = Bank::open();
     let (world, round) = (&bank.table.world, bank.round("t"));

@@ -23,7 +23,8 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     round: Option<u64>,
     /// Look again until nothing is missing, for so many seconds [default with the flag: 3600]
-    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "3600", require_equals = true)]
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "3600", require_equals = true,
+          value_parser = clap::value_parser!(u64).range(..1 << 32))]
     wait: Option<u64>,
     /// Print every rung's state as JSON Lines instead
     #[arg(long)]
@@ -84,7 +85,8 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     if accounts.is_empty() {
         ui.say("no offer is open");
     }
-    if !args.escrow.dry_run {
+    // Nothing yet is no record: an empty file would stand in the way of the one that comes.
+    if !args.escrow.dry_run && !text.is_empty() {
         target.write_text(&text)?;
     }
     for progress in &progress {
