@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::super::escrow::{Escrow, EscrowArgs};
 use crate::artifact::record;
 use crate::cli::OutputArgs;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::pay::{
     Account, CallError, Entry, Held, HeldRung, HoldState, Msat, Node, OfferId, PaymentStatus, RecordHash, State,
 };
@@ -115,7 +115,12 @@ fn look(escrow: &mut Escrow, selected: &[OfferId], dry_run: bool) -> Result<Vec<
     let not_under_way = |name| Progress::Waiting(format!("{name}: its payment is not under way: run lock again"));
     let mut progress: Vec<Progress> = failed.into_iter().map(not_under_way).collect();
     for offer in &received {
-        progress.push(look_as_worker(escrow, offer, dry_run)?);
+        match look_as_worker(escrow, offer, dry_run) {
+            Ok(found) => progress.push(found),
+            // What is wrong with one offer keeps nobody from looking after the others.
+            Err(error) if error.kind() == Kind::Refused => progress.push(Progress::Failed(error.to_string())),
+            Err(error) => return Err(error),
+        }
     }
     Ok(progress)
 }
@@ -215,7 +220,7 @@ pub fn cancel(escrow: &mut Escrow, id: &OfferId, rungs: &[u32]) -> Result<()> {
     escrow.record(vec![Entry::Cancelling { offer: *id, rungs: rungs.to_vec() }])?;
     let account = escrow.ledger.account(id).expect("just recorded");
     let (hashes, name) = (account.offer.hashes.clone(), account.offer.name());
-    let mut seen = Vec::new();
+    let (mut seen, mut failed) = (Vec::new(), None);
     for &rung in rungs {
         let hash = hashes[rung as usize];
         let place = || format!("rung {rung} of the {name}");
@@ -229,17 +234,24 @@ pub fn cancel(escrow: &mut Escrow, id: &OfferId, rungs: &[u32]) -> Result<()> {
             (Some(HoldState::Cancelled) | None, _) => {
                 seen.push(Entry::Seen { offer: *id, rung, state: State::Cancelled, sent_msat: None });
             }
-            (Some(HoldState::Paid), _) => {
-                return Err(Error::refused(format!("{}: it is settled at the node, and was not earned", place())));
+            (found, answer) => {
+                let error = match (found, answer) {
+                    (Some(HoldState::Paid), _) => {
+                        Error::refused(format!("{}: it is settled at the node, and was not earned", place()))
+                    }
+                    (_, Err(CallError::Answer(code, why))) => {
+                        Error::try_again(format!("{}: not cancelled: code {code}: {why}", place()))
+                    }
+                    (_, Err(error)) => escrow.node.call_error("cancelholdinvoice", error),
+                    (_, Ok(())) => Error::try_again(format!("{}: not cancelled yet", place())),
+                };
+                // What becomes of one holds up none of the others.
+                failed.get_or_insert(error);
             }
-            (Some(_), Err(CallError::Answer(code, why))) => {
-                return Err(Error::try_again(format!("{}: not cancelled: code {code}: {why}", place())));
-            }
-            (Some(_), Err(error)) => return Err(escrow.node.call_error("cancelholdinvoice", error)),
-            (Some(_), Ok(())) => return Err(Error::try_again(format!("{}: not cancelled yet", place()))),
         }
     }
-    escrow.record(seen)
+    escrow.record(seen)?;
+    failed.map_or(Ok(()), Err)
 }
 
 /// Asks the payer's node what became of every payment that was begun, and journals what is new. Returns the names of
