@@ -251,6 +251,22 @@ fn what_is_not_held_yet_leaves_no_empty_file_and_an_endless_wait_no_panic() {
 }
 
 #[test]
+fn a_lock_that_came_too_late_is_not_called_a_lock() {
+    let bank = Bank::open();
+    let (world, mut round) = (&bank.table.world, bank.round("v"));
+    world.ok(&format!("{} --heights +3,+4,+5,+6", round.args("offer")));
+    round.ok("issue");
+    // The node never hears of the payments.
+    let proxy = Proxy::new(bank.pair.payer.0.clone(), Fault::unknown(&["xpay"]));
+    round.payer = Socket(proxy.path());
+    round.expect("lock", 1, "xpay");
+    round.payer = bank.pair.payer.clone();
+    bank.devnet.mine(4);
+    world.run(&format!("invoice status --escrow v.judge {}", round.payer.arg()));
+    round.expect("lock", 1, "not paid by height");
+}
+
+#[test]
 fn scores_with_lines_missing_are_refused() {
     let bank = Bank::open();
     let (world, round) = (&bank.table.world, bank.round("t"));

@@ -316,6 +316,10 @@ fn pay(escrow: &mut Escrow, todo: &[Todo], ui: &Ui) -> Result<Option<Error>> {
                 Some(State::Cancelled),
                 Error::refused(format!("{}: the payee refused it: cancelled, or unknown to it: {why}", todo.name)),
             ),
+            // The node does not know the method, or not these parameters: that does not pass by itself.
+            Err(CallError::Answer(code @ ..=-32600, why)) => {
+                (None, escrow.node.call_error("xpay", CallError::Answer(code, why)).at(&todo.name))
+            }
             Err(CallError::Answer(code, why)) => {
                 (None, Error::try_again(format!("{}: not paid yet: code {code}: {why}", todo.name)))
             }
@@ -355,6 +359,15 @@ fn verdict(books: &[&Account], failed: Option<Error>, not_under_way: &[String]) 
             return Err(Error::refused(format!(
                 "rung {i} of the {}: the payment failed: the payee cancelled it, or does not know it",
                 account.offer.name()
+            )));
+        }
+    }
+    for account in books {
+        if let Some(i) = account.rungs.iter().position(|r| r.state == State::Expired) {
+            return Err(Error::refused(format!(
+                "rung {i} of the {}: it was not paid by height {}",
+                account.offer.name(),
+                account.offer.heights.lock_by
             )));
         }
     }
