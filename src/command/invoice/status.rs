@@ -281,7 +281,11 @@ pub fn refresh_payments(escrow: &mut Escrow, offers: &[OfferId]) -> Result<Vec<S
                 }
                 // It is at the node after all.
                 Some((PaymentStatus::Pending, _)) if book.state == State::Unknown => (State::Locking, None),
-                Some((PaymentStatus::Failed, _)) | None if book.state != State::Held => {
+                // What opens it never left this folder, and the node, which forgets payments once they are over, has none.
+                None if book.state == State::Judged && escrow.height() >= account.offer.heights.lock_by => {
+                    (State::Cancelled, None)
+                }
+                Some((PaymentStatus::Failed, _)) | None if matches!(book.state, State::Locking | State::Unknown) => {
                     failed.push(format!("rung {rung} of the {}", account.offer.name()));
                     continue;
                 }
