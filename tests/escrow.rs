@@ -204,6 +204,69 @@ fn a_commitment_that_comes_after_the_closing_earns_nothing() {
 }
 
 #[test]
+fn a_redo_of_a_round_that_was_closed_has_a_list_of_its_own_and_is_paid() {
+    let bank = Bank::open();
+    let (world, round) = (&bank.table.world, bank.round("f"));
+    let before = bank.balances();
+    round.up_to("claim");
+    let again = |step: &str| {
+        let files = ["offers", "invoices", "held", "commitments", "closing", "openings", "verdicts", "claimed"];
+        let args = files.iter().fold(round.args(step), |a, f| a.replace(&format!("f.{f}"), &format!("ff.{f}")));
+        let args = args.replace("ann.0.0.reveal", "ann.0.1.reveal");
+        let attempt = if ["offer", "close"].contains(&step) { " --attempt 1" } else { "" };
+        drop(world.ok(&(args + attempt)));
+    };
+    STEPS.iter().for_each(|step| again(step));
+    assert_eq!(bank.balances(), (before.0 - 2 * round.paid(), before.1 + 2 * round.paid()));
+}
+
+#[test]
+fn an_offer_that_somebody_wrote_into_the_file_takes_no_commitment() {
+    let bank = Bank::open();
+    let (world, round) = (&bank.table.world, bank.round("l"));
+    round.up_to("held");
+    let offers = world.bytes("l.offers.jsonl");
+    let mut forged: Value = serde_json::from_slice(&offers).unwrap();
+    forged["attempt"] = json!(7);
+    let forged = l402::artifact::canonical::json(&forged) + "\n";
+    world.write("l.offers.jsonl", &[&offers[..], forged.as_bytes()].concat());
+    round.ok("commit");
+    let id = &round.records("held.jsonl", "held")[0]["task"]["offer"];
+    assert_eq!(&round.records("commitments.jsonl", "commitment")[0]["offer"], id);
+    world.write("l.offers.jsonl", forged.as_bytes());
+    world.expect(&format!("{} --force", round.args("commit")), 66, "no offer to ann, accepted");
+}
+
+#[test]
+fn what_is_not_held_yet_leaves_no_empty_file_and_an_endless_wait_no_panic() {
+    let bank = Bank::open();
+    let (world, round) = (&bank.table.world, bank.round("i"));
+    round.up_to("issue");
+    let held = round.args("held").replace(" --wait=20", "");
+    world.expect(&held, 75, "not paid yet");
+    assert!(!world.has("i.held.jsonl"));
+    world.expect(&format!("{held} --wait={}", u64::MAX), 2, "--wait");
+    round.ok("lock");
+    round.ok("held");
+}
+
+#[test]
+fn a_lock_that_came_too_late_is_not_called_a_lock() {
+    let bank = Bank::open();
+    let (world, mut round) = (&bank.table.world, bank.round("v"));
+    world.ok(&format!("{} --heights +3,+4,+5,+6", round.args("offer")));
+    round.ok("issue");
+    // The node never hears of the payments.
+    let proxy = Proxy::new(bank.pair.payer.0.clone(), Fault::unknown(&["xpay"]));
+    round.payer = Socket(proxy.path());
+    round.expect("lock", 1, "xpay");
+    round.payer = bank.pair.payer.clone();
+    bank.devnet.mine(4);
+    world.run(&format!("invoice status --escrow v.judge {}", round.payer.arg()));
+    round.expect("lock", 1, "not paid by height");
+}
+
+#[test]
 fn scores_with_lines_missing_are_refused() {
     let bank = Bank::open();
     let (world, round) = (&bank.table.world, bank.round("t"));
@@ -262,7 +325,11 @@ fn a_dry_run_asks_for_nothing_and_writes_nothing() {
     let bank = Bank::open();
     let (world, round) = (&bank.table.world, bank.round("y"));
     let before = bank.balances();
-    world.ok(&format!("{} --dry-run", round.args("offer")));
+    let unsigned = |step: &str| {
+        let text = world.text(&format!("{} --dry-run", round.args(step)));
+        assert!(!text.is_empty() && !text.contains("\"sig\""), "{step}: {text}");
+    };
+    unsigned("offer");
     assert!(!world.has("y.judge") && !world.has("y.offers.jsonl"));
     let methods = |step: &str| {
         let text = world.text(&format!("{} --dry-run", round.args(step)));
@@ -277,8 +344,11 @@ fn a_dry_run_asks_for_nothing_and_writes_nothing() {
     assert_eq!(methods("lock"), ["xpay"; 4]);
     assert_eq!(world.bytes(&bank.journal("y.judge")), journal);
     assert_eq!(bank.balances(), before);
-    ["lock", "held", "commit", "close", "open"].iter().for_each(|step| drop(round.ok(step)));
-    world.ok(&format!("{} --dry-run", round.args("settle")));
+    ["lock", "held", "commit"].iter().for_each(|step| drop(round.ok(step)));
+    unsigned("close");
+    ["close", "open"].iter().for_each(|step| drop(round.ok(step)));
+    // What is signed is said for ever, and what a dry run prints was never said.
+    unsigned("settle");
     assert!(!world.has("y.secret"));
     round.ok("settle");
     let asked = methods("claim");

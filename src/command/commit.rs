@@ -10,7 +10,7 @@ use crate::artifact::record::Signer;
 use crate::artifact::{self, ArtifactKind, Commitment, Digest, Meta, Reader, record};
 use crate::cli::OutputArgs;
 use crate::error::{Context, Error, Result};
-use crate::pay::{Closing, Entry, NodeSigner, Offer, hash_of};
+use crate::pay::{Closing, Entry, Ledger, NodeSigner, Offer, hash_of};
 use crate::ui::Ui;
 
 /// Commit to an update before anybody sees it, open a commitment, or close the list of them.
@@ -45,6 +45,9 @@ pub struct Args {
     /// The judge: close the list of these commitments
     #[arg(long, value_name = "FILE", conflicts_with_all = ["update", "worker", "key", "offers", "reveal"])]
     close: Option<PathBuf>,
+    /// Which try at the round the list is of
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "close")]
+    attempt: u32,
     /// Close it though a worker may still commit
     #[arg(long, requires = "close")]
     now: bool,
@@ -58,12 +61,12 @@ pub struct Args {
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     match (&args.close, &args.update, &args.worker) {
         (Some(list), _, _) => close(args, list, ui),
-        (None, Some(update), Some(worker)) => commit(args, update, worker),
+        (None, Some(update), Some(worker)) => commit(args, update, worker, ui),
         _ => Err(Error::bug("the command line lacks what it requires")),
     }
 }
 
-fn commit(args: &Args, update: &Path, worker: &str) -> Result<()> {
+fn commit(args: &Args, update: &Path, worker: &str, ui: &Ui) -> Result<()> {
     let target = args.output.target();
     target.check(false)?;
     let reader = Reader::open(open(update)?)?;
@@ -77,9 +80,14 @@ fn commit(args: &Args, update: &Path, worker: &str) -> Result<()> {
             return Err(Error::refused(format!("{file}: {field}: expected {expected}, found {found}")));
         }
     }
+    // The folder knows which offers its node accepted. Closed again before the node is asked to sign.
+    let books = match (&args.offers, args.reveal) {
+        (Some(_), false) if args.escrow.node.named() => Some(args.escrow.open(false, ui)?.ledger),
+        _ => None,
+    };
     let offer = match &args.offers {
         Some(path) => {
-            let offer = offer_of(path, &run, args.round, worker)?;
+            let offer = offer_of(path, &run, args.round, worker, books.as_ref())?;
             let found = meta.get(&file, "feedback_in")?;
             if found != offer.state_in {
                 let what = format!("{file}: feedback_in: expected {}, as offered, found {found}", offer.state_in);
@@ -115,16 +123,27 @@ fn sign(commitment: &mut Commitment, signer: &dyn Signer) -> Result<()> {
     record::sign(commitment, signer)
 }
 
-/// The last offer for a task.
-fn offer_of(path: &Path, run: &Digest, round: u64, worker: &str) -> Result<Offer> {
-    let offers: Vec<Offer> = record::read(path)?;
-    let own = offers.into_iter().filter(|o| (o.run, o.round, o.worker.as_str()) == (*run, round, worker));
-    own.max_by_key(|o| o.attempt).ok_or_else(|| {
-        Error::missing(format!("{}: no offer to {worker} for round {round} of this run", path.display()))
+/// The last offer for a task; with the worker's books, of those that it accepted: others may have written into the file.
+fn offer_of(path: &Path, run: &Digest, round: u64, worker: &str, books: Option<&Ledger>) -> Result<Offer> {
+    let mut last: Option<Offer> = None;
+    for offer in record::read::<Offer>(path)? {
+        if (offer.run, offer.round, offer.worker.as_str()) != (*run, round, worker) {
+            continue;
+        }
+        let id = offer.id()?;
+        let accepted = |books: &Ledger| books.account(&id).is_some_and(|a| a.invoices.is_some());
+        if books.is_none_or(accepted) && last.as_ref().is_none_or(|last| last.attempt <= offer.attempt) {
+            last = Some(offer);
+        }
+    }
+    let accepted = if books.is_some() { ", accepted by this escrow folder," } else { "" };
+    last.ok_or_else(|| {
+        let path = path.display();
+        Error::missing(format!("{path}: no offer to {worker}{accepted} for round {round} of this run"))
     })
 }
 
-/// Signs which commitments are there, and when: once a round, forever.
+/// Signs which commitments are there, and when: once a try at a round, forever.
 fn close(args: &Args, list: &Path, ui: &Ui) -> Result<()> {
     let target = args.output.target();
     target.check(false)?;
@@ -136,22 +155,30 @@ fn close(args: &Args, list: &Path, ui: &Ui) -> Result<()> {
     let offers: Vec<Offer> = escrow
         .ledger
         .accounts()
-        .filter(|(_, a)| a.offer.judge == id && a.offer.round == args.round)
+        .filter(|(_, a)| a.offer.judge == id && (a.offer.round, a.offer.attempt) == (args.round, args.attempt))
         .map(|(_, a)| a.offer.clone())
         .collect();
+    let folder = &args.escrow.escrow;
     let first = offers.first().ok_or_else(|| {
-        Error::missing(format!("{}: nothing was offered for round {}", args.escrow.escrow.display(), args.round))
+        Error::missing(format!(
+            "{}: nothing was offered for round {}, attempt {}",
+            folder.display(),
+            args.round,
+            args.attempt
+        ))
     })?;
     let run = first.run;
     if offers.iter().any(|o| o.run != run) {
         return Err(Error::data("offers of several runs in one escrow folder: take one for each run"));
     }
-    let closing = match escrow.ledger.closing(&run, args.round) {
+    let closing = match escrow.ledger.closing(&run, args.round, args.attempt) {
         Some(closing) => closing.clone(),
         None => {
             let mut closing = make(&offers, &commitments, run, args, height, ui).at(list.display())?;
             closing.judge = id;
-            escrow.sign(&mut closing)?;
+            if !args.escrow.dry_run {
+                escrow.sign(&mut closing)?;
+            }
             escrow.record(vec![Entry::Closed { closing: closing.clone() }])?;
             closing
         }
@@ -179,8 +206,7 @@ fn make(offers: &[Offer], given: &[Commitment], run: Digest, args: &Args, height
                 ui.say(format!("passed over: a commitment for the {}: not signed by its node", offer.name()));
             }
         }
-        let may_still = offers.iter().all(|o| o.worker != offer.worker || o.attempt <= offer.attempt);
-        if !found && may_still && height < offer.heights.commit_by {
+        if !found && height < offer.heights.commit_by {
             waiting = Some(offer);
         }
         commit_by = commit_by.min(offer.heights.commit_by);
@@ -201,5 +227,5 @@ fn make(offers: &[Offer], given: &[Commitment], run: Digest, args: &Args, height
     hashes.sort_unstable();
     hashes.dedup();
     let judge = offers[0].judge;
-    Ok(Closing { run, round: args.round, height, commitments: hashes, judge, sig: None })
+    Ok(Closing { run, round: args.round, attempt: args.attempt, height, commitments: hashes, judge, sig: None })
 }

@@ -85,11 +85,24 @@ fn earned<'a>(case: &Case<'a>) -> Result<std::result::Result<(Msat, &'a Commitme
     let offer = case.offer;
     let no = |reason: String| Ok(Err(reason));
     let Some(closing) = case.closing else {
+        // A verdict is for ever: while a commitment may still come there is none.
+        if case.height <= offer.heights.commit_by {
+            return Err(Error::refused(format!(
+                "{}: no list of commitments is closed yet, and until height {} one can be, found {}",
+                offer.name(),
+                offer.heights.commit_by,
+                case.height
+            ))
+            .hint("commit --close makes it"));
+        }
         return no("no list of commitments was closed".into());
     };
     closing.verify(&offer.judge)?;
-    if (closing.run, closing.round) != (offer.run, offer.round) {
-        return Err(Error::refused(format!("closing of round {}: expected round {}", closing.round, offer.round)));
+    if (closing.run, closing.round, closing.attempt) != (offer.run, offer.round, offer.attempt) {
+        return Err(Error::refused(format!(
+            "closing of round {}, attempt {}: expected round {}, attempt {}",
+            closing.round, closing.attempt, offer.round, offer.attempt
+        )));
     }
     if closing.height > offer.heights.commit_by {
         return no(format!("commitments closed at height {}, after {}", closing.height, offer.heights.commit_by));
@@ -100,10 +113,22 @@ fn earned<'a>(case: &Case<'a>) -> Result<std::result::Result<(Msat, &'a Commitme
     // The scored update decides which of a worker's commitments is meant: one of them, in time, for this offer.
     let id = offer.id()?;
     let mut why = format!("no commitment by height {}", offer.heights.commit_by);
-    for commitment in case.commitments.iter().filter(|c| {
+    let own = |c: &&Commitment| {
         (c.run, c.round, &c.worker) == (offer.run, offer.round, &offer.worker)
             && c.offer.as_deref() == Some(id.to_string().as_str())
-    }) {
+    };
+    // Who commits to several updates could open whichever looks best once it has seen the others'.
+    let mut listed = Vec::new();
+    for commitment in case.commitments.iter().filter(own) {
+        let hash = hash_of(commitment)?;
+        if closing.contains(&hash) && !listed.contains(&hash) && record::verify(commitment, &offer.payee.0)? {
+            listed.push(hash);
+        }
+    }
+    if listed.len() > 1 {
+        return no(format!("{} commitments for one offer: expected one", listed.len()));
+    }
+    for commitment in case.commitments.iter().filter(own) {
         if !record::verify(commitment, &offer.payee.0)? {
             why = "the commitment is not signed by the worker's node".into();
         } else if !closing.contains(&hash_of(commitment)?) {
@@ -149,8 +174,8 @@ mod tests {
     fn closing(offer: &Offer, commitments: &[Commitment], height: u32) -> Closing {
         let mut hashes: Vec<RecordHash> = commitments.iter().map(|c| hash_of(c).unwrap()).collect();
         hashes.sort_unstable();
-        let mut closing =
-            Closing { run: offer.run, round: offer.round, height, commitments: hashes, judge: judge().id(), sig: None };
+        let (run, round, attempt) = (offer.run, offer.round, offer.attempt);
+        let mut closing = Closing { run, round, attempt, height, commitments: hashes, judge: judge().id(), sig: None };
         record::sign(&mut closing, &judge()).unwrap();
         closing
     }
@@ -269,9 +294,45 @@ mod tests {
         round.height += 1;
         refused(round.decide(), &["72 blocks", &expiry.to_string()]);
         // The rung that expires first decides.
-        round.height = 300;
-        round.held = held_with(&round.offer, |h| h.rungs[3].cltv_expiry = 371);
-        refused(round.decide(), &["371"]);
+        round.held = held_with(&round.offer, |h| h.rungs[3].cltv_expiry = expiry - 2);
+        round.height = expiry - MARGIN - 1;
+        refused(round.decide(), &["72 blocks", &(expiry - 2).to_string()]);
+    }
+
+    #[test]
+    fn before_the_list_is_closed_nothing_is_decided_for_ever() {
+        let round = Round::new();
+        let decide_at = |height| {
+            decide(&Case {
+                offer: &round.offer,
+                held: &round.held,
+                closing: None,
+                commitments: &round.commitments,
+                reveals: &round.reveals,
+                score: round.score.as_ref(),
+                scores: Digest::of(b"scores"),
+                findings: None,
+                height,
+            })
+        };
+        refused(decide_at(262), &["no list of commitments", "262"]);
+        assert_eq!(decide_at(263).unwrap().paid_msat, Msat::ZERO);
+    }
+
+    #[test]
+    fn a_worker_that_commits_to_several_updates_to_choose_from_later_earns_nothing() {
+        let mut round = Round::new();
+        let other = commitment(&round.offer, b"another update", b"another nonce");
+        round.commitments.push(other.0);
+        // The same one twice is one.
+        round.commitments.push(round.commitments[0].clone());
+        round.closing = closing(&round.offer, &round.commitments[..1], 262);
+        assert_eq!(round.decide().unwrap().rungs, [0, 3]);
+        round.closing = closing(&round.offer, &round.commitments, 262);
+        round.pays_nothing("2 commitments");
+        // One that somebody else made in its name takes nothing from it.
+        record::sign(&mut round.commitments[1], &payer()).unwrap();
+        assert_eq!(round.decide().unwrap().rungs, [0, 3]);
     }
 
     #[test]
@@ -283,5 +344,9 @@ mod tests {
         round.closing.round += 1;
         record::sign(&mut round.closing, &judge()).unwrap();
         refused(round.decide(), &["round 3"]);
+        let mut round = Round::new();
+        round.closing.attempt += 1;
+        record::sign(&mut round.closing, &judge()).unwrap();
+        refused(round.decide(), &["expected round 3, attempt 0"]);
     }
 }

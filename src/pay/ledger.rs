@@ -110,7 +110,7 @@ impl Account {
 pub struct Ledger {
     owner: Option<(Instance, NodeId)>,
     accounts: BTreeMap<OfferId, Account>,
-    closings: BTreeMap<(Digest, u64), Closing>,
+    closings: BTreeMap<(Digest, u64, u32), Closing>,
 }
 
 impl Ledger {
@@ -138,9 +138,9 @@ impl Ledger {
         self.accounts.iter()
     }
 
-    /// The list of commitments that was closed for a round.
-    pub fn closing(&self, run: &Digest, round: u64) -> Option<&Closing> {
-        self.closings.get(&(*run, round))
+    /// The list of commitments that was closed for a try at a round.
+    pub fn closing(&self, run: &Digest, round: u64, attempt: u32) -> Option<&Closing> {
+        self.closings.get(&(*run, round, attempt))
     }
 
     /// The offer that this folder made for a task, whatever its heights.
@@ -213,7 +213,7 @@ impl Ledger {
                 account.held = Some(held.clone());
             }
             Entry::Closed { closing } => {
-                let old = self.closings.insert((closing.run, closing.round), closing.clone());
+                let old = self.closings.insert((closing.run, closing.round, closing.attempt), closing.clone());
                 if old.is_some_and(|old| old != *closing) {
                     return Err(Error::refused("this round is closed already, with another list"));
                 }
@@ -381,7 +381,9 @@ mod tests {
     fn a_list_is_closed_once_a_round() {
         let close = |height| {
             let (run, judge) = (offer().run, judge().id());
-            Entry::Closed { closing: Closing { run, round: 3, height, commitments: vec![], judge, sig: None } }
+            Entry::Closed {
+                closing: Closing { run, round: 3, attempt: 0, height, commitments: vec![], judge, sig: None },
+            }
         };
         let mut ledger = with(&[close(200)]);
         ledger.apply(&close(200)).unwrap();

@@ -58,6 +58,8 @@ pub struct Closing {
     pub run: Digest,
     /// The round.
     pub round: u64,
+    /// Which try at the round: a redo has a list of its own.
+    pub attempt: u32,
     /// The chain when the list was closed.
     pub height: u32,
     /// The hashes of the commitments, ascending.
@@ -200,6 +202,13 @@ impl Held {
         for (i, (rung, msat)) in self.rungs.iter().zip(&offer.rungs_msat).enumerate() {
             if rung.msat != *msat {
                 return Err(Error::refused(format!("{place}: rung {i}: expected {msat}, found {}", rung.msat)));
+            }
+            if rung.cltv_expiry < offer.heights.expires_at() {
+                return Err(Error::refused(format!(
+                    "{place}: rung {i}: cltv_expiry: expected {} at least, found {}",
+                    offer.heights.expires_at(),
+                    rung.cltv_expiry
+                )));
             }
         }
         let heights = offer.heights;
@@ -348,6 +357,10 @@ mod tests {
         refused(altered.verify(&offer), &["sig"]);
         refused(held_with(&offer, |h| h.rungs.truncate(3)).verify(&offer), &["rungs"]);
         refused(held_with(&offer, |h| h.rungs[3].msat.0 -= 1).verify(&offer), &["rung 3"]);
+        // It would expire before the verdict is due: nothing to work for.
+        let least = offer.heights.claim_by + 72;
+        held_with(&offer, |h| h.rungs[3].cltv_expiry = least).verify(&offer).unwrap();
+        refused(held_with(&offer, |h| h.rungs[3].cltv_expiry = least - 1).verify(&offer), &["rung 3", "cltv_expiry"]);
         refused(held_with(&offer, |h| h.height = 99).verify(&offer), &["height"]);
         refused(held_with(&offer, |h| h.height = 119).verify(&offer), &["height"]);
         let stale = held(&offer_with(|o| o.attempt = 1));

@@ -96,6 +96,12 @@ impl Heights {
     pub fn final_delta(&self) -> u32 {
         self.claim_by - self.offered_at + MARGIN
     }
+
+    /// The height that no payment of the rungs may expire before: one that does would be gone before its verdict is
+    /// due, however good the work.
+    pub fn expires_at(&self) -> u32 {
+        self.claim_by.saturating_add(MARGIN)
+    }
 }
 
 /// An offer, signed by the judge.

@@ -97,6 +97,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
             Err(error) => return Err(error),
         }
     }
+    refresh_rounds(&mut escrow, &accounts)?;
     let mut entries = Vec::new();
     for (id, (offer, bolt11)) in &accounts {
         if escrow.ledger.account(id).is_none() {
@@ -199,6 +200,17 @@ fn check(
     }
     let now = now()?;
     (0..).zip(&message.invoices).try_for_each(|(rung, bolt11)| invoice::check(offer, rung, bolt11, now))
+}
+
+/// Asks what became of the other payments of these rounds: what came back binds nothing any more.
+fn refresh_rounds(escrow: &mut Escrow, accounts: &Accounts) -> Result<()> {
+    let node = escrow.id();
+    let rounds: Vec<_> = accounts.values().map(|(offer, _)| (offer.run, offer.round)).collect();
+    let of_rounds = |(id, a): &(&OfferId, &Account)| {
+        a.offer.payer == node && rounds.contains(&(a.offer.run, a.offer.round)) && !accounts.contains_key(*id)
+    };
+    let others: Vec<OfferId> = escrow.ledger.accounts().filter(of_rounds).map(|(id, _)| *id).collect();
+    refresh_payments(escrow, &others).map(drop)
 }
 
 /// Refuses a worker who still holds payments of offers whose claiming is over: it only had to cancel them.
@@ -323,6 +335,10 @@ fn pay(escrow: &mut Escrow, todo: &[Todo], ui: &Ui) -> Result<Option<Error>> {
                 Some(State::Cancelled),
                 Error::refused(format!("{}: the payee refused it: cancelled, or unknown to it: {why}", todo.name)),
             ),
+            // The node does not know the method, or not these parameters: that does not pass by itself.
+            Err(CallError::Answer(code @ ..=-32600, why)) => {
+                (None, escrow.node.call_error("xpay", CallError::Answer(code, why)).at(&todo.name))
+            }
             Err(CallError::Answer(code, why)) => {
                 (None, Error::try_again(format!("{}: not paid yet: code {code}: {why}", todo.name)))
             }
@@ -367,6 +383,15 @@ fn verdict(books: &[&Account], failed: Option<Error>, not_under_way: &[String]) 
             return Err(Error::refused(format!(
                 "rung {i} of the {}: the payment failed: the payee cancelled it, or does not know it",
                 account.offer.name()
+            )));
+        }
+    }
+    for account in books {
+        if let Some(i) = account.rungs.iter().position(|r| r.state == State::Expired) {
+            return Err(Error::refused(format!(
+                "rung {i} of the {}: it was not paid by height {}",
+                account.offer.name(),
+                account.offer.heights.lock_by
             )));
         }
     }

@@ -130,7 +130,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
             heights,
             sig: None,
         };
-        offers.push(make(&mut escrow, terms)?);
+        offers.push(make(&mut escrow, terms, args.escrow.dry_run)?);
     }
     let entries = offers.iter().map(|offer| Entry::Offered { offer: Box::new(offer.clone()) });
     let new: Vec<Entry> = entries.filter(|e| is_new(&escrow, e)).collect();
@@ -153,8 +153,8 @@ fn is_new(escrow: &Escrow, entry: &Entry) -> bool {
     matches!(entry, Entry::Offered { offer } if escrow.ledger.offered(offer).is_none())
 }
 
-/// The offer for these terms: the one in the books, or a new one.
-fn make(escrow: &mut Escrow, terms: Offer) -> Result<Offer> {
+/// The offer for these terms: the one in the books, or a new one. A dry run signs none: it would be in no books.
+fn make(escrow: &mut Escrow, terms: Offer, dry_run: bool) -> Result<Offer> {
     if let Some(account) = escrow.ledger.offered(&terms) {
         if account.offer.same_terms(&terms) {
             return Ok(account.offer.clone());
@@ -164,7 +164,9 @@ fn make(escrow: &mut Escrow, terms: Offer) -> Result<Offer> {
     }
     let mut offer = terms.with_hashes(&escrow.secret)?;
     offer.check()?;
-    escrow.sign(&mut offer)?;
+    if !dry_run {
+        escrow.sign(&mut offer)?;
+    }
     Ok(offer)
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::super::escrow::{Escrow, EscrowArgs};
 use crate::artifact::record;
 use crate::cli::OutputArgs;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::pay::{
     Account, CallError, Entry, Held, HeldRung, HoldState, Msat, Node, OfferId, Payment, PaymentStatus, RecordHash,
     State,
@@ -25,7 +25,8 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     round: Option<u64>,
     /// Look again until nothing is missing, for so many seconds [default with the flag: 3600]
-    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "3600", require_equals = true)]
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "3600", require_equals = true,
+          value_parser = clap::value_parser!(u64).range(..1 << 32))]
     wait: Option<u64>,
     /// The payer: the workers' held records. A payment that was held is not begun again when it comes back
     #[arg(long, value_name = "FILE")]
@@ -92,7 +93,8 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     if accounts.is_empty() {
         ui.say("no offer is open");
     }
-    if !args.escrow.dry_run {
+    // Nothing yet is no record: an empty file would stand in the way of the one that comes.
+    if !args.escrow.dry_run && !text.is_empty() {
         target.write_text(&text)?;
     }
     for progress in &progress {
@@ -135,7 +137,12 @@ fn look(escrow: &mut Escrow, selected: &[OfferId], dry_run: bool) -> Result<Vec<
     let not_under_way = |name| Progress::Waiting(format!("{name}: its payment is not under way: run lock again"));
     let mut progress: Vec<Progress> = failed.into_iter().map(not_under_way).collect();
     for offer in &received {
-        progress.push(look_as_worker(escrow, offer, dry_run)?);
+        match look_as_worker(escrow, offer, dry_run) {
+            Ok(found) => progress.push(found),
+            // What is wrong with one offer keeps nobody from looking after the others.
+            Err(error) if error.kind() == Kind::Refused => progress.push(Progress::Failed(error.to_string())),
+            Err(error) => return Err(error),
+        }
     }
     Ok(progress)
 }
@@ -160,6 +167,11 @@ fn look_as_worker(escrow: &mut Escrow, id: &OfferId, dry_run: bool) -> Result<Pr
         let listed = escrow.node.hold_invoice(&hash)?;
         let htlc = incoming.get(&hash.to_string()).filter(|(msat, _)| *msat >= offer.rungs_msat[i]);
         match (listed.map(|l| l.state), htlc) {
+            // A payer could pay with a shorter delta than the invoice asks for, and have it back before the verdict.
+            (Some(HoldState::Accepted), Some((_, expiry))) if *expiry < offer.heights.expires_at() => {
+                let least = offer.heights.expires_at();
+                missing = Some(format!("rung {i} of the {name}: expected to expire at {least}, found {expiry}"));
+            }
             (Some(HoldState::Accepted), Some((msat, cltv_expiry))) => rungs.push(HeldRung {
                 invoice: RecordHash::of_invoice(bolt11),
                 msat: offer.rungs_msat[i].min(*msat),
@@ -230,7 +242,7 @@ pub fn cancel(escrow: &mut Escrow, id: &OfferId, rungs: &[u32]) -> Result<()> {
     escrow.record(vec![Entry::Cancelling { offer: *id, rungs: rungs.to_vec() }])?;
     let account = escrow.ledger.account(id).expect("just recorded");
     let (hashes, name) = (account.offer.hashes.clone(), account.offer.name());
-    let mut seen = Vec::new();
+    let (mut seen, mut failed) = (Vec::new(), None);
     for &rung in rungs {
         let hash = hashes[rung as usize];
         let place = || format!("rung {rung} of the {name}");
@@ -244,17 +256,24 @@ pub fn cancel(escrow: &mut Escrow, id: &OfferId, rungs: &[u32]) -> Result<()> {
             (Some(HoldState::Cancelled) | None, _) => {
                 seen.push(Entry::Seen { offer: *id, rung, state: State::Cancelled, sent_msat: None });
             }
-            (Some(HoldState::Paid), _) => {
-                return Err(Error::refused(format!("{}: it is settled at the node, and was not earned", place())));
+            (found, answer) => {
+                let error = match (found, answer) {
+                    (Some(HoldState::Paid), _) => {
+                        Error::refused(format!("{}: it is settled at the node, and was not earned", place()))
+                    }
+                    (_, Err(CallError::Answer(code, why))) => {
+                        Error::try_again(format!("{}: not cancelled: code {code}: {why}", place()))
+                    }
+                    (_, Err(error)) => escrow.node.call_error("cancelholdinvoice", error),
+                    (_, Ok(())) => Error::try_again(format!("{}: not cancelled yet", place())),
+                };
+                // What becomes of one holds up none of the others.
+                failed.get_or_insert(error);
             }
-            (Some(_), Err(CallError::Answer(code, why))) => {
-                return Err(Error::try_again(format!("{}: not cancelled: code {code}: {why}", place())));
-            }
-            (Some(_), Err(error)) => return Err(escrow.node.call_error("cancelholdinvoice", error)),
-            (Some(_), Ok(())) => return Err(Error::try_again(format!("{}: not cancelled yet", place()))),
         }
     }
-    escrow.record(seen)
+    escrow.record(seen)?;
+    failed.map_or(Ok(()), Err)
 }
 
 /// Asks the payer's node what became of every payment that was begun, and journals what is new. Returns the names of
@@ -291,7 +310,11 @@ pub fn refresh_payments(escrow: &mut Escrow, offers: &[OfferId]) -> Result<Vec<S
                 }
                 // It is at the node after all.
                 Some((PaymentStatus::Pending, _)) if book.state == State::Unknown => (State::Locking, None),
-                Some((PaymentStatus::Failed, _)) | None if book.state != State::Held => {
+                // What opens it never left this folder, and the node, which forgets payments once they are over, has none.
+                None if book.state == State::Judged && escrow.height() >= account.offer.heights.lock_by => {
+                    (State::Cancelled, None)
+                }
+                Some((PaymentStatus::Failed, _)) | None if matches!(book.state, State::Locking | State::Unknown) => {
                     failed.push(format!("rung {rung} of the {}", account.offer.name()));
                     continue;
                 }

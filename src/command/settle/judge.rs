@@ -60,7 +60,8 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         return refused.map_or(Ok(()), Err);
     }
     for (_, verdict, _) in &mut settled {
-        if verdict.sig.is_none() {
+        // Two signed verdicts on one offer would prove a fraud: a dry run signs none.
+        if verdict.sig.is_none() && !args.escrow.dry_run {
             escrow.sign(verdict)?;
         }
     }
@@ -136,10 +137,15 @@ fn judge(escrow: &mut Escrow, offer: &Offer, evidence: &Evidences) -> Result<(Ve
     let Some(held) = held else {
         return Err(why);
     };
-    let closing = match escrow.ledger.closing(&offer.run, offer.round) {
+    let this = (offer.run, offer.round, offer.attempt);
+    let closing = match escrow.ledger.closing(&offer.run, offer.round, offer.attempt) {
         // A list that this folder closed is the only one for it.
         Some(closed) => Some(closed),
-        None => evidence.closings.iter().find(|c| (c.run, c.round) == (offer.run, offer.round)),
+        // A forged one that somebody slipped in hides no true one.
+        None => {
+            let mut found = evidence.closings.iter().filter(|c| (c.run, c.round, c.attempt) == this);
+            found.find(|c| c.verify(&offer.judge).is_ok())
+        }
     };
     let case = Case {
         offer,
