@@ -103,6 +103,21 @@ fn a_journal_that_was_deleted_or_put_back_from_an_old_copy_is_noticed_and_nothin
 }
 
 #[test]
+fn a_copy_of_a_folder_that_is_at_work_beside_it_is_noticed_before_anything_is_done() {
+    let bank = Bank::open();
+    let (world, round) = (&bank.table.world, bank.round("f"));
+    round.up_to("issue");
+    // Two machines with the same folder: each has its own lock.
+    world.copy_folder("f.worker", "copy");
+    for name in world.listing("copy") {
+        let path = world.path(&format!("copy/{name}"));
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    ["lock", "held"].iter().for_each(|step| drop(round.ok(step)));
+    world.expect(&round.args("held").replace("f.worker", "copy"), 65, "the node remembers");
+}
+
+#[test]
 fn a_folder_that_was_lost_whole_locks_nothing_twice_and_judges_nothing() {
     let bank = Bank::open();
     let (world, round) = (&bank.table.world, bank.round("l"));

@@ -47,6 +47,8 @@ pub struct Escrow {
     /// The run folder's own number.
     pub instance: Instance,
     head: Head,
+    /// How often the head that the node keeps was changed.
+    generation: Option<u64>,
     // The lock goes last.
     file: Option<AppendFile>,
     _folder: Option<LockedDir>,
@@ -62,7 +64,8 @@ impl Escrow {
         if !path.exists() && dry_run && create {
             let (secret, instance) = (EscrowSecret::parse(&hex::encode(random()?))?, Instance(random()?));
             let (ledger, head) = (Ledger::default(), Head::start());
-            let mut escrow = Escrow { node, ledger, secret, instance, head, file: None, _folder: None };
+            let generation = None;
+            let mut escrow = Escrow { node, ledger, secret, instance, head, generation, file: None, _folder: None };
             escrow.ledger.apply(&Entry::Opened { instance, node: escrow.id() })?;
             return Ok(escrow);
         }
@@ -82,7 +85,8 @@ impl Escrow {
             (Some(file), bytes)
         };
         let journal = Journal::parse(&bytes).at(&place)?;
-        if let Some(anchor) = node.anchor(&anchor_key(&instance))?
+        let anchor = node.anchor(&anchor_key(&instance))?;
+        if let Some((anchor, _)) = anchor
             && !journal.passed(&anchor)
         {
             return Err(Error::data(format!(
@@ -101,7 +105,8 @@ impl Escrow {
         let ledger = Ledger::replay(&journal.entries).at(&place)?;
         let head = journal.head();
         let file = file.filter(|_| !dry_run);
-        let mut escrow = Escrow { node, ledger, secret, instance, head, file, _folder: Some(folder) };
+        let generation = anchor.map(|(_, generation)| generation);
+        let mut escrow = Escrow { node, ledger, secret, instance, head, generation, file, _folder: Some(folder) };
         match escrow.ledger.owner() {
             None => escrow.record(vec![Entry::Opened { instance, node: escrow.id() }])?,
             Some(owner) if owner == (instance, escrow.id()) => {}
@@ -140,7 +145,8 @@ impl Escrow {
         };
         file.append(text.as_bytes())?;
         self.head = head;
-        self.node.set_anchor(&anchor_key(&self.instance), &head)
+        self.generation = Some(self.node.set_anchor(&anchor_key(&self.instance), &head, self.generation)?);
+        Ok(())
     }
 
     /// Signs a record with the node's key.

@@ -133,6 +133,14 @@ fn earned<'a>(case: &Case<'a>) -> Result<std::result::Result<(Msat, &'a Commitme
             why = "the commitment is not signed by the worker's node".into();
         } else if !closing.contains(&hash_of(commitment)?) {
             why = format!("the commitment came after height {}", closing.height);
+        } else if case.height <= offer.heights.reveal_by && !case.reveals.iter().any(|r| commitment.opened_by(r)) {
+            // A verdict is for ever, and what opens the commitment may be on its way.
+            return Err(Error::try_again(format!(
+                "{}: nothing opens the commitment yet, and until height {} something may, found {}",
+                offer.name(),
+                offer.heights.reveal_by,
+                case.height
+            )));
         } else if !case.reveals.iter().any(|r| r.update == score.update && commitment.opened_by(r)) {
             why = "the commitment does not open to the update that was scored".into();
         } else {
@@ -266,6 +274,9 @@ mod tests {
         record::sign(&mut round.commitments[0], &worker()).unwrap();
         round.closing = closing(&round.offer, &round.commitments, 262);
         round.reveals = vec![Reveal { worker: "alice".into(), ..bobs.1 }];
+        // What opens it may still come, until the verdict is due.
+        refused(round.decide(), &["nothing opens the commitment yet"]);
+        round.height = round.offer.heights.reveal_by + 1;
         round.pays_nothing("does not open to the update");
     }
 

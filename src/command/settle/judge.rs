@@ -9,7 +9,7 @@ use super::super::escrow::Escrow;
 use super::Args;
 use crate::artifact::record::{self, Line};
 use crate::artifact::{Commitment, Digest, Reveal};
-use crate::error::{Context, Error, IoContext, Result};
+use crate::error::{Context, Error, IoContext, Kind, Result};
 use crate::fsio::{Outcome, content_digest, read_private, write_secret};
 use crate::pay::{Case, Closing, Entry, Evidence, Held, Msat, Offer, Preimages, RungPreimage, Verdict, decide};
 use crate::score::{RoundScore, Score};
@@ -49,7 +49,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         match judge(&mut escrow, offer, &evidence) {
             Ok((verdict, held)) => settled.push((offer, verdict, held)),
             // One worker's missing or forged record holds up nobody else.
-            Err(error) if matches!(error.kind(), crate::error::Kind::Refused | crate::error::Kind::Data) => {
+            Err(error) if matches!(error.kind(), Kind::Refused | Kind::Data | Kind::TryAgain) => {
                 ui.say(format!("not settled: {error}"));
                 refused = Some(error);
             }
@@ -176,7 +176,7 @@ fn reveal_to(escrow: &Escrow, offer: &Offer, verdict: &Verdict, folder: &Path) -
         if read_private(&path)? == text {
             return Ok(());
         }
-        return Err(Error::new(crate::error::Kind::Exists, format!("{}: exists, with other content", path.display())));
+        return Err(Error::new(Kind::Exists, format!("{}: exists, with other content", path.display())));
     }
     write_secret(&path, text.as_bytes())
 }

@@ -68,13 +68,13 @@ pub fn set(node: &Node, args: &Args<'_>) -> Answer {
     };
     match &old {
         Some(_) if must_not => return Err(RpcError::new(1202, "already exists")),
-        None if must_exist => return Err(RpcError::new(1200, "does not exist")),
+        None if must_exist => return Err(RpcError::new(1203, "does not exist")),
         _ => {}
     }
     if let Some(generation) = args.number_if("generation")?
         && old.as_ref().is_none_or(|o| o.generation != generation)
     {
-        return Err(RpcError::new(1201, "generation is different"));
+        return Err(RpcError::new(1204, "generation is different"));
     }
     let datum = Datum {
         generation: old.as_ref().map_or(0, |o| o.generation + 1),

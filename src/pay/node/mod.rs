@@ -204,12 +204,13 @@ impl Node {
         self.call::<serde_json::Value, _>(&hold::Cancel { payment_hash: *hash }, PATIENCE).map(drop)
     }
 
-    /// The journal's head that was left with the node, outside the file system.
-    pub fn anchor(&mut self, key: &[String]) -> Result<Option<Head>> {
+    /// The journal's head that was left with the node, outside the file system, and how often it was changed.
+    pub fn anchor(&mut self, key: &[String]) -> Result<Option<(Head, u64)>> {
         #[derive(Debug, Deserialize)]
         struct Item {
             key: Vec<String>,
             string: Option<String>,
+            generation: Option<u64>,
         }
         #[derive(Debug, Deserialize)]
         struct Answer {
@@ -217,19 +218,28 @@ impl Node {
         }
         let answer: Answer = self.ask(&ListdatastoreRequest { key: Some(key.to_vec()) })?;
         let found = answer.datastore.into_iter().find(|item| item.key == key);
-        found.and_then(|item| item.string).map(|text| text.parse()).transpose()
+        let parse = |item: Item| Some(item.string?.parse().map(|head| (head, item.generation.unwrap_or(0))));
+        found.and_then(parse).transpose()
     }
 
-    /// Leaves the journal's head with the node.
-    pub fn set_anchor(&mut self, key: &[String], head: &Head) -> Result<()> {
-        let request = DatastoreRequest {
-            key: key.to_vec(),
-            string: Some(head.to_string()),
-            hex: None,
-            mode: Some(DatastoreMode::CREATE_OR_REPLACE),
-            generation: None,
-        };
-        self.ask::<serde_json::Value, _>(&request).map(drop)
+    /// Leaves the journal's head with the node, in place of the one of this generation; the new generation. Where
+    /// somebody else has left one meanwhile, there are two copies of the folder at work, and that is refused.
+    pub fn set_anchor(&mut self, key: &[String], head: &Head, generation: Option<u64>) -> Result<u64> {
+        #[derive(Debug, Deserialize)]
+        struct Answer {
+            generation: Option<u64>,
+        }
+        let mode = if generation.is_some() { DatastoreMode::MUST_REPLACE } else { DatastoreMode::MUST_CREATE };
+        let (key, string) = (key.to_vec(), Some(head.to_string()));
+        let request = DatastoreRequest { key, string, hex: None, mode: Some(mode), generation };
+        match self.call::<Answer, _>(&request, PATIENCE) {
+            Ok(answer) => Ok(answer.generation.unwrap_or_else(|| generation.map_or(0, |g| g + 1))),
+            Err(CallError::Answer(code @ 1200..=1206, why)) => {
+                Err(Error::data(format!("{}: datastore: code {code}: {why}", self.name()))
+                    .hint("another copy of this escrow folder is at work with the same node: use one of them alone"))
+            }
+            Err(error) => Err(self.call_error("datastore", error)),
+        }
     }
 
     /// Looks after a time of waiting.
