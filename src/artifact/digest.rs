@@ -1,15 +1,11 @@
 //! BLAKE3 content digests, written as 64 lowercase hex digits.
 
-use std::fmt;
-use std::str::FromStr;
+use super::hex32::hex32;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-use crate::error::{Error, Result};
-
-/// A BLAKE3 digest.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Digest(pub [u8; 32]);
+hex32! {
+    /// A BLAKE3 digest.
+    Digest
+}
 
 impl Digest {
     /// The digest of some bytes.
@@ -42,45 +38,5 @@ impl Digest {
 impl From<blake3::Hasher> for Digest {
     fn from(hasher: blake3::Hasher) -> Digest {
         Digest(*hasher.finalize().as_bytes())
-    }
-}
-
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
-    }
-}
-
-impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
-}
-
-impl FromStr for Digest {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Digest> {
-        let mut bytes = [0; 32];
-        let lower = !text.bytes().any(|b| b.is_ascii_uppercase());
-        if lower && hex::decode_to_slice(text, &mut bytes).is_ok() {
-            Ok(Digest(bytes))
-        } else {
-            let shown: String = text.chars().take(80).collect();
-            Err(Error::data(format!("expected 64 lowercase hex digits, found {shown:?}")))
-        }
-    }
-}
-
-impl Serialize for Digest {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Digest {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
     }
 }

@@ -1,8 +1,7 @@
 //! Signing keys in files, until a Lightning node signs: secp256k1, signatures as `signmessage` makes them.
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::path::Path;
 
 use lightning::bitcoin::secp256k1::{PublicKey, Secp256k1, SecretKey};
@@ -48,9 +47,7 @@ impl SigningKey {
 
     /// Makes a key file (0600), which must not exist.
     pub fn generate(path: &Path) -> Result<SigningKey> {
-        let random = Path::new("/dev/urandom");
-        let mut bytes = [0u8; 32];
-        File::open(random).and_then(|mut f| f.read_exact(&mut bytes)).path(random)?;
+        let bytes = fsio::random::<32>()?;
         let secret =
             SecretKey::from_slice(&bytes).map_err(|_| Error::bug("the random key is out of range; try again"))?;
         fsio::write_secret(path, format!("{}\n", hex::encode(bytes)).as_bytes())?;

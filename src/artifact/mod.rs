@@ -3,6 +3,7 @@
 pub mod canonical;
 mod commitment;
 mod digest;
+pub mod hex32;
 pub mod key;
 mod meta;
 pub mod recipe;

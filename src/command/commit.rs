@@ -175,7 +175,6 @@ fn close(args: &Args, list: &Path, ui: &Ui) -> Result<()> {
         Some(closing) => closing.clone(),
         None => {
             let mut closing = make(&offers, &commitments, run, args, height, ui).at(list.display())?;
-            closing.judge = id;
             if !args.escrow.dry_run {
                 escrow.sign(&mut closing)?;
             }

@@ -5,14 +5,12 @@
 //! older copy, is noticed: nothing is offered, locked, judged or claimed on books that have forgotten something.
 
 use std::cell::RefCell;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::node::NodeArgs;
 use crate::artifact::record::{self, Signed};
 use crate::error::{Context, Error, IoContext, Result};
-use crate::fsio::{AppendFile, LockedDir, read_private, write_secret};
+use crate::fsio::{AppendFile, LockedDir, random, read_private, write_secret};
 use crate::pay::{Entry, EscrowSecret, Head, Instance, Journal, Ledger, Node, NodeId, NodeSigner};
 use crate::ui::Ui;
 
@@ -62,7 +60,7 @@ fn anchor_key(instance: &Instance) -> [String; 3] {
 impl Escrow {
     fn open(path: &Path, mut node: Node, create: bool, dry_run: bool, ui: &Ui) -> Result<Escrow> {
         if !path.exists() && dry_run && create {
-            let (secret, instance) = (EscrowSecret::parse(&hex::encode(random()?))?, Instance(random()?));
+            let (secret, instance) = (EscrowSecret::parse(&hex::encode(random::<32>()?))?, Instance(random()?));
             let (ledger, head) = (Ledger::default(), Head::start());
             let generation = None;
             let mut escrow = Escrow { node, ledger, secret, instance, head, generation, file: None, _folder: None };
@@ -163,16 +161,9 @@ fn has_journal(folder: &Path) -> Result<bool> {
 /// Reads a file of 32 bytes in hex, made of the system's noise where there is none yet.
 fn load(path: &Path, create: bool) -> Result<String> {
     if !path.exists() && create {
-        write_secret(path, format!("{}\n", hex::encode(random()?)).as_bytes())?;
+        write_secret(path, format!("{}\n", hex::encode(random::<32>()?)).as_bytes())?;
     }
     read_private(path)
-}
-
-fn random() -> Result<[u8; 32]> {
-    let source = Path::new("/dev/urandom");
-    let mut bytes = [0u8; 32];
-    File::open(source).and_then(|mut f| f.read_exact(&mut bytes)).path(source)?;
-    Ok(bytes)
 }
 
 /// The secret of an escrow folder, for what needs no journal.

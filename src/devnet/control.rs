@@ -11,10 +11,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::error::{Context, Error, IoContext, Kind, Result};
+use crate::fsio;
 
 use super::chain::{ChainClient, Tip};
 use super::client::RpcClient;
-use super::disk;
 use super::layout::{Layout, Life};
 use super::network::Network;
 use super::node::Progress;
@@ -91,7 +91,7 @@ pub struct Devnet {
 impl Devnet {
     /// The network in `root`, made if there is none; locked against others who would start it (75).
     pub fn create(root: &Path, make: impl FnOnce(Option<&Network>) -> Result<Option<Network>>) -> Result<Devnet> {
-        disk::private_dir(root)?;
+        fsio::private_dir(root)?;
         let root = fs::canonicalize(root).path(root)?;
         let layout = Layout::new(&root);
         let lock = lock(&root)?;
@@ -361,7 +361,7 @@ impl Starter<'_> {
             }
             _ => {}
         }
-        disk::private_dir(folder)?;
+        fsio::private_dir(folder)?;
         // What a dead process left answers nobody.
         let _ = fs::remove_file(folder.join("lightning-rpc"));
         started.insert(folder.to_owned(), (self.spawn)(process, folder)?);

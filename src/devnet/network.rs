@@ -6,6 +6,7 @@ use lightning::sign::{KeysManager, NodeSigner, Recipient};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Error, Result};
+use crate::fsio;
 
 use super::disk;
 use super::layout::Layout;
@@ -105,7 +106,7 @@ impl Network {
         }
         let mut network = Network {
             v: 1,
-            seed: hex::encode(disk::random::<32>()?),
+            seed: hex::encode(fsio::random::<32>()?),
             nodes: Vec::new(),
             channels,
             max_concurrent_htlcs,

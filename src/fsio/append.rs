@@ -1,15 +1,13 @@
 //! A file that only grows, for its owner alone: every line is on disk before its writer acts on it.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use super::private::{private_dir, read_bounded, require_private};
 use super::temp;
-use crate::error::{Context, Error, IoContext, Result};
-
-/// A larger file is refused, in bytes.
-const MAX: u64 = 1 << 30;
+use crate::error::{Error, IoContext, Result};
 
 /// A folder that one process at a time works in, made if need be, for its owner alone.
 #[derive(Debug)]
@@ -22,7 +20,7 @@ impl LockedDir {
     /// Opens and locks the folder; where another process has it, that is a matter of trying again.
     pub fn open(path: &Path, create: bool) -> Result<LockedDir> {
         if create && !path.exists() {
-            fs::DirBuilder::new().mode(0o700).recursive(true).create(path).path(path)?;
+            private_dir(path)?;
             temp::sync_dir(temp::parent(path))?;
         }
         let lock = File::open(path).path(path)?;
@@ -82,39 +80,13 @@ impl AppendFile {
     }
 }
 
-/// Reads a file that is for its owner alone, as text.
-pub fn read_private(path: &Path) -> Result<String> {
-    let mut file = File::open(path).path(path)?;
-    require_private(path, &file)?;
-    String::from_utf8(read_bounded(path, &mut file)?).map_err(|_| Error::data("not UTF-8")).at(path.display())
-}
-
-fn read_bounded(path: &Path, file: &mut File) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    file.take(MAX + 1).read_to_end(&mut bytes).path(path)?;
-    if bytes.len() as u64 > MAX {
-        return Err(Error::data(format!("{}: expected at most {MAX} bytes", path.display())));
-    }
-    Ok(bytes)
-}
-
-fn require_private(path: &Path, file: &File) -> Result<()> {
-    let meta = file.metadata().path(path)?;
-    if !meta.is_file() {
-        return Err(Error::data(format!("{}: expected a file", path.display())));
-    }
-    let mode = meta.permissions().mode() & 0o777;
-    if mode & 0o077 == 0 {
-        return Ok(());
-    }
-    Err(Error::data(format!("{}: expected a file that only its owner can read, found mode {mode:03o}", path.display()))
-        .hint(format!("chmod 600 {}", path.display())))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
     use crate::error::Kind;
+    use crate::fsio::read_private;
 
     #[test]
     fn what_was_appended_is_read_back_and_is_for_its_owner_alone() {

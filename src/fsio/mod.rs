@@ -5,12 +5,14 @@ mod input;
 mod mapped;
 mod outdir;
 mod output;
+mod private;
 mod spool;
 mod temp;
 
-pub use append::{AppendFile, LockedDir, read_private};
+pub use append::{AppendFile, LockedDir};
 pub use input::{Source, read_text};
 pub use mapped::map_floats;
 pub use outdir::OutDir;
 pub use output::{Outcome, Output, Target, content_digest, write_secret};
+pub use private::{private_dir, random, read_private};
 pub use spool::Spool;

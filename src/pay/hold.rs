@@ -54,7 +54,7 @@ macro_rules! typed {
 typed!(List "listholdinvoices", Inject "injectholdinvoice", Settle "settleholdinvoice", Cancel "cancelholdinvoice");
 
 /// A hold invoice's state at the node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum HoldState {
     /// Nothing came.

@@ -7,73 +7,23 @@ use lightning::bitcoin::hashes::{Hash, sha256};
 use lightning::bitcoin::secp256k1::PublicKey;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::artifact::hex32::{self, hex32};
 use crate::artifact::key::parse_public;
 use crate::error::{Error, Result};
 
-/// A newtype of 32 bytes, written as 64 lowercase hex digits.
-macro_rules! bytes32 {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(pub [u8; 32]);
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&hex::encode(self.0))
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{self}")
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = Error;
-
-            fn from_str(text: &str) -> Result<$name> {
-                parse_hex(text).map($name)
-            }
-        }
-
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-            }
-        }
-    };
-}
-
-fn parse_hex(text: &str) -> Result<[u8; 32]> {
-    let mut bytes = [0; 32];
-    let lower = !text.bytes().any(|b| b.is_ascii_uppercase());
-    if lower && hex::decode_to_slice(text, &mut bytes).is_ok() {
-        return Ok(bytes);
-    }
-    // The text may be a secret that was mistyped: its length is all that is told.
-    Err(Error::data(format!("expected 64 lowercase hex digits, found {} characters", text.chars().count())))
-}
-
-bytes32! {
+hex32! {
     /// SHA-256 of a preimage: what an HTLC is locked to.
     PaymentHash
 }
-bytes32! {
+hex32! {
     /// SHA-256 of an offer's canonical terms, hashes and signature apart.
     OfferId
 }
-bytes32! {
+hex32! {
     /// SHA-256 of a record's canonical form without its signature, or of an invoice's text.
     RecordHash
 }
-bytes32! {
+hex32! {
     /// What makes one run folder differ from every other, however alike their recipes are.
     Instance
 }
@@ -111,7 +61,11 @@ impl Serialize for Preimage {
 impl<'de> Deserialize<'de> for Preimage {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        parse_hex(&text).map(Preimage).map_err(serde::de::Error::custom)
+        // Of a secret that was mistyped only its length is told.
+        hex32::parse(&text).map(Preimage).ok_or_else(|| {
+            let found = text.chars().count();
+            serde::de::Error::custom(format!("expected 64 lowercase hex digits, found {found} characters"))
+        })
     }
 }
 

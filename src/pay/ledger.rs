@@ -65,9 +65,10 @@ impl Account {
         self.verdict.as_ref().is_some_and(|v| v.rungs.contains(&rung))
     }
 
-    /// Whether all rungs are in one of these states.
-    pub fn all(&self, states: &[State]) -> bool {
-        self.rungs.iter().all(|r| states.contains(&r.state))
+    /// Whether all of it was held once, as far as this party knows: what comes back then was not earned, and is never
+    /// paid again; what comes back before was refused.
+    pub fn was_held(&self) -> bool {
+        self.held.is_some() || self.verdict.is_some() || self.rungs.iter().any(|r| r.state == State::Claimed)
     }
 
     fn rung(&mut self, rung: u32) -> Result<&mut Rung> {

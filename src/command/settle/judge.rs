@@ -1,16 +1,14 @@
 //! The judge's side of `l402 settle`.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::super::escrow::Escrow;
 use super::Args;
 use crate::artifact::record::{self, Line};
 use crate::artifact::{Commitment, Digest, Reveal};
-use crate::error::{Context, Error, IoContext, Kind, Result};
-use crate::fsio::{Outcome, content_digest, read_private, write_secret};
+use crate::error::{Context, Error, Kind, Result};
+use crate::fsio::{Outcome, content_digest, private_dir, read_private, write_secret};
 use crate::pay::{Case, Closing, Entry, Evidence, Held, Msat, Offer, Preimages, RungPreimage, Verdict, decide};
 use crate::score::{RoundScore, Score};
 use crate::ui::Ui;
@@ -80,11 +78,15 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         }
     }
     escrow.record(entries)?;
-    make_dir(reveal)?;
+    private_dir(reveal)?;
     let mut lines = String::new();
     for (offer, verdict, _) in &settled {
-        reveal_to(&escrow, offer, verdict, reveal)?;
         lines += &record::line(verdict)?;
+        if let Err(error) = reveal_to(&escrow, offer, verdict, reveal) {
+            ui.say(format!("not revealed: {error}"));
+            refused = Some(error);
+            continue;
+        }
         ui.say(format!(
             "{}: {} earned, {} paid, {} returned{}",
             offer.name(),
@@ -183,13 +185,6 @@ fn reveal_to(escrow: &Escrow, offer: &Offer, verdict: &Verdict, folder: &Path) -
 
 fn reveal_path(folder: &Path, offer: &Offer) -> PathBuf {
     folder.join(format!("{}.{}.{}.reveal", offer.worker, offer.round, offer.attempt))
-}
-
-fn make_dir(folder: &Path) -> Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    fs::DirBuilder::new().mode(0o700).recursive(true).create(folder).path(folder)
 }
 
 fn read(args: &Args, run: &Digest, round: u64) -> Result<Evidences> {

@@ -21,6 +21,7 @@ use crate::devnet::layout::Layout;
 use crate::devnet::network::Network;
 use crate::devnet::{clock, disk};
 use crate::error::{Error, Result};
+use crate::fsio;
 
 use super::adapters::{Broadcaster, FixedFees, LogFile};
 use super::gossip::Gossip;
@@ -144,7 +145,7 @@ impl Node {
         let store = Store::open(&folder, crash.clone())?;
         let seed = network.node_seed(name);
         // The second and third argument must never be the same twice: they begin what keys are derived from.
-        let nonce = u32::from_be_bytes(disk::random::<4>()?);
+        let nonce = u32::from_be_bytes(fsio::random::<4>()?);
         let keys = Arc::new(KeysManager::new(&seed, clock::unix(), nonce, true));
         let id = keys.get_node_id(Recipient::Node).expect("a node has an id");
         let bell = Arc::new(Bell::default());
@@ -191,7 +192,7 @@ impl Node {
         let peers = Arc::new(PeerManager::new(
             handlers,
             clock::unix() as u32,
-            &disk::random()?,
+            &fsio::random()?,
             Arc::clone(&log),
             Arc::clone(&keys),
         ));

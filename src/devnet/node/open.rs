@@ -62,7 +62,7 @@ impl Node {
     /// Funds a channel with a coin from the faucet. LDK hands the transaction on once, and forgets that it did: it is kept in
     /// a file until it is known to be confirmed.
     pub(super) fn fund(&self, channel: ChannelId, peer: PublicKey, sat: u64, script: ScriptBuf) -> Result<()> {
-        let mut coin: [u8; 32] = disk::random()?;
+        let mut coin: [u8; 32] = fsio::random()?;
         coin[..4].copy_from_slice(&FAUCET_MARK);
         let input = TxIn {
             previous_output: OutPoint { txid: Txid::from_byte_array(coin), vout: 0 },
@@ -84,7 +84,7 @@ impl Node {
     /// After a start: hands on again what funds a channel that is not confirmed, and removes what funds none.
     pub(super) fn fund_again(&self) -> Result<()> {
         let folder = self.folder.join("funding");
-        disk::private_dir(&folder)?;
+        fsio::private_dir(&folder)?;
         let channels = self.manager.list_channels();
         let waiting = channels.iter().filter(|c| c.confirmations.unwrap_or(0) == 0).filter_map(|c| c.funding_txo);
         let waiting: Vec<String> = waiting.map(|outpoint| outpoint.txid.to_string()).collect();

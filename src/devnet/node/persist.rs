@@ -21,6 +21,7 @@ use lightning::util::ser::Writeable;
 use crate::devnet::crash::CrashPoints;
 use crate::devnet::disk;
 use crate::error::{IoContext, Result};
+use crate::fsio;
 
 use super::types::{Manager, Monitors};
 use super::wake::Bell;
@@ -90,7 +91,7 @@ impl Store {
     /// The store in a node's folder.
     pub fn open(folder: &Path, crash: CrashPoints) -> Result<Store> {
         let monitors = folder.join("monitors");
-        disk::private_dir(&monitors)?;
+        fsio::private_dir(&monitors)?;
         Ok(Store { manager: folder.join("manager"), monitors, crash })
     }
 

@@ -3,19 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The states of a hold invoice, as the plugin has them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum HoldState {
-    /// Nothing came yet.
-    Unpaid,
-    /// An HTLC is held.
-    Accepted,
-    /// Settled, as far as this row knows.
-    Paid,
-    /// Given back, or never to be accepted.
-    Cancelled,
-}
+pub use crate::pay::HoldState;
 
 /// A hold invoice, as `listholdinvoices` shows it.
 #[derive(Clone, Serialize, Deserialize)]

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::devnet::crash::CrashPoints;
 use crate::devnet::disk;
 use crate::error::{Error, IoContext, Result};
+use crate::fsio;
 
 /// A folder of rows by key.
 pub struct Table<T> {
@@ -22,7 +23,7 @@ impl<T: Serialize + DeserializeOwned + Clone> Table<T> {
     /// Reads the table `name` in a node's folder.
     pub fn open(node: &Path, name: &str, crash: &CrashPoints) -> Result<Table<T>> {
         let folder = node.join(name);
-        disk::private_dir(&folder)?;
+        fsio::private_dir(&folder)?;
         let mut rows = BTreeMap::new();
         for entry in fs::read_dir(&folder).path(&folder)? {
             let path = entry.path(&folder)?.path();

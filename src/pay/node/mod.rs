@@ -60,7 +60,8 @@ pub struct Node {
     socket: PathBuf,
     runtime: Runtime,
     client: Option<ClnRpc>,
-    info: NodeInfo,
+    /// Known from the moment that somebody else has the node.
+    info: Option<NodeInfo>,
 }
 
 impl Node {
@@ -71,15 +72,14 @@ impl Node {
             .enable_all()
             .build()
             .map_err(|e| Error::bug(format!("the runtime for the node's socket: {e}")))?;
-        let nobody = NodeInfo { id: NodeId(dummy_key()), network: String::new(), height: 0 };
-        let mut node = Node { socket: socket.to_owned(), runtime, client: None, info: nobody };
+        let mut node = Node { socket: socket.to_owned(), runtime, client: None, info: None };
         node.refresh()?;
         Ok(node)
     }
 
     /// What the node said of itself when it was last asked.
     pub fn info(&self) -> &NodeInfo {
-        &self.info
+        self.info.as_ref().expect("connect asks before it gives the node away")
     }
 
     /// Its socket, for errors.
@@ -101,7 +101,7 @@ impl Node {
         if let Some(warning) = info.warning_bitcoind_sync.or(info.warning_lightningd_sync) {
             return Err(Error::try_again(format!("{}: the node is behind the chain: {warning}", self.name())));
         }
-        self.info = NodeInfo { id: NodeId(info.id), network: info.network, height: info.blockheight };
+        self.info = Some(NodeInfo { id: NodeId(info.id), network: info.network, height: info.blockheight });
         Ok(info.blockheight)
     }
 
@@ -252,18 +252,12 @@ fn tokio_timeout<T>(runtime: &Runtime, patience: Duration, work: impl Future<Out
     runtime.block_on(async { tokio::time::timeout(patience, work).await.ok() })
 }
 
-/// A key that no node has been asked for yet.
-fn dummy_key() -> PublicKey {
-    use lightning::bitcoin::secp256k1::{Secp256k1, SecretKey};
-    PublicKey::from_secret_key(&Secp256k1::new(), &SecretKey::from_slice(&[1; 32]).expect("one is a secret key"))
-}
-
 /// A node as a signer of records.
 pub struct NodeSigner<'a>(pub std::cell::RefCell<&'a mut Node>);
 
 impl Signer for NodeSigner<'_> {
     fn public(&self) -> PublicKey {
-        self.0.borrow().info.id.0
+        self.0.borrow().info().id.0
     }
 
     fn sign_message(&self, message: &str) -> Result<String> {

@@ -219,12 +219,8 @@ fn verdict(books: &[&Account], failed: Option<Error>, not_under_way: &[String]) 
         return Err(error);
     }
     for account in books {
-        // What comes back from a task that was held was not earned; before, it was refused.
-        let was_held = account.held.is_some()
-            || account.verdict.is_some()
-            || account.rungs.iter().any(|r| r.state == State::Claimed);
         let refused = account.rungs.iter().position(|r| r.state == State::Cancelled);
-        if let Some(i) = refused.filter(|_| !was_held) {
+        if let Some(i) = refused.filter(|_| !account.was_held()) {
             return Err(Error::refused(format!(
                 "rung {i} of the {}: the payment failed: the payee cancelled it, or does not know it",
                 account.offer.name()

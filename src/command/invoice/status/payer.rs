@@ -33,37 +33,30 @@ pub fn refresh_payments(escrow: &mut Escrow, offers: &[OfferId]) -> Result<Vec<S
         }
         // Where one rung was claimed the verdict is out: what comes back was not earned.
         let complete = |p: &Option<Payment>| p.as_ref().is_some_and(|p| p.status == PaymentStatus::Complete);
-        let judged = account.verdict.is_some()
-            || account.rungs.iter().any(|r| r.state == State::Claimed)
-            || payments.iter().any(|(_, payment)| complete(payment));
+        let was_held = account.was_held() || payments.iter().any(|(_, payment)| complete(payment));
+        let height = escrow.height();
+        let (lock_by, claim_by) = (account.offer.heights.lock_by, account.offer.heights.claim_by);
         for (rung, payment) in payments {
             let book = &account.rungs[rung as usize];
-            let (state, sent_msat) = match payment.as_ref().map(|p| (p.status, p.sent_msat)) {
+            let begun = matches!(book.state, State::Locking | State::Unknown);
+            let (state, sent_msat) = match payment.map(|p| (p.status, p.sent_msat)) {
                 Some((PaymentStatus::Complete, sent)) => (State::Claimed, sent),
-                // Failed for good once it was held, or once nothing more can be begun; before, it may be tried again.
-                Some((PaymentStatus::Failed, _))
-                    if judged
-                        || !matches!(book.state, State::Locking | State::Unknown)
-                        || escrow.height() >= account.offer.heights.lock_by =>
-                {
-                    (State::Cancelled, None)
-                }
-                None if escrow.height() >= account.offer.heights.lock_by
-                    && matches!(book.state, State::Locking | State::Unknown) =>
-                {
-                    (State::Expired, None)
-                }
                 // It is at the node after all.
                 Some((PaymentStatus::Pending, _)) if book.state == State::Unknown => (State::Locking, None),
-                // What opens it never left this folder, and the node, which forgets payments once they are over, has none.
-                None if book.state == State::Judged && escrow.height() >= account.offer.heights.lock_by => {
-                    (State::Cancelled, None)
-                }
-                Some((PaymentStatus::Failed, _)) | None if matches!(book.state, State::Locking | State::Unknown) => {
-                    failed.push(format!("rung {rung} of the {}", account.offer.name()));
+                Some((PaymentStatus::Pending, _)) => continue,
+                // Failed for good once it was held, or once nothing more can be begun.
+                Some((PaymentStatus::Failed, _)) if was_held || !begun || height >= lock_by => (State::Cancelled, None),
+                None if begun && height >= lock_by => (State::Expired, None),
+                // What is under way a node never forgets, so it is over. What opens it never left this folder; or it
+                // did, or nobody here can tell, and then it counts as paid.
+                None if book.state == State::Judged && height >= lock_by => (State::Cancelled, None),
+                None if !begun && height > claim_by => (State::Claimed, None),
+                Some((PaymentStatus::Failed, _)) | None => {
+                    if begun {
+                        failed.push(format!("rung {rung} of the {}", account.offer.name()));
+                    }
                     continue;
                 }
-                _ => continue,
             };
             seen.push(Entry::Seen { offer: *id, rung, state, sent_msat });
         }
