@@ -81,7 +81,7 @@ pub fn replay(
     input: &ReplayInput<'_>,
     states: States,
     update: &Update,
-    watch: impl FnMut(StepReport),
+    watch: impl FnMut(&StepReport),
 ) -> Result<Finding> {
     let zero = "zero".to_owned();
     let (moments, inner_in) = match states.moments {
