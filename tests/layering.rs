@@ -124,7 +124,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("codec", &["error", "artifact", "engine"]),
         ("optimizer", &["error", "fsio", "artifact", "engine", "data", "model"]),
         ("verify", &["error", "artifact", "engine", "data", "model", "codec", "optimizer"]),
-        ("score", &["error", "artifact", "engine", "data", "model", "verify"]),
+        ("score", &["error", "fsio", "artifact", "engine", "data", "model", "codec", "optimizer", "verify", "pay"]),
         ("pay", &["error", "artifact"]),
         (
             "command",

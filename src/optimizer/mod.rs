@@ -7,5 +7,5 @@ mod round;
 
 pub use inner::{InnerStep, inner_step};
 pub use moments::Moments;
-pub use outer::outer_step;
+pub use outer::{OuterSum, outer_step};
 pub use round::{RoundInput, RoundOutput, StepReport, run_round};
