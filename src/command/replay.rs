@@ -14,7 +14,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::fsio::content_digest;
 use crate::model::{Layout, Model};
 use crate::ui::Ui;
-use crate::verify::{Finding, ReplayInput, States, Verdict, replay, require_machine};
+use crate::verify::{Finding, ReplayInput, States, Verdict, malformed_finding, replay, require_machine};
 
 /// Recompute a submission and compare it, every byte of it.
 ///
@@ -108,21 +108,8 @@ fn conclude(finding: &Finding, update: &Path, ui: &Ui) -> Result<()> {
 fn malformed(args: &Args, recipe: &Recipe, assignment: &Assignment, error: Error, ui: &Ui) -> Result<()> {
     // What has no content, a cut frame or a pipe that was read, has no digest either.
     let digest = content_digest(&args.update).map_or(Digest([0; 32]), |hash| Digest(*hash.as_bytes()));
-    let mut what = error.to_string();
-    what.retain(|c| (' '..='~').contains(&c));
-    what.truncate(200);
-    let finding = Finding {
-        run: recipe.digest(),
-        round: assignment.round,
-        worker: assignment.worker.clone(),
-        update: digest,
-        previous: None,
-        finding: Verdict::Mismatch,
-        differs: Some("the update is malformed".into()),
-        expected: Some("a canonical update of the recipe's codec".into()),
-        found: Some(what),
-        steps: 0,
-    };
+    let finding =
+        malformed_finding(recipe.digest(), assignment, digest, &args.update.display().to_string(), &error);
     args.output.target().write_text(&record::line(&finding)?)?;
     conclude(&finding, &args.update, ui)
 }

@@ -1,11 +1,13 @@
 //! Replay: the whole submission again, from the signed assignment to the update's bytes, and the first difference.
 
+use std::io::Write;
+
 use crate::artifact::recipe::InnerState;
 use crate::artifact::{ArtifactKind, Digest, Meta, Recipe};
 use crate::codec::{Compressed, Feedback, Update, compress_tensors};
 use crate::data::{Assignment, BatchOrder, Shard};
 use crate::engine::Engine;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{Model, ModelFolder, Plan};
 use crate::optimizer::{Moments, RoundInput, StepReport, run_round};
 
@@ -76,11 +78,31 @@ const INPUTS: [(&str, &str); 7] = [
     ("inner_in", "state (inner optimiser)"),
 ];
 
+/// Where a replay leaves the states that the worker's next round begins with: the files that an honest worker has.
+pub struct StatesOut<'a> {
+    /// The inner optimiser's, where the recipe carries them.
+    pub moments: &'a mut dyn Write,
+    /// The codec's.
+    pub feedback: &'a mut dyn Write,
+}
+
 /// Recomputes an update and compares it, every byte of it.
 pub fn replay(
     input: &ReplayInput<'_>,
     states: States,
     update: &Update,
+    watch: impl FnMut(StepReport),
+) -> Result<Finding> {
+    let out = StatesOut { moments: &mut std::io::sink(), feedback: &mut std::io::sink() };
+    replay_into(input, states, update, out, watch)
+}
+
+/// The same, with the successor states kept. Nothing is written where the inputs differ already.
+pub fn replay_into(
+    input: &ReplayInput<'_>,
+    states: States,
+    update: &Update,
+    out: StatesOut<'_>,
     watch: impl FnMut(StepReport),
 ) -> Result<Finding> {
     let zero = "zero".to_owned();
@@ -111,12 +133,12 @@ pub fn replay(
     let output = run_round(&round, theta.to_vec(), moments, watch)?;
     let layout = &input.folder.layout;
     if input.recipe.inner.state == InnerState::Carry {
-        let (_, digest) = output.moments.write("state", std::io::sink(), Moments::meta_after(&meta), layout)?;
+        let (_, digest) = output.moments.write("state", out.moments, Moments::meta_after(&meta), layout)?;
         meta.set("inner_out", digest);
     }
     let delta = delta(input.model.engine, theta, output.parameters);
     let tensors: Vec<_> = layout.tensors.iter().map(|t| (t.name.as_str(), &t.shape[..], &delta[t.range()])).collect();
-    let compressed = compress_tensors(input.recipe, &meta, &tensors, states.feedback, std::io::sink())?;
+    let compressed = compress_tensors(input.recipe, &meta, &tensors, states.feedback, out.feedback)?;
     Ok(finding(input.recipe.inner.steps.into(), first_difference(&compressed, update)))
 }
 
@@ -185,6 +207,25 @@ fn finding(
         expected,
         found,
         steps,
+    }
+}
+
+/// The finding on an update that cannot be read. `update` is the digest of what is there, `file` the name that `error`
+/// may begin with.
+pub fn malformed_finding(run: Digest, assignment: &Assignment, update: Digest, file: &str, error: &Error) -> Finding {
+    let what = error.to_string();
+    let what = what.strip_prefix(file).and_then(|what| what.strip_prefix(": ")).unwrap_or(&what);
+    Finding {
+        run,
+        round: assignment.round,
+        worker: assignment.worker.clone(),
+        update,
+        previous: None,
+        finding: Verdict::Mismatch,
+        differs: Some("the update is malformed".into()),
+        expected: Some("a canonical update of the recipe's codec".into()),
+        found: Some(printable(what)),
+        steps: 0,
     }
 }
 
