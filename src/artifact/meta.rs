@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::canonical;
 use super::digest::Digest;
 use super::tensors::Header;
 use crate::error::{Error, Result};
@@ -90,6 +91,14 @@ impl Meta {
             )));
         }
         Ok(meta)
+    }
+
+    /// The digest of a state with this metadata and these roots over its parts: what `feedback_in`, `inner_out` and their
+    /// like say. It binds whose state it is, and each chunk can be shown under it (see [`super::roots`]).
+    pub fn state_digest(&self, parts: &[Digest]) -> Digest {
+        let meta = canonical::json(&serde_json::json!(self.0));
+        let parts: Vec<&[u8]> = std::iter::once(meta.as_bytes()).chain(parts.iter().map(|p| &p.0[..])).collect();
+        Digest::of_parts("l402/state/1", &parts)
     }
 
     /// `l402.<key>`, if it is there.

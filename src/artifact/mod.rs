@@ -1,19 +1,23 @@
 //! What travels between people: canonical safetensors, digests, signed records, recipes.
 
 pub mod canonical;
+pub mod chunks;
 mod commitment;
 mod digest;
 pub mod hex32;
 pub mod key;
+pub mod merkle;
 mod meta;
 pub mod recipe;
 pub mod record;
+mod roots;
 mod tensors;
 
 pub use commitment::{Commitment, Reveal, commit};
 pub use digest::Digest;
 pub use meta::{ArtifactKind, FORMAT_VERSION, Meta, valid_worker_id};
 pub use recipe::Recipe;
+pub use roots::{ChunkAt, chunk_hash, chunk_hashes, chunk_path, climb_chunk, tensor_root};
 pub use tensors::{Header, Reader, TensorInfo, Writer, digest_of, f32_from_le};
 
 pub use safetensors::Dtype;

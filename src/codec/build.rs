@@ -3,11 +3,12 @@
 
 use std::io::Write;
 
-use super::feedback::{Feedback, compress_tensor};
+use super::feedback::{Feedback, compress_tensor, state_digest};
 use super::shapes::Shapes;
 use super::{Codec, codec_for};
 use crate::artifact::{
-    ArtifactKind, Digest, Dtype, Header, Meta, Reader, Recipe, TensorInfo, Writer, digest_of, valid_worker_id,
+    ArtifactKind, Digest, Dtype, Header, Meta, Reader, Recipe, TensorInfo, Writer, digest_of, tensor_root,
+    valid_worker_id,
 };
 use crate::error::{Context, Error, Result};
 
@@ -19,6 +20,8 @@ pub struct Compressor<W: Write> {
     meta: Meta,
     feedback: Option<Feedback>,
     state: Writer<W>,
+    state_meta: Meta,
+    state_roots: Vec<Digest>,
     payloads: Vec<(TensorInfo, Vec<u8>)>,
 }
 
@@ -28,7 +31,7 @@ pub struct Compressed<W> {
     pub update: EncodedUpdate,
     /// The writer that took the next state.
     pub state: W,
-    /// The content digest of the next state.
+    /// The digest of the next state, see [`Feedback`].
     pub feedback_out: Digest,
 }
 
@@ -90,7 +93,9 @@ impl<W: Write> Compressor<W> {
             shapes,
             meta,
             feedback,
-            state: Writer::new(state_name, state, Header::new(next.0, delta.tensors.clone()))?,
+            state: Writer::new(state_name, state, Header::new(next.0.clone(), delta.tensors.clone()))?,
+            state_meta: next,
+            state_roots: Vec::new(),
             payloads: Vec::new(),
         })
     }
@@ -108,6 +113,7 @@ impl<W: Write> Compressor<W> {
             .at(format!("tensor {name}"))?;
         // The writer also sees to it that tensors come in the header's order.
         self.state.f32(name, &left)?;
+        self.state_roots.push(tensor_root(shape, &left));
         let info = self.codec.payload_info(name, shape, payload.len());
         self.payloads.push((info, payload));
         Ok(())
@@ -118,7 +124,8 @@ impl<W: Write> Compressor<W> {
         if let Some(feedback) = self.feedback {
             feedback.finish()?;
         }
-        let (state, feedback_out) = self.state.finish()?;
+        let (state, _) = self.state.finish()?;
+        let feedback_out = state_digest(&self.state_meta, self.state_roots);
         let mut meta = self.meta;
         meta.set("delta", delta).set("feedback_out", feedback_out);
         let (tensors, payloads) = self.payloads.into_iter().unzip();

@@ -8,12 +8,13 @@
 //!
 //! beta is the recipe's `codec.feedback`, rounded to float32. A state file is a canonical float32 file of kind
 //! `feedback` with the delta's names and shapes and the metadata `run`, `round`, `worker` (whose state it is and the
-//! round that left it) and `feedback_in` (the digest of the state before it, or `zero`).
+//! round that left it) and `feedback_in` (the digest of the state before it, or `zero`). Its digest is
+//! [`Meta::state_digest`] over that metadata and the Merkle root over all chunks.
 
 use super::Codec;
 use super::check_finite;
 use super::shapes::Shapes;
-use crate::artifact::{ArtifactKind, Digest, Dtype, Meta, Reader};
+use crate::artifact::{ArtifactKind, Digest, Dtype, Meta, Reader, merkle, tensor_root};
 use crate::engine::Engine;
 use crate::error::{Context, Error, Result};
 
@@ -55,23 +56,42 @@ fn compress(
     Ok((payload, acc))
 }
 
+/// The digest of a state with these tensors' roots, by ascending name.
+pub(super) fn state_digest(meta: &Meta, tensors: Vec<Digest>) -> Digest {
+    meta.state_digest(&[merkle::root(tensors)])
+}
+
 /// A worker's error feedback from an earlier round, read tensor by tensor.
 pub struct Feedback {
     reader: Reader,
     digest: Digest,
     meta: Meta,
+    roots: Vec<Digest>,
 }
 
 impl Feedback {
-    /// Checks the header of a state whose content digest is already known; that its content has this digest is
-    /// checked at the end.
+    /// Checks the header of a state whose digest is already known; that its content has this digest is checked at the
+    /// end.
     pub fn open(digest: Digest, reader: Reader) -> Result<Feedback> {
         reader.require_canonical()?;
         let meta = Meta::read(reader.name(), reader.header(), ArtifactKind::Feedback)?;
-        Ok(Feedback { reader, digest, meta })
+        Ok(Feedback { reader, digest, meta, roots: Vec::new() })
     }
 
-    /// The content digest.
+    /// The digest of the state that a file holds.
+    pub fn digest_of(reader: Reader) -> Result<Digest> {
+        let mut feedback = Feedback::open(Digest([0; 32]), reader)?;
+        let tensors = feedback.reader.header().tensors.clone();
+        tensors.iter().try_for_each(|t| feedback.next(&t.name, &t.shape).map(drop))?;
+        feedback.end()
+    }
+
+    /// The metadata.
+    pub fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    /// The digest.
     pub fn digest(&self) -> Digest {
         self.digest
     }
@@ -102,20 +122,25 @@ impl Feedback {
         tensors.iter().try_for_each(|t| t.expect(Dtype::F32, &t.shape)).at(file)
     }
 
-    pub(super) fn next(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        self.reader.next_f32(name, shape)
+    /// The next tensor.
+    pub fn next(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let values = self.reader.next_f32(name, shape)?;
+        self.roots.push(tensor_root(shape, &values));
+        Ok(values)
+    }
+
+    fn end(self) -> Result<Digest> {
+        self.reader.finish()?;
+        Ok(state_digest(&self.meta, self.roots))
     }
 
     /// Reads to the end and compares the digest.
-    pub(super) fn finish(self) -> Result<()> {
-        let name = self.reader.name().to_owned();
-        let found = self.reader.finish()?;
-        if found == self.digest {
+    pub fn finish(self) -> Result<()> {
+        let (name, expected) = (self.reader.name().to_owned(), self.digest);
+        let found = self.end()?;
+        if found == expected {
             return Ok(());
         }
-        Err(Error::data(format!(
-            "{name}: expected content digest {}, found {found}: it changed while it was read",
-            self.digest
-        )))
+        Err(Error::data(format!("{name}: expected digest {expected}, found {found}: it changed while it was read")))
     }
 }

@@ -6,14 +6,13 @@
 //! [`codec_for`].
 //!
 //! Metadata of an update, beside what it takes over from the delta (`run`, `round`, `worker` and any other
-//! `l402.*` key): `codec`, the codec's name; `delta`, the delta's content digest; `feedback_in`, the content
-//! digest of the state that was added, or `zero`; `feedback_out`, that of the state it leaves; `shapes`, the
+//! `l402.*` key): `codec`, the codec's name; `delta`, the delta's content digest; `feedback_in`, the digest
+//! (see [`Feedback`]) of the state that was added, or `zero`; `feedback_out`, that of the state it leaves; `shapes`, the
 //! canonical JSON object of every parameter's shape by name. One tensor per parameter, of the same name, holds
 //! the payload.
 
 mod bits;
 mod build;
-mod chunks;
 mod dense;
 mod feedback;
 #[cfg(test)]

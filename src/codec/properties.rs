@@ -226,14 +226,14 @@ fn reader(bytes: &[u8]) -> Reader {
 }
 
 fn feedback(bytes: &[u8]) -> Feedback {
-    Feedback::open(Digest::of(bytes), reader(bytes)).unwrap()
+    Feedback::open(Feedback::digest_of(reader(bytes)).unwrap(), reader(bytes)).unwrap()
 }
 
 /// The update's bytes and the state's, by the stream.
 fn stream(recipe: &Recipe, delta: &[u8], state: Option<&[u8]>) -> Result<(Vec<u8>, Vec<u8>)> {
     let state = state.map(feedback);
     let done = compress_stream(recipe, reader(delta), state, "state", Vec::new(), |_| {})?;
-    assert_eq!(done.feedback_out, Digest::of(&done.state));
+    assert_eq!(done.feedback_out, Feedback::digest_of(reader(&done.state)).unwrap());
     Ok((done.update.to_bytes()?.0, done.state))
 }
 
@@ -255,7 +255,7 @@ fn a_replay_in_memory_makes_the_bytes_of_the_stream() {
             let update = Update::open(&recipe, reader(&update)).unwrap();
             assert_eq!((update.round(), update.worker()), (round, "alice"));
             assert_eq!(update.run(), recipe.digest());
-            assert_eq!(update.feedback_in(), state.as_deref().map(Digest::of));
+            assert_eq!(update.feedback_in(), state.as_deref().map(|s| feedback(s).digest()));
             let file = update.file();
             assert_eq!(update.meta().digest(file, "delta").unwrap(), Digest::of(&delta));
             assert_eq!(update.meta().digest(file, "theta").unwrap(), Digest::of(b"theta"));

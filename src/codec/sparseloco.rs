@@ -27,10 +27,10 @@ use std::ops::RangeInclusive;
 use rayon::prelude::*;
 
 use super::bits::{pack, packed_len, padding_is_zero, unpack};
-use super::chunks::{CHUNK, Chunk, Chunks};
 use super::quantise::quantise;
 use super::shapes::elements;
 use super::{Codec, check_len};
+use crate::artifact::chunks::{CHUNK, Chunk, Chunks};
 use crate::error::{Error, Result};
 
 const BINS: usize = 4;

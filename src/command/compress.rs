@@ -101,7 +101,7 @@ fn report(ui: &Ui, name: &str, outcome: Outcome) {
 
 /// A state is read twice, first for its digest, which stands in the header of the next state.
 fn open_state(path: &Path) -> Result<Feedback> {
-    let digest = Reader::open(Source::open(path)?)?.finish()?;
+    let digest = Feedback::digest_of(Reader::open(Source::open(path)?)?)?;
     Feedback::open(digest, Reader::open(Source::open(path)?)?)
 }
 

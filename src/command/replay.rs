@@ -156,7 +156,7 @@ fn read_states(paths: &[PathBuf], layout: &Layout, recipe: &Recipe, assignment: 
             let digest: Digest = read.digest.parse()?;
             states.moments = Some((read.moments, digest));
         } else if kind == ArtifactKind::Feedback.as_str() {
-            let digest = reader.finish()?;
+            let digest = Feedback::digest_of(reader)?;
             states.feedback = Some(Feedback::open(digest, Reader::open(open(path)?)?)?);
         } else {
             return Err(Error::data(format!(

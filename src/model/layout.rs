@@ -1,6 +1,7 @@
 //! Where each parameter lies in one flat array: tensors by ascending Hugging Face name.
 
 use super::config::ModelConfig;
+use crate::artifact::{Digest, tensor_root};
 
 /// Name, shape and place of one parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,6 +143,11 @@ impl Layout {
             tensors,
             total,
         }
+    }
+
+    /// The Merkle root of every tensor of a flat array, see [`tensor_root`].
+    pub fn tensor_roots(&self, flat: &[f32]) -> Vec<Digest> {
+        self.tensors.iter().map(|t| tensor_root(&t.shape, &flat[t.range()])).collect()
     }
 
     /// The tensor of that name.

@@ -8,4 +8,4 @@ mod round;
 pub use inner::{InnerStep, inner_step};
 pub use moments::Moments;
 pub use outer::{OuterSum, outer_step};
-pub use round::{RoundInput, RoundOutput, StepReport, run_round};
+pub use round::{RoundInput, RoundOutput, State, StepReport, run_round, run_steps};

@@ -1,6 +1,6 @@
 //! AdamW's moments: the state that a worker may carry from round to round.
 
-use crate::artifact::{ArtifactKind, Digest, Header, Meta, Reader, TensorInfo, Writer};
+use crate::artifact::{ArtifactKind, Digest, Header, Meta, Reader, TensorInfo, Writer, merkle};
 use crate::error::{Error, Result};
 use crate::fsio::Source;
 use crate::model::Layout;
@@ -39,8 +39,21 @@ impl Moments {
         meta
     }
 
-    /// Writes the state file; `steps` is added to the metadata.
+    /// The Merkle roots over the chunks of the first and of the second moments.
+    pub fn roots(&self, layout: &Layout) -> [Digest; 2] {
+        [&self.first, &self.second].map(|flat| merkle::root(layout.tensor_roots(flat)))
+    }
+
+    /// The digest of the state file that [`Moments::write`] makes: [`Meta::state_digest`] over metadata and
+    /// [`Moments::roots`].
+    pub fn digest(&self, mut meta: Meta, layout: &Layout) -> Digest {
+        meta.set("steps", self.steps);
+        meta.state_digest(&self.roots(layout))
+    }
+
+    /// Writes the state file; `steps` is added to the metadata. Returns the state's digest.
     pub fn write<W: std::io::Write>(&self, name: &str, out: W, mut meta: Meta, layout: &Layout) -> Result<(W, Digest)> {
+        let digest = self.digest(meta.clone(), layout);
         meta.set("steps", self.steps);
         let mut writer = Writer::new(name, out, Header::new(meta.0, Moments::infos(layout)))?;
         for (prefix, flat) in [(FIRST, &self.first), (SECOND, &self.second)] {
@@ -48,7 +61,7 @@ impl Moments {
                 writer.f32(&format!("{prefix}{}", tensor.name), &flat[tensor.range()])?;
             }
         }
-        writer.finish()
+        Ok((writer.finish()?.0, digest))
     }
 
     /// Reads a state file.
@@ -70,6 +83,8 @@ impl Moments {
         if let Some((extra, _)) = reader.next_tensor()? {
             return Err(Error::data(format!("{name}: tensor {}: not part of the model", extra.name)));
         }
-        Ok((meta, moments, reader.finish()?))
+        reader.finish()?;
+        let digest = moments.digest(meta.clone(), layout);
+        Ok((meta, moments, digest))
     }
 }

@@ -1,5 +1,7 @@
 //! The inner steps of one worker's round: a pure function of theta, moments, shard and order.
 
+use std::ops::Range;
+
 use super::inner::inner_step;
 use super::moments::Moments;
 use crate::artifact::Recipe;
@@ -23,6 +25,15 @@ pub struct RoundInput<'a> {
     pub round: u64,
 }
 
+/// What the inner steps work on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    /// The worker's parameters, by the layout: theta before the first step.
+    pub parameters: Vec<f32>,
+    /// Its moments.
+    pub moments: Moments,
+}
+
 /// What a round ends with.
 pub struct RoundOutput {
     /// The worker's parameters after its inner steps.
@@ -34,50 +45,71 @@ pub struct RoundOutput {
 }
 
 /// One inner step, for whoever watches.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct StepReport {
     /// Counted from 0 within the round.
     pub step: u32,
     /// Mean loss of the batch, in nats.
     pub loss: f64,
+    /// Summed loss of the batch in nats, 32.32 fixed point (A8).
+    pub loss_q32: i128,
     /// Norm of the gradient before clipping.
     pub gradient_norm: f32,
+    /// The batch: sequences of the shard.
+    pub sequences: Vec<usize>,
 }
 
-/// Runs the inner steps from `parameters` (theta) and `moments`.
+/// Runs all inner steps of a round from `parameters` (theta) and `moments`.
 pub fn run_round(
     input: &RoundInput<'_>,
     parameters: Vec<f32>,
     moments: Moments,
-    watch: impl FnMut(StepReport),
+    mut watch: impl FnMut(&StepReport),
 ) -> Result<RoundOutput> {
-    input.model.engine.define(|| steps(input, parameters, moments, watch))
+    let mut losses = Vec::with_capacity(input.recipe.inner.steps as usize);
+    let state = run_steps(input, State { parameters, moments }, 0..input.recipe.inner.steps, |report, _| {
+        losses.push(report.loss);
+        watch(report);
+        Ok(())
+    })?;
+    Ok(RoundOutput { parameters: state.parameters, moments: state.moments, losses })
 }
 
-fn steps(
+/// Runs these inner steps of a round, counted from 0, from the state before the first of them. `watch` sees the state
+/// after each, and may end the round.
+pub fn run_steps(
     input: &RoundInput<'_>,
-    mut parameters: Vec<f32>,
-    mut moments: Moments,
-    mut watch: impl FnMut(StepReport),
-) -> Result<RoundOutput> {
+    state: State,
+    steps: Range<u32>,
+    watch: impl FnMut(&StepReport, &State) -> Result<()>,
+) -> Result<State> {
+    input.model.engine.define(|| run(input, state, steps, watch))
+}
+
+fn run(
+    input: &RoundInput<'_>,
+    mut state: State,
+    steps: Range<u32>,
+    mut watch: impl FnMut(&StepReport, &State) -> Result<()>,
+) -> Result<State> {
     let inner = &input.recipe.inner;
     let mut trainer = Trainer::new(input);
     let mut order = input.order.clone();
-    let mut losses = Vec::with_capacity(inner.steps as usize);
-    for step in 0..inner.steps {
+    for step in steps {
+        let State { parameters, moments } = &mut state;
         let global = input.round * u64::from(inner.steps) + u64::from(step);
         let at = |error: Error| error.at(format!("round {} step {step}", input.round));
         let sequences = order.indices(u64::from(step), inner.batch);
-        let loss = trainer.gradient(&parameters, &sequences).map_err(at)?;
+        let loss_q32 = trainer.gradient(parameters, &sequences).map_err(at)?;
         let gradient_norm = trainer.gradient_norm().map_err(at)?;
         moments.steps += 1;
         let clip = inner.clip as f32 / gradient_norm;
         let clip = if clip > 1.0 { 1.0 } else { clip };
-        trainer.update(&mut parameters, &mut moments, global, clip).map_err(at)?;
-        watch(StepReport { step, loss, gradient_norm });
-        losses.push(loss);
+        trainer.update(parameters, moments, global, clip).map_err(at)?;
+        let loss = loss_q32 as f64 / 4_294_967_296.0 / (sequences.len() * input.plan.seq_len) as f64;
+        watch(&StepReport { step, loss, loss_q32, gradient_norm, sequences }, &state)?;
     }
-    Ok(RoundOutput { parameters, moments, losses })
+    Ok(state)
 }
 
 /// The memory that the steps of a round share.
@@ -102,8 +134,8 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// The gradient of the batch's mean loss, into `self.gradients`; returns the loss.
-    fn gradient(&mut self, parameters: &[f32], sequences: &[usize]) -> Result<f64> {
+    /// The gradient of the batch's mean loss, into `self.gradients`; returns the summed loss, 32.32 fixed point.
+    fn gradient(&mut self, parameters: &[f32], sequences: &[usize]) -> Result<i128> {
         let Trainer { input, workspace, gradients, total, tokens } = self;
         let model = input.model;
         let targets = sequences.len() * input.plan.seq_len;
@@ -131,7 +163,7 @@ impl<'a> Trainer<'a> {
         if groups > 1 {
             std::mem::swap(total, &mut gradients.flat);
         }
-        Ok(sum as f64 / 4_294_967_296.0 / targets as f64)
+        Ok(sum)
     }
 
     /// The norm over all tensors by ascending name: a chain over the tensors' sums of squares (A3).

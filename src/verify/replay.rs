@@ -91,7 +91,7 @@ pub fn replay(
     input: &ReplayInput<'_>,
     states: States,
     update: &Update,
-    watch: impl FnMut(StepReport),
+    watch: impl FnMut(&StepReport),
 ) -> Result<Finding> {
     let out = StatesOut { moments: &mut std::io::sink(), feedback: &mut std::io::sink() };
     replay_into(input, states, update, out, watch)
@@ -103,7 +103,7 @@ pub fn replay_into(
     states: States,
     update: &Update,
     out: StatesOut<'_>,
-    watch: impl FnMut(StepReport),
+    watch: impl FnMut(&StepReport),
 ) -> Result<Finding> {
     let zero = "zero".to_owned();
     let (moments, inner_in) = match states.moments {

@@ -8,6 +8,7 @@ use super::super::escrow::{Escrow, EscrowArgs};
 use super::pins::{WorkerPins, node_id};
 use crate::artifact::{Digest, Reader, record};
 use crate::cli::OutputArgs;
+use crate::codec::Feedback;
 use crate::data::Assignment;
 use crate::error::{Context, Error, Result};
 use crate::fsio::Outcome;
@@ -178,7 +179,7 @@ fn parse_states(given: &[String]) -> Result<BTreeMap<String, Digest>> {
             .ok_or_else(|| Error::usage(format!("--state-in {text}: expected ID=FILE or ID=HEX")))?;
         let digest = match digest.parse() {
             Ok(digest) => digest,
-            Err(_) => Reader::open(open(Path::new(digest))?)?.finish()?,
+            Err(_) => Feedback::digest_of(Reader::open(open(Path::new(digest))?)?)?,
         };
         states.insert(worker.to_owned(), digest);
     }

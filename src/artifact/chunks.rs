@@ -29,13 +29,18 @@ impl Chunk {
         self.start + index / self.columns * self.stride + index % self.columns
     }
 
+    /// The chunk's rows: its elements in the order of their indices.
+    pub fn rows_of<'a>(&self, tensor: &'a [f32]) -> impl Iterator<Item = &'a [f32]> + 'a {
+        let chunk = *self;
+        (0..chunk.rows).map(move |row| {
+            let start = chunk.start + row * chunk.stride;
+            &tensor[start..start + chunk.columns]
+        })
+    }
+
     /// The chunk's elements in the order of their indices.
     pub fn values<'a>(&self, tensor: &'a [f32]) -> impl Iterator<Item = f32> + 'a {
-        let chunk = *self;
-        (0..chunk.rows).flat_map(move |row| {
-            let start = chunk.start + row * chunk.stride;
-            tensor[start..start + chunk.columns].iter().copied()
-        })
+        self.rows_of(tensor).flatten().copied()
     }
 }
 
