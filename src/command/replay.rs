@@ -108,8 +108,7 @@ fn conclude(finding: &Finding, update: &Path, ui: &Ui) -> Result<()> {
 fn malformed(args: &Args, recipe: &Recipe, assignment: &Assignment, error: Error, ui: &Ui) -> Result<()> {
     // What has no content, a cut frame or a pipe that was read, has no digest either.
     let digest = content_digest(&args.update).map_or(Digest([0; 32]), |hash| Digest(*hash.as_bytes()));
-    let finding =
-        malformed_finding(recipe.digest(), assignment, digest, &args.update.display().to_string(), &error);
+    let finding = malformed_finding(recipe.digest(), assignment, digest, &args.update.display().to_string(), &error);
     args.output.target().write_text(&record::line(&finding)?)?;
     conclude(&finding, &args.update, ui)
 }

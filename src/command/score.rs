@@ -57,14 +57,8 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let given = updates::read(&args.updates, &recipe, &folder.layout, ui)?;
     let candidates: Vec<Candidate> = given.iter().map(Candidate::of).collect();
     let held_out = read_held_out(open(&args.val)?, &recipe, folder.config.vocab_size)?;
-    let input = Scoring {
-        recipe: &recipe,
-        round,
-        folder: &folder,
-        held_out: &held_out,
-        beacon: args.beacon,
-        lists: &lists,
-    };
+    let input =
+        Scoring { recipe: &recipe, round, folder: &folder, held_out: &held_out, beacon: args.beacon, lists: &lists };
     let mut bar = None;
     let scores = score_round(&input, &candidates, |i| Ok(&given[i]), &mut |watch| match watch {
         Watch::Begin(total) => bar = Some(ui.progress("score", total)),

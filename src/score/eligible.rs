@@ -81,9 +81,8 @@ pub fn judge(update: &Candidate, run: &Digest, round: u64, lists: &Eligibility) 
 impl Eligibility {
     /// The finding that decides on an update: of several a mismatch, and the last one.
     pub fn finding_of(&self, update: &Candidate, run: &Digest, round: u64) -> Option<&Finding> {
-        let about = |f: &&Finding| {
-            f.run == *run && f.round == round && f.worker == update.worker && f.update == update.digest
-        };
+        let about =
+            |f: &&Finding| f.run == *run && f.round == round && f.worker == update.worker && f.update == update.digest;
         let all = || self.findings.iter().flatten().filter(about);
         all().filter(|f| f.finding != Verdict::Exact).last().or_else(|| all().last())
     }

@@ -6,6 +6,4 @@ mod replay;
 
 pub use finding::{Difference, Finding, Verdict};
 pub use machine::{OperatorCheck, check_machine, require_machine};
-pub use replay::{
-    ReplayInput, States, StatesOut, delta, delta_meta, malformed_finding, replay, replay_into,
-};
+pub use replay::{ReplayInput, States, StatesOut, delta, delta_meta, malformed_finding, replay, replay_into};
