@@ -9,8 +9,10 @@ use std::process::{Command, Output, Stdio};
 use common::devnet::Devnet;
 use common::escrow::{Pair, ROUND_MSAT, Table};
 use common::{FULL, WORKERS, World, beacon, draw, records, talk};
+use l402::artifact::key::SigningKey;
 use l402::artifact::record::{self, Line};
 use l402::artifact::{Digest, Header, Meta, Reader, Recipe, Writer};
+use l402::data::Assignment;
 use l402::fsio::Source;
 use l402::model::{ModelFolder, model_digest, write_flat};
 use l402::pay::{Offer, Report, State, Verdict};
@@ -350,31 +352,39 @@ fn in_line(text: &str, line: &str, change: impl Fn(&str) -> String) -> String {
     lines.collect()
 }
 
-/// Bob takes one step where three are asked for, and writes the real run over the traces of it.
-fn lie(hand: &Hand, n: u64) {
-    let world = &hand.world;
-    let recipe = String::from_utf8(world.bytes("pub/run.toml")).unwrap();
-    world.write("lazy.toml", recipe.replace("steps = 3", "steps = 1").as_bytes());
-    let assignments = world.bytes(&hand.file(n, "assignments.jsonl"));
-    let line = std::str::from_utf8(&assignments).unwrap().lines().find(|l| l.contains("\"worker\":\"bob\"")).unwrap();
-    let own = &records(line.as_bytes(), "assignment")[0];
-    let shard = own["shard"].as_str().unwrap();
+/// A worker takes one step where three are asked for, and writes the real run over the traces of it. `recipe`, `model` and
+/// `shards` are the run's, `assignments` its round's first.
+fn lie(world: &World, who: &str, [recipe, model, shards, assignments]: [&str; 4], update: &str) {
+    let text = String::from_utf8(world.bytes(recipe)).unwrap();
+    world.write("lazy.toml", text.replace("steps = 3", "steps = 1").as_bytes());
+    let all = String::from_utf8(world.bytes(assignments)).unwrap();
+    let line = all.lines().find(|l| l.contains(&format!("\"worker\":\"{who}\""))).unwrap();
+    let shard = &records(line.as_bytes(), "assignment")[0]["shard"];
+    let shard = format!("{shards}/{}", shard.as_str().unwrap());
     world.ok(&format!(
-        "train --recipe lazy.toml --model pub/theta-{n} --shard pub/shards/{shard} --round {n} --worker bob -o lazy"
+        "train --recipe lazy.toml --model {model} --shard {shard} --round 0 --worker {who} -o lazy --force"
     ));
     let mut reader = Reader::open(Source::open(&world.path("lazy")).unwrap()).unwrap();
     let mut header: Header = reader.header().clone();
     let mut meta = Meta(header.metadata.clone());
-    meta.set("run", Recipe::parse(&recipe).unwrap().digest())
-        .set("assignment", Digest::of(format!("{line}\n").as_bytes()))
-        .set("inner_out", Digest::of(b"never was"));
+    meta.set("run", Recipe::parse(&text).unwrap().digest())
+        .set("assignment", Digest::of(format!("{line}\n").as_bytes()));
     header.metadata = meta.0;
     let mut writer = Writer::new("delta", Vec::new(), header).unwrap();
     while let Some((info, data)) = reader.next_tensor().unwrap() {
         writer.bytes(&info.name, &data).unwrap();
     }
     world.write("delta", &writer.finish().unwrap().0);
-    world.ok(&format!("compress --recipe pub/run.toml delta -o {}", hand.file(n, "bob.update")));
+    let state = update.replace("update", "feedback");
+    world.ok(&format!("compress --recipe {recipe} delta --state-out {state} -o {update} --force"));
+}
+
+/// A finding of a mismatch that says exact.
+fn exact(line: &str) -> String {
+    let mut record = records(line.as_bytes(), "finding")[0].as_object().unwrap().clone();
+    ["differs", "expected", "found"].iter().for_each(|field| drop(record.remove(*field)));
+    record.insert("finding".into(), "exact".into());
+    l402::artifact::canonical::json(&record.into())
 }
 
 #[test]
@@ -382,7 +392,8 @@ fn a_worker_that_lied_and_was_found_out_does_not_make_the_run_dishonest() {
     let hand = Hand::new();
     hand.assign(0);
     ["ann", "cy"].iter().for_each(|who| hand.work(0, who, None));
-    lie(&hand, 0);
+    let inputs = ["pub/run.toml", "pub/theta-0", "pub/shards", "pub/round-0/assignments.jsonl"];
+    lie(&hand.world, "bob", inputs, "pub/round-0/bob.update");
     hand.commit(0, &WORKERS);
     hand.replay(0, &WORKERS, None);
     // And somebody who wrote rubbish into the common list.
@@ -399,15 +410,7 @@ fn a_worker_that_lied_and_was_found_out_does_not_make_the_run_dishonest() {
 
     // The coordinator counts it all the same: by false scores, or by a false finding.
     let honest = hand.world.bytes("pub/round-0/scores.jsonl");
-    hand.edit("pub/round-0/findings.jsonl", |text| {
-        in_line(&text, "mismatch", |line| {
-            let value = &records(line.as_bytes(), "finding")[0];
-            let mut exact = value.as_object().unwrap().clone();
-            ["differs", "expected", "found"].iter().for_each(|field| drop(exact.remove(*field)));
-            exact.insert("finding".into(), "exact".into());
-            l402::artifact::canonical::json(&exact.into())
-        })
-    });
+    hand.edit("pub/round-0/findings.jsonl", |text| in_line(&text, "mismatch", exact));
     hand.finish(0, &WORKERS);
     let said = equal(&hand.world, "");
     assert!(said.contains("3 of them count"), "what was recorded is believed without --replay: {said}");
@@ -651,4 +654,53 @@ fn a_verdict_on_false_scores_is_printed_as_evidence() {
     let output = audit(&table.world, "--json");
     names(&output, "round-0/scores.jsonl", "altered scores");
     assert!(records(&output.stdout, "evidence").is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+fn a_verdict_on_a_false_finding_is_printed_as_evidence_where_the_training_is_done_again() {
+    let devnet = Devnet::up(2, "");
+    let pair = devnet.pair(1, 2);
+    let mut table = Table::new(&pair);
+    let world = &table.world;
+    lie(world, "ann", ["r.toml", "theta-0", "shards", "0.assignments.jsonl"], "ann.0.update");
+    let finding = String::from_utf8(world.run(&world.replay(0, "ann", "ann.0.update")).stdout).unwrap();
+    assert!(finding.contains("mismatch"), "{finding}");
+    world.write("0.findings.jsonl", format!("{}\n", exact(finding.trim_end())).as_bytes());
+    world.ok(&format!(
+        "score --recipe r.toml --model theta-0 --val shards/val-00000.safetensors --beacon {} --findings \
+         0.findings.jsonl --assignments 0.assignments.jsonl --coordinator {} -o 0.scores.jsonl --force ann.0.update",
+        beacon("second"),
+        world.coordinator
+    ));
+    let scores = records(&world.bytes("0.scores.jsonl"), "score");
+    table.earned = scores[0]["entitled_msat"].as_u64().unwrap();
+    paid(&pair, &table, "lazy", None);
+    equal(&table.world, "");
+    let output = audit(&table.world, "--replay all --json");
+    names(&output, "round-0/findings.jsonl", "a false finding");
+    let evidence = &records(&output.stdout, "evidence")[0];
+    assert_eq!(evidence["signed"]["entitled_msat"].as_u64().unwrap(), table.earned);
+    assert_eq!(evidence["recomputed"]["entitled_msat"], 0);
+    let reason = evidence["recomputed"]["reason"].as_str().unwrap();
+    assert!(reason.contains("replay differs"), "{reason}");
+}
+
+#[test]
+fn assignments_that_the_coordinator_chose_are_printed_as_evidence() {
+    let hand = Hand::new();
+    hand.play(0);
+    let file = "pub/round-0/assignments.jsonl";
+    let mut chosen: Vec<Assignment> = record::read(&hand.world.path(file)).unwrap();
+    let (first, second) = (chosen[0].clone(), chosen[1].clone());
+    (chosen[0].shard, chosen[0].shard_digest) = (second.shard, second.shard_digest);
+    (chosen[1].shard, chosen[1].shard_digest) = (first.shard, first.shard_digest);
+    let key = SigningKey::load(&hand.world.path("coordinator.key")).unwrap();
+    chosen.iter_mut().for_each(|assignment| assignment.sign(&key).unwrap());
+    let lines: String = chosen.iter().map(|assignment| record::line(assignment).unwrap()).collect();
+    hand.world.write(file, lines.as_bytes());
+    let output = audit(&hand.world, "--json");
+    names(&output, "round-0/assignments.jsonl", "shards that nobody drew");
+    let evidence = &records(&output.stdout, "evidence")[0];
+    assert_eq!(evidence["signed"]["shard"], chosen[0].shard.as_str());
+    assert_ne!(evidence["recomputed"]["shard"], evidence["signed"]["shard"]);
 }

@@ -84,7 +84,7 @@ impl Eligibility {
         let about =
             |f: &&Finding| f.run == *run && f.round == round && f.worker == update.worker && f.update == update.digest;
         let all = || self.findings.iter().flatten().filter(about);
-        all().filter(|f| f.finding != Verdict::Exact).last().or_else(|| all().last())
+        all().rfind(|f| f.finding != Verdict::Exact).or_else(|| all().next_back())
     }
 }
 
