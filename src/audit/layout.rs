@@ -24,7 +24,7 @@ const ROUND: [&str; 14] = [
 ];
 
 /// Endings of the files that a round has for each worker.
-const WORKER: [&str; 6] = [".commitment", ".feedback", ".finding", ".moments", ".reveal", ".update"];
+const WORKER: [&str; 7] = [".commitment", ".feedback", ".finding", ".leaves", ".moments", ".reveal", ".update"];
 
 /// How many rounds there are, and whether the last one is not finished and left out.
 pub fn rounds(run: &RunFolder) -> (u64, bool) {

@@ -69,22 +69,26 @@ pub fn judge(update: &Candidate, run: &Digest, round: u64, lists: &Eligibility) 
     }
     lists.findings.as_ref()?;
     match lists.finding_of(update, run, round) {
-        Some(finding) if finding.finding == Verdict::Exact => None,
-        Some(mismatch) => {
-            let what = mismatch.differs.as_deref().unwrap_or("unknown");
-            Some(format!("replay differs: {what}"))
-        }
         None => Some("not replayed".into()),
+        Some(finding) => match finding.finding {
+            Verdict::Exact => None,
+            Verdict::Sampled => Some("replayed in part".into()),
+            Verdict::Mismatch => {
+                let what = finding.differs.as_deref().unwrap_or("unknown");
+                Some(format!("replay differs: {what}"))
+            }
+        },
     }
 }
 
 impl Eligibility {
-    /// The finding that decides on an update: of several a mismatch, and the last one.
+    /// The finding that decides on an update: of several a mismatch, else the strongest, and of those the last one.
     pub fn finding_of(&self, update: &Candidate, run: &Digest, round: u64) -> Option<&Finding> {
         let about =
             |f: &&Finding| f.run == *run && f.round == round && f.worker == update.worker && f.update == update.digest;
         let all = || self.findings.iter().flatten().filter(about);
-        all().rfind(|f| f.finding != Verdict::Exact).or_else(|| all().next_back())
+        let last = |verdict: Verdict| all().rfind(|f| f.finding == verdict);
+        last(Verdict::Mismatch).or_else(|| last(Verdict::Exact)).or_else(|| last(Verdict::Sampled))
     }
 }
 
