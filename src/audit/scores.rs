@@ -277,7 +277,8 @@ impl<'a> Rescoring<'a> {
             let Err(error) = &given.update else { continue };
             if finding.update != given.content {
                 let shown = self.lists.opened(assignment).any(|update| update == finding.update);
-                let file = if shown { &given.file } else { &self.names.findings };
+                let altered = !shown && near(&finding.update.to_string(), &given.content.to_string());
+                let file = if altered { &self.names.findings } else { &given.file };
                 return differs(file, format!("the update of {}", given.worker), finding.update, given.content);
             }
             let path = self.run.path(&given.file).display().to_string();
