@@ -3,6 +3,7 @@
 mod finding;
 mod leaves;
 mod machine;
+mod near;
 mod openings;
 mod replay;
 mod sampled;
@@ -11,12 +12,13 @@ mod segments;
 pub use finding::{Difference, Finding, Sample, Verdict};
 pub use leaves::{Leaf, LeafLog, Leaves};
 pub use machine::{OperatorCheck, check_machine, require_machine};
+pub use near::Nearness;
 pub use openings::{
     CHUNKS, ChunkIndex, FeedbackOpener, LEAVES, OpenedChunk, OpenedLeaf, open_leaves, state_file, states_needed,
     write_chunks,
 };
 pub use replay::{
-    ReplayInput, States, StatesOut, delta, delta_meta, finish_meta, malformed_finding, replay, replay_into,
+    ReplayInput, States, StatesOut, delta, delta_meta, finish_meta, malformed_finding, replay, replay_into, replay_near,
 };
 pub use sampled::{Openings, Sampling, replay_sampled};
 pub use segments::{Audit, Segments, missed_ppm, missed_segments_ppm, segments_for};
