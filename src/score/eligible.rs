@@ -73,6 +73,7 @@ pub fn judge(update: &Candidate, run: &Digest, round: u64, lists: &Eligibility) 
         Some(finding) => match finding.finding {
             Verdict::Exact => None,
             Verdict::Sampled => Some("replayed in part".into()),
+            Verdict::Near => Some("near, not equal".into()),
             Verdict::Mismatch => {
                 let what = finding.differs.as_deref().unwrap_or("unknown");
                 Some(format!("replay differs: {what}"))
@@ -87,8 +88,8 @@ impl Eligibility {
         let about =
             |f: &&Finding| f.run == *run && f.round == round && f.worker == update.worker && f.update == update.digest;
         let all = || self.findings.iter().flatten().filter(about);
-        let last = |verdict: Verdict| all().rfind(|f| f.finding == verdict);
-        last(Verdict::Mismatch).or_else(|| last(Verdict::Exact)).or_else(|| last(Verdict::Sampled))
+        let order = [Verdict::Mismatch, Verdict::Exact, Verdict::Sampled, Verdict::Near];
+        order.into_iter().find_map(|verdict| all().rfind(|f| f.finding == verdict))
     }
 }
 
