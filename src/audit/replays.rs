@@ -218,12 +218,12 @@ impl Replays<'_> {
         if own == Some(finding) {
             return Ok(());
         }
-        // What was drawn was equal: that is true, whatever the rest is.
-        if own.is_some_and(|f| f.finding == Verdict::Sampled) {
+        // What was drawn was equal, or all of it near: that is true, whatever a whole replay arrives at.
+        if own.is_some_and(|f| matches!(f.finding, Verdict::Sampled | Verdict::Near)) {
             let found = finding.differs.clone().unwrap_or_default();
             return match finding.finding == Verdict::Exact || !counts {
                 true => Ok(()),
-                false => differs(&given.file, "a whole replay, where a part was drawn before", "equality", found),
+                false => differs(&given.file, "a whole replay, where the finding is a weaker one", "equality", found),
             };
         }
         let expected = record::line(finding)?;
