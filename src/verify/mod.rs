@@ -3,6 +3,7 @@
 mod finding;
 mod machine;
 mod replay;
+pub mod trace;
 
 pub use finding::{Difference, Finding, Verdict};
 pub use machine::{OperatorCheck, check_machine, require_machine};
