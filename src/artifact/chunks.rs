@@ -20,7 +20,7 @@ pub struct Chunk {
 
 impl Chunk {
     /// The number of elements, 1 to 4096.
-    pub fn len(&self) -> usize {
+    pub fn size(&self) -> usize {
         self.rows * self.columns
     }
 
@@ -146,8 +146,8 @@ mod tests {
             let mut seen = vec![0; elements];
             for number in 0..chunks.count() {
                 let chunk = chunks.get(number);
-                assert!((1..=CHUNK).contains(&chunk.len()), "{shape:?}");
-                (0..chunk.len()).for_each(|i| seen[chunk.position(i)] += 1);
+                assert!((1..=CHUNK).contains(&chunk.size()), "{shape:?}");
+                (0..chunk.size()).for_each(|i| seen[chunk.position(i)] += 1);
             }
             assert!(seen.iter().all(|&n| n == 1), "{shape:?}");
             assert_eq!(chunks.sum_over_lengths(|n| n), Some(elements), "{shape:?}");
@@ -158,14 +158,14 @@ mod tests {
     #[test]
     fn blocks_go_row_by_row_and_the_edge_ones_are_cut() {
         let chunks = Chunks::new(&[65, 66]);
-        let corners: Vec<_> = (0..chunks.count()).map(|i| (chunks.get(i).position(0), chunks.get(i).len())).collect();
+        let corners: Vec<_> = (0..chunks.count()).map(|i| (chunks.get(i).position(0), chunks.get(i).size())).collect();
         assert_eq!(corners, [(0, 4096), (64, 128), (64 * 66, 64), (64 * 66 + 64, 2)]);
         // The second row of a block two columns wide.
         assert_eq!(chunks.get(1).position(3), 66 + 65);
         let tensor: Vec<f32> = (0..65 * 66).map(|i| i as f32).collect();
         for number in 0..4 {
             let chunk = chunks.get(number);
-            let by_index: Vec<f32> = (0..chunk.len()).map(|i| tensor[chunk.position(i)]).collect();
+            let by_index: Vec<f32> = (0..chunk.size()).map(|i| tensor[chunk.position(i)]).collect();
             assert_eq!(chunk.values(&tensor).collect::<Vec<_>>(), by_index);
         }
     }

@@ -87,7 +87,7 @@ pub fn climb(leaf: Digest, mut index: usize, mut count: usize, path: &[Digest]) 
     while count > 1 {
         if index ^ 1 < count {
             let sibling = path.next()?;
-            at = if index % 2 == 0 { node(&at, sibling) } else { node(sibling, &at) };
+            at = if index.is_multiple_of(2) { node(&at, sibling) } else { node(sibling, &at) };
         }
         (index, count) = (index / 2, count.div_ceil(2));
     }

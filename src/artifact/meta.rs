@@ -24,6 +24,10 @@ pub enum ArtifactKind {
     Feedback,
     /// The moments of the inner optimiser.
     Moments,
+    /// Parameters and moments in the midst of a round.
+    State,
+    /// Codec chunks with the paths that prove them.
+    Chunks,
     /// Model parameters.
     Model,
 }
@@ -37,6 +41,8 @@ impl ArtifactKind {
             ArtifactKind::Update => "update",
             ArtifactKind::Feedback => "feedback",
             ArtifactKind::Moments => "moments",
+            ArtifactKind::State => "state",
+            ArtifactKind::Chunks => "chunks",
             ArtifactKind::Model => "model",
         }
     }

@@ -33,6 +33,9 @@ pub struct Recipe {
     /// How a pseudo-gradient is sent.
     #[serde(default)]
     pub codec: CodecRecipe,
+    /// How updates are checked.
+    #[serde(default)]
+    pub verify: VerifyRecipe,
     /// How accepted updates become the next model.
     #[serde(default)]
     pub outer: OuterRecipe,
@@ -156,6 +159,43 @@ pub enum CodecName {
     SparseLoco,
 }
 
+/// What workers commit to while they train, and what an update must be found to be, to count.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerifyRecipe {
+    /// Inner steps from one leaf to the next (J).
+    #[serde(default = "one_u32")]
+    pub leaf_every: u32,
+    /// The weakest finding that lets an update count.
+    #[serde(default)]
+    pub accept: Accept,
+    /// Segments that a sampled replay must have run again, at the least; the last one is always among them.
+    #[serde(default = "default_segments")]
+    pub segments: u32,
+    /// Codec chunks that a sampled replay must have checked, at the least.
+    #[serde(default = "default_chunks")]
+    pub chunks: u32,
+}
+
+impl Default for VerifyRecipe {
+    fn default() -> VerifyRecipe {
+        VerifyRecipe { leaf_every: 1, accept: Accept::Exact, segments: default_segments(), chunks: default_chunks() }
+    }
+}
+
+/// Findings by their strength, the strongest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Accept {
+    /// Every step was run again, every byte is equal.
+    #[default]
+    Exact,
+    /// The drawn segments and chunks are equal.
+    Sampled,
+    /// Within a tolerance: for updates of foreign engines.
+    Near,
+}
+
 /// The outer step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -185,6 +225,15 @@ pub struct PayRecipe {
     pub round_msat: u64,
 }
 
+fn one_u32() -> u32 {
+    1
+}
+fn default_segments() -> u32 {
+    3
+}
+fn default_chunks() -> u32 {
+    64
+}
 fn one() -> usize {
     1
 }
@@ -286,6 +335,8 @@ impl Recipe {
         )?;
         require(count(self.codec.top_k, 4096), "codec.top_k", "1 to 4096")?;
         require(within(self.codec.feedback, 0.0, 1.0), "codec.feedback", "0 to 1")?;
+        require(count(self.verify.leaf_every as usize, 1 << 24), "verify.leaf_every", "1 to 2^24")?;
+        require(self.verify.segments > 0, "verify.segments", "at least 1")?;
         require(within(self.outer.lr, 0.0, 1e3), "outer.lr", "0 to 1000")?;
         require(self.pay.round_msat <= 2_100_000_000_000_000_000, "pay.round_msat", "at most 21 million bitcoin")
     }

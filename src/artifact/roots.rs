@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::chunks::{CHUNK, Chunk, Chunks};
 use super::digest::Digest;
-use super::merkle::{self, Tree, climb};
+use super::merkle::{self, climb};
 
 /// Chunks below which a tensor is hashed by one thread.
 const WORTH_THREADS: usize = 8;
@@ -35,7 +35,7 @@ fn hash_rows(chunk: &Chunk, tensor: &[f32]) -> Digest {
             *place = value.to_le_bytes();
         }
     }
-    merkle::leaf(&bytes[..4 * chunk.len()])
+    merkle::leaf(&bytes[..4 * chunk.size()])
 }
 
 /// The hashes of a tensor's chunks; one of nothing for a tensor without elements.
@@ -63,14 +63,6 @@ pub struct ChunkAt {
     pub chunk: usize,
 }
 
-/// The path from a chunk to its part's root: within the tensor, then among the tensors. `hashes` are those of its
-/// tensor, `tensors` the roots of all.
-pub fn chunk_path(at: ChunkAt, hashes: Vec<Digest>, tensors: Vec<Digest>) -> Vec<Digest> {
-    let mut path = Tree::new(hashes).path(at.chunk);
-    path.extend(Tree::new(tensors).path(at.tensor));
-    path
-}
-
 /// The part's root that a chunk's hash and its path lead to; `chunks` is how many the tensor has, `tensors` how many
 /// there are. `None` where path and numbers do not fit.
 pub fn climb_chunk(hash: Digest, at: ChunkAt, chunks: usize, tensors: usize, path: &[Digest]) -> Option<Digest> {
@@ -82,6 +74,7 @@ pub fn climb_chunk(hash: Digest, at: ChunkAt, chunks: usize, tensors: usize, pat
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::artifact::merkle::Tree;
 
     #[test]
     fn every_chunk_of_every_tensor_climbs_to_the_parts_root() {
@@ -97,7 +90,8 @@ mod tests {
             let chunks = Chunks::new(shape);
             for chunk in 0..chunks.count() {
                 let at = ChunkAt { tensor, chunk };
-                let path = chunk_path(at, chunk_hashes(shape, values), roots.clone());
+                let mut path = Tree::new(chunk_hashes(shape, values)).path(chunk);
+                path.extend(Tree::new(roots.clone()).path(tensor));
                 let shown = chunks.get(chunk).values(values);
                 let climbed = climb_chunk(chunk_hash(shown), at, chunks.count(), shapes.len(), &path);
                 assert_eq!(climbed, Some(part), "{at:?}");

@@ -82,8 +82,7 @@ impl<W: Write> Compressor<W> {
                 feedback.digest().to_string()
             }
         };
-        let mut next = Meta::new(ArtifactKind::Feedback);
-        next.copy(&given, &["run", "round", "worker"]).set("feedback_in", &feedback_in);
+        let next = Feedback::meta_after(&given, &feedback_in);
         let mut meta = Meta::new(ArtifactKind::Update);
         copy_ours(&given, &mut meta);
         meta.set("codec", codec.name()).set("feedback_in", &feedback_in).set("shapes", shapes.to_json());

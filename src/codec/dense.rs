@@ -5,7 +5,8 @@ use std::ops::RangeInclusive;
 use super::shapes::elements;
 use super::{Codec, check_finite, check_len};
 use crate::artifact::TensorInfo;
-use crate::error::Result;
+use crate::artifact::chunks::Chunks;
+use crate::error::{Error, Result};
 
 /// The codec that leaves everything as it is.
 #[derive(Clone, Copy, Debug)]
@@ -37,5 +38,14 @@ impl Codec for Dense {
         let values: Vec<f32> = words.iter().map(|w| f32::from_le_bytes(*w)).collect();
         check_finite(&values)?;
         Ok(values)
+    }
+
+    fn check_chunk(&self, shape: &[usize], payload: &[u8], chunk: usize, values: &[f32]) -> Result<()> {
+        let sent = self.decode(shape, payload)?;
+        let sent = Chunks::new(shape).get(chunk).values(&sent);
+        if sent.map(f32::to_bits).eq(values.iter().map(|v| v.to_bits())) {
+            return Ok(());
+        }
+        Err(Error::refused("expected the values as they are, found others"))
     }
 }

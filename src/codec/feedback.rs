@@ -78,6 +78,13 @@ impl Feedback {
         Ok(Feedback { reader, digest, meta, roots: Vec::new() })
     }
 
+    /// The metadata of the state that a delta or update with this metadata leaves.
+    pub fn meta_after(given: &Meta, feedback_in: &str) -> Meta {
+        let mut meta = Meta::new(ArtifactKind::Feedback);
+        meta.copy(given, &["run", "round", "worker"]).set("feedback_in", feedback_in);
+        meta
+    }
+
     /// The digest of the state that a file holds.
     pub fn digest_of(reader: Reader) -> Result<Digest> {
         let mut feedback = Feedback::open(Digest([0; 32]), reader)?;

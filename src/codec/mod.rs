@@ -55,6 +55,10 @@ pub trait Codec: Send + Sync {
 
     /// The values of a payload: finite, row-major. Fails on every payload that is not in canonical form.
     fn decode(&self, shape: &[usize], payload: &[u8]) -> Result<Vec<f32>>;
+
+    /// Whether a payload sends of one chunk (see [`crate::artifact::chunks`]) what `values`, the chunk's own in the order
+    /// of their indices, lead to, as far as a chunk alone can show; else what is wrong.
+    fn check_chunk(&self, shape: &[usize], payload: &[u8], chunk: usize, values: &[f32]) -> Result<()>;
 }
 
 /// The codec that a recipe names.

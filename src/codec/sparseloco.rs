@@ -30,7 +30,7 @@ use super::bits::{pack, packed_len, padding_is_zero, unpack};
 use super::quantise::quantise;
 use super::shapes::elements;
 use super::{Codec, check_len};
-use crate::artifact::chunks::{CHUNK, Chunk, Chunks};
+use crate::artifact::chunks::{CHUNK, Chunks};
 use crate::error::{Error, Result};
 
 const BINS: usize = 4;
@@ -61,11 +61,11 @@ impl SparseLoco {
         Chunks::new(shape).sum_over_lengths(|n| self.kept(n))
     }
 
-    /// The indices to keep, ascending.
-    fn select(&self, chunk: &Chunk, tensor: &[f32]) -> Vec<u16> {
+    /// The indices of a chunk's values to keep, ascending.
+    fn select(&self, values: impl Iterator<Item = f32>) -> Vec<u16> {
         // Ascending keys are descending magnitudes, then ascending indices; no two are equal.
         let mut keys: Vec<u64> =
-            (0u64..).zip(chunk.values(tensor)).map(|(i, v)| u64::from(!v.abs().to_bits()) << INDEX_BITS | i).collect();
+            (0u64..).zip(values).map(|(i, v)| u64::from(!v.abs().to_bits()) << INDEX_BITS | i).collect();
         let kept = self.kept(keys.len());
         if kept < keys.len() {
             keys.select_nth_unstable(kept);
@@ -94,7 +94,7 @@ impl Codec for SparseLoco {
         }
         let chunks = Chunks::new(shape);
         let selected: Vec<Vec<u16>> =
-            (0..chunks.count()).into_par_iter().map(|number| self.select(&chunks.get(number), values)).collect();
+            (0..chunks.count()).into_par_iter().map(|number| self.select(chunks.get(number).values(values))).collect();
         let kept: Vec<f32> = selected
             .iter()
             .enumerate()
@@ -132,12 +132,12 @@ impl Codec for SparseLoco {
         for number in 0..chunks.count() {
             let chunk = chunks.get(number);
             let mut least = 0;
-            for (index, code) in sent.by_ref().take(self.kept(chunk.len())) {
+            for (index, code) in sent.by_ref().take(self.kept(chunk.size())) {
                 let index = usize::from(index);
-                if index < least || index >= chunk.len() {
+                if index < least || index >= chunk.size() {
                     return Err(Error::data(format!(
                         "chunk {number}: expected an index from {least} to {}, found {index}",
-                        chunk.len() - 1
+                        chunk.size() - 1
                     )));
                 }
                 least = index + 1;
@@ -145,6 +145,31 @@ impl Codec for SparseLoco {
             }
         }
         Ok(values)
+    }
+
+    /// A chunk shows which values were kept, and that greater ones are in greater bins; the bins themselves are the whole
+    /// tensor's.
+    fn check_chunk(&self, shape: &[usize], payload: &[u8], chunk: usize, values: &[f32]) -> Result<()> {
+        check_len(self, shape, payload.len())?;
+        let chunks = Chunks::new(shape);
+        let before: usize = (0..chunk).map(|number| self.kept(chunks.get(number).size())).sum();
+        let (own, all) = (self.kept(chunks.get(chunk).size()), self.kept_of(shape).unwrap_or(0));
+        let (codes, indices) = payload[BINS_LEN..].split_at((all * CODE_BITS as usize).div_ceil(8));
+        let expected = self.select(values.iter().copied());
+        let found: Vec<u16> = unpack(indices, INDEX_BITS, all).skip(before).take(own).collect();
+        if let Some((expected, found)) = expected.iter().zip(&found).find(|(a, b)| a != b) {
+            return Err(Error::refused(format!("expected index {expected} to be sent, found {found}")));
+        }
+        let codes = unpack(codes, CODE_BITS, all).skip(before).take(own);
+        let mut sent: Vec<(f32, u16)> = found.iter().map(|i| values[usize::from(*i)]).zip(codes).collect();
+        sent.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        match sent.windows(2).find(|pair| pair[0].1 > pair[1].1 || (pair[0].0 == pair[1].0 && pair[0].1 != pair[1].1)) {
+            None => Ok(()),
+            Some(pair) => Err(Error::refused(format!(
+                "expected greater values in greater bins, found {:?} in bin {} and {:?} in bin {}",
+                pair[0].0, pair[0].1, pair[1].0, pair[1].1
+            ))),
+        }
     }
 }
 

@@ -144,6 +144,14 @@ impl Update {
         Engine::detect().define(|| self.codec.decode(shape, payload)).at(format!("{}: tensor {name}", self.file))
     }
 
+    /// Whether one chunk of a parameter was sent as these values, its own, lead to, see [`Codec::check_chunk`].
+    pub fn check_chunk(&self, name: &str, chunk: usize, values: &[f32]) -> Result<()> {
+        let (Some(shape), Some(payload)) = (self.shapes.0.get(name), self.payloads.get(name)) else {
+            return Err(Error::data(format!("{}: tensor {name} is missing", self.file)));
+        };
+        self.codec.check_chunk(shape, payload, chunk, values)
+    }
+
     /// Decodes everything once, so that nothing can fail later.
     pub fn verify(&self) -> Result<()> {
         self.names().try_for_each(|name| self.decode(name).map(drop))

@@ -49,22 +49,19 @@ pub fn check_owner(file: &str, meta: &Meta, run: &Digest, round: u64, worker: &s
     Ok(())
 }
 
-/// Writes the successor moments where a path is given, not yet in their place; their digest either way.
+/// Writes the successor moments where a path is given, not yet in their place.
 pub fn write_moments(
     path: Option<&Path>,
     force: bool,
     delta: &Meta,
     moments: &Moments,
     layout: &Layout,
-) -> Result<(Option<Output>, Digest)> {
-    let meta = Moments::meta_after(delta);
-    let Some(path) = path else {
-        return Ok((None, moments.write("state", std::io::sink(), meta, layout)?.1));
-    };
+) -> Result<Option<Output>> {
+    let Some(path) = path else { return Ok(None) };
     let target = Target::new(Some(path), force);
-    let (out, digest) = moments.write(&target.name(), target.create()?, meta, layout)?;
+    let (out, _) = moments.write(&target.name(), target.create()?, Moments::meta_after(delta), layout)?;
     out.check_place()?;
-    Ok((Some(out), digest))
+    Ok(Some(out))
 }
 
 /// Says what is about to be computed, and with how much memory, before the first step.

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::common::{AssignmentArgs, RoundArgs, open, read_assignments};
 use super::files::{self, MomentsIn};
+use super::open::DrawArgs;
+use super::shown::Shown;
 use super::train::MemoryArgs;
 use crate::artifact::{ArtifactKind, Digest, Reader, Recipe, record};
 use crate::cli::OutputArgs;
@@ -13,14 +15,23 @@ use crate::engine::Engine;
 use crate::error::{Context, Error, Kind, Result};
 use crate::fsio::content_digest;
 use crate::model::{Layout, Model};
+use crate::optimizer::StepReport;
 use crate::ui::Ui;
-use crate::verify::{Finding, ReplayInput, States, Verdict, replay, require_machine};
+use crate::verify::{
+    Difference, Finding, Leaves, ReplayInput, Segments, States, Verdict, malformed_finding, replay, replay_sampled,
+    require_machine,
+};
 
-/// Recompute a submission and compare it, every byte of it.
+/// Recompute a submission and compare it, every byte of it, or a part of it that a beacon draws.
 ///
 /// Which worker, round and shard it is about comes from the signed assignment, never from the update. Prints a finding;
 /// the exit status is 0 where the update is exactly what its inputs make it, and 1 where it is not, with the first
 /// thing that differs: recipe, model, shard, state, or a tensor by name.
+///
+/// With `--beacon` and `--segments` or `--catch`, only the drawn segments are run, each from a state that the worker shows
+/// (`--openings`) and its leaves prove, the last one always among them; and of the codec's work the drawn chunks are checked,
+/// or all of it where `--state` has the error feedback. The finding says `sampled`, how much was looked at, and with what
+/// chance a cheat would have been missed.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(flatten)]
@@ -45,6 +56,14 @@ pub struct Args {
     /// The worker's last update that counted: the states must be those that it left
     #[arg(long, value_name = "UPDATE")]
     previous: Option<PathBuf>,
+    #[command(flatten)]
+    draw: DrawArgs,
+    /// What the worker shows of the drawn segments and chunks: the folder that its `open` made
+    #[arg(long, value_name = "DIR", requires = "beacon")]
+    openings: Option<PathBuf>,
+    /// The worker's leaves: all of them must stand under the update's root
+    #[arg(long, value_name = "FILE")]
+    leaves: Option<PathBuf>,
     #[command(flatten)]
     memory: MemoryArgs,
     #[command(flatten)]
@@ -77,14 +96,41 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let model = Model::new(folder.config.clone(), Engine::detect(), recipe.data.seq_len);
     files::describe(ui, &folder, &plan, recipe.inner.grad_groups);
     let input = ReplayInput { recipe: &recipe, folder: &folder, model: &model, plan, assignment, shard: &shard };
+    let wrong = args.leaves.as_deref().map_or(Ok(None), |path| leaves_differ(path, &update))?;
+    if let Some(difference) = wrong {
+        let finding = Finding::of(&input, &update, states.previous.as_ref(), 0, Some(difference));
+        args.output.target().write_text(&record::line(&finding)?)?;
+        return conclude(&finding, &args.update, ui);
+    }
+    let segments = Segments::of(&recipe);
     let bar = ui.progress("replay", recipe.inner.steps.into());
-    let finding = replay(&input, states, &update, |report| bar.tick(format!("loss {:.3}", report.loss)))?;
+    let watch = |report: &StepReport| bar.tick(format!("loss {:.3}", report.loss));
+    let finding = match args.draw.sampling(segments, recipe.verify.chunks) {
+        None => replay(&input, states, &update, watch)?,
+        Some(sampling) => {
+            let mut shown = Shown::new(&args.openings, &folder.layout);
+            replay_sampled(&input, states, &update, &sampling, &mut shown, watch)?
+        }
+    };
     drop(bar);
     args.output.target().write_text(&record::line(&finding)?)?;
     conclude(&finding, &args.update, ui)
 }
 
 fn conclude(finding: &Finding, update: &Path, ui: &Ui) -> Result<()> {
+    if let (Verdict::Sampled, Some(sample)) = (finding.finding, &finding.sample) {
+        ui.say(format!(
+            "sampled: {}: segments {:?} of {} are what {} had to make of round {}; a cheat in one other would have been \
+             missed with a chance of {} %",
+            update.display(),
+            sample.segments,
+            sample.of_segments,
+            finding.worker,
+            finding.round,
+            sample.missed_ppm.first().map_or(0.0, |ppm| *ppm as f64 / 1e4),
+        ));
+        return Ok(());
+    }
     if finding.finding == Verdict::Exact {
         ui.say(format!(
             "exact: {} is what {} had to make of round {}",
@@ -108,23 +154,20 @@ fn conclude(finding: &Finding, update: &Path, ui: &Ui) -> Result<()> {
 fn malformed(args: &Args, recipe: &Recipe, assignment: &Assignment, error: Error, ui: &Ui) -> Result<()> {
     // What has no content, a cut frame or a pipe that was read, has no digest either.
     let digest = content_digest(&args.update).map_or(Digest([0; 32]), |hash| Digest(*hash.as_bytes()));
-    let mut what = error.to_string();
-    what.retain(|c| (' '..='~').contains(&c));
-    what.truncate(200);
-    let finding = Finding {
-        run: recipe.digest(),
-        round: assignment.round,
-        worker: assignment.worker.clone(),
-        update: digest,
-        previous: None,
-        finding: Verdict::Mismatch,
-        differs: Some("the update is malformed".into()),
-        expected: Some("a canonical update of the recipe's codec".into()),
-        found: Some(what),
-        steps: 0,
-    };
+    let finding = malformed_finding(recipe.digest(), assignment, digest, &args.update.display().to_string(), &error);
     args.output.target().write_text(&record::line(&finding)?)?;
     conclude(&finding, &args.update, ui)
+}
+
+/// The leaves travel beside the update, and must be those that it commits to.
+fn leaves_differ(path: &Path, update: &Update) -> Result<Option<Difference>> {
+    let lines = record::read_lines(path);
+    let root = match lines.and_then(|lines| Leaves::parse(&lines)).and_then(|(context, all)| context.tree(&all)) {
+        Ok(tree) => tree.root().to_string(),
+        Err(error) if error.kind() == Kind::Data => error.to_string(),
+        Err(error) => return Err(error),
+    };
+    Ok(Difference::between("leaves", update.meta().opt("leaves").unwrap_or("none"), root))
 }
 
 fn read_previous(path: &Path, recipe: &Recipe, assignment: &Assignment) -> Result<Update> {

@@ -4,18 +4,19 @@ use std::path::PathBuf;
 
 use super::common::{AssignmentArgs, RoundArgs, open, read_assignments};
 use super::files::{self, MomentsIn};
+use super::kept::Kept;
 use crate::artifact::recipe::InnerState;
-use crate::artifact::{Recipe, record};
+use crate::artifact::{Meta, Recipe, record};
 use crate::cli::OutputArgs;
 use crate::data::{Assignment, BatchOrder, Shard, Split};
 use crate::engine::Engine;
 use crate::error::{Context, Error, Result};
-use crate::fsio::Output;
+use crate::fsio::{Output, Target};
 use crate::model::{Model, ModelFolder, Plan, write_flat};
-use crate::optimizer::{RoundInput, run_round};
+use crate::optimizer::{Moments, RoundInput, State, run_steps};
 use crate::pay::{Held, NodeId, Offer};
 use crate::ui::Ui;
-use crate::verify::{delta, delta_meta, require_machine};
+use crate::verify::{LeafLog, Leaves, Segments, delta, delta_meta, finish_meta, require_machine};
 
 /// Take the inner steps of a round on a shard, and write the pseudo-gradient: theta minus the worker's parameters.
 ///
@@ -23,18 +24,7 @@ use crate::verify::{delta, delta_meta, require_machine};
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(flatten)]
-    run: RoundArgs,
-    /// The worker's shard
-    #[arg(long, value_name = "FILE")]
-    shard: PathBuf,
-    /// The round
-    #[arg(long, value_name = "N")]
-    round: u64,
-    /// The worker
-    #[arg(long, value_name = "ID", value_parser = crate::cli::worker_id)]
-    worker: String,
-    #[command(flatten)]
-    assignment: AssignmentArgs,
+    work: WorkArgs,
     #[command(flatten)]
     escrow: HeldArgs,
     /// The inner optimiser's moments, where the recipe carries them; zero without
@@ -43,10 +33,94 @@ pub struct Args {
     /// Write the successor state
     #[arg(long, value_name = "FILE")]
     state_out: Option<PathBuf>,
-    #[command(flatten)]
-    memory: MemoryArgs,
+    /// Write the leaves that the update commits to, for those who check a part of the work
+    #[arg(long, value_name = "FILE")]
+    leaves: Option<PathBuf>,
+    /// Keep leaves and states of this round in a folder, from which `open` shows what is drawn
+    #[arg(long, value_name = "DIR")]
+    openings: Option<PathBuf>,
+    /// States to keep there, each three times the model; what is not kept is recomputed
+    #[arg(long, value_name = "N", default_value_t = 4, requires = "openings")]
+    keep_states: u32,
     #[command(flatten)]
     output: OutputArgs,
+}
+
+/// One worker's work of one round.
+#[derive(clap::Args, Debug)]
+pub struct WorkArgs {
+    #[command(flatten)]
+    run: RoundArgs,
+    /// The worker's shard
+    #[arg(long, value_name = "FILE")]
+    shard: PathBuf,
+    /// The round
+    #[arg(long, value_name = "N")]
+    pub(super) round: u64,
+    /// The worker
+    #[arg(long, value_name = "ID", value_parser = crate::cli::worker_id)]
+    pub(super) worker: String,
+    #[command(flatten)]
+    assignment: AssignmentArgs,
+    #[command(flatten)]
+    memory: MemoryArgs,
+}
+
+/// What [`WorkArgs`] name, read and checked.
+pub(super) struct Work {
+    pub recipe: Recipe,
+    pub folder: ModelFolder,
+    pub shard: Shard,
+    pub assignment: Assignment,
+    pub plan: Plan,
+    pub model: Model,
+    pub order: BatchOrder,
+}
+
+impl WorkArgs {
+    /// Reads everything, and refuses what does not belong together.
+    pub(super) fn load(&self, ui: &Ui) -> Result<Work> {
+        let (recipe, folder, _) = self.run.load(Some(self.round))?;
+        let shard = Shard::open(open(&self.shard)?)?;
+        shard.check_recipe(&recipe).at(self.shard.display())?;
+        shard.check_split(Split::Train).at(self.shard.display())?;
+        shard.check_vocabulary(folder.config.vocab_size).at(self.shard.display())?;
+        let assignment = match &self.assignment.assignments {
+            Some(path) => {
+                let assignments = read_assignments(path, &recipe, &self.assignment.coordinator, ui)?;
+                Assignment::find(&assignments, self.round, &self.worker).at(path.display())?.clone()
+            }
+            None => Assignment::unassigned(&recipe, self.round, &self.worker, &shard),
+        };
+        assignment.check_shard(&shard).at(self.shard.display())?;
+        let plan = self.memory.plan(&recipe, &folder);
+        let model = Model::new(folder.config.clone(), Engine::detect(), recipe.data.seq_len);
+        let order = BatchOrder::new(&assignment.order, shard.sequences());
+        Ok(Work { recipe, folder, shard, assignment, plan, model, order })
+    }
+}
+
+impl Work {
+    /// The round's steps.
+    pub fn input(&self) -> RoundInput<'_> {
+        let Work { recipe, model, plan, shard, order, .. } = self;
+        RoundInput { recipe, model, plan: *plan, shard, order, round: self.assignment.round }
+    }
+
+    /// Theta with these moments.
+    pub fn start(&self, moments: Moments) -> State {
+        State { parameters: self.folder.parameters.to_vec(), moments }
+    }
+
+    /// Whether the recipe carries the inner optimiser's state.
+    pub fn carries(&self) -> bool {
+        self.recipe.inner.state == InnerState::Carry
+    }
+
+    /// The delta's metadata before the work.
+    pub fn meta(&self, inner_in: &str) -> Result<Meta> {
+        delta_meta(&self.recipe, &self.folder, &self.assignment, &self.shard, inner_in)
+    }
 }
 
 /// No work before its pay is locked.
@@ -130,69 +204,68 @@ impl MemoryArgs {
 /// Runs the verb.
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     args.output.target().check(true)?;
-    let named = [("--state", &args.state), ("--state-out", &args.state_out), ("--output", &args.output.output)];
+    let Args { state, state_out, leaves, output, .. } = args;
+    let named = [("--state", state), ("--state-out", state_out), ("--leaves", leaves), ("--output", &output.output)];
     files::distinct(&named.map(|(flag, path)| (flag, path.as_deref())))?;
     require_machine(Engine::detect())?;
-    let (recipe, folder, _) = args.run.load(Some(args.round))?;
-    let shard = Shard::open(open(&args.shard)?)?;
-    shard.check_recipe(&recipe).at(args.shard.display())?;
-    shard.check_split(Split::Train).at(args.shard.display())?;
-    shard.check_vocabulary(folder.config.vocab_size).at(args.shard.display())?;
-    let assignment = match &args.assignment.assignments {
-        Some(path) => {
-            let assignments = read_assignments(path, &recipe, &args.assignment.coordinator, ui)?;
-            Assignment::find(&assignments, args.round, &args.worker).at(path.display())?.clone()
-        }
-        None => Assignment::unassigned(&recipe, args.round, &args.worker, &shard),
-    };
-    assignment.check_shard(&shard).at(args.shard.display())?;
-    args.escrow.require(&assignment, &folder)?;
-    let carries = recipe.inner.state == InnerState::Carry;
-    if !carries && (args.state.is_some() || args.state_out.is_some()) {
+    let work = args.work.load(ui)?;
+    args.escrow.require(&work.assignment, &work.folder)?;
+    if !work.carries() && (state.is_some() || state_out.is_some()) {
         return Err(Error::usage("--state: the recipe resets the inner optimiser every round (inner.state)"));
     }
-    let moments = match &args.state {
-        Some(path) => MomentsIn::read(path, &folder.layout, &recipe, args.round, &args.worker)?,
-        None => MomentsIn::zero(&folder.layout),
+    let layout = &work.folder.layout;
+    let (round, worker) = (args.work.round, &args.work.worker);
+    let moments = match state {
+        Some(path) => MomentsIn::read(path, layout, &work.recipe, round, worker)?,
+        None => MomentsIn::zero(layout),
     };
+    let mut meta = work.meta(&moments.digest)?;
+    let segments = Segments::of(&work.recipe);
+    let kept = args.openings.as_deref().map(|folder| Kept::create(folder, segments, args.keep_states)).transpose()?;
 
-    let plan = args.memory.plan(&recipe, &folder);
-    let model = Model::new(folder.config.clone(), Engine::detect(), recipe.data.seq_len);
-    let order = BatchOrder::new(&assignment.order, shard.sequences());
-    files::describe(ui, &folder, &plan, recipe.inner.grad_groups);
-    let input = RoundInput { recipe: &recipe, model: &model, plan, shard: &shard, order: &order, round: args.round };
-    let bar = ui.progress("train", recipe.inner.steps.into());
-    let output = run_round(&input, folder.parameters.to_vec(), moments.moments, |report| {
+    files::describe(ui, &work.folder, &work.plan, work.recipe.inner.grad_groups);
+    let bar = ui.progress("train", work.recipe.inner.steps.into());
+    let (mut log, mut losses) = (LeafLog::new(layout, segments), Vec::new());
+    let state = run_steps(&work.input(), work.start(moments.moments), 0..segments.steps, |report, state| {
         ui.detail(format!(
-            "round {} step {}: loss {:.4}, gradient norm {:.4}",
-            args.round, report.step, report.loss, report.gradient_norm
+            "round {round} step {}: loss {:.4}, gradient norm {:.4}",
+            report.step, report.loss, report.gradient_norm
         ));
         bar.tick(format!("loss {:.3}", report.loss));
+        losses.push(report.loss);
+        let leaf = log.observe(report, state);
+        match (&kept, leaf) {
+            (Some(kept), Some(leaf)) => kept.keep(leaf.step, state, &meta, layout),
+            _ => Ok(()),
+        }
     })?;
     drop(bar);
 
-    let mut meta = delta_meta(&recipe, &folder, &assignment, &shard, &moments.digest)?;
-    let mut state = None;
-    if carries {
-        let (path, force) = (args.state_out.as_deref(), args.output.force);
-        let (out, digest) = files::write_moments(path, force, &meta, &output.moments, &folder.layout)?;
-        meta.set("inner_out", digest);
-        state = out;
+    let leaves = log.leaves();
+    let text = Leaves::of(&work.recipe, &meta)?.to_text(&leaves)?;
+    if let Some(path) = &args.leaves {
+        Target::new(Some(path), args.output.force).write_text(&text)?;
     }
+    kept.map_or(Ok(()), |kept| kept.finish(&text))?;
+    let mut next = None;
+    if work.carries() {
+        next = files::write_moments(state_out.as_deref(), args.output.force, &meta, &state.moments, layout)?;
+    }
+    finish_meta(&work.recipe, &mut meta, layout, &leaves, &state.moments)?;
     let target = args.output.target();
     // Two outputs that belong together: the state goes to its place first, but not where the delta could not follow.
     // Standard output cannot wait.
     if target.is_stdout() {
-        state.take().map(Output::finish).transpose()?;
+        next.take().map(Output::finish).transpose()?;
     }
-    let delta = delta(model.engine, &folder.parameters, output.parameters);
-    let (out, digest) = write_flat(&target.name(), target.create()?, meta, &folder.layout, &delta)?;
+    let delta = delta(work.model.engine, &work.folder.parameters, state.parameters);
+    let (out, digest) = write_flat(&target.name(), target.create()?, meta, layout, &delta)?;
     out.check_place()?;
-    state.map(Output::finish).transpose()?;
+    next.map(Output::finish).transpose()?;
     let outcome = out.finish()?;
     files::finished(ui, &target, outcome, &digest);
-    if let (Some(first), Some(last)) = (output.losses.first(), output.losses.last()) {
-        ui.say(format!("{} round {}: loss {first:.4} -> {last:.4}", args.worker, args.round));
+    if let (Some(first), Some(last)) = (losses.first(), losses.last()) {
+        ui.say(format!("{worker} round {round}: loss {first:.4} -> {last:.4}"));
     }
     Ok(())
 }

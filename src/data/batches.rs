@@ -4,7 +4,7 @@
 //! derived from the assignment's `order` and the epoch. Batches are taken from the endless concatenation of epochs.
 
 use crate::artifact::Digest;
-use crate::engine::philox::philox;
+use crate::engine::philox;
 
 /// The order of a shard's sequences in one round of one worker.
 #[derive(Clone, Debug)]
@@ -42,18 +42,7 @@ impl BatchOrder {
 
 /// The order of one epoch.
 fn permutation(order: &Digest, epoch: u64, sequences: usize) -> Vec<usize> {
-    let key = Digest::of_parts("l402/epoch/1", &[&order.0, &epoch.to_le_bytes()]).0;
-    let word = |at: usize| u32::from_le_bytes([key[at], key[at + 1], key[at + 2], key[at + 3]]);
-    let key = [word(0), word(4)];
-    let mut drawn: Vec<(u64, usize)> = (0..sequences)
-        .map(|index| {
-            let wide = index as u64;
-            let [low, high, ..] = philox(key, [wide as u32, (wide >> 32) as u32, 0, 0]);
-            (u64::from(high) << 32 | u64::from(low), index)
-        })
-        .collect();
-    drawn.sort_unstable();
-    drawn.into_iter().map(|(_, index)| index).collect()
+    philox::permutation(Digest::of_parts("l402/epoch/1", &[&order.0, &epoch.to_le_bytes()]).philox_key(), sequences)
 }
 
 #[cfg(test)]

@@ -20,6 +20,19 @@ pub fn philox(key: [u32; 2], counter: [u32; 4]) -> [u32; 4] {
     [c0, c1, c2, c3]
 }
 
+/// The numbers below `count` in the order of 64 bits of the block at each, under `key`.
+pub fn permutation(key: [u32; 2], count: usize) -> Vec<usize> {
+    let mut drawn: Vec<(u64, usize)> = (0..count)
+        .map(|index| {
+            let wide = index as u64;
+            let [low, high, ..] = philox(key, [wide as u32, (wide >> 32) as u32, 0, 0]);
+            (u64::from(high) << 32 | u64::from(low), index)
+        })
+        .collect();
+    drawn.sort_unstable();
+    drawn.into_iter().map(|(_, index)| index).collect()
+}
+
 /// The `index`-th standard normal variate under `key`: Box-Muller in f64 with `libm`, rounded once.
 ///
 /// Two 64-bit words of the block at counter `index` give u in (0, 1] and v in [0, 1), 53 bits each; the variate is

@@ -1,7 +1,7 @@
 //! Where each parameter lies in one flat array: tensors by ascending Hugging Face name.
 
 use super::config::ModelConfig;
-use crate::artifact::{Digest, tensor_root};
+use crate::artifact::{Digest, TensorInfo, tensor_root};
 
 /// Name, shape and place of one parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,6 +143,11 @@ impl Layout {
             tensors,
             total,
         }
+    }
+
+    /// Float32 tensors of these shapes, their names behind a prefix.
+    pub fn infos(&self, prefix: &str) -> Vec<TensorInfo> {
+        self.tensors.iter().map(|t| TensorInfo::f32(format!("{prefix}{}", t.name), &t.shape)).collect()
     }
 
     /// The Merkle root of every tensor of a flat array, see [`tensor_root`].

@@ -33,7 +33,7 @@ pub fn inner_step(recipe: &InnerRecipe, global: u64, t: u64, clip: f32) -> Inner
 }
 
 /// Linear warm-up, then the schedule: constant, or half a cosine down to the floor (SGDR, 1608.03983, eq. 5).
-fn learning_rate(recipe: &InnerRecipe, global: u64) -> f64 {
+pub(super) fn learning_rate(recipe: &InnerRecipe, global: u64) -> f64 {
     if global < recipe.warmup {
         return recipe.lr * (global + 1) as f64 / recipe.warmup as f64;
     }

@@ -1,10 +1,13 @@
 //! The inner optimiser (AdamW), the steps of a round, and the outer step.
 
+mod bound;
 mod inner;
 mod moments;
 mod outer;
 mod round;
+mod state;
 
+pub use bound::Reach;
 pub use inner::{InnerStep, inner_step};
 pub use moments::Moments;
 pub use outer::outer_step;

@@ -1,6 +1,6 @@
 //! AdamW's moments: the state that a worker may carry from round to round.
 
-use crate::artifact::{ArtifactKind, Digest, Header, Meta, Reader, TensorInfo, Writer, merkle};
+use crate::artifact::{ArtifactKind, Digest, Header, Meta, Reader, Writer, merkle};
 use crate::error::{Error, Result};
 use crate::fsio::Source;
 use crate::model::Layout;
@@ -23,13 +23,6 @@ impl Moments {
     /// Zero moments.
     pub fn zero(layout: &Layout) -> Moments {
         Moments { steps: 0, first: vec![0.0; layout.total], second: vec![0.0; layout.total] }
-    }
-
-    fn infos(layout: &Layout) -> Vec<TensorInfo> {
-        let named = |prefix: &str| {
-            layout.tensors.iter().map(|t| TensorInfo::f32(format!("{prefix}{}", t.name), &t.shape)).collect::<Vec<_>>()
-        };
-        [named(FIRST), named(SECOND)].concat()
     }
 
     /// The metadata of the state that a delta with this metadata leaves.
@@ -55,7 +48,8 @@ impl Moments {
     pub fn write<W: std::io::Write>(&self, name: &str, out: W, mut meta: Meta, layout: &Layout) -> Result<(W, Digest)> {
         let digest = self.digest(meta.clone(), layout);
         meta.set("steps", self.steps);
-        let mut writer = Writer::new(name, out, Header::new(meta.0, Moments::infos(layout)))?;
+        let mut writer =
+            Writer::new(name, out, Header::new(meta.0, [FIRST, SECOND].map(|part| layout.infos(part)).concat()))?;
         for (prefix, flat) in [(FIRST, &self.first), (SECOND, &self.second)] {
             for tensor in &layout.tensors {
                 writer.f32(&format!("{prefix}{}", tensor.name), &flat[tensor.range()])?;

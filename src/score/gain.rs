@@ -24,15 +24,8 @@ pub fn draw_sequences(
         .hint("--beacon HEX, a value that nobody knew before the commitments were signed")
     })?;
     let purpose = Digest::of_parts("l402/score/held-out/1", &[&run.0, &round.to_le_bytes(), &beacon.0]);
-    let key = purpose.philox_key();
-    let mut order: Vec<(u64, usize)> = (0..available)
-        .map(|i| {
-            let block = philox::philox(key, [i as u32, (i as u64 >> 32) as u32, 0, 0]);
-            (u64::from(block[0]) << 32 | u64::from(block[1]), i)
-        })
-        .collect();
-    order.sort_unstable();
-    let mut drawn: Vec<usize> = order[..count as usize].iter().map(|(_, i)| *i).collect();
+    let mut drawn = philox::permutation(purpose.philox_key(), available);
+    drawn.truncate(count as usize);
     drawn.sort_unstable();
     Ok(drawn)
 }

@@ -35,6 +35,32 @@ pub struct Finding {
     pub found: Option<String>,
     /// Inner steps that were run again.
     pub steps: u64,
+    /// What was drawn, where only a part was checked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sample: Option<Sample>,
+}
+
+/// What a sampled replay looked at, and what it may have missed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sample {
+    /// What drew the segments and chunks.
+    pub beacon: Digest,
+    /// The segments that were run again, ascending, counted from 0.
+    pub segments: Vec<u32>,
+    /// How many there are.
+    pub of_segments: u32,
+    /// Codec chunks that were checked; all of them where the whole error feedback was at hand.
+    pub chunks: u64,
+    /// How many there are.
+    pub of_chunks: u64,
+    /// Bytes that the worker had to show beside its update.
+    pub opened_bytes: u64,
+    /// The chance, in parts per million and rounded up, that a cheat in 1, 2, 3, ... segments would have been missed. One in the
+    /// last segment never is.
+    pub missed_ppm: Vec<u64>,
+    /// The same for a cheat in 1, 10, 100, ... codec chunks.
+    pub missed_chunks_ppm: Vec<u64>,
 }
 
 /// Whether an update is what its inputs make it.
@@ -43,6 +69,8 @@ pub struct Finding {
 pub enum Verdict {
     /// Every byte.
     Exact,
+    /// Every byte of what was drawn.
+    Sampled,
     /// Not.
     Mismatch,
 }

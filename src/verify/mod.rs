@@ -1,10 +1,23 @@
-//! Verification: the same work again, and equality.
+//! Verification: the same work again, whole or a drawn part of it, and equality.
 
 mod finding;
+mod leaves;
 mod machine;
+mod openings;
 mod replay;
+mod sampled;
+mod segments;
 pub mod trace;
 
-pub use finding::{Difference, Finding, Verdict};
+pub use finding::{Difference, Finding, Sample, Verdict};
+pub use leaves::{Leaf, LeafLog, Leaves};
 pub use machine::{OperatorCheck, check_machine, require_machine};
-pub use replay::{ReplayInput, States, delta, delta_meta, replay};
+pub use openings::{
+    CHUNKS, ChunkIndex, FeedbackOpener, LEAVES, OpenedChunk, OpenedLeaf, open_leaves, state_file, states_needed,
+    write_chunks,
+};
+pub use replay::{
+    ReplayInput, States, StatesOut, delta, delta_meta, finish_meta, malformed_finding, replay, replay_into,
+};
+pub use sampled::{Openings, Sampling, replay_sampled};
+pub use segments::{Audit, Segments, missed_ppm, missed_segments_ppm, segments_for};

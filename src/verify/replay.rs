@@ -1,15 +1,18 @@
 //! Replay: the whole submission again, from the signed assignment to the update's bytes, and the first difference.
 
+use std::io::Write;
+
+use super::finding::{Difference, Finding, Verdict};
+use super::leaves::{Leaf, LeafLog, Leaves};
+use super::segments::Segments;
 use crate::artifact::recipe::InnerState;
 use crate::artifact::{ArtifactKind, Digest, Meta, Recipe};
 use crate::codec::{Compressed, Feedback, Update, compress_tensors};
 use crate::data::{Assignment, BatchOrder, Shard};
 use crate::engine::Engine;
-use crate::error::Result;
-use crate::model::{Model, ModelFolder, Plan};
-use crate::optimizer::{Moments, RoundInput, StepReport, run_round};
-
-use super::finding::{Difference, Finding, Verdict};
+use crate::error::{Error, Result};
+use crate::model::{Layout, Model, ModelFolder, Plan};
+use crate::optimizer::{Moments, RoundInput, State, StepReport, run_steps};
 
 /// What the verifier holds: its own recipe, model and shard, and the signed assignment.
 pub struct ReplayInput<'a> {
@@ -36,9 +39,24 @@ pub struct States {
     pub feedback: Option<Feedback>,
     /// The worker's last update that counted: its states are what this round must begin with. Without one, from zero.
     pub previous: Option<Update>,
+    /// Whether states that are not here are the ones that `previous` left, of which the worker shows what is drawn.
+    pub shown: bool,
 }
 
-/// The metadata of the delta that a round's work makes; `inner_out` is added when the work is done.
+impl ReplayInput<'_> {
+    /// The order of the shard's sequences.
+    pub(super) fn order(&self) -> BatchOrder {
+        BatchOrder::new(&self.assignment.order, self.shard.sequences())
+    }
+
+    /// The round's steps.
+    pub(super) fn round<'a>(&'a self, order: &'a BatchOrder) -> RoundInput<'a> {
+        let ReplayInput { recipe, model, plan, assignment, shard, .. } = *self;
+        RoundInput { recipe, model, plan, shard, order, round: assignment.round }
+    }
+}
+
+/// The metadata of the delta that a round's work makes; [`finish_meta`] adds the rest when the work is done.
 pub fn delta_meta(
     recipe: &Recipe,
     folder: &ModelFolder,
@@ -76,6 +94,14 @@ const INPUTS: [(&str, &str); 7] = [
     ("inner_in", "state (inner optimiser)"),
 ];
 
+/// Where a replay leaves the states that the worker's next round begins with: the files that an honest worker has.
+pub struct StatesOut<'a> {
+    /// The inner optimiser's, where the recipe carries them.
+    pub moments: &'a mut dyn Write,
+    /// The codec's.
+    pub feedback: &'a mut dyn Write,
+}
+
 /// Recomputes an update and compares it, every byte of it.
 pub fn replay(
     input: &ReplayInput<'_>,
@@ -83,48 +109,108 @@ pub fn replay(
     update: &Update,
     watch: impl FnMut(&StepReport),
 ) -> Result<Finding> {
-    let zero = "zero".to_owned();
-    let (moments, inner_in) = match states.moments {
-        Some((moments, digest)) => (moments, digest.to_string()),
-        None => (Moments::zero(&input.folder.layout), zero.clone()),
-    };
-    let feedback_in = states.feedback.as_ref().map_or(zero, |f| f.digest().to_string());
-    let mut meta = delta_meta(input.recipe, input.folder, input.assignment, input.shard, &inner_in)?;
-    let previous = states.previous.as_ref();
-    let finding = |steps: u64, difference: Option<Difference>| finding(input, update, previous, steps, difference);
-    let carries = input.recipe.inner.state == InnerState::Carry;
-    let broken = chain_broken(previous, carries.then_some(&inner_in), &feedback_in);
-    if let Some(difference) = broken.or_else(|| inputs_differ(&meta, &feedback_in, update)) {
-        return Ok(finding(0, Some(difference)));
-    }
-
-    let order = BatchOrder::new(&input.assignment.order, input.shard.sequences());
-    let round = RoundInput {
-        recipe: input.recipe,
-        model: input.model,
-        plan: input.plan,
-        shard: input.shard,
-        order: &order,
-        round: input.assignment.round,
-    };
-    let theta = &input.folder.parameters;
-    let output = run_round(&round, theta.to_vec(), moments, watch)?;
-    let layout = &input.folder.layout;
-    if input.recipe.inner.state == InnerState::Carry {
-        let (_, digest) = output.moments.write("state", std::io::sink(), Moments::meta_after(&meta), layout)?;
-        meta.set("inner_out", digest);
-    }
-    let delta = delta(input.model.engine, theta, output.parameters);
-    let tensors: Vec<_> = layout.tensors.iter().map(|t| (t.name.as_str(), &t.shape[..], &delta[t.range()])).collect();
-    let compressed = compress_tensors(input.recipe, &meta, &tensors, states.feedback, std::io::sink())?;
-    Ok(finding(input.recipe.inner.steps.into(), first_difference(&compressed, update)))
+    let out = StatesOut { moments: &mut std::io::sink(), feedback: &mut std::io::sink() };
+    replay_into(input, states, update, out, watch)
 }
 
-/// A state must be the one that the worker's last counting update left, else a forged one would pass for work.
-fn chain_broken(previous: Option<&Update>, inner_in: Option<&String>, feedback_in: &str) -> Option<Difference> {
-    let left = |key: &str| previous.map_or("zero", |update| update.meta().opt(key).unwrap_or("none"));
-    let inner = inner_in.and_then(|found| Difference::between("state (inner optimiser)", left("inner_out"), found));
-    inner.or_else(|| Difference::between("state (error feedback)", left("feedback_out"), feedback_in))
+/// The same, with the successor states kept. Nothing is written where the inputs differ already.
+pub fn replay_into(
+    input: &ReplayInput<'_>,
+    states: States,
+    update: &Update,
+    out: StatesOut<'_>,
+    mut watch: impl FnMut(&StepReport),
+) -> Result<Finding> {
+    let start = Start::check(input, &states, update)?;
+    let previous = states.previous.as_ref();
+    let mut meta = match start {
+        Err(difference) => {
+            return Ok(Finding::of(input, update, previous, 0, Some(difference)));
+        }
+        Ok(start) => start.meta,
+    };
+    let layout = &input.folder.layout;
+    let moments = states.moments.map_or_else(|| Moments::zero(layout), |(moments, _)| moments);
+    let theta = &input.folder.parameters;
+    let order = input.order();
+    let mut log = LeafLog::new(layout, Segments::of(input.recipe));
+    let state = State { parameters: theta.to_vec(), moments };
+    let steps = input.recipe.inner.steps;
+    let state = run_steps(&input.round(&order), state, 0..steps, |report, state| {
+        log.observe(report, state);
+        watch(report);
+        Ok(())
+    })?;
+    if input.recipe.inner.state == InnerState::Carry {
+        state.moments.write("state", out.moments, Moments::meta_after(&meta), layout)?;
+    }
+    finish_meta(input.recipe, &mut meta, layout, &log.leaves(), &state.moments)?;
+    let delta = delta(input.model.engine, theta, state.parameters);
+    let compressed = compress(input, &meta, &delta, states.feedback, out.feedback)?;
+    Ok(Finding::of(input, update, previous, steps.into(), first_difference(&compressed, update)))
+}
+
+/// Adds to a delta's metadata what is known when the work is done: the root over the leaves, and the state that it
+/// leaves where the recipe carries it.
+pub fn finish_meta(
+    recipe: &Recipe,
+    meta: &mut Meta,
+    layout: &Layout,
+    leaves: &[Leaf],
+    moments: &Moments,
+) -> Result<()> {
+    let root = Leaves::of(recipe, meta)?.tree(leaves)?.root();
+    if recipe.inner.state == InnerState::Carry {
+        let digest = moments.digest(Moments::meta_after(meta), layout);
+        meta.set("inner_out", digest);
+    }
+    meta.set("leaves", root);
+    Ok(())
+}
+
+/// The update that a delta in memory makes.
+pub(super) fn compress<W: Write>(
+    input: &ReplayInput<'_>,
+    meta: &Meta,
+    delta: &[f32],
+    feedback: Option<Feedback>,
+    state: W,
+) -> Result<Compressed<W>> {
+    let layout = &input.folder.layout;
+    let tensors: Vec<_> = layout.tensors.iter().map(|t| (t.name.as_str(), &t.shape[..], &delta[t.range()])).collect();
+    compress_tensors(input.recipe, meta, &tensors, feedback, state)
+}
+
+/// The agreed beginning of a round's work.
+pub(super) struct Start {
+    /// The delta's metadata, as far as it is known before the work.
+    pub meta: Meta,
+}
+
+impl Start {
+    /// Whether the update says that it was made from what it should be made from; else the first difference.
+    pub fn check(
+        input: &ReplayInput<'_>,
+        states: &States,
+        update: &Update,
+    ) -> Result<std::result::Result<Start, Difference>> {
+        let zero = "zero".to_owned();
+        let carries = input.recipe.inner.state == InnerState::Carry;
+        let left = |key: &str| states.previous.as_ref().and_then(|u| u.meta().opt(key)).unwrap_or("zero").to_owned();
+        let given = |digest: Option<Digest>, key: &str| match (digest, states.shown) {
+            (Some(digest), _) => digest.to_string(),
+            // What is drawn of it will be shown.
+            (None, true) => left(key),
+            (None, false) => zero.clone(),
+        };
+        let inner_in = given(states.moments.as_ref().map(|m| m.1), "inner_out");
+        let feedback_in = given(states.feedback.as_ref().map(Feedback::digest), "feedback_out");
+        let meta = delta_meta(input.recipe, input.folder, input.assignment, input.shard, &inner_in)?;
+        let inner = carries.then(|| Difference::between("state (inner optimiser)", left("inner_out"), &inner_in));
+        let feedback = || Difference::between("state (error feedback)", left("feedback_out"), &feedback_in);
+        let broken = inner.flatten().or_else(feedback).or_else(|| inputs_differ(&meta, &feedback_in, update));
+        Ok(broken.map_or(Ok(Start { meta }), Err))
+    }
 }
 
 fn inputs_differ(expected: &Meta, feedback_in: &str, update: &Update) -> Option<Difference> {
@@ -136,7 +222,7 @@ fn inputs_differ(expected: &Meta, feedback_in: &str, update: &Update) -> Option<
     inputs.chain(feedback).next()
 }
 
-fn first_difference<W>(expected: &Compressed<W>, update: &Update) -> Option<Difference> {
+pub(super) fn first_difference<W>(expected: &Compressed<W>, update: &Update) -> Option<Difference> {
     let header = expected.update.header();
     for (info, payload) in header.tensors.iter().zip(expected.update.payloads()) {
         let what = format!("tensor {}", info.name);
@@ -162,29 +248,53 @@ fn first_difference<W>(expected: &Compressed<W>, update: &Update) -> Option<Diff
     None
 }
 
-fn finding(
-    input: &ReplayInput<'_>,
-    update: &Update,
-    previous: Option<&Update>,
-    steps: u64,
-    difference: Option<Difference>,
-) -> Finding {
-    let verdict = if difference.is_none() { Verdict::Exact } else { Verdict::Mismatch };
-    let (differs, expected, found) = match difference {
-        Some(d) => (Some(d.what), Some(printable(&d.expected)), Some(printable(&d.found))),
-        None => (None, None, None),
-    };
+impl Finding {
+    /// What a replay of this work arrives at.
+    pub fn of(
+        input: &ReplayInput<'_>,
+        update: &Update,
+        previous: Option<&Update>,
+        steps: u64,
+        difference: Option<Difference>,
+    ) -> Finding {
+        let finding = if difference.is_none() { Verdict::Exact } else { Verdict::Mismatch };
+        let (differs, expected, found) = match difference {
+            Some(d) => (Some(printable(&d.what)), Some(printable(&d.expected)), Some(printable(&d.found))),
+            None => (None, None, None),
+        };
+        Finding {
+            run: input.recipe.digest(),
+            round: input.assignment.round,
+            worker: input.assignment.worker.clone(),
+            update: update.digest(),
+            previous: previous.map(Update::digest),
+            finding,
+            differs,
+            expected,
+            found,
+            steps,
+            sample: None,
+        }
+    }
+}
+
+/// The finding on an update that cannot be read. `update` is the digest of what is there, `file` the name that `error`
+/// may begin with.
+pub fn malformed_finding(run: Digest, assignment: &Assignment, update: Digest, file: &str, error: &Error) -> Finding {
+    let what = error.to_string();
+    let what = what.strip_prefix(file).and_then(|what| what.strip_prefix(": ")).unwrap_or(&what);
     Finding {
-        run: input.recipe.digest(),
-        round: input.assignment.round,
-        worker: input.assignment.worker.clone(),
-        update: update.digest(),
-        previous: previous.map(Update::digest),
-        finding: verdict,
-        differs: differs.map(|what| printable(&what)),
-        expected,
-        found,
-        steps,
+        run,
+        round: assignment.round,
+        worker: assignment.worker.clone(),
+        update,
+        previous: None,
+        finding: Verdict::Mismatch,
+        differs: Some("the update is malformed".into()),
+        expected: Some("a canonical update of the recipe's codec".into()),
+        found: Some(printable(what)),
+        steps: 0,
+        sample: None,
     }
 }
 

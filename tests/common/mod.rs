@@ -7,6 +7,7 @@ pub mod crowd;
 pub mod devnet;
 pub mod escrow;
 pub mod proxy;
+pub mod work;
 
 use std::fs;
 use std::path::{Path, PathBuf};

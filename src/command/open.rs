@@ -1,0 +1,199 @@
+//! `l402 open`: what a sampled replay needs to see of one's work.
+
+use std::path::{Path, PathBuf};
+
+use super::common::open;
+use super::files::MomentsIn;
+use super::kept::{self, last_kept, write_state};
+use super::train::{Work, WorkArgs};
+use super::updates::digest;
+use crate::artifact::{ArtifactKind, ChunkAt, Digest, Meta, Reader, record};
+use crate::codec::Feedback;
+use crate::engine::Engine;
+use crate::error::{Context, Error, Result};
+use crate::fsio::Target;
+use crate::model::Layout;
+use crate::optimizer::{Moments, run_steps};
+use crate::ui::Ui;
+use crate::verify::{
+    Audit, CHUNKS, ChunkIndex, FeedbackOpener, LEAVES, Leaves, OpenedChunk, Sampling, Segments, open_leaves,
+    require_machine, segments_for, state_file, states_needed, write_chunks,
+};
+
+/// Show what was drawn of one's own work: the state at the start of each drawn segment, and the drawn codec chunks, with
+/// what proves them.
+///
+/// For `replay --segments`. What `train --openings` did not keep is computed again from the last state that it kept. The
+/// beacon is one that appeared after the commitments were closed; it draws the same for whoever asks.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(flatten)]
+    work: WorkArgs,
+    /// The states at the start of the round: error feedback, moments, or both in two flags; zero without
+    #[arg(long, value_name = "FILE")]
+    state: Vec<PathBuf>,
+    /// The error feedback after the round
+    #[arg(long, value_name = "FILE")]
+    feedback: PathBuf,
+    /// The folder of `train --openings`
+    #[arg(long, value_name = "DIR")]
+    openings: PathBuf,
+    #[command(flatten)]
+    draw: DrawArgs,
+    /// The folder that is shown to others
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+    /// Replace files that exist and differ
+    #[arg(long)]
+    force: bool,
+}
+
+/// What is drawn, and how much.
+#[derive(clap::Args, Debug)]
+pub struct DrawArgs {
+    /// 32 bytes in hex that nobody knew when the commitments were closed: draws what is looked at
+    #[arg(long, value_name = "HEX", value_parser = digest, requires = "drawn")]
+    pub beacon: Option<Digest>,
+    /// How many segments, the last one always among them
+    #[arg(long, value_name = "K", group = "drawn", value_parser = clap::value_parser!(u32).range(1..), requires = "beacon")]
+    pub segments: Option<u32>,
+    /// As many segments as catch a cheat in N of them [default: one] with this chance, in percent
+    #[arg(long, value_name = "PERCENT[/N]", group = "drawn", value_parser = chance, requires = "beacon")]
+    pub catch: Option<Chance>,
+    /// How many codec chunks [default: the recipe's]
+    #[arg(long, value_name = "N", requires = "beacon")]
+    pub chunks: Option<u32>,
+}
+
+/// A chance of being missed, and of what.
+#[derive(Clone, Copy, Debug)]
+pub struct Chance {
+    missed_ppm: u64,
+    cheated: u32,
+}
+
+fn chance(text: &str) -> std::result::Result<Chance, String> {
+    let (percent, cheated) = text.split_once('/').unwrap_or((text, "1"));
+    let percent = percent.trim_end_matches('%').parse::<f64>().ok().filter(|p| (0.0..=100.0).contains(p));
+    match (percent, cheated.parse::<u32>()) {
+        (Some(percent), Ok(cheated)) if cheated > 0 => {
+            Ok(Chance { missed_ppm: ((100.0 - percent) * 10_000.0).round() as u64, cheated })
+        }
+        _ => Err("expected a chance in percent, as 95, or 95/2 for a cheat in two segments".into()),
+    }
+}
+
+impl DrawArgs {
+    /// What a replay draws; nothing where all is to be replayed.
+    pub fn sampling(&self, segments: Segments, chunks: u32) -> Option<Sampling> {
+        let count = self.count(segments.count())?;
+        let chunks = self.chunks.unwrap_or(chunks) as usize;
+        self.beacon.map(|beacon| Sampling { beacon, segments: count, chunks })
+    }
+
+    /// How many segments of this many.
+    fn count(&self, count: u32) -> Option<u32> {
+        match (self.segments, self.catch) {
+            (Some(segments), _) => Some(segments),
+            (None, Some(chance)) => Some(segments_for(count, chance.cheated, chance.missed_ppm)),
+            (None, None) => None,
+        }
+    }
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, ui: &Ui) -> Result<()> {
+    require_machine(Engine::detect())?;
+    let work = args.work.load(ui)?;
+    let segments = Segments::of(&work.recipe);
+    let sampling = args.draw.sampling(segments, work.recipe.verify.chunks);
+    let sampling =
+        sampling.ok_or_else(|| Error::usage("expected --beacon with --segments or --catch: what is to be shown?"))?;
+    let layout = &work.folder.layout;
+    let (moments, feedback) = read_states(&args.state, &work, layout)?;
+    let meta = work.meta(&moments.digest)?;
+    let path = args.openings.join(kept::LEAVES);
+    let (context, leaves) = Leaves::parse(&record::read_lines(&path)?).at(path.display())?;
+    if context != Leaves::of(&work.recipe, &meta)? {
+        return Err(Error::refused(format!("{}: leaves of other work than this", path.display())));
+    }
+    let (run, round) = (work.recipe.digest(), work.assignment.round);
+    let audit = Audit { run: &run, round, worker: &work.assignment.worker, beacon: &sampling.beacon };
+    let drawn = audit.segments(sampling.segments, segments.count());
+    let index = ChunkIndex::new(layout);
+    let chunks: Vec<ChunkAt> =
+        audit.chunks(sampling.chunks, index.total).into_iter().map(|number| index.at(number)).collect();
+
+    std::fs::create_dir_all(&args.output).map_err(|e| Error::io(args.output.display(), &e))?;
+    let target = |name: &str| Target::new(Some(&args.output.join(name)), args.force);
+    target(LEAVES).write_text(&open_leaves(&context, &leaves, &drawn)?)?;
+    let carried = moments.digest != "zero";
+    write_states(args, &work, moments.moments, &states_needed(segments, &drawn, carried), &meta, ui)?;
+
+    let before = feedback.map(|path| opened(&path, layout, &chunks)).transpose()?;
+    let zero = before.is_none();
+    let mut before = before.into_iter().flatten();
+    let after = opened(&args.feedback, layout, &chunks)?;
+    let chunks: Vec<OpenedChunk> = chunks
+        .iter()
+        .zip(after)
+        .map(|(at, (_, after))| OpenedChunk { at: *at, before: before.next(), after })
+        .collect();
+    // Where the feedback was zero, whoever replays has all of it.
+    if !zero {
+        let mut of = Meta::new(ArtifactKind::Chunks);
+        of.copy(&meta, &["run", "round", "worker"]);
+        let target = target(CHUNKS);
+        write_chunks(&target.name(), target.create()?, of, &chunks)?.finish()?;
+    }
+    ui.say(format!("{}: segments {drawn:?} of {}", args.output.display(), segments.count()));
+    Ok(())
+}
+
+/// Values and paths of the drawn chunks of an error feedback.
+fn opened(path: &Path, layout: &Layout, drawn: &[ChunkAt]) -> Result<Vec<(Vec<f32>, Vec<Digest>)>> {
+    let mut feedback = Feedback::open(Digest([0; 32]), Reader::open(open(path)?)?)?;
+    let mut opener = FeedbackOpener::new(layout, drawn);
+    for tensor in &layout.tensors {
+        opener.push(&feedback.next(&tensor.name, &tensor.shape)?);
+    }
+    Ok(opener.finish())
+}
+
+/// The moments, and the path of the error feedback.
+fn read_states(paths: &[PathBuf], work: &Work, layout: &Layout) -> Result<(MomentsIn, Option<PathBuf>)> {
+    let (mut moments, mut feedback) = (MomentsIn::zero(layout), None);
+    for path in paths {
+        let kind = Reader::open(open(path)?)?.header().metadata.get("l402.kind").cloned().unwrap_or_default();
+        if kind == ArtifactKind::Moments.as_str() {
+            let Work { recipe, assignment, .. } = work;
+            moments = MomentsIn::read(path, layout, recipe, assignment.round, &assignment.worker)?;
+        } else {
+            feedback = Some(path.clone());
+        }
+    }
+    Ok((moments, feedback))
+}
+
+/// Writes the states before these steps, ascending: kept ones as they are, others computed from the last one before.
+fn write_states(args: &Args, work: &Work, moments: Moments, steps: &[u32], meta: &Meta, ui: &Ui) -> Result<()> {
+    let layout = &work.folder.layout;
+    let mut held = (0, work.start(moments));
+    for &step in steps {
+        if let Some((found, state)) = last_kept(&args.openings, step, meta, layout)?
+            && found > held.0
+        {
+            held = (found, state);
+        }
+        if held.0 < step {
+            let bar = ui.progress("open", u64::from(step - held.0));
+            let state = run_steps(&work.input(), held.1, held.0..step, |report, _| {
+                bar.tick(format!("loss {:.3}", report.loss));
+                Ok(())
+            })?;
+            held = (step, state);
+        }
+        write_state(&args.output.join(state_file(step)), args.force, step, &held.1, meta, layout)?;
+    }
+    Ok(())
+}
