@@ -1,5 +1,6 @@
 //! Verification: the same work again, whole or a drawn part of it, and equality.
 
+pub mod dispute;
 mod finding;
 mod leaves;
 mod machine;

@@ -5,7 +5,9 @@
 
 mod build;
 mod execute;
+mod file;
 mod graph;
+mod operands;
 mod operator;
 mod run;
 #[cfg(test)]
@@ -13,7 +15,9 @@ mod tests;
 mod value;
 
 pub use execute::execute;
+pub use file::{OperatorLine, TraceContext, TraceFile, TraceHead};
 pub use graph::{Graph, StepAt};
+pub use operands::{OperandsOf, read_operands, write_operands};
 pub use operator::{Form, Kind, Operator, ValueId, ValueInfo};
 pub use run::{Step, operands, tokens_of, trace};
 pub use value::{Value, sum_digest, tokens_digest};

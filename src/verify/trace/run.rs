@@ -12,7 +12,7 @@ use crate::artifact::Digest;
 use crate::data::Shard;
 use crate::error::Result;
 use crate::model::{Layout, Model};
-use crate::optimizer::State;
+use crate::optimizer::{Moments, State, StepReport};
 
 /// Where a step's sources come from, and who executes the rest.
 pub struct Step<'a> {
@@ -21,6 +21,10 @@ pub struct Step<'a> {
     shard: &'a Shard,
     /// Parameters, first and second moments by tensor, until they are taken.
     state: [Vec<Vec<f32>>; 3],
+    /// The same after the step, as they are made.
+    after: [Vec<Arc<Vec<f32>>>; 3],
+    loss_q32: i128,
+    norm: f32,
 }
 
 impl<'a> Step<'a> {
@@ -29,7 +33,7 @@ impl<'a> Step<'a> {
         let layout = &model.layout;
         let State { parameters, moments } = state;
         let state = [parameters, moments.first, moments.second].map(|flat| by_tensor(layout, flat));
-        Step { model, graph, shard, state }
+        Step { model, graph, shard, state, after: Default::default(), loss_q32: 0, norm: 0.0 }
     }
 
     /// What this operator makes of its inputs.
@@ -39,10 +43,58 @@ impl<'a> Step<'a> {
             Kind::FirstMoment => 1,
             Kind::SecondMoment => 2,
             Kind::Tokens => return Ok(vec![Value::Tokens(Arc::new(tokens_of(self.shard, self.graph, operator)))]),
-            _ => return execute(self.model, self.graph, operator, inputs),
+            _ => {
+                let outputs = execute(self.model, self.graph, operator, inputs)?;
+                self.keep(operator, &outputs);
+                return Ok(outputs);
+            }
         };
         let tensor = operator.tensor.expect("it is of a tensor") as usize;
         Ok(vec![Value::floats(std::mem::take(&mut self.state[part][tensor]))])
+    }
+}
+
+impl Step<'_> {
+    /// What is left when the step is done. AdamW comes tensor by tensor, by ascending name.
+    fn keep(&mut self, operator: &Operator, outputs: &[Value]) {
+        match (operator.kind, outputs) {
+            (Kind::LossSum, [Value::Sum(sum)]) => self.loss_q32 = *sum,
+            (Kind::Clip, [Value::Floats(norm), _]) => self.norm = norm[0],
+            (Kind::Adamw, _) => self.after.iter_mut().zip(outputs).for_each(|(part, value)| {
+                if let Value::Floats(values) = value {
+                    part.push(values.clone());
+                }
+            }),
+            _ => {}
+        }
+    }
+
+    /// Takes these outputs for those of the operator that was executed last.
+    pub fn replace(&mut self, operator: &Operator, outputs: &[Value]) {
+        if operator.kind == Kind::Adamw {
+            self.after.iter_mut().for_each(|part| drop(part.pop()));
+        }
+        self.keep(operator, outputs);
+    }
+
+    /// The step as training reports it, and the state after it, when all its operators are done.
+    pub fn finish(self) -> (StepReport, State) {
+        let [parameters, first, second] = self.after.map(|part| {
+            let mut flat = Vec::with_capacity(self.model.layout.total);
+            part.iter().for_each(|values| flat.extend_from_slice(values));
+            flat
+        });
+        let at = &self.graph.at;
+        let moments = Moments { steps: at.optimizer_steps + 1, first, second };
+        let targets = (at.batch.len() * self.model.seq_len()) as f64;
+        let report = StepReport {
+            step: at.step,
+            loss: self.loss_q32 as f64 / 4_294_967_296.0 / targets,
+            loss_q32: self.loss_q32,
+            gradient_norm: self.norm,
+            sequences: at.batch.clone(),
+        };
+        (report, State { parameters, moments })
     }
 }
 

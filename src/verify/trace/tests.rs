@@ -102,6 +102,12 @@ fn ends_where_training_ends(case: &Case, engine: Engine) {
         let mut end = roots(&model, after);
         end.push(sum_digest(report.loss_q32));
         assert_eq!(digests[digests.len() - 4..], end[..], "step {}", report.step);
+        let (traced, end) = step.finish();
+        assert!(end == *after);
+        assert_eq!(
+            (traced.step, traced.loss, traced.loss_q32, traced.gradient_norm, traced.sequences),
+            (report.step, report.loss, report.loss_q32, report.gradient_norm, report.sequences.clone())
+        );
         before = after.clone();
         Ok(())
     })
