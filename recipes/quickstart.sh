@@ -144,8 +144,10 @@ for n in $(seq 0 $((rounds - 1))); do
     now=round-$n
     mkdir "$now"
 
-    # The roster is closed; only now the first beacon exists, and draws who works on what.
-    l402 assign --recipe run.toml --round "$n" --shards shards --workers roster.jsonl --beacon "$(beacon)" \
+    # The roster is closed; only now the first beacon exists, and draws who works on what. Beacons are kept, so that
+    # anyone can draw again.
+    beacon > "$now/beacon-a"
+    l402 assign --recipe run.toml --round "$n" --shards shards --workers roster.jsonl --beacon "$(cat "$now/beacon-a")" \
         --rpc-file "$(socket coordinator)" -o "$now/assignments.jsonl"
 
     # The judge offers each worker at most twice an even part, as a ladder of four payment hashes that only it can open.
@@ -169,7 +171,7 @@ for n in $(seq 0 $((rounds - 1))); do
 
     # All commitments are in, and the judge closes the list. Only now the second beacon exists, and the updates are shown.
     as coordinator commit --close "$now/commitments.jsonl" --round "$n" -o "$now/closing.jsonl"
-    second=$(beacon)
+    beacon > "$now/beacon-b"
     for who in $workers; do
         as "$who" commit "$now/$who.update" --round "$n" --worker "$who" --reveal
     done >> "$now/commitments.jsonl"
@@ -183,7 +185,7 @@ for n in $(seq 0 $((rounds - 1))); do
     done > "$now/findings.jsonl"
 
     # What each update is worth on text that nobody trained on.
-    l402 score --recipe run.toml --model "theta-$n" --val shards/val-00000.safetensors --beacon "$second" \
+    l402 score --recipe run.toml --model "theta-$n" --val shards/val-00000.safetensors --beacon "$(cat "$now/beacon-b")" \
         --findings "$now/findings.jsonl" --assignments "$now/assignments.jsonl" --coordinator "$coordinator" \
         --commitments "$now/commitments.jsonl" -o "$now/scores.jsonl" "$now"/*.update
 
@@ -255,6 +257,9 @@ fees=$(($(cat round-*/rungs.jsonl | field sent_msat | sum) - earned_by_all))
 line coordinator "$before" $locked_for_all $earned_by_all $((locked_for_all - earned_by_all)) $fees "$after"
 [ $((before - earned_by_all - fees)) -eq "$after" ] || wrong "coordinator: the balance does not add up"
 [ "$(rungs mallory claimed '*')" -eq 0 ] || wrong "mallory was paid"
+# Anyone can check all of it from the public folder: who signed, what was drawn, scored, paid and made, to the byte.
+l402 audit . --coordinator "$coordinator" || wrong "the audit found something"
+echo "the audit finds everything equal"
 echo "the balances add up to the msat: what the workers earned, and the fees, are what the coordinator has less"
 for who in $workers; do echo "earned by $who: $(rungs "$who" claimed '*') msat"; done
 echo "everything is in $run: theta-$rounds is a Hugging Face model folder, round-* hold the records"

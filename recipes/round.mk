@@ -35,10 +35,14 @@ round: $(next)/config.json $(now)/states-linked
 $(now):
 	mkdir -p $@ $(RUN)/states
 
+# What whoever audits the folder pins.
+$(RUN)/coordinator.pub:
+	$(L402) key $(RUN)/coordinator.key $(whole)
+
 $(now)/beacon-a: | $(now)
 	$(random) $(whole)
 
-$(now)/assignments.jsonl: $(now)/beacon-a
+$(now)/assignments.jsonl: $(now)/beacon-a | $(RUN)/coordinator.pub
 	$(L402) assign $(recipe) --round $(ROUND) --shards $(RUN)/shards --workers $(RUN)/roster.jsonl \
 	    --beacon $$(cat $<) --key $(RUN)/coordinator.key -o $@ --force
 

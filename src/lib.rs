@@ -4,6 +4,7 @@
 //! `optimizer`, `data` -> `engine`, `artifact`; only `command` speaks to people.
 
 pub mod artifact;
+pub mod audit;
 pub mod cli;
 pub mod codec;
 pub mod command;

@@ -73,58 +73,68 @@ fn a_whole_tiny_run_gives_the_golden_digests() {
     let run = folder.path();
     let text = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testdata/text/tinyshakespeare.txt");
     let corpus = &std::fs::read(text).unwrap()[..20_000];
+    let roster = ["ada", "bob"].map(|who| format!("{{\"type\":\"roster\",\"v\":1,\"worker\":\"{who}\"}}\n")).concat();
     std::fs::write(run.join("corpus.txt"), corpus).unwrap();
-    std::fs::write(run.join("recipe.toml"), RECIPE).unwrap();
+    std::fs::write(run.join("run.toml"), RECIPE).unwrap();
+    std::fs::write(run.join("roster.jsonl"), roster).unwrap();
     std::fs::write(run.join("config.json"), CONFIG).unwrap();
     l402(run, "init --config @config.json --seed 7 -o @theta-0");
     l402(run, "shard @corpus.txt --tokenizer bytes --seq-len 24 --shards 3 --val-shards 1 -o @shards");
     let mut updates = Vec::new();
     for round in 0..2 {
-        let beacon = format!("{round:064x}");
-        let assign = "assign --recipe @recipe.toml --shards @shards --workers ada,bob";
-        l402(run, &format!("{assign} --round {round} --beacon {beacon} -o @assignments-{round}.jsonl"));
-        let assignments = std::fs::read_to_string(run.join(format!("assignments-{round}.jsonl"))).unwrap();
+        let at = |file: &str| format!("@round-{round}/{file}");
+        std::fs::create_dir(run.join(format!("round-{round}"))).unwrap();
+        let (beacon, list) = (format!("{round:064x}"), at("assignments.jsonl"));
+        let assign = "assign --recipe @run.toml --shards @shards --workers ada,bob";
+        l402(run, &format!("{assign} --round {round} --beacon {beacon} -o {list}"));
+        let assignments = std::fs::read_to_string(run.join(&list[1..])).unwrap();
         for worker in ["ada", "bob"] {
             let own = assignments.lines().find(|line| line.contains(worker)).unwrap();
             let shard = own.split("\"shard\":\"").nth(1).unwrap().split('"').next().unwrap();
-            let before = |kind: &str| match round {
+            let before = |flag: &str, kind: &str| match round {
                 0 => String::new(),
-                _ => format!("--state @{worker}-0.{kind}"),
+                _ => format!("--{flag} @round-{}/{worker}.{kind}", round - 1),
             };
-            let common =
-                format!("--recipe @recipe.toml --model @theta-{round} --assignments @assignments-{round}.jsonl");
-            let (moments, feedback) = (before("moments"), before("feedback"));
-            let previous = before("update").replace("--state", "--previous");
+            let file = |kind: &str| at(&format!("{worker}.{kind}"));
+            let common = format!("--recipe @run.toml --model @theta-{round} --assignments {list}");
+            let (moments, feedback) = (before("state", "moments"), before("state", "feedback"));
             l402(
                 run,
                 &format!(
                     "train {common} --shard @shards/{shard} --round {round} --worker {worker} {moments} \
-                     --state-out @{worker}-{round}.moments -o @{worker}-{round}.delta"
+                     --state-out {} -o @delta --force",
+                    file("moments")
                 ),
             );
             l402(
                 run,
                 &format!(
-                    "compress --recipe @recipe.toml {feedback} --state-out @{worker}-{round}.feedback \
-                     @{worker}-{round}.delta -o @{worker}-{round}.update"
+                    "compress --recipe @run.toml {feedback} --state-out {} @delta -o {} --force",
+                    file("feedback"),
+                    file("update")
                 ),
             );
             l402(
                 run,
                 &format!(
-                    "replay {common} --shards @shards --worker {worker} --update @{worker}-{round}.update {moments} {feedback} {previous} \
-                     -o @{worker}-{round}.finding"
+                    "replay {common} --shards @shards --worker {worker} --update {} {moments} {feedback} {} \
+                     -o @{worker}-{round}.finding",
+                    file("update"),
+                    before("previous", "update")
                 ),
             );
-            updates.push(format!("{worker}-{round}.update"));
+            updates.push(format!("round-{round}/{worker}.update"));
         }
-        let both = format!("@ada-{round}.update @bob-{round}.update");
-        let model = format!("--recipe @recipe.toml --model @theta-{round}");
-        l402(run, &format!("score {model} --val @shards/val-00000.safetensors {both} -o @scores-{round}.jsonl"));
+        let both = format!("{} {}", at("ada.update"), at("bob.update"));
+        let model = format!("--recipe @run.toml --model @theta-{round}");
+        l402(run, &format!("score {model} --val @shards/val-00000.safetensors {both} -o {}", at("scores.jsonl")));
         l402(run, &format!("aggregate {model} {both} -o @theta-{}", round + 1));
     }
+    // All of it again, the training too, on whatever processor this is.
+    l402(run, "audit @. --replay all");
     let mut made = String::new();
-    let files = ["theta-0/model.safetensors", "shards/shards.jsonl", "theta-2/model.safetensors", "scores-1.jsonl"];
+    let files =
+        ["theta-0/model.safetensors", "shards/shards.jsonl", "theta-2/model.safetensors", "round-1/scores.jsonl"];
     for name in files.into_iter().map(str::to_owned).chain(updates) {
         let digest = blake3::hash(&std::fs::read(run.join(&name)).unwrap());
         writeln!(made, "{name} {digest}").unwrap();

@@ -124,8 +124,12 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("codec", &["error", "artifact", "engine"]),
         ("optimizer", &["error", "fsio", "artifact", "engine", "data", "model"]),
         ("verify", &["error", "artifact", "engine", "data", "model", "codec", "optimizer"]),
-        ("score", &["error", "artifact", "engine", "data", "model", "verify"]),
+        ("score", &["error", "fsio", "artifact", "engine", "data", "model", "codec", "optimizer", "verify", "pay"]),
         ("pay", &["error", "artifact"]),
+        (
+            "audit",
+            &["error", "fsio", "artifact", "engine", "data", "model", "codec", "optimizer", "verify", "score", "pay"],
+        ),
         (
             "command",
             &[
@@ -142,6 +146,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "verify",
                 "score",
                 "pay",
+                "audit",
                 "devnet",
             ],
         ),
@@ -223,7 +228,8 @@ fn the_rules_themselves_have_no_circle() {
 #[test]
 fn only_commands_write_and_speak() {
     // Below commands, fsio is a stream of input: `Source`, or text read whole. Key files alone are made there.
-    let takes = |file: &File| ["artifact", "data", "model", "optimizer", "codec"].contains(&file.layer());
+    let takes =
+        |file: &File| ["artifact", "data", "model", "optimizer", "codec", "score", "audit"].contains(&file.layer());
     let mut wrong = found(takes, &["Target", "OutDir", "Spool", "Output", "write_secret"]);
     wrong.retain(|place| !place.starts_with("artifact/key.rs") && !place.contains("type Target ="));
     nowhere(&wrong);
@@ -242,7 +248,8 @@ fn only_commands_write_and_speak() {
 
 /// What takes values and gives values.
 fn domain(file: &File) -> bool {
-    ["artifact", "data", "model", "codec", "optimizer", "verify", "score", "pay", "engine"].contains(&file.layer())
+    ["artifact", "data", "model", "codec", "optimizer", "verify", "score", "pay", "audit", "engine"]
+        .contains(&file.layer())
 }
 
 #[test]

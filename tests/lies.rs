@@ -119,7 +119,7 @@ fn same_model(bent: &[u8], bytes: &[u8]) -> bool {
     let truth = open(bytes).unwrap();
     let content = |reader: &Reader| {
         let mut header: Header = reader.header().clone();
-        let provenance = ["l402.theta", "l402.workers", "l402.seed", "format"];
+        let provenance = ["l402.theta", "l402.workers", "l402.seed", "l402.config", "format"];
         // A name with a flipped bit is no name of ours.
         header.metadata.retain(|key, _| truth.header().metadata.contains_key(key));
         header.metadata.retain(|key, _| !provenance.contains(&key.as_str()));

@@ -509,3 +509,31 @@ fn one_step_report_is_not_enough_for_another() {
     assert_ne!(swapped.leaves[0].batches, done.leaves[0].batches);
     found_at_the_predicted_rate("batches", &bench, &swapped, &(0..STEPS).collect::<Vec<_>>());
 }
+
+#[test]
+fn an_update_within_a_tolerance_is_near_and_never_exact() {
+    let world = &*WORLD;
+    let bench = bench();
+    // As a foreign engine would make it: the same work with rounding of its own in every step.
+    let nudged = bench.work(bench.start(), bench.before.feedback.clone(), |step, state| {
+        let (report, mut state) = bench.step(&bench.shard, step, state);
+        state.parameters.iter_mut().for_each(|p| *p *= 1.0 + f32::EPSILON);
+        (report, state)
+    });
+    world.write("foreign.update", &nudged.update);
+    let replay = world.replay(1, "bob", "foreign.update");
+    world.expect(&replay, 1, "mismatch");
+    let finding = report_of(&world.expect(&format!("{replay} --tolerance 0.5"), 0, "near, not exact"));
+    assert_eq!(finding["finding"], "near");
+    assert_eq!(finding["near"]["tolerance_ppm"], 500_000);
+    let error = finding["near"]["error_ppm"].as_u64().unwrap();
+    assert!(error > 0 && finding["near"]["cosine_ppm"].as_u64().unwrap() < 1_000_000, "{finding}");
+    let below = format!("{replay} --tolerance {}", (error - 1) as f64 / 1e6);
+    let tensor = finding["near"]["error_tensor"].as_str().unwrap();
+    world.expect(&below, 1, tensor);
+    // What is equal is exact, whatever is tolerated; other inputs are never near.
+    let exact = format!("{} --tolerance 1", world.replay(1, "bob", "bob.1.update"));
+    assert_eq!(report_of(&world.ok(&exact))["finding"], "exact");
+    world.expect(&format!("{} --tolerance 1", world.replay(1, "bob", "ann.1.update")), 1, "worker");
+    world.expect(&format!("{replay} --tolerance 1.5"), 2, "from 0 to 1");
+}

@@ -150,6 +150,17 @@ impl EncodedUpdate {
         &self.payloads
     }
 
+    /// Name and decoded values of every parameter, ascending, one at a time.
+    pub fn decoded(&self, recipe: &Recipe) -> Result<impl Iterator<Item = (String, Vec<f32>)>> {
+        let shapes = Shapes::parse(Meta(self.header.metadata.clone()).get("update", "shapes")?)?;
+        let codec = codec_for(&recipe.codec);
+        let names = self.header.tensors.iter().map(|info| &info.name);
+        Ok(names.zip(&self.payloads).map(move |(name, payload)| {
+            let shape = shapes.0.get(name).expect("every payload has its shape");
+            (name.clone(), codec.decode(shape, payload).expect("it was encoded just now"))
+        }))
+    }
+
     /// Writes the file; returns the writer and the content digest.
     pub fn write_to<W: Write>(&self, name: &str, writer: W) -> Result<(W, Digest)> {
         let mut writer = Writer::new(name, writer, self.header.clone())?;

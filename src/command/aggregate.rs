@@ -5,14 +5,12 @@ use std::path::PathBuf;
 
 use super::common::RoundArgs;
 use super::{init, updates};
-use crate::artifact::{ArtifactKind, Digest, Meta, record};
+use crate::artifact::{Digest, record};
 use crate::cli::OutputDirArgs;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::fsio::Outcome;
-use crate::model::model_digest;
-use crate::optimizer::outer_step;
-use crate::score::Score;
+use crate::score::{Score, next_model, one_a_worker};
 use crate::ui::Ui;
 use crate::verify::{Finding, Verdict, require_machine};
 
@@ -55,27 +53,13 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         }
         counts
     });
-    updates::one_a_worker(given.iter())?;
+    one_a_worker(given.iter().map(|update| (update.worker(), update.file())))?;
 
-    let bar = ui.progress("aggregate", folder.layout.tensors.len() as u64);
-    let (engine, alpha) = (Engine::detect(), recipe.outer.lr as f32);
-    let mut parameters = folder.parameters.to_vec();
-    for tensor in &folder.layout.tensors {
-        let sent = given.iter().map(|update| update.decode(&tensor.name)).collect::<Result<Vec<_>>>()?;
-        outer_step(engine, &tensor.name, &mut parameters[tensor.range()], sent, alpha)?;
-        bar.tick("");
-    }
+    let bar = ui.progress("aggregate", given.len() as u64);
+    let next = next_model(&recipe, &folder, round, given.len(), |i| Ok(&given[i]), || bar.tick(""))?;
     drop(bar);
-
-    let digest = model_digest(&folder.config, &folder.layout, &parameters);
-    let mut meta = Meta::new(ArtifactKind::Model);
-    let workers: Vec<&str> = given.iter().map(|update| update.worker()).collect();
-    meta.set("run", run)
-        .set("round", round + 1)
-        .set("theta", folder.digest)
-        .set("model", digest)
-        .set("workers", workers.join(","));
-    let outcome = init::write_folder(&args.output, &folder.config_text, meta, &folder.layout, &parameters)?;
+    let digest = next.digest;
+    let outcome = init::write_folder(&args.output, &folder.config_text, next.meta, &folder.layout, &next.parameters)?;
     ui.say(format!(
         "{}: round {round} of {} updates: {} in {}",
         if outcome == Outcome::UpToDate { "up to date" } else { "aggregated" },

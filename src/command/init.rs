@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::artifact::{ArtifactKind, Meta};
+use crate::artifact::Meta;
 use crate::cli::OutputDirArgs;
 use crate::error::{Context, Error, Result};
 use crate::fsio::{OutDir, Outcome, Target, read_text};
@@ -33,8 +33,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let layout = Layout::new(&config);
     let parameters = model::initial_parameters(&config, &layout, args.seed);
     let digest = model::model_digest(&config, &layout, &parameters);
-    let mut meta = Meta::new(ArtifactKind::Model);
-    meta.set("model", digest).set("seed", args.seed);
+    let meta = model::first_meta(&digest, &text, args.seed)?;
     let outcome = write_folder(&args.output, &text, meta, &layout, &parameters)?;
     let done = if outcome == Outcome::UpToDate { "up to date" } else { "made" };
     ui.say(format!("{done}: {} parameters in {}", layout.total, args.output.output.display()));

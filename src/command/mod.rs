@@ -2,6 +2,7 @@
 
 pub mod aggregate;
 pub mod assign;
+pub mod audit;
 pub mod commit;
 mod common;
 pub mod completions;

@@ -19,8 +19,8 @@ use crate::model::{Layout, Model};
 use crate::optimizer::StepReport;
 use crate::ui::Ui;
 use crate::verify::{
-    Difference, Finding, Leaves, ReplayInput, Segments, States, Verdict, malformed_finding, replay, replay_sampled,
-    require_machine,
+    Difference, Finding, Leaves, ReplayInput, Segments, States, Verdict, malformed_finding, replay, replay_near,
+    replay_sampled, require_machine,
 };
 
 /// Recompute a submission and compare it, every byte of it, or a part of it that a beacon draws.
@@ -70,12 +70,22 @@ pub struct Args {
     /// The worker's leaves: all of them must stand under the update's root
     #[arg(long, value_name = "FILE")]
     leaves: Option<PathBuf>,
+    /// For an update of a foreign engine: what is not equal, but within this relative error in every tensor, and with a
+    /// cosine as near to 1, is found "near", never "exact"
+    #[arg(long, value_name = "PART", value_parser = part, conflicts_with = "drawn")]
+    tolerance: Option<u64>,
     #[command(flatten)]
     dispute: DisputeArgs,
     #[command(flatten)]
     memory: MemoryArgs,
     #[command(flatten)]
     output: OutputArgs,
+}
+
+/// A part as 0.01, in parts per million.
+fn part(text: &str) -> std::result::Result<u64, String> {
+    let part = text.parse::<f64>().ok().filter(|part| (0.0..=1.0).contains(part));
+    part.map(|part| (part * 1e6).round() as u64).ok_or_else(|| "expected a part from 0 to 1, as 0.01".into())
 }
 
 /// Runs the verb.
@@ -122,9 +132,10 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     if args.openings.is_some() && sampling.is_none() {
         return Err(Error::usage("--openings: a whole replay needs none: expected --beacon, --against or --trace"));
     }
-    let finding = match sampling {
-        None => replay(&input, states, &update, watch)?,
-        Some(sampling) => {
+    let finding = match (sampling, args.tolerance) {
+        (None, None) => replay(&input, states, &update, watch)?,
+        (None, Some(tolerance)) => replay_near(&input, states, &update, tolerance, watch)?,
+        (Some(sampling), _) => {
             let mut shown = Shown::new(&args.openings, &folder.layout);
             replay_sampled(&input, states, &update, &sampling, &mut shown, watch)?
         }
@@ -145,6 +156,17 @@ fn conclude(finding: &Finding, update: &Path, ui: &Ui) -> Result<()> {
             finding.worker,
             finding.round,
             sample.missed_ppm.first().map_or(0.0, |ppm| *ppm as f64 / 1e4),
+        ));
+        return Ok(());
+    }
+    if let (Verdict::Near, Some(near)) = (finding.finding, &finding.near) {
+        ui.say(format!(
+            "near, not exact: {}: a relative error of up to {} ppm in tensor {}, a cosine down to {} ppm in tensor {}",
+            update.display(),
+            near.error_ppm,
+            near.error_tensor,
+            near.cosine_ppm,
+            near.cosine_tensor
         ));
         return Ok(());
     }

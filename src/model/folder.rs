@@ -244,6 +244,21 @@ pub fn model_digest(config: &ModelConfig, layout: &Layout, parameters: &[f32]) -
     Digest::of_parts("l402/model/1", &[&config.digest().0, &weights.0])
 }
 
+/// What the file of a model's weights says of itself: its digest, and that of the `config.json` that goes with it, to the
+/// byte. Who made it how is added.
+pub fn model_meta(digest: &Digest, config_text: &str) -> Result<Meta> {
+    let mut meta = Meta::new(ArtifactKind::Model);
+    meta.set("model", digest).set("config", Digest::of(complete_config(config_text)?.as_bytes()));
+    Ok(meta)
+}
+
+/// The metadata of a first model, see [`super::initial_parameters`].
+pub fn first_meta(digest: &Digest, config_text: &str, seed: u64) -> Result<Meta> {
+    let mut meta = model_meta(digest, config_text)?;
+    meta.set("seed", seed);
+    Ok(meta)
+}
+
 /// The `config.json` that is written: what was given, completed so that other readers know what it is.
 pub fn complete_config(text: &str) -> Result<String> {
     let mut value: serde_json::Value =

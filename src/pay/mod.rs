@@ -14,6 +14,7 @@ mod messages;
 mod node;
 mod offer;
 pub mod preflight;
+mod report;
 mod secret;
 mod state;
 #[cfg(test)]
@@ -30,5 +31,6 @@ pub use ledger::{Account, Ledger, Rung};
 pub use messages::{Claimed, Closing, Held, HeldRung, Invoices, Preimages, RungPreimage, Verdict, hash_of};
 pub use node::{CallError, Channel, Direction, Node, NodeInfo, NodeSigner, PayRequest, Payment, PaymentStatus};
 pub use offer::{Heights, MARGIN, MAX_DELAY, Offer, Task};
+pub use report::Report;
 pub use secret::EscrowSecret;
 pub use state::State;

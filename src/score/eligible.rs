@@ -1,8 +1,7 @@
 //! Which updates count: assigned, committed to before they were shown, recomputed to equality.
 
-use std::collections::HashMap;
-
 use crate::artifact::{Commitment, Digest, Reveal};
+use crate::codec::Update;
 use crate::data::Assignment;
 use crate::verify::{Finding, Verdict};
 
@@ -17,6 +16,24 @@ pub struct Candidate {
     pub round: u64,
     /// Its content digest.
     pub digest: Digest,
+    /// The size of its content in bytes.
+    pub bytes: u64,
+    /// Its file, for messages.
+    pub file: String,
+}
+
+impl Candidate {
+    /// What an update says of itself.
+    pub fn of(update: &Update) -> Candidate {
+        Candidate {
+            worker: update.worker().to_owned(),
+            run: update.run(),
+            round: update.round(),
+            digest: update.digest(),
+            bytes: update.bytes(),
+            file: update.file().to_owned(),
+        }
+    }
 }
 
 /// The signed lists that decide; what is absent decides nothing.
@@ -50,23 +67,33 @@ pub fn judge(update: &Candidate, run: &Digest, round: u64, lists: &Eligibility) 
     {
         return Some(reason);
     }
-    let findings = lists.findings.as_ref()?;
-    let of_update: HashMap<bool, &Finding> = findings
-        .iter()
-        .filter(|f| f.run == *run && f.round == round && f.worker == update.worker && f.update == update.digest)
-        .map(|f| (f.finding == Verdict::Exact, f))
-        .collect();
-    match (of_update.get(&true), of_update.get(&false)) {
-        (_, Some(mismatch)) => {
-            let what = mismatch.differs.as_deref().unwrap_or("unknown");
-            Some(format!("replay differs: {what}"))
-        }
-        (Some(_), None) => None,
-        (None, None) => Some("not replayed".into()),
+    lists.findings.as_ref()?;
+    match lists.finding_of(update, run, round) {
+        None => Some("not replayed".into()),
+        Some(finding) => match finding.finding {
+            Verdict::Exact => None,
+            Verdict::Sampled => Some("replayed in part".into()),
+            Verdict::Mismatch => {
+                let what = finding.differs.as_deref().unwrap_or("unknown");
+                Some(format!("replay differs: {what}"))
+            }
+        },
     }
 }
 
-fn uncommitted(
+impl Eligibility {
+    /// The finding that decides on an update: of several a mismatch, else the strongest, and of those the last one.
+    pub fn finding_of(&self, update: &Candidate, run: &Digest, round: u64) -> Option<&Finding> {
+        let about =
+            |f: &&Finding| f.run == *run && f.round == round && f.worker == update.worker && f.update == update.digest;
+        let all = || self.findings.iter().flatten().filter(about);
+        let last = |verdict: Verdict| all().rfind(|f| f.finding == verdict);
+        last(Verdict::Mismatch).or_else(|| last(Verdict::Exact)).or_else(|| last(Verdict::Sampled))
+    }
+}
+
+/// Why commitments and reveals do not let an update count; `None` where they do.
+pub fn uncommitted(
     update: &Candidate,
     round: u64,
     assignment: Option<&Assignment>,

@@ -23,6 +23,9 @@ pub struct Score {
     /// Why it does not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Digest of the finding that this rests on: of its canonical line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finding: Option<Digest>,
     /// Total loss after applying this update alone, 32.32 fixed point.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after_q32: Option<String>,

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::near::Nearness;
 use crate::artifact::Digest;
 use crate::artifact::record::Record;
 
@@ -38,6 +39,9 @@ pub struct Finding {
     /// What was drawn, where only a part was checked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sample: Option<Sample>,
+    /// How near an update is that is not equal, where a tolerance was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub near: Option<Nearness>,
 }
 
 /// What a sampled replay looked at, and what it may have missed.
@@ -71,6 +75,8 @@ pub enum Verdict {
     Exact,
     /// Every byte of what was drawn.
     Sampled,
+    /// Within a tolerance, for updates of foreign engines; never equality.
+    Near,
     /// Not.
     Mismatch,
 }

@@ -4,6 +4,7 @@ pub mod dispute;
 mod finding;
 mod leaves;
 mod machine;
+mod near;
 mod openings;
 mod replay;
 mod sampled;
@@ -13,12 +14,13 @@ pub mod trace;
 pub use finding::{Difference, Finding, Sample, Verdict};
 pub use leaves::{Leaf, LeafLog, Leaves};
 pub use machine::{OperatorCheck, check_machine, require_machine};
+pub use near::Nearness;
 pub use openings::{
     CHUNKS, ChunkIndex, FeedbackOpener, LEAVES, OpenedChunk, OpenedLeaf, open_leaves, state_file, states_needed,
     write_chunks,
 };
 pub use replay::{
-    ReplayInput, States, StatesOut, delta, delta_meta, finish_meta, malformed_finding, replay, replay_into,
+    ReplayInput, States, StatesOut, delta, delta_meta, finish_meta, malformed_finding, replay, replay_into, replay_near,
 };
 pub use sampled::{Openings, Sampling, replay_sampled};
 pub use segments::{Audit, Segments, missed_ppm, missed_segments_ppm, segments_for};

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use super::finding::{Difference, Finding, Verdict};
 use super::leaves::{Leaf, LeafLog, Leaves};
+use super::near::nearness;
 use super::segments::Segments;
 use crate::artifact::recipe::InnerState;
 use crate::artifact::{ArtifactKind, Digest, Meta, Recipe};
@@ -116,27 +117,64 @@ pub fn replay(
 /// The same, with the successor states kept. Nothing is written where the inputs differ already.
 pub fn replay_into(
     input: &ReplayInput<'_>,
-    states: States,
+    mut states: States,
     update: &Update,
     out: StatesOut<'_>,
-    mut watch: impl FnMut(&StepReport),
+    watch: impl FnMut(&StepReport),
 ) -> Result<Finding> {
-    let start = Start::check(input, &states, update)?;
-    let previous = states.previous.as_ref();
-    let mut meta = match start {
-        Err(difference) => {
-            return Ok(Finding::of(input, update, previous, 0, Some(difference)));
-        }
+    let (steps, difference) = match recompute(input, &mut states, update, out, watch)? {
+        Err(inputs) => (0, Some(inputs)),
+        Ok(made) => (input.recipe.inner.steps, first_difference(&made, update)),
+    };
+    Ok(Finding::of(input, update, states.previous.as_ref(), steps.into(), difference))
+}
+
+/// Recomputes an update that a foreign engine may have made. What is not equal, but within the tolerance in every
+/// tensor, is near; inputs and states must be the same all the same.
+pub fn replay_near(
+    input: &ReplayInput<'_>,
+    mut states: States,
+    update: &Update,
+    tolerance_ppm: u64,
+    watch: impl FnMut(&StepReport),
+) -> Result<Finding> {
+    let out = StatesOut { moments: &mut std::io::sink(), feedback: &mut std::io::sink() };
+    let (mut steps, mut near, mut difference) = (input.recipe.inner.steps, None, None);
+    match recompute(input, &mut states, update, out, watch)? {
+        Err(inputs) => (steps, difference) = (0, Some(inputs)),
+        Ok(made) if first_difference(&made, update).is_none() => {}
+        Ok(made) => match nearness(input.recipe, &made.update, update, tolerance_ppm)? {
+            Ok(within) => near = Some(within),
+            Err(beyond) => difference = Some(beyond),
+        },
+    }
+    let mut finding = Finding::of(input, update, states.previous.as_ref(), steps.into(), difference);
+    if near.is_some() {
+        finding.finding = Verdict::Near;
+        finding.near = near;
+    }
+    Ok(finding)
+}
+
+/// The work again, from the inputs to the update; or the input in which the update differs already.
+fn recompute<'o>(
+    input: &ReplayInput<'_>,
+    states: &mut States,
+    update: &Update,
+    out: StatesOut<'o>,
+    mut watch: impl FnMut(&StepReport),
+) -> Result<std::result::Result<Compressed<&'o mut dyn Write>, Difference>> {
+    let mut meta = match Start::check(input, states, update)? {
+        Err(difference) => return Ok(Err(difference)),
         Ok(start) => start.meta,
     };
     let layout = &input.folder.layout;
-    let moments = states.moments.map_or_else(|| Moments::zero(layout), |(moments, _)| moments);
+    let moments = states.moments.take().map_or_else(|| Moments::zero(layout), |(moments, _)| moments);
     let theta = &input.folder.parameters;
     let order = input.order();
     let mut log = LeafLog::new(layout, Segments::of(input.recipe));
     let state = State { parameters: theta.to_vec(), moments };
-    let steps = input.recipe.inner.steps;
-    let state = run_steps(&input.round(&order), state, 0..steps, |report, state| {
+    let state = run_steps(&input.round(&order), state, 0..input.recipe.inner.steps, |report, state| {
         log.observe(report, state);
         watch(report);
         Ok(())
@@ -146,8 +184,7 @@ pub fn replay_into(
     }
     finish_meta(input.recipe, &mut meta, layout, &log.leaves(), &state.moments)?;
     let delta = delta(input.model.engine, theta, state.parameters);
-    let compressed = compress(input, &meta, &delta, states.feedback, out.feedback)?;
-    Ok(Finding::of(input, update, previous, steps.into(), first_difference(&compressed, update)))
+    compress(input, &meta, &delta, states.feedback.take(), out.feedback).map(Ok)
 }
 
 /// Adds to a delta's metadata what is known when the work is done: the root over the leaves, and the state that it
@@ -274,6 +311,7 @@ impl Finding {
             found,
             steps,
             sample: None,
+            near: None,
         }
     }
 }
@@ -295,6 +333,7 @@ pub fn malformed_finding(run: Digest, assignment: &Assignment, update: Digest, f
         found: Some(printable(what)),
         steps: 0,
         sample: None,
+        near: None,
     }
 }
 

@@ -158,6 +158,7 @@ impl Crowd {
                 update,
                 counts: true,
                 reason: None,
+                finding: None,
                 after_q32: gain.clone(),
                 gain_q32: gain,
                 entitled_msat,

@@ -169,10 +169,15 @@ impl Work {
 
     /// Work with one output of one operator changed, and the rest computed honestly from it.
     pub fn cheat(&self, at: u32, cheated: usize, output: usize) -> Claims {
+        self.cheat_in(at, cheated, output, 0)
+    }
+
+    /// The same; `element` is counted from the one with the largest magnitude.
+    pub fn cheat_in(&self, at: u32, cheated: usize, output: usize, element: usize) -> Claims {
         self.claims(at, |step, place, operator, inputs| {
             let mut outputs = step.execute(operator, inputs)?;
             if place == cheated {
-                bend(&mut outputs[output]);
+                bend(&mut outputs[output], element);
                 step.replace(operator, &outputs);
             }
             Ok(outputs)
@@ -195,15 +200,17 @@ impl Work {
     }
 }
 
-/// Flips a bit of a value, in the element with the largest magnitude: in a zero it might be lost on the way.
-pub fn bend(value: &mut Value) {
+/// Flips a bit of a value, in the element with the largest magnitude, or in one of those that follow.
+pub fn bend(value: &mut Value, element: usize) {
     match value {
         Value::Floats(values) => {
             let values = Arc::make_mut(values);
-            let largest = (0..values.len()).max_by(|i, j| values[*i].abs().total_cmp(&values[*j].abs())).unwrap();
-            values[largest] = f32::from_bits(values[largest].to_bits() ^ 1 << 20);
+            let mut order: Vec<usize> = (0..values.len()).collect();
+            order.sort_by(|i, j| values[*j].abs().total_cmp(&values[*i].abs()));
+            let bent = &mut values[order[element % order.len()]];
+            *bent = f32::from_bits(bent.to_bits() ^ 1 << 20);
         }
-        Value::Tokens(ids) => Arc::make_mut(ids)[2] ^= 1,
+        Value::Tokens(ids) => Arc::make_mut(ids)[2 + element % 4] ^= 1,
         Value::Sum(sum) => *sum ^= 1,
         Value::Root(root) => root.0[5] ^= 1,
     }

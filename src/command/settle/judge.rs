@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use super::super::escrow::Escrow;
 use super::Args;
-use crate::artifact::record::{self, Line};
+use crate::artifact::record;
 use crate::artifact::{Commitment, Digest, Reveal};
 use crate::error::{Context, Error, Kind, Result};
 use crate::fsio::{Outcome, content_digest, private_dir, read_private, write_secret};
-use crate::pay::{Case, Closing, Entry, Evidence, Held, Msat, Offer, Preimages, RungPreimage, Verdict, decide};
-use crate::score::{RoundScore, Score};
+use crate::pay::{Case, Closing, Entry, Evidence, Held, Offer, Preimages, RungPreimage, Verdict, decide};
+use crate::score::entitled;
 use crate::ui::Ui;
 
 /// What the verdicts rest on.
@@ -201,53 +201,11 @@ fn read(args: &Args, run: &Digest, round: u64) -> Result<Evidences> {
     }
     Ok(Evidences {
         scores: digest(scores_path)?,
-        by_worker: read_scores(&record::read_lines(scores_path)?, run, round).at(scores_path.display())?,
+        by_worker: entitled(&record::read_lines(scores_path)?, run, round).at(scores_path.display())?,
         findings: args.findings.as_deref().map(digest).transpose()?,
         held: record::select_well_formed(&record::read_lines_of_many(held_path)?.0),
         closings,
         commitments,
         reveals,
     })
-}
-
-/// The scores of a round: complete, of this run and round, and adding up to what the round pays.
-fn read_scores(lines: &[Line], run: &Digest, round: u64) -> Result<BTreeMap<String, Evidence>> {
-    let scores: Vec<Score> = record::select(lines)?;
-    let rounds: Vec<RoundScore> = record::select(lines)?;
-    let [whole] = &rounds[..] else {
-        return Err(Error::data(format!("expected one round_score record, found {}", rounds.len()))
-            .hint("are these all the lines that score printed?"));
-    };
-    if (whole.run, whole.round) != (*run, round) {
-        return Err(Error::refused(format!(
-            "expected scores of run {run}, round {round}, found run {}, round {}",
-            whole.run, whole.round
-        )));
-    }
-    let mut by_worker = BTreeMap::new();
-    let mut sum = Msat(whole.returned_msat);
-    for score in scores {
-        if (score.run, score.round) != (*run, round) {
-            return Err(Error::refused(format!("score of {}: of another run or round", score.worker)));
-        }
-        sum = sum.plus(Msat(score.entitled_msat))?;
-        let reason = match (score.counts, score.reason) {
-            (true, _) => None,
-            (false, reason) => Some(reason.unwrap_or_else(|| "the update does not count".into())),
-        };
-        let evidence = Evidence { update: score.update, entitled: Msat(score.entitled_msat), reason };
-        // Of several updates under one name at most one counts.
-        let old = by_worker.get(&score.worker).is_some_and(|old: &Evidence| old.reason.is_none());
-        if old && evidence.reason.is_none() {
-            return Err(Error::data(format!("worker {}: two scores that count", score.worker)));
-        }
-        if !old {
-            by_worker.insert(score.worker, evidence);
-        }
-    }
-    if sum != Msat(whole.round_msat) {
-        return Err(Error::data(format!("expected scores that add up to {}, found {sum}", Msat(whole.round_msat)))
-            .hint("are these all the lines that score printed?"));
-    }
-    Ok(by_worker)
 }

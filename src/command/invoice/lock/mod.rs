@@ -9,12 +9,12 @@ use accept::{Todo, accept};
 
 use super::super::escrow::{Escrow, EscrowArgs};
 use super::pins::{JudgeArg, WorkerPins};
-use super::status::{Report, refresh_payments};
+use super::status::refresh_payments;
 use crate::artifact::record;
 use crate::error::{Error, Kind, Result};
 use crate::fsio::Target;
 use crate::pay::preflight::{self, Limits, Planned};
-use crate::pay::{Account, CallError, Entry, Invoices, MAX_DELAY, Msat, Offer, OfferId, PayRequest, State};
+use crate::pay::{Account, CallError, Entry, Invoices, MAX_DELAY, Msat, Offer, OfferId, PayRequest, Report, State};
 use crate::ui::Ui;
 
 /// Pay the workers' invoices, and thereby lock the money: it waits at their nodes until the verdict.

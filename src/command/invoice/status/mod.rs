@@ -1,7 +1,6 @@
 //! `l402 invoice status`: what has become of the payments, and the worker's word that they are held.
 
 mod payer;
-mod report;
 mod worker;
 
 use std::path::PathBuf;
@@ -11,11 +10,10 @@ use super::super::escrow::{Escrow, EscrowArgs};
 use crate::artifact::record;
 use crate::cli::OutputArgs;
 use crate::error::{Error, Kind, Result};
-use crate::pay::{Account, OfferId};
+use crate::pay::{Account, OfferId, Report};
 use crate::ui::Ui;
 
 pub use payer::refresh_payments;
-pub use report::Report;
 pub use worker::cancel;
 
 use payer::take_held;

@@ -1,23 +1,33 @@
 //! A rung's state as a record.
 
+use super::amount::Msat;
+use super::ids::OfferId;
+use super::ledger::Account;
+use super::state::State;
 use crate::artifact::record;
 use crate::error::{Context, Result};
-use crate::pay::{Account, Msat, OfferId, State};
 
 /// One rung's state, for scripts.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Report {
-    offer: OfferId,
-    round: u64,
-    attempt: u32,
-    worker: String,
-    rung: u32,
-    msat: Msat,
-    state: State,
+    /// The offer.
+    pub offer: OfferId,
+    /// The round.
+    pub round: u64,
+    /// Which try at it.
+    pub attempt: u32,
+    /// The worker.
+    pub worker: String,
+    /// The rung.
+    pub rung: u32,
+    /// Its amount.
+    pub msat: Msat,
+    /// How far it is.
+    pub state: State,
     /// What was sent for it, fees among it, once it is claimed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    sent_msat: Option<Msat>,
+    pub sent_msat: Option<Msat>,
 }
 
 impl record::Record for Report {

@@ -1,0 +1,94 @@
+//! A run folder, as far as an audit reads it: regular files by their names within it.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::differs::{Checked, blame, wrong};
+use crate::artifact::record::{Line, Record};
+use crate::artifact::{Digest, record};
+use crate::error::{Error, Result};
+use crate::fsio::{Source, content_digest, read_text};
+
+/// A run folder.
+#[derive(Clone, Debug)]
+pub struct RunFolder {
+    root: PathBuf,
+    names: BTreeSet<String>,
+}
+
+impl RunFolder {
+    /// The folder at `root` with these regular files; links are none.
+    pub fn new(root: &Path, names: BTreeSet<String>) -> RunFolder {
+        RunFolder { root: root.to_owned(), names }
+    }
+
+    /// Where a file lies.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// All files, ascending.
+    pub fn names(&self) -> &BTreeSet<String> {
+        &self.names
+    }
+
+    /// Whether there is such a file.
+    pub fn has(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
+
+    /// The files below a folder, with the folder's name: `round-3/`.
+    pub fn below<'a>(&'a self, folder: &'a str) -> impl Iterator<Item = &'a str> {
+        self.names.iter().map(String::as_str).filter(move |name| name.starts_with(folder))
+    }
+
+    fn require(&self, name: &str) -> Result<PathBuf> {
+        if self.has(name) {
+            return Ok(self.path(name));
+        }
+        Err(Error::missing(format!("{}: no such file in the run folder", self.path(name).display())))
+    }
+
+    /// A file's content as a stream.
+    pub fn source(&self, name: &str) -> Checked<Source> {
+        blame(name, Source::open(&self.require(name)?))
+    }
+
+    /// A file's text.
+    pub fn text(&self, name: &str) -> Checked<String> {
+        blame(name, read_text(&self.require(name)?))
+    }
+
+    /// The digest of a file's content.
+    pub fn digest(&self, name: &str) -> Checked<Digest> {
+        blame(name, content_digest(&self.require(name)?)).map(|hash| Digest(*hash.as_bytes()))
+    }
+
+    /// A file of records, all well formed.
+    pub fn lines(&self, name: &str) -> Checked<Vec<Line>> {
+        blame(name, record::read_lines(&self.require(name)?))
+    }
+
+    /// A file of records of one type, and of no other.
+    pub fn records<R: Record>(&self, name: &str) -> Checked<Vec<R>> {
+        let lines = self.lines(name)?;
+        if let Some(other) = lines.iter().find(|line| line.kind() != R::TYPE) {
+            return wrong(name, format!("expected {} records alone, found type {:?}", R::TYPE, other.kind()));
+        }
+        blame(name, record::select(&lines))
+    }
+
+    /// A file of records that many parties have written to: what is well formed, and whether anything is not.
+    pub fn lines_of_many(&self, name: &str) -> Checked<(Vec<Line>, Vec<Error>)> {
+        blame(name, record::read_lines_of_many(&self.require(name)?))
+    }
+
+    /// A value of 32 bytes in hex, alone in its file.
+    pub fn beacon(&self, name: &str) -> Checked<Option<Digest>> {
+        if !self.has(name) {
+            return Ok(None);
+        }
+        let text = self.text(name)?;
+        blame(name, text.strip_suffix('\n').unwrap_or(&text).parse()).map(Some)
+    }
+}

@@ -1,0 +1,60 @@
+//! Which files a run folder has: see docs/run.md.
+
+use super::folder::RunFolder;
+use super::start::Start;
+use crate::data::MANIFEST;
+
+/// The lists and beacons of a round.
+const ROUND: [&str; 14] = [
+    "assignments.jsonl",
+    "beacon-a",
+    "beacon-b",
+    "claimed.jsonl",
+    "closing.jsonl",
+    "commitments.jsonl",
+    "findings.jsonl",
+    "held.jsonl",
+    "invoices.jsonl",
+    "offers.jsonl",
+    "rungs.jsonl",
+    "scores.jsonl",
+    // A stamp of recipes/round.mk, without content.
+    "states-linked",
+    "verdicts.jsonl",
+];
+
+/// Endings of the files that a round has for each worker.
+const WORKER: [&str; 7] = [".commitment", ".feedback", ".finding", ".leaves", ".moments", ".reveal", ".update"];
+
+/// How many rounds there are, and whether the last one is not finished and left out.
+pub fn rounds(run: &RunFolder) -> (u64, bool) {
+    let begun = (0u64..).take_while(|n| run.below(&format!("round-{n}/")).next().is_some()).count() as u64;
+    let Some(last) = begun.checked_sub(1) else { return (0, false) };
+    let scored = run.has(&format!("round-{last}/scores.jsonl"));
+    let stepped = run.below(&format!("theta-{begun}/")).next().is_some();
+    if scored && stepped { (begun, false) } else { (last, true) }
+}
+
+/// The files that an audit of so many rounds does not look at: they are no part of a run folder.
+pub fn foreign<'a>(run: &'a RunFolder, start: &Start, rounds: u64) -> Vec<&'a str> {
+    let workers: Vec<&str> = start.roster.members().iter().map(|m| m.worker.as_str()).collect();
+    let known = |name: &&str| match name.split_once('/') {
+        None => {
+            ["run.toml", "roster.jsonl", "coordinator.pub"].contains(name)
+                || name.strip_suffix(".pub").is_some_and(|who| workers.contains(&who))
+        }
+        Some(("shards", file)) => file == MANIFEST || start.manifest.entries().iter().any(|e| e.file == file),
+        Some((folder, file)) => {
+            let number = |prefix: &str| folder.strip_prefix(prefix).and_then(|n| n.parse::<u64>().ok());
+            let model = ["config.json", "model.safetensors"].contains(&file);
+            let first = file == "model.safetensors.index.json" || file.ends_with(".safetensors");
+            let of_worker = WORKER.iter().filter_map(|ending| file.strip_suffix(ending));
+            number("theta-").is_some_and(|n| n <= rounds && (model || n == 0 && first))
+                || number("round-").is_some_and(|n| n < rounds)
+                    && (ROUND.contains(&file)
+                        || file.ends_with(".update")
+                        || of_worker.into_iter().any(|who| workers.contains(&who)))
+        }
+    };
+    run.names().iter().map(String::as_str).filter(|name| !known(name)).collect()
+}

@@ -1,0 +1,30 @@
+//! The audit of a run folder: everything in it again from theta_0, and the first artifact that differs.
+//!
+//! Who altered what? A signed record is believed before an unsigned one, what is bound by several before what is bound by
+//! one; and where two artifacts contradict each other and nothing else decides, a reference that is one character off is
+//! itself what was altered (see [`differs::near`]). docs/run.md has the layout and every rule.
+
+mod assigned;
+mod chain;
+mod differs;
+mod evidence;
+mod folder;
+mod layout;
+mod lists;
+mod pay;
+mod replays;
+mod round;
+mod scores;
+mod settled;
+mod shards;
+mod start;
+mod theta;
+
+pub use chain::{Chain, Last};
+pub use differs::{Checked, Difference, Stop};
+pub use evidence::Evidence;
+pub use folder::RunFolder;
+pub use layout::{foreign, rounds};
+pub use replays::{Depth, StateFile, StateRoom, state_name};
+pub use round::{Audit, Totals, audit_round};
+pub use start::{Pins, Start, check_keys, check_start};

@@ -1,0 +1,311 @@
+//! Training itself again: which updates, from which states, and what the recorded findings say.
+
+use std::io::Write;
+
+use super::assigned::with_evidence;
+use super::chain::{Chain, Last};
+use super::differs::{Checked, Stop, blame, differs, same};
+use super::folder::RunFolder;
+use super::scores::{Given, Rescored, Rescoring, open};
+use super::settled;
+use crate::artifact::recipe::InnerState;
+use crate::artifact::{Digest, Reader, TensorInfo, record};
+use crate::codec::{Feedback, Update};
+use crate::data::{Assignment, Shard};
+use crate::engine::Engine;
+use crate::error::{Context, Error, Result};
+use crate::fsio::Source;
+use crate::model::{Layout, Model, Plan};
+use crate::optimizer::Moments;
+use crate::verify::{Finding, Leaves, ReplayInput, States, StatesOut, Verdict, replay_into};
+
+/// How much of the training an audit does again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// None: recorded findings are taken as they are.
+    Recorded,
+    /// So many updates a round, drawn by its second beacon.
+    Sample(u64),
+    /// Every update, from the states that the audit itself has arrived at.
+    All,
+}
+
+/// A state file in the making; dropped without being kept it leaves nothing.
+pub trait StateFile: Write {
+    /// Puts it in its place, complete.
+    fn keep(self: Box<Self>) -> Result<()>;
+}
+
+/// Where the audit's own states are.
+pub trait StateRoom {
+    /// Begins a state file.
+    fn create(&self, name: &str) -> Result<Box<dyn StateFile>>;
+    /// Opens one that was kept.
+    fn open(&self, name: &str) -> Result<Source>;
+}
+
+/// The name of a state file in a [`StateRoom`].
+pub fn state_name(worker: &str, round: u64, kind: &str) -> String {
+    format!("{worker}.{round}.{kind}")
+}
+
+/// Replays of a round.
+pub struct Replays<'a> {
+    /// The round.
+    pub round: &'a Rescoring<'a>,
+    /// How many.
+    pub depth: Depth,
+    /// What the workers carry on.
+    pub chain: &'a Chain,
+    /// The audit's own states.
+    pub room: &'a dyn StateRoom,
+    /// Memory for activations, in bytes.
+    pub activations: u64,
+    /// Told of every inner step.
+    pub step: &'a dyn Fn(&str, u32),
+}
+
+impl Replays<'_> {
+    /// Replays what the depth asks for and compares findings; returns how many steps were run.
+    pub fn check(&self, again: &Rescored<'_>) -> Checked<u64> {
+        let drawn = self.drawn(again)?;
+        if drawn.is_empty() {
+            return Ok(0);
+        }
+        let folder = self.round.folder;
+        let model = Model::new(folder.config.clone(), Engine::detect(), self.round.start.recipe.data.seq_len);
+        let (mut steps, mut findings, mut stop) = (0, Vec::new(), None);
+        for (assignment, given) in drawn {
+            let counts = again.counting().any(|g| g.file == given.file);
+            let finding = self.replay(&model, assignment, given, counts)?;
+            steps += finding.steps;
+            if stop.is_none() {
+                stop = self.compare(given, &finding, counts).err();
+            }
+            findings.push(finding);
+            // One false finding changes everybody's pay: the true scores need all of them.
+            if stop.is_some() && self.depth != Depth::All {
+                break;
+            }
+        }
+        match stop {
+            None => Ok(steps),
+            Some(stop) => Err(self.with_true_scores(stop, findings)?),
+        }
+    }
+
+    /// Adds the verdicts that rest on findings which a replay does not arrive at.
+    fn with_true_scores(&self, stop: Stop, found: Vec<Finding>) -> Checked<Stop> {
+        let mut findings = self.round.lists.findings.clone().unwrap_or_default();
+        findings.retain(|old| !found.iter().any(|new| (&new.worker, new.update) == (&old.worker, old.update)));
+        findings.extend(found);
+        let again = self.round.scores(Some(findings), self.round.beacon())?;
+        Ok(with_evidence(
+            stop,
+            settled::false_verdicts(self.round, &again, "the findings are what a replay arrives at")?,
+        ))
+    }
+
+    /// Whose updates are replayed.
+    fn drawn<'g>(&'g self, again: &Rescored<'_>) -> Checked<Vec<(&'g Assignment, &'g Given)>> {
+        let given = |a: &'g Assignment| {
+            self.round.given.iter().find(|g| g.worker == a.worker && g.update.is_ok()).map(|g| (a, g))
+        };
+        let mut all: Vec<_> = self.round.assignments.iter().filter_map(given).collect();
+        match self.depth {
+            Depth::Recorded => all.clear(),
+            Depth::All => {}
+            Depth::Sample(count) => {
+                let beacon = again.scores.round.beacon;
+                let beacon = beacon.ok_or_else(|| Error::usage("--replay K: the scores name no beacon to draw by"))?;
+                let round = self.round.round.to_le_bytes();
+                all.sort_by_cached_key(|(a, _)| {
+                    let parts: [&[u8]; 4] = [&self.round.start.id.0, &round, &beacon.0, a.worker.as_bytes()];
+                    Digest::of_parts("l402/audit/replay/1", &parts)
+                });
+                all.truncate(usize::try_from(count).unwrap_or(usize::MAX));
+                all.sort_by(|a, b| a.0.worker.cmp(&b.0.worker));
+            }
+        }
+        Ok(all)
+    }
+
+    fn replay(&self, model: &Model, assignment: &Assignment, given: &Given, counts: bool) -> Checked<Finding> {
+        let Rescoring { run, start, round, folder, .. } = *self.round;
+        let recipe = &start.recipe;
+        let file = format!("shards/{}", assignment.shard);
+        let shard = blame(&file, Shard::open(run.source(&file)?))?;
+        blame(&file, shard.check_recipe(recipe).and_then(|()| shard.check_vocabulary(folder.config.vocab_size)))?;
+        let update = open(run, start, &folder.layout, &given.file, given.content)?;
+        let states = self.states(assignment, &folder.layout)?;
+        let group = recipe.inner.batch / recipe.inner.grad_groups;
+        let plan = Plan::training(&folder.config, recipe.data.seq_len, group, None, self.activations);
+        let input = ReplayInput { recipe, folder, model, plan, assignment, shard: &shard };
+        let mut sinks: Option<[Box<dyn StateFile>; 2]> = None;
+        if self.depth == Depth::All && counts {
+            let make = |kind| self.room.create(&state_name(&assignment.worker, round, kind));
+            sinks = Some([make("moments")?, make("feedback")?]);
+        }
+        let (mut none, mut nothing) = (std::io::sink(), std::io::sink());
+        let out = match &mut sinks {
+            Some([moments, feedback]) => StatesOut { moments, feedback },
+            None => StatesOut { moments: &mut none, feedback: &mut nothing },
+        };
+        let finding = replay_into(&input, states, &update, out, |report| (self.step)(&assignment.worker, report.step))
+            .at(format!("replay of {}", given.file))?;
+        if let (Some([moments, feedback]), Verdict::Exact) = (sinks, finding.finding) {
+            if recipe.inner.state == InnerState::Carry {
+                moments.keep()?;
+            }
+            feedback.keep()?;
+        }
+        Ok(finding)
+    }
+
+    /// The states that a worker must begin with: the audit's own, or the run folder's where not everything is replayed.
+    fn states(&self, assignment: &Assignment, layout: &Layout) -> Checked<States> {
+        let Some(last) = self.chain.get(&assignment.worker) else { return Ok(States::default()) };
+        let (run, recipe) = (self.round.run, &self.round.start.recipe);
+        let worker = &assignment.worker;
+        let before = format!("round-{}/{worker}", last.round);
+        let file = format!("{before}.update");
+        let previous = blame(&file, Reader::open(run.source(&file)?).and_then(|r| Update::open(recipe, r)))?;
+        same(&file, "digest", last.update, previous.digest())?;
+        let source = |kind: &str| -> Checked<Source> {
+            match self.depth {
+                Depth::All => Ok(self.room.open(&state_name(worker, last.round, kind))?),
+                _ => run.source(&format!("{before}.{kind}")),
+            }
+        };
+        let mut states = States { previous: Some(previous), ..States::default() };
+        if recipe.inner.state == InnerState::Carry {
+            let name = format!("{before}.moments");
+            let (_, moments, digest) = blame(&name, Moments::read(source("moments")?, layout))?;
+            same(&name, "digest", last.inner.clone().unwrap_or_default(), digest.to_string())?;
+            states.moments = Some((moments, digest));
+        }
+        let name = format!("{before}.feedback");
+        let digest = blame(&name, Reader::open(source("feedback")?).and_then(Feedback::digest_of))?;
+        same(&name, "digest", last.feedback.clone(), digest.to_string())?;
+        let again = Reader::open(source("feedback")?).and_then(|reader| Feedback::open(digest, reader));
+        states.feedback = Some(blame(&name, again)?);
+        Ok(states)
+    }
+
+    fn compare(&self, given: &Given, finding: &Finding, counts: bool) -> Checked<()> {
+        let Some(recorded) = &self.round.lists.findings else {
+            let found = finding.differs.clone().unwrap_or_default();
+            return match finding.finding == Verdict::Exact || !counts {
+                true => Ok(()),
+                false => differs(&given.file, "a replay of what counts", "equality", format!("a mismatch: {found}")),
+            };
+        };
+        let own = recorded.iter().rfind(|f| f.worker == finding.worker && f.update == finding.update);
+        if own == Some(finding) {
+            return Ok(());
+        }
+        // What was drawn was equal: that is true, whatever the rest is.
+        if own.is_some_and(|f| f.finding == Verdict::Sampled) {
+            let found = finding.differs.clone().unwrap_or_default();
+            return match finding.finding == Verdict::Exact || !counts {
+                true => Ok(()),
+                false => differs(&given.file, "a whole replay, where a part was drawn before", "equality", found),
+            };
+        }
+        let expected = record::line(finding)?;
+        let found = own.map(record::line).transpose()?.unwrap_or_else(|| "none".into());
+        let what = format!("finding of {}", finding.worker);
+        differs(&self.round.names.findings, what, expected.trim_end(), found.trim_end())
+    }
+}
+
+/// What a replay would find before its first step: an update that counts and was recorded as exact begins where the
+/// worker's last one ended, and names the inputs that were assigned.
+pub fn check_inputs(round: &Rescoring<'_>, again: &Rescored<'_>, chain: &Chain) -> Checked<()> {
+    let Some(findings) = &round.lists.findings else { return Ok(()) };
+    for given in again.counting() {
+        let Ok((candidate, meta)) = &given.update else { continue };
+        let Some(assignment) = round.assignments.iter().find(|a| a.worker == candidate.worker) else { continue };
+        let last = chain.get(&candidate.worker);
+        let zero = || "zero".to_owned();
+        let mut expected = vec![
+            ("model", "theta", round.folder.digest.to_string()),
+            ("assignment", "assignment", assignment.digest()?.to_string()),
+            ("shard", "shard", assignment.shard_digest.to_string()),
+            ("state (error feedback)", "feedback_in", last.map_or_else(zero, |l| l.feedback.clone())),
+        ];
+        if round.start.recipe.inner.state == InnerState::Carry {
+            let inner = last.map_or_else(zero, |l| l.inner.clone().unwrap_or_default());
+            expected.push(("state (inner optimiser)", "inner_in", inner));
+        }
+        let about = |f: &&Finding| f.worker == candidate.worker && f.update == candidate.digest;
+        let previous = findings.iter().rfind(about).and_then(|f| f.previous);
+        for (what, key, expected) in expected {
+            let found = meta.opt(key).unwrap_or("none");
+            if found != expected {
+                let what = format!("finding of {}: exact, though the update's {what} is another", candidate.worker);
+                return differs(&round.names.findings, what, expected, found);
+            }
+        }
+        if previous != last.map(|l| l.update) {
+            let show = |digest: Option<Digest>| digest.map_or("none".into(), |d| d.to_string());
+            let what = format!("finding of {}: previous", candidate.worker);
+            return differs(&round.names.findings, what, show(last.map(|l| l.update)), show(previous));
+        }
+    }
+    Ok(())
+}
+
+/// The state files that lie beside the updates: those of updates that count are what these say. Returns what was odd
+/// about the others.
+pub fn check_states(run: &RunFolder, round: &Rescoring<'_>, again: &Rescored<'_>) -> Checked<Vec<String>> {
+    let mut odd = Vec::new();
+    for given in round.given {
+        let Ok((candidate, meta)) = &given.update else { continue };
+        let counts = again.counting().any(|g| g.file == given.file);
+        let last = Last::of(round.round, candidate.digest, meta);
+        let base = given.file.strip_suffix(".update").unwrap_or(&given.file);
+        let leaves = meta.opt("leaves").map(str::to_owned);
+        let said = [("feedback", Some(&last.feedback)), ("moments", last.inner.as_ref()), ("leaves", leaves.as_ref())];
+        for (kind, said) in said {
+            let file = format!("{base}.{kind}");
+            if !run.has(&file) {
+                continue;
+            }
+            match check_state(run, &file, kind, said, &round.folder.layout) {
+                Err(Stop::Differs(difference, _)) if !counts => odd.push(difference.to_string()),
+                other => other?,
+            }
+        }
+    }
+    Ok(odd)
+}
+
+fn check_state(run: &RunFolder, file: &str, kind: &str, said: Option<&String>, layout: &Layout) -> Checked<()> {
+    let found = match kind {
+        "feedback" => blame(file, feedback_digest(run.source(file)?, layout))?,
+        "leaves" => {
+            let (context, all) = blame(file, Leaves::parse(&run.lines(file)?))?;
+            same(file, "its lines", context.to_text(&all)?, run.text(file)?)?;
+            blame(file, context.tree(&all))?.root()
+        }
+        _ => blame(file, Moments::read(run.source(file)?, layout))?.2,
+    };
+    same(file, "digest, as the update has it", said.cloned().unwrap_or_else(|| "none".into()), found.to_string())
+}
+
+/// The digest of an error feedback of this layout; names of tensors are no part of the digest.
+fn feedback_digest(source: Source, layout: &Layout) -> Result<Digest> {
+    let reader = Reader::open(source)?;
+    let expected: Vec<TensorInfo> = layout.tensors.iter().map(|t| TensorInfo::f32(&t.name, &t.shape)).collect();
+    let found = &reader.header().tensors;
+    match expected.iter().zip(found).find(|(expected, found)| expected != found) {
+        _ if expected.len() != found.len() => {
+            Err(Error::data(format!("expected {} tensors, found {}", expected.len(), found.len())))
+        }
+        Some((expected, found)) => {
+            Err(Error::data(format!("tensor {}: expected tensor {}", found.name, expected.name)))
+        }
+        None => Feedback::digest_of(reader),
+    }
+}

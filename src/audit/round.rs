@@ -1,0 +1,122 @@
+//! One round: from its assignments to the next model.
+
+use super::assigned::check_assignments;
+use super::chain::{Chain, Last};
+use super::differs::Checked;
+use super::folder::RunFolder;
+use super::lists::{Names, check_parts, read_lists};
+use super::pay::check_paid;
+use super::replays::{Depth, Replays, StateRoom, check_inputs, check_states};
+use super::scores::{Rescoring, open, read_given};
+use super::start::{Start, check_keys};
+use super::theta::{check_next, open as open_theta};
+use crate::score::next_model;
+
+/// How an audit goes about it.
+pub struct Audit<'a> {
+    /// The run folder.
+    pub run: &'a RunFolder,
+    /// What it stands on.
+    pub start: &'a Start,
+    /// How much training is done again.
+    pub depth: Depth,
+    /// The audit's own states.
+    pub room: &'a dyn StateRoom,
+    /// Memory for activations, in bytes.
+    pub activations: u64,
+    /// Told of every inner step that is run again.
+    pub step: &'a dyn Fn(&str, u32),
+    /// Told what is odd, and no fault of the run's.
+    pub say: &'a dyn Fn(String),
+}
+
+/// What was checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Totals {
+    /// Updates.
+    pub updates: u64,
+    /// Updates that count.
+    pub counting: u64,
+    /// What they are entitled to.
+    pub entitled_msat: u64,
+    /// What verdicts pay.
+    pub paid_msat: u64,
+    /// Inner steps that were run again.
+    pub steps: u64,
+}
+
+impl Totals {
+    /// Together with another round's.
+    pub fn add(&mut self, other: &Totals) {
+        self.updates += other.updates;
+        self.counting += other.counting;
+        self.entitled_msat = self.entitled_msat.saturating_add(other.entitled_msat);
+        self.paid_msat = self.paid_msat.saturating_add(other.paid_msat);
+        self.steps += other.steps;
+    }
+}
+
+/// Audits a round whose model was checked; `chain` is what the workers carry into it, and is taken on to the next.
+pub fn audit_round(audit: &Audit<'_>, round: u64, chain: &mut Chain) -> Checked<Totals> {
+    let Audit { run, start, .. } = *audit;
+    let names = Names::of(round);
+    let assignments = check_assignments(run, start, round)?;
+    if round == 0 {
+        check_keys(run, &start.roster)?;
+    }
+    let folder = open_theta(run, round)?;
+    let lists = read_lists(run, &assignments, &names)?;
+    let given = read_given(run, start, &folder.layout, &names)?;
+    let rescoring = Rescoring {
+        run,
+        start,
+        round,
+        folder: &folder,
+        assignments: &assignments,
+        lists: &lists,
+        given: &given,
+        names: &names,
+    };
+    let again = rescoring.check()?;
+    lists.odd.iter().for_each(|why| (audit.say)(format!("{}: passed over: {why}", names.commitments)));
+    check_parts(run, &names)?;
+    check_inputs(&rescoring, &again, chain)?;
+    for odd in check_states(run, &rescoring, &again)? {
+        (audit.say)(format!("of an update that does not count: {odd}"));
+    }
+    let replays = Replays {
+        round: &rescoring,
+        depth: audit.depth,
+        chain,
+        room: audit.room,
+        activations: audit.activations,
+        step: audit.step,
+    };
+    let steps = replays.check(&again)?;
+    let paid = check_paid(&rescoring, &again, chain)?;
+
+    let counting: Vec<_> = again.counting().collect();
+    let next = next_model(
+        &start.recipe,
+        &folder,
+        round,
+        counting.len(),
+        |i| open(run, start, &folder.layout, &counting[i].file, counting[i].content),
+        || (),
+    )?;
+    check_next(run, &folder, next, round)?;
+    let totals = Totals {
+        updates: given.len() as u64,
+        counting: counting.len() as u64,
+        entitled_msat: again.scores.scores.iter().map(|s| s.entitled_msat).sum(),
+        paid_msat: paid.map_or(0, |msat| msat.0),
+        steps,
+    };
+    for given in counting {
+        if let Ok((candidate, meta)) = &given.update {
+            chain.insert(candidate.worker.clone(), Last::of(round, candidate.digest, meta));
+        }
+    }
+    Ok(totals)
+}

@@ -1,0 +1,299 @@
+//! The scores of a round again, and what was altered where they differ.
+
+use super::differs::{Checked, Stop, blame, differs, near, wrong};
+use super::folder::RunFolder;
+use super::lists::{Lists, Names};
+use super::settled::false_verdicts;
+use super::start::Start;
+use crate::artifact::{Digest, Meta, record};
+use crate::codec::Update;
+use crate::data::{Assignment, Shard, Split};
+use crate::error::{Error, Kind, Result};
+use crate::fsio::content_digest;
+use crate::model::{Layout, ModelFolder};
+use crate::score::{
+    Candidate, Eligibility, RoundScore, Score, Scores, Scoring, finding_digest, in_order, read_held_out, read_update,
+    score_round, uncommitted,
+};
+use crate::verify::{Finding, malformed_finding};
+
+/// A file that holds an update, or should.
+pub struct Given {
+    /// Whose it is by its name.
+    pub worker: String,
+    /// The file.
+    pub file: String,
+    /// The digest of what is there.
+    pub content: Digest,
+    /// What it says of itself, with its metadata; or why it cannot be read.
+    pub update: Result<(Candidate, Meta)>,
+}
+
+/// The updates of a round, one after the other.
+pub fn read_given(run: &RunFolder, start: &Start, layout: &Layout, names: &Names) -> Checked<Vec<Given>> {
+    let mut given = Vec::new();
+    for file in run.below(&names.folder) {
+        let Some(worker) = file[names.folder.len()..].strip_suffix(".update").filter(|w| !w.contains('/')) else {
+            continue;
+        };
+        let update = run.source(file).map(|source| read_update(source, &start.recipe, layout))?;
+        let update = match update {
+            Ok(update) => Ok((Candidate::of(&update), update.meta().clone())),
+            Err(error) if matches!(error.kind(), Kind::Data | Kind::Refused) => Err(error),
+            Err(error) => return Err(error.into()),
+        };
+        // What has no content, a cut frame, has no digest either.
+        let content = match content_digest(&run.path(file)) {
+            Ok(hash) => Digest(*hash.as_bytes()),
+            Err(error) if error.kind() == Kind::Data => Digest([0; 32]),
+            Err(error) => return Err(error.into()),
+        };
+        given.push(Given { worker: worker.to_owned(), file: file.to_owned(), content, update });
+    }
+    Ok(given)
+}
+
+/// Opens an update that was read before, and is still what it was.
+pub fn open(run: &RunFolder, start: &Start, layout: &Layout, file: &str, digest: Digest) -> Result<Update> {
+    let source = run.source(file).map_err(|_| Error::missing(format!("{file}: it was there before")))?;
+    let update = read_update(source, &start.recipe, layout)?;
+    if update.digest() == digest {
+        return Ok(update);
+    }
+    Err(Error::new(Kind::Io, format!("{}: it changed while it was audited", update.file())))
+}
+
+/// A round being scored again.
+pub struct Rescoring<'a> {
+    /// The run folder.
+    pub run: &'a RunFolder,
+    /// What it stands on.
+    pub start: &'a Start,
+    /// The round.
+    pub round: u64,
+    /// The model at its start.
+    pub folder: &'a ModelFolder,
+    /// Its assignments.
+    pub assignments: &'a [Assignment],
+    /// Its lists.
+    pub lists: &'a Lists,
+    /// Its updates.
+    pub given: &'a [Given],
+    /// Their names.
+    pub names: &'a Names,
+}
+
+/// Scores, and the updates that they are of.
+pub struct Rescored<'a> {
+    /// The scores.
+    pub scores: Scores,
+    /// Their canonical lines.
+    pub text: String,
+    /// The updates, in the scores' order.
+    pub given: Vec<&'a Given>,
+}
+
+impl Rescored<'_> {
+    /// The updates that count.
+    pub fn counting(&self) -> impl Iterator<Item = &Given> {
+        self.given.iter().zip(&self.scores.scores).filter(|(_, score)| score.counts).map(|(given, _)| *given)
+    }
+
+    /// The digest of the scores' file.
+    pub fn digest(&self) -> Digest {
+        Digest::of(self.text.as_bytes())
+    }
+}
+
+impl<'a> Rescoring<'a> {
+    /// The scores by the lists as they are, or by other findings.
+    pub fn scores(&self, findings: Option<Vec<Finding>>, beacon: Option<Digest>) -> Checked<Rescored<'a>> {
+        let mut lists: Eligibility = self.lists.eligibility(self.assignments);
+        if let Some(findings) = findings {
+            lists.findings = Some(findings);
+        }
+        let held_out = self.held_out()?;
+        let readable = self.given.iter().filter(|g| g.update.is_ok()).collect();
+        let given = in_order(readable, |g: &&Given| key(g), |_, _| ());
+        let candidates: Vec<Candidate> = given.iter().filter_map(|g| Some(g.update.as_ref().ok()?.0.clone())).collect();
+        let input = Scoring {
+            recipe: &self.start.recipe,
+            round: self.round,
+            folder: self.folder,
+            held_out: &held_out,
+            beacon,
+            lists: &lists,
+        };
+        let layout = &self.folder.layout;
+        let open = |i: usize| open(self.run, self.start, layout, &given[i].file, candidates[i].digest);
+        let scores = blame(&self.names.scores, score_round(&input, &candidates, open, &mut |_| ()))?;
+        let text = scores.text()?;
+        Ok(Rescored { scores, text, given })
+    }
+
+    /// The held-out shard that the scores name, else the first.
+    fn held_out(&self) -> Checked<Shard> {
+        let named = self.recorded().ok().map(|(_, round)| round.held_out);
+        let entries: Vec<_> = self.start.manifest.split(Split::Val).collect();
+        let entry = entries.iter().find(|e| Some(e.digest) == named).or(entries.first());
+        let Some(entry) = entry else {
+            return wrong("shards/shards.jsonl", "expected a held-out shard, found none");
+        };
+        let file = format!("shards/{}", entry.file);
+        let vocabulary = self.folder.config.vocab_size;
+        blame(&file, read_held_out(self.run.source(&file)?, &self.start.recipe, vocabulary))
+    }
+
+    /// The scores as they were recorded.
+    fn recorded(&self) -> Checked<(Vec<Score>, RoundScore)> {
+        let file = &self.names.scores;
+        let lines = self.run.lines(file)?;
+        let scores: Vec<Score> = blame(file, record::select(&lines))?;
+        let rounds: Vec<RoundScore> = blame(file, record::select(&lines))?;
+        match <[RoundScore; 1]>::try_from(rounds) {
+            Ok([round]) if scores.len() + 1 == lines.len() => Ok((scores, round)),
+            _ => wrong(file, "expected score records and one round_score record"),
+        }
+    }
+
+    /// The beacon that the scores rest on: the file's, else as the scores name it.
+    pub fn beacon(&self) -> Option<Digest> {
+        self.lists.beacon.or_else(|| self.recorded().ok()?.1.beacon)
+    }
+
+    /// Scores the round again, and compares. Where the recorded scores differ, what was altered is named: an input that
+    /// they still remember, or they themselves.
+    pub fn check(&self) -> Checked<Rescored<'a>> {
+        self.all_shown()?;
+        let again = self.scores(None, self.beacon())?;
+        let recorded = self.run.text(&self.names.scores)?;
+        if again.text == recorded {
+            self.malformed_are_found()?;
+            return Ok(again);
+        }
+        self.locate(&again, &recorded).map_err(|stop| match stop {
+            // What the judge has signed on false scores proves it.
+            Stop::Differs(difference, _) if difference.artifact == self.names.scores => {
+                let rule = "the scores are what the round's files make them";
+                let proof = false_verdicts(self, &again, rule).unwrap_or_default();
+                Stop::Differs(difference, proof)
+            }
+            other => other,
+        })
+    }
+
+    /// Every update that was committed to and shown is there.
+    fn all_shown(&self) -> Checked<()> {
+        for assignment in self.assignments {
+            let there = self.given.iter().any(|g| g.worker == assignment.worker);
+            if !there && self.lists.opened(assignment).next().is_some() {
+                let file = format!("{}{}.update", self.names.folder, assignment.worker);
+                let shown = "no such file, though it was committed to and shown";
+                return Err(Error::missing(format!("{}: {shown}", self.run.path(&file).display())).into());
+            }
+        }
+        Ok(())
+    }
+
+    fn locate<T>(&self, again: &Rescored<'_>, recorded: &str) -> Checked<T> {
+        let (scores, round) = self.recorded()?;
+        let file = &self.names.scores;
+        for given in self.given {
+            self.update_altered(given, &scores)?;
+        }
+        for score in &scores {
+            self.commitment_altered(score, again)?;
+            self.finding_altered(score)?;
+        }
+        if let Some(held) = self.lists.beacon.filter(|held| Some(*held) != round.beacon) {
+            let with = self.scores(None, round.beacon)?;
+            let said = round.beacon.map_or("none".into(), |b| b.to_string());
+            return match with.text == recorded {
+                true => differs(&self.names.beacon, "the beacon, as the scores have it", said, held),
+                false => differs(file, "the beacon", held, said),
+            };
+        }
+        let mut lines = again.text.lines().zip(recorded.lines());
+        match lines.find(|(expected, found)| expected != found) {
+            Some((expected, found)) => differs(file, "a line", expected, found),
+            None => differs(file, "its lines", again.text.lines().count(), recorded.lines().count()),
+        }
+    }
+
+    /// A file that no longer holds the update that was scored.
+    fn update_altered(&self, given: &Given, scores: &[Score]) -> Checked<()> {
+        let gone = |s: &&Score| s.worker == given.worker && !self.given.iter().any(|g| g.content == s.update);
+        let Some(score) = scores.iter().find(gone) else { return Ok(()) };
+        let assignment = self.assignments.iter().find(|a| a.worker == given.worker);
+        let opened: Vec<Digest> = assignment.map(|a| self.lists.opened(a).collect()).unwrap_or_default();
+        let (said, found) = (score.update.to_string(), given.content.to_string());
+        if opened.contains(&given.content) || !opened.contains(&score.update) && near(&said, &found) {
+            return differs(&self.names.scores, format!("update of {}", given.worker), found, said);
+        }
+        differs(&given.file, "digest", said, found)
+    }
+
+    /// A commitment that no longer lets an update count that was scored on other grounds.
+    fn commitment_altered(&self, score: &Score, again: &Rescored<'_>) -> Checked<()> {
+        let Some(list) = &self.lists.commitments else { return Ok(()) };
+        let assignment = self.assignments.iter().find(|a| a.worker == score.worker);
+        let candidate = again.given.iter().find(|g| g.worker == score.worker).and_then(|g| g.update.as_ref().ok());
+        let (Some(assignment), Some((candidate, _)), Some(odd)) = (assignment, candidate, self.lists.odd.first())
+        else {
+            return Ok(());
+        };
+        let why = uncommitted(candidate, self.round, Some(assignment), list, &self.lists.reveals);
+        if why.is_some() && why != score.reason {
+            return wrong(&self.names.commitments, odd);
+        }
+        Ok(())
+    }
+
+    /// A finding that is no longer the one that a score rests on.
+    fn finding_altered(&self, score: &Score) -> Checked<()> {
+        let Some(said) = score.finding else { return Ok(()) };
+        let Some(findings) = &self.lists.findings else {
+            return self.run.source(&self.names.findings).map(drop);
+        };
+        let digests: Vec<Digest> = findings.iter().map(finding_digest).collect::<Result<_>>()?;
+        if digests.contains(&said) {
+            return Ok(());
+        }
+        let what = format!("finding of {}", score.worker);
+        if let Some(truth) = digests.iter().find(|d| near(&said.to_string(), &d.to_string())) {
+            return differs(&self.names.scores, what, truth, said);
+        }
+        let own = findings.iter().zip(&digests).find(|(f, _)| f.worker == score.worker);
+        let found = own.map_or("none".into(), |(_, digest)| digest.to_string());
+        differs(&self.names.findings, format!("{what}: digest"), said, found)
+    }
+
+    /// Findings on updates that cannot be read are made again: nothing else binds them.
+    fn malformed_are_found(&self) -> Checked<()> {
+        for finding in self.lists.findings.iter().flatten() {
+            let given = self.given.iter().find(|g| g.worker == finding.worker);
+            let assignment = self.assignments.iter().find(|a| a.worker == finding.worker);
+            let (Some(given), Some(assignment)) = (given, assignment) else { continue };
+            let Err(error) = &given.update else { continue };
+            if finding.update != given.content {
+                let shown = self.lists.opened(assignment).any(|update| update == finding.update);
+                let file = if shown { &given.file } else { &self.names.findings };
+                return differs(file, format!("the update of {}", given.worker), finding.update, given.content);
+            }
+            let path = self.run.path(&given.file).display().to_string();
+            let expected = malformed_finding(self.start.id, assignment, given.content, &path, error);
+            if *finding != expected && error.kind() == Kind::Data {
+                let (expected, found) = (record::line(&expected)?, record::line(finding)?);
+                return differs(&self.names.findings, "a line", expected.trim_end(), found.trim_end());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn key<'g>(given: &'g &Given) -> (&'g str, Digest) {
+    match &given.update {
+        Ok((candidate, _)) => (&candidate.worker, candidate.digest),
+        Err(_) => ("", given.content),
+    }
+}

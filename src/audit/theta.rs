@@ -1,0 +1,99 @@
+//! The models: the first one against the recipe and, where it is a random one, made again; the next ones to the byte.
+
+use std::collections::BTreeSet;
+
+use super::differs::{Checked, blame, differs, near, same, wrong};
+use super::folder::RunFolder;
+use crate::artifact::{Digest, Meta, Reader, Recipe};
+use crate::model::{
+    Layout, ModelConfig, ModelFolder, complete_config, first_meta, initial_parameters, model_digest, write_flat,
+};
+use crate::score::Next;
+
+fn names(round: u64) -> (String, String) {
+    (format!("theta-{round}/config.json"), format!("theta-{round}/model.safetensors"))
+}
+
+/// Opens a model that was checked.
+pub fn open(run: &RunFolder, round: u64) -> Checked<ModelFolder> {
+    let folder = format!("theta-{round}");
+    blame(&names(round).1, ModelFolder::load(&run.path(&folder)))
+}
+
+/// The first model.
+pub fn check_first(run: &RunFolder, recipe: &Recipe) -> Checked<ModelFolder> {
+    let (config, weights) = names(0);
+    let text = run.text(&config)?;
+    let ours = match run.has(&weights) {
+        true => {
+            let reader = blame(&weights, Reader::open(run.source(&weights)?))?;
+            let meta = Meta(reader.header().metadata.clone());
+            meta.0.keys().any(|key| key.starts_with("l402.")).then_some(meta)
+        }
+        // A sharded model of somebody else's.
+        false => None,
+    };
+    if let Some(bound) = ours.as_ref().and_then(|meta| meta.opt("config")) {
+        let found = Digest::of(text.as_bytes()).to_string();
+        if found != bound {
+            return match near(bound, &found) {
+                true => differs(&weights, "metadata l402.config", found, bound),
+                false => differs(&config, "digest", bound, found),
+            };
+        }
+    }
+    let parsed = blame(&config, ModelConfig::parse(&text))?;
+    let folder = open(run, 0)?;
+    let theta_0 = &recipe.model.theta_0;
+    if !theta_0.is_empty() && *theta_0 != folder.digest.to_string() {
+        let found = folder.digest.to_string();
+        return match near(theta_0, &found) {
+            true => differs("run.toml", "model.theta_0", found, theta_0),
+            false => differs(&weights, "digest of the model", theta_0, found),
+        };
+    }
+    if let Some(meta) = ours {
+        check_ours(run, &folder, &parsed, &text, &meta)?;
+    }
+    Ok(folder)
+}
+
+/// What `init` or an outer step has written says nothing else, and random weights are those of their seed.
+fn check_ours(run: &RunFolder, folder: &ModelFolder, config: &ModelConfig, text: &str, meta: &Meta) -> Checked<()> {
+    let weights = names(0).1;
+    if meta.opt("seed").is_none() {
+        let known: BTreeSet<&str> =
+            ["format", "l402.kind", "l402.format", "l402.model", "l402.config", "l402.run", "l402.round", "l402.theta"]
+                .into_iter()
+                .chain(["l402.workers"])
+                .collect();
+        if let Some(key) = meta.0.keys().find(|key| !known.contains(key.as_str())) {
+            return wrong(&weights, format!("metadata {key}: expected no such key"));
+        }
+        return same(&weights, "metadata format", "pt", meta.0.get("format").map_or("none", String::as_str));
+    }
+    let seed = blame(&weights, meta.number(&weights, "seed"))?;
+    let layout = Layout::new(config);
+    let parameters = initial_parameters(config, &layout, seed);
+    let digest = model_digest(config, &layout, &parameters);
+    let first = first_meta(&digest, text, seed)?;
+    let expected = write_flat("model", std::io::sink(), first, &layout, &parameters)?.1;
+    let found = run.digest(&weights)?;
+    if expected != found {
+        let what = if digest == folder.digest { "its metadata" } else { "the random weights of its seed" };
+        return differs(&weights, format!("{what}: digest of the file"), expected, found);
+    }
+    Ok(())
+}
+
+/// The model after a round, to the byte.
+pub fn check_next(run: &RunFolder, folder: &ModelFolder, next: Next, round: u64) -> Checked<()> {
+    let (config, weights) = names(round + 1);
+    let expected = complete_config(&folder.config_text)?;
+    let found = run.text(&config)?;
+    if expected != found {
+        return differs(&config, "digest", Digest::of(expected.as_bytes()), Digest::of(found.as_bytes()));
+    }
+    let expected = write_flat("model", std::io::sink(), next.meta, &folder.layout, &next.parameters)?.1;
+    same(&weights, "digest", expected, run.digest(&weights)?)
+}

@@ -1,0 +1,210 @@
+//! `l402 audit`: everything in a run folder again, from theta_0.
+
+mod walk;
+mod work;
+
+use std::path::{Path, PathBuf};
+
+use lightning::bitcoin::secp256k1::PublicKey;
+use serde::{Deserialize, Serialize};
+
+use super::common::CoordinatorArg;
+use super::invoice::node_id;
+use crate::artifact::record::{self, Record};
+use crate::artifact::{Digest, key};
+use crate::audit::{
+    Audit, Chain, Depth, Pins, Start, Stop, Totals, audit_round, check_keys, check_start, foreign, rounds,
+};
+use crate::cli::OutputArgs;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::pay::NodeId;
+use crate::ui::Ui;
+use crate::verify::require_machine;
+use work::Work;
+
+/// Recompute a run folder from theta_0, and name the first artifact that differs.
+///
+/// Round by round: shards against their list, theta_0 against recipe and seed, assignments drawn again, signatures,
+/// commitments, which updates count, scores and entitlements, verdicts, the next model, to the byte. Recorded findings are
+/// taken as they are, unless --replay does the training again. docs/run.md has the layout and the rules.
+///
+/// Exit status 0: everything is equal; 1: an artifact differs, and is named; 66: one is missing. A worker that lied and was
+/// found out does not make a run dishonest. A signed record that the recomputed one contradicts is printed as evidence,
+/// with --json or -o.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The run folder
+    #[arg(value_name = "RUN")]
+    run: PathBuf,
+    #[command(flatten)]
+    coordinator: CoordinatorArg,
+    /// The judge's node id, where that is not the coordinator
+    #[arg(long, value_name = "NODE", value_parser = node_id)]
+    judge: Option<NodeId>,
+    /// Do the training again: of every update, from states that the audit carries itself; or of K updates a round, drawn
+    /// by its second beacon
+    #[arg(long, value_name = "all|K", value_parser = depth)]
+    replay: Option<Depth>,
+    /// A folder of one's own, outside of RUN, that remembers which rounds are verified and keeps the states: an audit that
+    /// was stopped goes on from there
+    #[arg(long, value_name = "DIR")]
+    work: Option<PathBuf>,
+    /// Memory for activations, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 2048)]
+    activation_memory: u64,
+    /// Print what was found as JSON Lines: `audit`, or `evidence` and `difference`
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+fn depth(text: &str) -> std::result::Result<Depth, String> {
+    match (text, text.parse::<u64>()) {
+        ("all", _) => Ok(Depth::All),
+        (_, Ok(count)) if count > 0 => Ok(Depth::Sample(count)),
+        _ => Err("expected all, or a number of updates a round".into()),
+    }
+}
+
+/// What an audit without a difference has checked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Summary {
+    run: Digest,
+    rounds: u64,
+    totals: Totals,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    coordinator: Option<String>,
+}
+
+impl Record for Summary {
+    const TYPE: &'static str = "audit";
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, ui: &Ui) -> Result<()> {
+    require_machine(Engine::detect())?;
+    let target = args.output.target();
+    target.check(false)?;
+    let speaks = args.json || args.output.output.is_some();
+    let (summary, lines) = match audit(args, ui) {
+        Ok(summary) => (Some(summary.clone()), record::line(&summary)?),
+        Err(Stop::Failed(error)) => return Err(error),
+        Err(Stop::Differs(difference, evidence)) => {
+            for found in &evidence {
+                ui.say(format!("evidence against who signed {}: {}", found.artifact, found.rule));
+            }
+            if speaks {
+                let lines: Result<String> = evidence.iter().map(record::line).collect();
+                target.write_text(&(lines? + &record::line(&difference)?))?;
+            } else if !evidence.is_empty() {
+                ui.say("--json prints the evidence: the signed records beside the recomputed ones");
+            }
+            return Err(Error::refused(format!("{}/{difference}", args.run.display())));
+        }
+    };
+    if speaks {
+        target.write_text(&lines)?;
+    }
+    if let Some(Summary { run, rounds, totals, .. }) = summary {
+        ui.say(format!(
+            "equal: run {}: {rounds} rounds, {} updates, {} of them count, {} msat earned, {} msat paid, {} steps replayed",
+            run.short(),
+            totals.updates,
+            totals.counting,
+            totals.entitled_msat,
+            totals.paid_msat,
+            totals.steps
+        ));
+    }
+    Ok(())
+}
+
+fn audit(args: &Args, ui: &Ui) -> std::result::Result<Summary, Stop> {
+    let (run, links) = walk::list(&args.run)?;
+    let pins = Pins { coordinator: args.coordinator.coordinator, judge: args.judge };
+    let work = Work::open(args.work.as_deref(), &args.run)?;
+    let begun = work::base(&run)?;
+    let (mut start, first) = check_start(&run, pins)?;
+    drop(first);
+    let (rounds, unfinished) = rounds(&run);
+    if rounds == 0 {
+        check_keys(&run, &start.roster)?;
+    }
+    if unfinished {
+        ui.say(format!("round-{rounds}: not finished: left out"));
+    }
+    name_foreign(&foreign(&run, &start, rounds + u64::from(unfinished)), &links, ui);
+    pin(&mut start, &run.path("round-0/assignments.jsonl"), ui);
+
+    let depth = args.replay.unwrap_or(Depth::Recorded);
+    let options = options(depth, &start);
+    let (mut from, mut totals, mut chain) = (0, Totals::default(), Chain::new());
+    let mut link = Digest::of_parts("l402/audit/1", &[options.as_bytes(), &begun.0]);
+    if let Some(known) = work.resume(&run, link, rounds, depth == Depth::All)? {
+        (from, totals, chain, link) = (known.rounds, known.totals, known.chain, known.link);
+        ui.say(format!("rounds 0 to {} are verified, and their files unchanged", from - 1));
+    }
+    for round in from..rounds {
+        let files = work::round_files(&run, round)?;
+        let bar = ui.progress("replay", u64::from(start.recipe.inner.steps) * start.roster.members().len() as u64);
+        let audit = Audit {
+            run: &run,
+            start: &start,
+            depth,
+            room: &work,
+            activations: args.activation_memory << 20,
+            step: &|worker, step| bar.tick(format!("round {round} {worker} step {step}")),
+            say: &|text| ui.say(text),
+        };
+        let found = audit_round(&audit, round, &mut chain)?;
+        drop(bar);
+        totals.add(&found);
+        link = work.record(round, link, files, &chain, &totals)?;
+        ui.detail(format!("round {round}: equal: {} updates, {} count", found.updates, found.counting));
+    }
+    let coordinator = start.coordinator.map(|key| key.to_string());
+    Ok(Summary { run: start.id, rounds, totals, coordinator })
+}
+
+/// Everything but the files that decides what an audit looks at.
+fn options(depth: Depth, start: &Start) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    format!("{version} {depth:?} {:?} {:?}", start.coordinator, start.judge)
+}
+
+/// Nobody's key is pinned: then all must at least be signed by the one that signed the first assignments.
+fn pin(start: &mut Start, assignments: &Path, ui: &Ui) {
+    if start.pinned {
+        return;
+    }
+    if start.coordinator.is_none() {
+        let signed = |line: &record::Line| line.get::<crate::data::Assignment>().ok().flatten()?.coordinator;
+        let lines = record::read_lines(assignments).unwrap_or_default();
+        start.coordinator = lines.iter().find_map(signed).and_then(|text| parse(&text));
+    }
+    start.judge = start.judge.or(start.coordinator.map(NodeId));
+    match start.coordinator {
+        Some(key) => {
+            ui.say(format!("anybody may have made this: no --coordinator key is pinned; it is signed by {key}"))
+        }
+        None => ui.say("anybody may have made this: the assignments are not signed"),
+    }
+}
+
+fn parse(text: &str) -> Option<PublicKey> {
+    key::parse_public(text).ok()
+}
+
+/// What is no part of a run folder is named, and does not matter.
+fn name_foreign(names: &[&str], links: &[String], ui: &Ui) {
+    let all: Vec<&str> = names.iter().copied().chain(links.iter().map(String::as_str)).collect();
+    if all.is_empty() {
+        return;
+    }
+    let shown = all.iter().take(16).copied().collect::<Vec<_>>().join(", ");
+    let more = if all.len() > 16 { format!(" and {} more", all.len() - 16) } else { String::new() };
+    ui.say(format!("not part of a run folder, and not looked at: {shown}{more}"));
+}

@@ -1,0 +1,216 @@
+//! What an audit keeps: which rounds it has verified, of which files, and the states that it has arrived at.
+//!
+//! Only one's own: whoever could write into it could say that everything was verified. So it is no part of a run folder.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::Digest;
+use crate::artifact::record::{self, Record};
+use crate::audit::{Chain, RunFolder, StateFile, StateRoom, Totals, state_name};
+use crate::error::{Error, IoContext, Result};
+use crate::fsio::{LockedDir, Output, Source, Target};
+
+/// A round that was verified.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Audited {
+    round: u64,
+    /// The digest of the line before this one; of options and ground before the first.
+    after: Digest,
+    /// What the round read, to the byte.
+    files: BTreeMap<String, Digest>,
+    /// The states that go on from it.
+    states: BTreeMap<String, Digest>,
+    chain: Chain,
+    /// Of all rounds up to this one.
+    totals: Totals,
+}
+
+impl Record for Audited {
+    const TYPE: &'static str = "audited";
+}
+
+/// How far an earlier audit came.
+pub struct Known {
+    /// Rounds that are verified.
+    pub rounds: u64,
+    /// What the workers carry on.
+    pub chain: Chain,
+    /// What was checked.
+    pub totals: Totals,
+    /// The digest of the last line.
+    pub link: Digest,
+}
+
+/// The audit's own folder.
+pub struct Work {
+    folder: PathBuf,
+    resumes: bool,
+    _lock: Option<LockedDir>,
+    _gone: Option<tempfile::TempDir>,
+}
+
+impl Work {
+    /// Opens a folder, making it if need be; without one, a folder that is gone afterwards.
+    pub fn open(folder: Option<&Path>, run: &Path) -> Result<Work> {
+        let (folder, lock, gone) = match folder {
+            Some(folder) => {
+                let lock = LockedDir::open(folder, true)?;
+                let inside = fs::canonicalize(folder).path(folder)?.starts_with(fs::canonicalize(run).path(run)?);
+                if inside {
+                    return Err(Error::usage(format!(
+                        "--work {}: expected a folder outside of the run folder",
+                        folder.display()
+                    ))
+                    .hint("who made the run could have written into it that everything was verified"));
+                }
+                (folder.to_owned(), Some(lock), None)
+            }
+            None => {
+                let gone = tempfile::Builder::new().prefix("l402-audit").tempdir();
+                let gone = gone.map_err(|e| Error::io("temporary folder", &e).hint("--work names another"))?;
+                (gone.path().to_owned(), None, Some(gone))
+            }
+        };
+        fs::create_dir_all(folder.join("states")).path(&folder)?;
+        Ok(Work { folder, resumes: lock.is_some(), _lock: lock, _gone: gone })
+    }
+
+    fn line(&self, round: u64) -> PathBuf {
+        self.folder.join(format!("round-{round}.jsonl"))
+    }
+
+    fn state(&self, name: &str) -> PathBuf {
+        self.folder.join("states").join(name)
+    }
+
+    /// How far an earlier audit came whose files are all unchanged. `link` is the digest before the first round. With
+    /// `states`, those that go on must be there; they are kept for the last round alone.
+    pub fn resume(&self, run: &RunFolder, mut link: Digest, rounds: u64, states: bool) -> Result<Option<Known>> {
+        let mut last: Option<Audited> = None;
+        for round in 0..rounds {
+            let path = self.line(round);
+            if !self.resumes || !path.exists() {
+                break;
+            }
+            // What is damaged is verified again.
+            let Some(audited) = read(&path).filter(|a| a.round == round && a.after == link) else { break };
+            if audited.files != round_files(run, round)? {
+                break;
+            }
+            link = Digest::of(record::line(&audited)?.as_bytes());
+            last = Some(audited);
+        }
+        let Some(last) = last else { return Ok(None) };
+        if states {
+            for (name, digest) in &last.states {
+                let path = self.state(name);
+                if !path.exists() || raw_digest(&path)? != *digest {
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(Some(Known { rounds: last.round + 1, chain: last.chain, totals: last.totals, link }))
+    }
+
+    /// Remembers that a round is verified; states that nothing goes on from are removed.
+    pub fn record(
+        &self,
+        round: u64,
+        after: Digest,
+        files: BTreeMap<String, Digest>,
+        chain: &Chain,
+        totals: &Totals,
+    ) -> Result<Digest> {
+        let mut states = BTreeMap::new();
+        for (worker, last) in chain {
+            for kind in ["feedback", "moments"] {
+                let name = state_name(worker, last.round, kind);
+                let path = self.state(&name);
+                if path.exists() {
+                    states.insert(name, raw_digest(&path)?);
+                }
+            }
+        }
+        let audited = Audited { round, after, files, states, chain: chain.clone(), totals: *totals };
+        let line = record::line(&audited)?;
+        if self.resumes {
+            Target::new(Some(&self.line(round)), true).write_text(&line)?;
+        }
+        let folder = self.folder.join("states");
+        for entry in fs::read_dir(&folder).path(&folder)?.flatten() {
+            if entry.file_name().to_str().is_none_or(|name| !audited.states.contains_key(name)) {
+                fs::remove_file(entry.path()).path(&entry.path())?;
+            }
+        }
+        Ok(Digest::of(line.as_bytes()))
+    }
+}
+
+fn read(path: &Path) -> Option<Audited> {
+    let mut all: Vec<Audited> = record::read(path).ok()?;
+    all.pop().filter(|_| all.is_empty())
+}
+
+/// A state on its way.
+struct Kept(Output);
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl StateFile for Kept {
+    fn keep(self: Box<Self>) -> Result<()> {
+        self.0.finish().map(drop)
+    }
+}
+
+impl StateRoom for Work {
+    fn create(&self, name: &str) -> Result<Box<dyn StateFile>> {
+        Ok(Box::new(Kept(Target::new(Some(&self.state(name)), true).create()?)))
+    }
+
+    fn open(&self, name: &str) -> Result<Source> {
+        Source::open(&self.state(name))
+    }
+}
+
+/// The digest of a file as it lies there, compressed or not.
+fn raw_digest(path: &Path) -> Result<Digest> {
+    let mut hasher = blake3::Hasher::new();
+    let mut file = File::open(path).path(path)?;
+    io::copy(&mut file, &mut hasher).path(path)?;
+    Ok(hasher.into())
+}
+
+fn digests<'a>(run: &RunFolder, names: impl Iterator<Item = &'a str>) -> Result<BTreeMap<String, Digest>> {
+    names.map(|name| Ok((name.to_owned(), raw_digest(&run.path(name))?))).collect()
+}
+
+/// What a round reads, apart from the ground and the rounds before it.
+pub fn round_files(run: &RunFolder, round: u64) -> Result<BTreeMap<String, Digest>> {
+    let (own, next) = (format!("round-{round}/"), format!("theta-{}/", round + 1));
+    digests(run, run.below(&own).chain(run.below(&next)))
+}
+
+/// The digest of everything that every round stands on.
+pub fn base(run: &RunFolder) -> Result<Digest> {
+    let own =
+        |name: &&str| ["run.toml", "roster.jsonl"].contains(name) || name.ends_with(".pub") && !name.contains('/');
+    let below = |name: &&str| name.starts_with("shards/") || name.starts_with("theta-0/");
+    let ground = run.names().iter().map(String::as_str).filter(|name| own(name) || below(name));
+    let files = digests(run, ground)?;
+    let parts: Vec<Vec<u8>> = files.iter().flat_map(|(name, d)| [name.as_bytes().to_vec(), d.0.to_vec()]).collect();
+    Ok(Digest::of_parts("l402/audit/ground/1", &parts.iter().map(Vec::as_slice).collect::<Vec<_>>()))
+}
