@@ -1,25 +1,23 @@
 //! `l402 replay --against`, `--trace`, `--transcript`: disputes with another party, down to one operator.
 
-use std::ops::Range;
+mod bench;
+mod own;
+
 use std::path::{Path, PathBuf};
 
+use self::bench::Bench;
+use self::own::Own;
 use super::common::open;
-use super::kept::last_kept;
 use crate::artifact::record::{Line, Record};
-use crate::artifact::{Digest, Meta, Reader, record};
+use crate::artifact::{Digest, Reader, record};
 use crate::cli::OutputArgs;
 use crate::codec::Update;
-use crate::data::BatchOrder;
 use crate::error::{Context, Error, Result};
-use crate::optimizer::{Moments, RoundInput, State, run_steps};
+use crate::optimizer::Moments;
 use crate::ui::Ui;
-use crate::verify::dispute::{
-    Answer, Begin, ByDefinition, Files, Judge, Outcome, Party, Question, Ruling, Side, check_transcript, settle,
-};
-use crate::verify::trace::{
-    Graph, OperandsOf, Step, TraceFile, TraceHead, Value, operands, read_operands, trace, write_operands,
-};
-use crate::verify::{Leaf, LeafLog, Leaves, ReplayInput, Segments, delta_meta};
+use crate::verify::dispute::{ByDefinition, Files, Outcome, Question, Ruling, Side, check_transcript, settle};
+use crate::verify::trace::{Graph, OperandsOf, TraceFile, TraceHead, Value, read_operands, write_operands};
+use crate::verify::{Leaf, Leaves, ReplayInput};
 
 /// A file of leaves may not be larger, in bytes.
 const MAX_LEAVES: u64 = 1 << 28;
@@ -84,125 +82,6 @@ pub fn run(
     }
 }
 
-/// The work in dispute, and the means to do any part of it again.
-struct Bench<'a> {
-    asked: &'a Asked<'a>,
-    input: &'a ReplayInput<'a>,
-    /// Zero without.
-    moments: Option<Moments>,
-    order: BatchOrder,
-    meta: Meta,
-    work: Leaves,
-    judge: Judge<'a>,
-    ui: &'a Ui,
-}
-
-impl<'a> Bench<'a> {
-    fn new(
-        asked: &'a Asked<'a>,
-        input: &'a ReplayInput<'a>,
-        moments: Option<(Moments, Digest)>,
-        ui: &'a Ui,
-    ) -> Result<Bench<'a>> {
-        let (moments, inner_in) = match moments {
-            Some((moments, digest)) => (Some(moments), digest.to_string()),
-            None => (None, "zero".to_owned()),
-        };
-        let meta = delta_meta(input.recipe, input.folder, input.assignment, input.shard, &inner_in)?;
-        let work = Leaves::of(input.recipe, &meta)?;
-        let order = BatchOrder::new(&input.assignment.order, input.shard.sequences());
-        let layout = &input.folder.layout;
-        let begin = match &moments {
-            Some(moments) => Begin::new(layout, &input.folder.parameters, moments),
-            None => Begin::new(layout, &input.folder.parameters, &Moments::zero(layout)),
-        };
-        let judge = Judge::new(input.recipe, input.model, input.shard, &order, work.clone(), begin);
-        Ok(Bench { asked, input, moments, order, meta, work, judge, ui })
-    }
-
-    fn segments(&self) -> Segments {
-        self.work.segments()
-    }
-
-    /// The state before a step that is at hand: the last kept one at or before it, else the start of the round.
-    fn start(&self, step: u32) -> Result<(u32, State)> {
-        let folder = self.input.folder;
-        if let Some(path) = self.asked.openings
-            && let Some(kept) = last_kept(path, step, &self.meta, &folder.layout)?
-        {
-            return Ok(kept);
-        }
-        let moments = self.moments.clone().unwrap_or_else(|| Moments::zero(&folder.layout));
-        Ok((0, State { parameters: folder.parameters.to_vec(), moments }))
-    }
-
-    /// Runs these steps, and shows the states after those from `from` on to the log.
-    fn run(&self, state: State, steps: Range<u32>, from: u32, log: &mut LeafLog<'_>) -> Result<State> {
-        let ReplayInput { recipe, model, plan, assignment, shard, .. } = *self.input;
-        let order = &self.order;
-        let input = RoundInput { recipe, model, plan, shard, order, round: assignment.round };
-        let bar = self.ui.progress("replay", steps.len() as u64);
-        run_steps(&input, state, steps, |report, state| {
-            bar.tick(format!("loss {:.3}", report.loss));
-            if report.step >= from {
-                log.observe(report, state);
-            }
-            Ok(())
-        })
-    }
-
-    /// The state before step `to`; the states after steps from `from` on are shown to the log.
-    fn before(&self, from: u32, to: u32, log: &mut LeafLog<'_>) -> Result<State> {
-        let (first, state) = self.start(from)?;
-        self.run(state, first..to, from, log)
-    }
-
-    /// All leaves of the round.
-    fn leaves(&self) -> Result<Vec<Leaf>> {
-        let mut log = LeafLog::new(&self.input.folder.layout, self.segments());
-        self.before(0, self.work.steps, &mut log)?;
-        Ok(log.leaves())
-    }
-
-    fn every_step(&self) -> LeafLog<'a> {
-        LeafLog::new(&self.input.folder.layout, self.judge.every_step().segments())
-    }
-
-    /// The states after each step of a segment.
-    fn segment(&self, segment: u32) -> Result<Vec<Leaf>> {
-        let range = self.segments().range(segment);
-        let mut log = self.every_step();
-        self.before(range.start, range.end, &mut log)?;
-        Ok(log.leaves())
-    }
-
-    /// The trace of a step, and its graph.
-    fn trace(&self, at: u32) -> Result<(Graph, TraceFile)> {
-        let segments = self.segments();
-        let range = segments.range(at / segments.every);
-        let graph = self.judge.graph(at);
-        let mut log = self.every_step();
-        let before = self.before(range.start, at, &mut log)?;
-        let bar = self.ui.progress("trace", graph.len() as u64);
-        let mut step = Step::new(self.input.model, &graph, self.input.shard, before);
-        let values = trace(&graph, |operator, inputs| step.execute(operator, inputs), |done| bar.at(done as u64))?;
-        drop(bar);
-        let (report, after) = step.finish();
-        log.observe(&report, &after);
-        self.run(after, at + 1..range.end, at + 1, &mut log)?;
-        let file = TraceFile::new(&self.work, log.leaves(), &graph, &values)?;
-        Ok((graph, file))
-    }
-
-    /// What an operator of a step reads.
-    fn operands(&self, graph: &Graph, place: usize) -> Result<Vec<Option<Value>>> {
-        let before = self.before(graph.at.step, graph.at.step, &mut self.every_step())?;
-        let bar = self.ui.progress("trace", place as u64);
-        let mut step = Step::new(self.input.model, graph, self.input.shard, before);
-        operands(graph, place, |operator, inputs| step.execute(operator, inputs), |done| bar.at(done as u64))
-    }
-}
-
 /// Writes a trace, or an operator's operands.
 fn write(bench: &Bench<'_>, step: u32) -> Result<()> {
     let steps = bench.work.steps;
@@ -232,8 +111,7 @@ fn write(bench: &Bench<'_>, step: u32) -> Result<()> {
 /// Checks a transcript.
 fn check(bench: &Bench<'_>, path: &Path, update: &Update) -> Result<()> {
     let name = path.display().to_string();
-    let bytes = open(path)?.read_to_end(MAX_LEAVES)?;
-    let text = String::from_utf8(bytes).map_err(|_| Error::data(format!("{name}: not UTF-8")))?;
+    let text = read_text(path, MAX_LEAVES)?;
     let file = bench.asked.args.operands.as_deref();
     let mut from_file = |graph: &Graph, place: usize| read_from(file, graph, place);
     let checked = check_transcript(&bench.judge, &name, &text, file.is_some().then_some(&mut from_file))?;
@@ -268,14 +146,13 @@ fn is_about(update: &Update, roots: [Digest; 2]) -> Result<()> {
 
 /// Settles the dispute between who asks (a) and the other party (b).
 fn dispute(bench: &Bench<'_>, update: &Update) -> Result<()> {
-    let theirs = theirs(bench)?;
+    let mut theirs = theirs(bench)?;
     let leaves = match bench.asked.leaves {
-        Some(path) => read_leaves(bench, path)?,
+        Some(path) => read_leaves(bench, path, &read_text(path, MAX_LEAVES)?)?,
         None => bench.leaves()?,
     };
-    let mut ours = Own { bench, files: Some(Files::new(&bench.work, leaves)?) };
+    let mut ours = Own::new(bench, leaves)?;
     is_about(update, [ours.root(), theirs.root()])?;
-    let mut theirs = theirs;
     let mut referee = ByDefinition(|graph: &Graph, place: usize| {
         let values = match &bench.asked.args.operands {
             Some(path) => read_from(Some(path), graph, place)?,
@@ -328,8 +205,15 @@ fn tell(bench: &Bench<'_>, ruling: &Ruling) {
     ));
 }
 
-fn read_leaves(bench: &Bench<'_>, path: &Path) -> Result<Vec<Leaf>> {
-    let (context, leaves) = Leaves::parse(&record::read_lines(path)?).at(path.display())?;
+fn read_text(path: &Path, limit: u64) -> Result<String> {
+    let bytes = open(path)?.read_to_end(limit)?;
+    String::from_utf8(bytes).map_err(|_| Error::data(format!("{}: not UTF-8", path.display())))
+}
+
+fn read_leaves(bench: &Bench<'_>, path: &Path, text: &str) -> Result<Vec<Leaf>> {
+    let name = path.display();
+    let lines = text.lines().enumerate().map(|(i, line)| Line::parse(&format!("{name}:{}", i + 1), line));
+    let (context, leaves) = Leaves::parse(&lines.collect::<Result<Vec<_>>>()?).at(&name)?;
     same_work(bench, path, &context)?;
     Ok(leaves)
 }
@@ -352,9 +236,7 @@ fn theirs(bench: &Bench<'_>) -> Result<Files> {
     let limit = TraceFile::max_bytes(&graph, bench.segments().every.min(bench.work.steps)).max(MAX_LEAVES);
     let (mut leaves, mut traced) = (None, None);
     for path in &bench.asked.args.against {
-        let name = path.display().to_string();
-        let bytes = open(path)?.read_to_end(limit)?;
-        let text = String::from_utf8(bytes).map_err(|_| Error::data(format!("{name}: not UTF-8")))?;
+        let (name, text) = (path.display().to_string(), read_text(path, limit)?);
         let second = text.lines().nth(1).map(|line| Line::parse(&format!("{name}:2"), line)).transpose()?;
         let twice = || Err(Error::usage(format!("--against: {name}: a second file of its kind")));
         if second.is_some_and(|line| line.kind() == TraceHead::TYPE) {
@@ -363,7 +245,7 @@ fn theirs(bench: &Bench<'_>) -> Result<Files> {
             if traced.replace(file).is_some() {
                 return twice();
             }
-        } else if leaves.replace(read_leaves(bench, path)?).is_some() {
+        } else if leaves.replace(read_leaves(bench, path, &text)?).is_some() {
             return twice();
         }
     }
@@ -372,41 +254,5 @@ fn theirs(bench: &Bench<'_>) -> Result<Files> {
     match traced {
         Some(file) => files.with_trace(file, &graph),
         None => Ok(files),
-    }
-}
-
-/// Who asks: what is not at hand is computed.
-struct Own<'a> {
-    bench: &'a Bench<'a>,
-    files: Option<Files>,
-}
-
-impl Own<'_> {
-    fn root(&self) -> Digest {
-        self.files.as_ref().expect("it is put back").root()
-    }
-
-    fn ask(&mut self, question: &Question) -> Result<Option<Answer>> {
-        self.files.as_mut().expect("it is put back").answer(question)
-    }
-}
-
-impl Party for Own<'_> {
-    fn answer(&mut self, question: &Question) -> Result<Option<Answer>> {
-        if let Some(answer) = self.ask(question)? {
-            return Ok(Some(answer));
-        }
-        let files = self.files.take().expect("it is put back");
-        self.files = Some(match question {
-            Question::Steps { segment } => {
-                files.with_steps(&self.bench.work, *segment, self.bench.segment(*segment)?)?
-            }
-            Question::Trace { step } => {
-                let (graph, file) = self.bench.trace(*step)?;
-                files.with_trace(file, &graph)?
-            }
-            _ => files,
-        });
-        self.ask(question)
     }
 }
