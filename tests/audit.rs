@@ -884,7 +884,8 @@ fn what_was_altered_after_an_honest_verdict_proves_nothing_against_the_judge() {
 
     // A second commitment of the worker's own, after the list was closed, counts for nothing.
     lie(world, "ann", ["r.toml", "theta-0", "shards", "0.assignments.jsonl"], "other.update");
-    let second = world.text(&format!("commit other.update --round 0 --worker ann {}", pair.payee.arg()));
+    let second =
+        world.text(&format!("commit other.update --round 0 --worker ann --escrow honest.worker {}", pair.payee.arg()));
     let grown = format!("{}{second}", String::from_utf8(commitments.clone()).unwrap());
     put("commitments.jsonl", grown.as_bytes());
     equal(world, "");
