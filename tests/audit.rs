@@ -554,6 +554,128 @@ fn an_audit_that_was_stopped_goes_on_and_finds_what_was_altered_since() {
     world.expect("audit pub --work pub/.audit", 2, "outside of the run folder");
 }
 
+// ---- False findings and files in the wrong place --------------------------------------------------------------------
+
+/// A finding of an exact replay that says something else.
+fn forged(line: &str, finding: &str) -> String {
+    let mut record = records(line.as_bytes(), "finding")[0].as_object().unwrap().clone();
+    record.insert("finding".into(), finding.into());
+    if finding == "mismatch" {
+        for (field, value) in [("differs", "tensor embed"), ("expected", "this"), ("found", "that")] {
+            record.insert(field.into(), value.into());
+        }
+    }
+    l402::artifact::canonical::json(&record.into())
+}
+
+#[test]
+fn a_forged_mismatch_beside_a_true_finding_is_found() {
+    let hand = Hand::new();
+    hand.play(0);
+    let (file, honest) = ("pub/round-0/findings.jsonl", hand.world.bytes("pub/round-0/findings.jsonl"));
+    let text = String::from_utf8(honest).unwrap();
+    let line = text.lines().find(|l| l.contains("\"worker\":\"bob\"")).unwrap();
+    // Before the true one or after it: a mismatch decides.
+    for lines in [format!("{}\n{text}", forged(line, "mismatch")), format!("{text}{}\n", forged(line, "mismatch"))] {
+        hand.world.write(file, lines.as_bytes());
+        hand.finish(0, &WORKERS);
+        let said = equal(&hand.world, "");
+        assert!(said.contains("2 of them count"), "{said}");
+        names(&audit(&hand.world, "--replay all"), "round-0/findings.jsonl", "a forged mismatch");
+        names(&audit(&hand.world, "--replay 3"), "round-0/findings.jsonl", "a forged mismatch");
+    }
+}
+
+#[test]
+fn a_weaker_finding_that_costs_exact_work_its_pay_is_found() {
+    let hand = Hand::new();
+    hand.play(0);
+    hand.edit("pub/round-0/findings.jsonl", |text| in_line(&text, "\"worker\":\"bob\"", |line| forged(line, "near")));
+    hand.finish(0, &WORKERS);
+    let said = equal(&hand.world, "");
+    assert!(said.contains("2 of them count"), "{said}");
+    let output = audit(&hand.world, "--replay all");
+    names(&output, "round-0/findings.jsonl", "a weaker finding");
+    assert!(talk(&output).contains("near, not exact"), "{}", talk(&output));
+}
+
+#[test]
+fn an_update_that_counts_lies_under_its_workers_name() {
+    let hand = Hand::new();
+    hand.play(0);
+    let (ann, bob) = (hand.world.bytes("pub/round-0/ann.update"), hand.world.bytes("pub/round-0/bob.update"));
+    // Where no replay of bob's would look.
+    hand.world.write("pub/round-0/zed.update", &bob);
+    hand.world.write("pub/round-0/bob.update", &ann);
+    hand.finish(0, &["ann", "bob", "cy", "zed"]);
+    for depth in ["", "--replay all"] {
+        names(&audit(&hand.world, depth), "round-0/zed.update", "counts under another name");
+    }
+    // Nor is it hidden there by a finding that nobody compares.
+    hand.edit("pub/round-0/findings.jsonl", |text| {
+        in_line(&text, "\"worker\":\"bob\"", |line| forged(line, "mismatch"))
+    });
+    hand.finish(0, &["ann", "bob", "cy", "zed"]);
+    names(&audit(&hand.world, "--replay all"), "round-0/zed.update", "hidden under another name");
+    fs::remove_file(hand.world.path("pub/round-0/bob.update")).unwrap();
+    assert_eq!(audit(&hand.world, "").status.code(), Some(66));
+}
+
+#[test]
+fn a_stolen_update_under_an_earlier_name_is_no_fault_of_the_runs() {
+    let hand = Hand::new();
+    hand.assign(0);
+    ["ann", "cy"].iter().for_each(|who| hand.work(0, who, None));
+    hand.world.write("pub/round-0/bob.update", &hand.world.bytes("pub/round-0/cy.update"));
+    hand.commit(0, &["ann", "cy"]);
+    hand.replay(0, &WORKERS, None);
+    hand.finish(0, &WORKERS);
+    let said = equal(&hand.world, "--replay all");
+    assert!(said.contains("2 of them count") && said.contains("steps replayed"), "{said}");
+}
+
+#[test]
+fn rounds_without_findings_and_commitments_are_said() {
+    let hand = Hand::new();
+    hand.play(0);
+    ["findings", "commitments"]
+        .iter()
+        .for_each(|list| fs::remove_file(hand.world.path(&format!("pub/round-0/{list}.jsonl"))).unwrap());
+    let updates: Vec<String> = WORKERS.iter().map(|who| hand.file(0, &format!("{who}.update"))).collect();
+    hand.world.ok(&format!(
+        "score --recipe pub/run.toml --model pub/theta-0 --val pub/shards/val-00000.safetensors --beacon {} \
+         --assignments {} --coordinator {} -o {} --force {}",
+        beacon("second 0"),
+        hand.file(0, "assignments.jsonl"),
+        hand.world.coordinator,
+        hand.file(0, "scores.jsonl"),
+        updates.join(" ")
+    ));
+    hand.aggregate(0, &WORKERS);
+    let said = equal(&hand.world, "");
+    assert!(said.contains("nobody replayed") && said.contains("no commitments: "), "{said}");
+    let summary = &records(&audit(&hand.world, "--json").stdout, "audit")[0];
+    let totals = &summary["totals"];
+    assert_eq!((&totals["without_findings"], &totals["without_commitments"]), (&1.into(), &1.into()));
+}
+
+#[test]
+fn many_forged_lines_among_the_commitments_cost_little_and_are_counted() {
+    let hand = Hand::new();
+    hand.play(0);
+    let text = String::from_utf8(hand.world.bytes("pub/round-0/commitments.jsonl")).unwrap();
+    let of = |kind: &str| records(text.as_bytes(), kind)[0].clone();
+    let (mut commitment, mut reveal, mut lines) = (of("commitment"), of("reveal"), text.clone());
+    for i in 0..4000 {
+        let hex = Digest::of(format!("forged {i}").as_bytes()).to_string();
+        (commitment["commitment"], reveal["nonce"]) = (hex.clone().into(), hex.into());
+        [&commitment, &reveal].iter().for_each(|r| lines += &(l402::artifact::canonical::json(r) + "\n"));
+    }
+    hand.world.write("pub/round-0/commitments.jsonl", lines.as_bytes());
+    let said = equal(&hand.world, "");
+    assert!(said.contains("and 7980 more") && said.matches("passed over").count() == 21, "{said}");
+}
+
 // ---- Paid -----------------------------------------------------------------------------------------------------------
 
 /// A paid round of ann's, as it is published. `false_scores` changes the scores before they are judged.
@@ -724,4 +846,76 @@ fn assignments_that_the_coordinator_chose_are_printed_as_evidence() {
     let evidence = &records(&output.stdout, "evidence")[0];
     assert_eq!(evidence["signed"]["shard"], chosen[0].shard.as_str());
     assert_ne!(evidence["recomputed"]["shard"], evidence["signed"]["shard"]);
+}
+
+/// No evidence, and this artifact named.
+#[track_caller]
+fn proves_nothing(world: &World, artifact: &str, why: &str) {
+    let output = audit(world, "--json");
+    names(&output, artifact, why);
+    assert!(records(&output.stdout, "evidence").is_empty(), "{why}: {}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+fn what_was_altered_after_an_honest_verdict_proves_nothing_against_the_judge() {
+    let devnet = Devnet::up(2, "");
+    let pair = devnet.pair(1, 2);
+    let table = Table::new(&pair);
+    paid(&pair, &table, "honest", None);
+    let world = &table.world;
+    let keep = |file: &str| world.bytes(&format!("pub/round-0/{file}"));
+    let (findings, scores, commitments) = (keep("findings.jsonl"), keep("scores.jsonl"), keep("commitments.jsonl"));
+    let put = |file: &str, bytes: &[u8]| world.write(&format!("pub/round-0/{file}"), bytes);
+
+    // A mismatch that somebody appends; and scores made to fit it.
+    let text = String::from_utf8(findings.clone()).unwrap();
+    put("findings.jsonl", format!("{text}{}\n", forged(text.trim_end(), "mismatch")).as_bytes());
+    proves_nothing(world, "round-0/findings.jsonl", "an appended finding");
+    world.ok(&format!(
+        "score --recipe r.toml --model theta-0 --val shards/val-00000.safetensors --beacon {} --findings \
+         pub/round-0/findings.jsonl --assignments 0.assignments.jsonl --coordinator {} -o pub/round-0/scores.jsonl \
+         --force ann.0.update",
+        beacon("second"),
+        world.coordinator
+    ));
+    proves_nothing(world, "round-0/findings.jsonl", "an appended finding and scores that fit it");
+    put("findings.jsonl", &findings);
+    put("scores.jsonl", &scores);
+
+    // A second commitment of the worker's own, after the list was closed, counts for nothing.
+    lie(world, "ann", ["r.toml", "theta-0", "shards", "0.assignments.jsonl"], "other.update");
+    let second =
+        world.text(&format!("commit other.update --round 0 --worker ann --escrow honest.worker {}", pair.payee.arg()));
+    let grown = format!("{}{second}", String::from_utf8(commitments.clone()).unwrap());
+    put("commitments.jsonl", grown.as_bytes());
+    equal(world, "");
+    world.write("grown.jsonl", &[grown.as_bytes(), &keep("closing.jsonl")].concat());
+    let score = |list: &str| {
+        world.text(&format!(
+            "score --recipe r.toml --model theta-0 --val shards/val-00000.safetensors --beacon {} --findings \
+             0.findings.jsonl --assignments 0.assignments.jsonl --coordinator {} --commitments {list} ann.0.update",
+            beacon("second"),
+            world.coordinator
+        ))
+    };
+    assert_eq!(score("grown.jsonl").as_bytes(), scores);
+    assert!(score("pub/round-0/commitments.jsonl").contains("two commitments"));
+    // Without the closing it is the list that is not what it was.
+    let closing = keep("closing.jsonl");
+    fs::remove_file(world.path("pub/round-0/closing.jsonl")).unwrap();
+    proves_nothing(world, "round-0/commitments.jsonl", "a list that has grown, without its closing");
+    put("commitments.jsonl", &commitments);
+    proves_nothing(world, "round-0/closing.jsonl", "a closing that was taken away");
+    put("closing.jsonl", &closing);
+    // What opened the commitment is taken away.
+    let shut: String = std::str::from_utf8(&commitments)
+        .unwrap()
+        .lines()
+        .filter(|l| !l.contains("reveal"))
+        .map(|l| format!("{l}\n"))
+        .collect();
+    put("commitments.jsonl", shut.as_bytes());
+    proves_nothing(world, "round-0/commitments.jsonl", "a reveal that was taken away");
+    put("commitments.jsonl", &commitments);
+    equal(world, "");
 }

@@ -1,18 +1,28 @@
 //! What the workers of a round have committed to and shown, what replays found, and the second beacon.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
 use super::differs::{Checked, differs, wrong};
 use super::folder::RunFolder;
+use super::start::Start;
 use crate::artifact::record::Line;
 use crate::artifact::{Commitment, Digest, Reveal, record};
 use crate::data::Assignment;
 use crate::error::Error;
 use crate::pay::Closing;
+use crate::score::{in_time, opened_commitment};
 use crate::verify::Finding;
 
 /// A round's lists.
 pub struct Lists {
     /// The list of commitments, if there is one.
     pub commitments: Option<Vec<Commitment>>,
+    /// Those of them that were in time, where the judge has closed the list.
+    pub in_time: Option<Vec<Commitment>>,
+    /// Whether the judge has closed it.
+    pub closed: bool,
+    /// By worker, the updates that it has committed to, signed, in time, and shown.
+    opened: BTreeMap<String, BTreeSet<Digest>>,
     /// What opens them.
     pub reveals: Vec<Reveal>,
     /// Lines of that list that no honest party has written.
@@ -27,6 +37,8 @@ pub struct Lists {
 
 /// The names of a round's lists.
 pub struct Names {
+    /// The round.
+    pub round: u64,
     /// `round-N/`
     pub folder: String,
     /// The commitments.
@@ -44,6 +56,7 @@ impl Names {
     pub fn of(round: u64) -> Names {
         let name = |file: &str| format!("round-{round}/{file}");
         Names {
+            round,
             folder: name(""),
             commitments: name("commitments.jsonl"),
             findings: name("findings.jsonl"),
@@ -54,9 +67,12 @@ impl Names {
 }
 
 /// Reads a round's lists. What is odd among the commitments is for later: only where something rests on it was it altered.
-pub fn read_lists(run: &RunFolder, assignments: &[Assignment], names: &Names) -> Checked<Lists> {
+pub fn read_lists(run: &RunFolder, start: &Start, assignments: &[Assignment], names: &Names) -> Checked<Lists> {
     let mut lists = Lists {
         commitments: None,
+        in_time: None,
+        closed: false,
+        opened: BTreeMap::new(),
         reveals: Vec::new(),
         odd: Vec::new(),
         findings: None,
@@ -68,7 +84,14 @@ pub fn read_lists(run: &RunFolder, assignments: &[Assignment], names: &Names) ->
         let commitments: Vec<Commitment> = record::select_well_formed(&lines);
         lists.reveals = record::select_well_formed(&lines);
         lists.odd = odd(&lines, &malformed, &commitments, &lists.reveals, assignments);
+        let file = format!("{}closing.jsonl", names.folder);
+        let closings: Vec<Closing> =
+            if start.judge.is_some() && run.has(&file) { run.records(&file)? } else { Vec::new() };
+        let in_time = in_time(commitments.clone(), &closings, &start.id, names.round, start.judge.as_ref())?;
+        lists.closed = closings.iter().any(|c| start.judge.is_some_and(|judge| c.verify(&judge).is_ok()));
+        lists.opened = opened(&in_time, &lists.reveals, assignments);
         lists.commitments = Some(commitments);
+        lists.in_time = Some(in_time);
     }
     if run.has(&names.findings) {
         lists.findings = Some(run.records(&names.findings)?);
@@ -92,10 +115,10 @@ fn odd(
             || line.get::<Closing>().is_ok_and(|c| c.is_some())
     };
     odd.extend(lines.iter().filter(|l| !known(l)).map(|l| format!("a record of type {:?}", l.kind())));
+    let assigned: HashMap<&str, &Assignment> = assignments.iter().map(|a| (a.worker.as_str(), a)).collect();
     for commitment in commitments {
-        let of = assignments
-            .iter()
-            .find(|a| (a.run, a.round, &a.worker) == (commitment.run, commitment.round, &commitment.worker));
+        let of = assigned.get(commitment.worker.as_str());
+        let of = of.filter(|a| (a.run, a.round) == (commitment.run, commitment.round));
         let signed = of.is_some_and(|a| match a.worker_key() {
             Ok(Some(key)) => commitment.signed_by(&key).unwrap_or(false),
             _ => true,
@@ -104,27 +127,55 @@ fn odd(
             odd.push(format!("a commitment of {:?} that it did not sign", commitment.worker));
         }
     }
-    let opens = |reveal: &&Reveal| commitments.iter().any(|c| c.opened_by(reveal));
+    let index: HashSet<(Digest, u64, &str, Digest)> =
+        commitments.iter().map(|c| (c.run, c.round, c.worker.as_str(), c.commitment)).collect();
+    let opens = |r: &&Reveal| index.contains(&(r.run, r.round, &r.worker, opened_commitment(r)));
     odd.extend(reveals.iter().filter(|r| !opens(r)).map(|r| format!("a reveal of {:?} that opens nothing", r.worker)));
     odd.iter().map(|why| super::differs::printable(why)).collect()
 }
 
+/// By worker, the updates that a signed commitment opens to.
+fn opened(
+    commitments: &[Commitment],
+    reveals: &[Reveal],
+    assignments: &[Assignment],
+) -> BTreeMap<String, BTreeSet<Digest>> {
+    // Signatures are for those that are opened: anybody can write the others.
+    let mut by_worker: HashMap<(&str, Digest), Vec<&Commitment>> = HashMap::new();
+    for commitment in commitments {
+        by_worker.entry((&commitment.worker, commitment.commitment)).or_default().push(commitment);
+    }
+    let mut opened: BTreeMap<String, BTreeSet<Digest>> = BTreeMap::new();
+    let mut seen = HashSet::new();
+    let assigned: HashMap<&str, &Assignment> = assignments.iter().map(|a| (a.worker.as_str(), a)).collect();
+    for reveal in reveals {
+        let Some(assignment) = assigned.get(reveal.worker.as_str()) else { continue };
+        let digest = opened_commitment(reveal);
+        if !seen.insert((&reveal.worker, digest)) {
+            continue;
+        }
+        let key = assignment.worker_key().ok().flatten();
+        let signed = |c: &&Commitment| {
+            (c.run, c.round) == (reveal.run, reveal.round) && key.is_none_or(|key| c.signed_by(&key).unwrap_or(false))
+        };
+        if by_worker.get(&(reveal.worker.as_str(), digest)).is_some_and(|own| own.iter().any(signed)) {
+            opened.entry(reveal.worker.clone()).or_default().insert(reveal.update);
+        }
+    }
+    opened
+}
+
 impl Lists {
     /// The updates that a worker has committed to, signed, and shown.
-    pub fn opened<'a>(&'a self, assignment: &'a Assignment) -> impl Iterator<Item = Digest> + 'a {
-        let key = assignment.worker_key().ok().flatten();
-        let signed = move |c: &&Commitment| key.is_none_or(|key| c.signed_by(&key).unwrap_or(false));
-        self.commitments.iter().flatten().filter(signed).flat_map(move |commitment| {
-            let own = |r: &&Reveal| r.worker == assignment.worker && commitment.opened_by(r);
-            self.reveals.iter().filter(own).map(|r| r.update)
-        })
+    pub fn opened(&self, assignment: &Assignment) -> impl Iterator<Item = Digest> + '_ {
+        self.opened.get(&assignment.worker).into_iter().flatten().copied()
     }
 
     /// What decides which updates count, by these lists.
     pub fn eligibility(&self, assignments: &[Assignment]) -> crate::score::Eligibility {
         crate::score::Eligibility {
             assignments: Some(assignments.to_vec()),
-            commitments: self.commitments.clone().map(|c| (c, self.reveals.clone())),
+            commitments: self.in_time.clone().map(|c| (c, self.reveals.clone())),
             findings: self.findings.clone(),
         }
     }
@@ -141,12 +192,13 @@ pub fn check_parts(run: &RunFolder, names: &Names) -> Checked<()> {
             continue;
         }
         let whole = run.text(list)?;
+        let whole: HashSet<&str> = whole.lines().collect();
         for part in parts {
             let text = run.text(part)?;
             if text.is_empty() || !text.ends_with('\n') {
                 return wrong(part, "expected whole lines");
             }
-            if let Some(line) = text.lines().find(|line| !whole.lines().any(|other| other == *line)) {
+            if let Some(line) = text.lines().find(|line| !whole.contains(line)) {
                 return differs(part, "a line", format!("one of {list}"), line);
             }
         }

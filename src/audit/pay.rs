@@ -7,7 +7,7 @@ use super::chain::Chain;
 use super::differs::{Checked, blame, differs, same, wrong};
 use super::evidence::{Evidence, value};
 use super::scores::{Rescored, Rescoring};
-use super::settled::{Paid, broken, evidence, recompute};
+use super::settled::{Paid, broken, evidence, proves, recompute, rests};
 use crate::data::Assignment;
 use crate::error::Result;
 use crate::pay::{Claimed, Invoices, Msat, NodeId, Offer, RecordHash, Report, State, Verdict, hash_of, invoice};
@@ -176,19 +176,20 @@ impl Escrow<'_> {
                 let lie = evidence(self.round, paid, signed, None, "there is one verdict an offer, forever")?;
                 return wrong(&paid.file, what).map_err(|stop| with_evidence(stop, [lie]));
             }
+            rests(self.round, paid, offer, signed)?;
             match recompute(self.round, self.again, paid, offer, signed)? {
                 Ok(expected) => {
                     if let Some((rule, expected_text, found)) = broken(signed, &expected) {
                         let lie = evidence(self.round, paid, signed, Some(&expected), rule)?;
+                        let lie = Some(lie).filter(|_| proves(rule));
                         let what = format!("verdict on the {}: {rule}", offer.name());
                         let stop = differs(&paid.file, what, expected_text, found);
-                        return stop.map_err(|stop| with_evidence(stop, [lie]));
+                        return stop.map_err(|stop| with_evidence(stop, lie));
                     }
                 }
                 Err(why) => {
-                    let lie = evidence(self.round, paid, signed, None, &why)?;
-                    let stop = wrong(&paid.file, format!("verdict on the {}: {why}", offer.name()));
-                    return stop.map_err(|stop| with_evidence(stop, [lie]));
+                    // That nothing can be decided may rest on what was taken away since: it proves nothing.
+                    return wrong(&paid.file, format!("verdict on the {}: {why}", offer.name()));
                 }
             }
             total = total.plus(signed.paid_msat)?;

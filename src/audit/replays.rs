@@ -17,6 +17,7 @@ use crate::error::{Context, Error, Result};
 use crate::fsio::Source;
 use crate::model::{Layout, Model, Plan};
 use crate::optimizer::{Moments, StepReport};
+use crate::score::{Acceptance, Candidate};
 use crate::verify::{Finding, Leaves, Nearness, ReplayInput, States, StatesOut, Verdict, replay_into, replay_near};
 
 /// How much of the training an audit does again.
@@ -69,18 +70,20 @@ impl Replays<'_> {
     /// Replays what the depth asks for and compares findings; returns how many steps were run.
     pub fn check(&self, again: &Rescored<'_>) -> Checked<u64> {
         let drawn = self.drawn(again)?;
-        if drawn.is_empty() {
+        if drawn.is_empty() && self.depth != Depth::All {
             return Ok(0);
         }
         let folder = self.round.folder;
         let model = Model::new(folder.config.clone(), Engine::detect(), self.round.start.recipe.data.seq_len);
-        let (mut steps, mut findings, mut stop) = (0, Vec::new(), None);
+        let (mut steps, mut counting, mut findings, mut stop) = (0, 0, Vec::new(), None);
         for (assignment, given) in drawn {
-            let counts = again.counting().any(|g| g.file == given.file);
+            let Ok((candidate, _)) = &given.update else { continue };
+            let counts = candidate.worker == assignment.worker && again.counts(candidate);
+            counting += u64::from(counts);
             let finding = self.replay(&model, assignment, given, counts)?;
             steps += finding.steps;
             if stop.is_none() {
-                stop = self.compare(given, &finding, counts).err();
+                stop = self.compare(given, candidate, &finding, again).err();
             }
             findings.push(finding);
             // One false finding changes everybody's pay: the true scores need all of them.
@@ -88,7 +91,11 @@ impl Replays<'_> {
                 break;
             }
         }
+        let all = again.counting().count() as u64;
         match stop {
+            None if self.depth == Depth::All && counting != all => {
+                differs(&self.round.names.scores, "updates that count and were replayed", all, counting)
+            }
             None => Ok(steps),
             Some(stop) => Err(self.with_true_scores(stop, findings)?),
         }
@@ -152,7 +159,7 @@ impl Replays<'_> {
             None => StatesOut { moments: &mut none, feedback: &mut nothing },
         };
         let step = |report: &StepReport| (self.step)(&assignment.worker, report.step);
-        let finding = match self.tolerated(&assignment.worker, &update) {
+        let finding = match self.tolerated(&assignment.worker, given) {
             Some(near) => replay_near(&input, states, &update, near.tolerance_ppm, step),
             None => replay_into(&input, states, &update, out, step),
         };
@@ -167,10 +174,10 @@ impl Replays<'_> {
     }
 
     /// What the recorded finding tolerated, where the recipe lets near ones count.
-    fn tolerated(&self, worker: &str, update: &Update) -> Option<&Nearness> {
+    fn tolerated(&self, worker: &str, given: &Given) -> Option<&Nearness> {
         let near = self.round.start.recipe.verify.accept == Accept::Near;
-        let recorded = self.round.lists.findings.as_ref().filter(|_| near)?;
-        recorded.iter().rfind(|f| f.worker == worker && f.update == update.digest())?.near.as_ref()
+        let (candidate, _) = given.update.as_ref().ok().filter(|_| near)?;
+        self.round.finding_of(worker, candidate)?.near.as_ref()
     }
 
     /// The states that a worker must begin with: the audit's own, or the run folder's where not everything is replayed,
@@ -206,37 +213,69 @@ impl Replays<'_> {
         Ok(states)
     }
 
-    fn compare(&self, given: &Given, finding: &Finding, counts: bool) -> Checked<()> {
-        let Some(recorded) = &self.round.lists.findings else {
-            let found = finding.differs.clone().unwrap_or_default();
-            return match finding.finding == Verdict::Exact || !counts {
+    /// Every finding on an update against what its replay has arrived at: the one that decides, and those that would.
+    fn compare(&self, given: &Given, candidate: &Candidate, finding: &Finding, again: &Rescored<'_>) -> Checked<()> {
+        let list = &self.round.names.findings;
+        let candidate = Candidate { worker: finding.worker.clone(), ..candidate.clone() };
+        let counts = again.counts(&candidate);
+        let exact = finding.finding == Verdict::Exact;
+        let unequal = || finding.differs.clone().unwrap_or_default();
+        if self.round.lists.findings.is_none() {
+            return match exact || !counts {
                 true => Ok(()),
-                false => differs(&given.file, "a replay of what counts", "equality", format!("a mismatch: {found}")),
-            };
-        };
-        let own = recorded.iter().rfind(|f| f.worker == finding.worker && f.update == finding.update);
-        if own == Some(finding) {
-            return Ok(());
-        }
-        // What was drawn was equal, or all of it near: that is true, whatever a whole replay arrives at.
-        if own.is_some_and(|f| matches!(f.finding, Verdict::Sampled | Verdict::Near)) {
-            let found = finding.differs.clone().unwrap_or_default();
-            return match finding.finding == Verdict::Exact || !counts {
-                true => Ok(()),
-                false => differs(&given.file, "a whole replay, where the finding is a weaker one", "equality", found),
+                false => {
+                    differs(&given.file, "a replay of what counts", "equality", format!("a mismatch: {}", unequal()))
+                }
             };
         }
-        let expected = record::line(finding)?;
-        let found = own.map(record::line).transpose()?.unwrap_or_else(|| "none".into());
         let what = format!("finding of {}", finding.worker);
-        differs(&self.round.names.findings, what, expected.trim_end(), found.trim_end())
+        let expected = record::line(finding)?;
+        let Some(deciding) = self.round.finding_of(&finding.worker, &candidate) else {
+            return differs(list, what, expected.trim_end(), "none");
+        };
+        // Which of several decides is no secret: each that says everything or nothing is equal must be what a replay says.
+        for own in self.round.findings_on(&finding.worker, &candidate).filter(|own| *own != finding) {
+            let strong = match own.finding {
+                Verdict::Exact => true,
+                // What was drawn was not equal: a whole replay finds the same in other words.
+                Verdict::Mismatch => own.sample.is_none() || finding.finding != Verdict::Mismatch,
+                Verdict::Sampled | Verdict::Near => false,
+            };
+            if strong {
+                let found = record::line(own)?;
+                return differs(list, what, expected.trim_end(), found.trim_end());
+            }
+        }
+        // What was drawn was equal, or all of it near: that is true, whatever a whole replay arrives at. But it must not cost
+        // exact work its pay, nor pay for what is not equal.
+        let weak = matches!(deciding.finding, Verdict::Sampled | Verdict::Near) && deciding != finding;
+        let beacon = again.scores.round.beacon.as_ref();
+        let rule = Acceptance { recipe: &self.round.start.recipe, layout: &self.round.folder.layout, beacon };
+        let denied = rule.refuses(deciding);
+        match denied {
+            Some(why) if exact && again.reason(&candidate) == Some(why.as_str()) => {
+                let what = format!("{what}: it does not count ({why})");
+                let found = record::line(deciding)?;
+                differs(list, what, expected.trim_end(), found.trim_end())
+            }
+            _ if weak && deciding.finding == Verdict::Near && finding.finding == Verdict::Near => {
+                let found = record::line(deciding)?;
+                differs(list, what, expected.trim_end(), found.trim_end())
+            }
+            _ if weak && !exact && counts => {
+                differs(&given.file, "a whole replay, where the finding is a weaker one", "equality", unequal())
+            }
+            _ => Ok(()),
+        }
     }
 }
 
 /// What a replay would find before its first step: an update that counts and was recorded as exact begins where the
 /// worker's last one ended, and names the inputs that were assigned.
 pub fn check_inputs(round: &Rescoring<'_>, again: &Rescored<'_>, chain: &Chain) -> Checked<()> {
-    let Some(findings) = &round.lists.findings else { return Ok(()) };
+    if round.lists.findings.is_none() {
+        return Ok(());
+    }
     for given in again.counting() {
         let Ok((candidate, meta)) = &given.update else { continue };
         let Some(assignment) = round.assignments.iter().find(|a| a.worker == candidate.worker) else { continue };
@@ -252,8 +291,7 @@ pub fn check_inputs(round: &Rescoring<'_>, again: &Rescored<'_>, chain: &Chain) 
             let inner = last.map_or_else(zero, |l| l.inner.clone().unwrap_or_default());
             expected.push(("state (inner optimiser)", "inner_in", inner));
         }
-        let about = |f: &&Finding| f.worker == candidate.worker && f.update == candidate.digest;
-        let previous = findings.iter().rfind(about).and_then(|f| f.previous);
+        let previous = round.finding_of(&candidate.worker, candidate).and_then(|f| f.previous);
         for (what, key, expected) in expected {
             let found = meta.opt(key).unwrap_or("none");
             if found != expected {
@@ -276,7 +314,7 @@ pub fn check_states(run: &RunFolder, round: &Rescoring<'_>, again: &Rescored<'_>
     let mut odd = Vec::new();
     for given in round.given {
         let Ok((candidate, meta)) = &given.update else { continue };
-        let counts = again.counting().any(|g| g.file == given.file);
+        let counts = candidate.worker == given.worker && again.counts(candidate);
         let last = Last::of(round.round, candidate.digest, meta);
         let base = given.file.strip_suffix(".update").unwrap_or(&given.file);
         let leaves = meta.opt("leaves").map(str::to_owned);

@@ -30,6 +30,9 @@ pub struct Audit<'a> {
     pub say: &'a dyn Fn(String),
 }
 
+/// So many odd lines of a list are said; anybody can send more.
+const SAID: usize = 20;
+
 /// What was checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,6 +47,10 @@ pub struct Totals {
     pub paid_msat: u64,
     /// Inner steps that were run again.
     pub steps: u64,
+    /// Rounds without findings: nobody says that their updates were replayed.
+    pub without_findings: u64,
+    /// Rounds without commitments: nobody says that their updates were not made after the others were shown.
+    pub without_commitments: u64,
 }
 
 impl Totals {
@@ -54,6 +61,8 @@ impl Totals {
         self.entitled_msat = self.entitled_msat.saturating_add(other.entitled_msat);
         self.paid_msat = self.paid_msat.saturating_add(other.paid_msat);
         self.steps += other.steps;
+        self.without_findings += other.without_findings;
+        self.without_commitments += other.without_commitments;
     }
 }
 
@@ -66,7 +75,7 @@ pub fn audit_round(audit: &Audit<'_>, round: u64, chain: &mut Chain) -> Checked<
         check_keys(run, &start.roster)?;
     }
     let folder = open_theta(run, round)?;
-    let lists = read_lists(run, &assignments, &names)?;
+    let lists = read_lists(run, start, &assignments, &names)?;
     let given = read_given(run, start, &folder.layout, &names)?;
     let rescoring = Rescoring {
         run,
@@ -79,7 +88,10 @@ pub fn audit_round(audit: &Audit<'_>, round: u64, chain: &mut Chain) -> Checked<
         names: &names,
     };
     let again = rescoring.check()?;
-    lists.odd.iter().for_each(|why| (audit.say)(format!("{}: passed over: {why}", names.commitments)));
+    lists.odd.iter().take(SAID).for_each(|why| (audit.say)(format!("{}: passed over: {why}", names.commitments)));
+    if lists.odd.len() > SAID {
+        (audit.say)(format!("{}: passed over: and {} more", names.commitments, lists.odd.len() - SAID));
+    }
     check_parts(run, &names)?;
     check_inputs(&rescoring, &again, chain)?;
     for odd in check_states(run, &rescoring, &again)? {
@@ -112,6 +124,8 @@ pub fn audit_round(audit: &Audit<'_>, round: u64, chain: &mut Chain) -> Checked<
         entitled_msat: again.scores.scores.iter().map(|s| s.entitled_msat).sum(),
         paid_msat: paid.map_or(0, |msat| msat.0),
         steps,
+        without_findings: lists.findings.is_none().into(),
+        without_commitments: lists.commitments.is_none().into(),
     };
     for given in counting {
         if let Ok((candidate, meta)) = &given.update {

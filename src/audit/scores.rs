@@ -1,9 +1,11 @@
 //! The scores of a round again, and what was altered where they differ.
 
+use std::collections::BTreeSet;
+
 use super::differs::{Checked, Stop, blame, differs, near, same, wrong};
 use super::folder::RunFolder;
 use super::lists::{Lists, Names};
-use super::settled::false_verdicts;
+use super::settled::{false_verdicts, findings_grown};
 use super::start::Start;
 use crate::artifact::{Digest, Meta, record};
 use crate::codec::Update;
@@ -12,8 +14,8 @@ use crate::error::{Error, Kind, Result};
 use crate::fsio::content_digest;
 use crate::model::{Layout, ModelFolder};
 use crate::score::{
-    Candidate, Eligibility, RoundScore, Score, Scores, Scoring, finding_digest, in_order, read_held_out, read_update,
-    score_round, uncommitted,
+    Candidate, Eligibility, RoundScore, Score, Scores, Scoring, deciding, finding_digest, in_order, read_held_out,
+    read_update, score_round, uncommitted,
 };
 use crate::verify::{Finding, malformed_finding};
 
@@ -99,6 +101,20 @@ impl Rescored<'_> {
         self.given.iter().zip(&self.scores.scores).filter(|(_, score)| score.counts).map(|(given, _)| *given)
     }
 
+    /// Whether a worker's update counts.
+    pub fn counts(&self, candidate: &Candidate) -> bool {
+        self.score(candidate).is_some_and(|score| score.counts)
+    }
+
+    /// Why it does not.
+    pub fn reason(&self, candidate: &Candidate) -> Option<&str> {
+        self.score(candidate)?.reason.as_deref()
+    }
+
+    fn score(&self, candidate: &Candidate) -> Option<&Score> {
+        self.scores.scores.iter().find(|s| (&s.worker, s.update) == (&candidate.worker, candidate.digest))
+    }
+
     /// The digest of the scores' file.
     pub fn digest(&self) -> Digest {
         Digest::of(self.text.as_bytes())
@@ -106,6 +122,18 @@ impl Rescored<'_> {
 }
 
 impl<'a> Rescoring<'a> {
+    /// The recorded findings on an update as this worker's.
+    pub fn findings_on(&self, worker: &str, update: &Candidate) -> impl Iterator<Item = &Finding> + use<'_, 'a> {
+        let (run, round, worker, update) = (self.start.id, self.round, worker.to_owned(), update.digest);
+        let about = move |f: &&Finding| (f.run, f.round, &f.worker, f.update) == (run, round, &worker, update);
+        self.lists.findings.iter().flatten().filter(about)
+    }
+
+    /// The one of them that decides, as for the scores.
+    pub fn finding_of(&self, worker: &str, update: &Candidate) -> Option<&Finding> {
+        deciding(|| self.findings_on(worker, update))
+    }
+
     /// The scores by the lists as they are, or by other findings.
     pub fn scores(&self, findings: Option<Vec<Finding>>, beacon: Option<Digest>) -> Checked<Rescored<'a>> {
         let mut lists: Eligibility = self.lists.eligibility(self.assignments);
@@ -113,7 +141,9 @@ impl<'a> Rescoring<'a> {
             lists.findings = Some(findings);
         }
         let held_out = self.held_out()?;
-        let readable = self.given.iter().filter(|g| g.update.is_ok()).collect();
+        let mut readable: Vec<&Given> = self.given.iter().filter(|g| g.update.is_ok()).collect();
+        // Of two files with one update, the one that has its worker's name.
+        readable.sort_by_key(|g| key(g).0 != g.worker);
         let given = in_order(readable, |g: &&Given| key(g), |_, _| ());
         let candidates: Vec<Candidate> = given.iter().filter_map(|g| Some(g.update.as_ref().ok()?.0.clone())).collect();
         let input = Scoring {
@@ -168,6 +198,7 @@ impl<'a> Rescoring<'a> {
         let again = self.scores(None, self.beacon())?;
         let recorded = self.run.text(&self.names.scores)?;
         if again.text == recorded {
+            self.under_their_names(&again)?;
             self.findings_are_on_updates()?;
             return Ok(again);
         }
@@ -175,11 +206,31 @@ impl<'a> Rescoring<'a> {
             // What the judge has signed on false scores proves it.
             Stop::Differs(difference, _) if difference.artifact == self.names.scores => {
                 let rule = "the scores are what the round's files make them";
-                let proof = false_verdicts(self, &again, rule).unwrap_or_default();
+                let same = self.recorded().is_ok_and(|(scores, _)| same_inputs(&scores, &again.scores.scores));
+                let proof = if same { false_verdicts(self, &again, rule).unwrap_or_default() } else { Vec::new() };
                 Stop::Differs(difference, proof)
             }
             other => other,
         })
+    }
+
+    /// What counts, and what was committed to and shown, lies under its worker's name: a replay looks there.
+    fn under_their_names(&self, again: &Rescored<'_>) -> Checked<()> {
+        for given in again.counting() {
+            same(&given.file, "the worker that it names, as it counts", given.worker.as_str(), key(&given).0)?;
+        }
+        for assignment in self.assignments {
+            let opened: BTreeSet<Digest> = self.lists.opened(assignment).collect();
+            let shown = |g: &&Given| opened.contains(&g.content);
+            if self.given.iter().filter(shown).any(|g| g.worker == assignment.worker) {
+                continue;
+            }
+            if let Some(given) = self.given.iter().find(shown) {
+                let what = "the worker who committed to it and showed it";
+                return differs(&given.file, what, &given.worker, &assignment.worker);
+            }
+        }
+        Ok(())
     }
 
     /// Every update that was committed to and shown is there.
@@ -213,6 +264,7 @@ impl<'a> Rescoring<'a> {
                 false => differs(file, "the beacon", held, said),
             };
         }
+        findings_grown(self)?;
         let mut lines = again.text.lines().zip(recorded.lines());
         match lines.find(|(expected, found)| expected != found) {
             Some((expected, found)) => differs(file, "a line", expected, found),
@@ -235,18 +287,26 @@ impl<'a> Rescoring<'a> {
 
     /// A commitment that no longer lets an update count that was scored on other grounds.
     fn commitment_altered(&self, score: &Score, again: &Rescored<'_>) -> Checked<()> {
-        let Some(list) = &self.lists.commitments else { return Ok(()) };
+        let Some(list) = &self.lists.in_time else { return Ok(()) };
         let assignment = self.assignments.iter().find(|a| a.worker == score.worker);
-        let candidate = again.given.iter().find(|g| g.worker == score.worker).and_then(|g| g.update.as_ref().ok());
-        let (Some(assignment), Some((candidate, _)), Some(odd)) = (assignment, candidate, self.lists.odd.first())
-        else {
-            return Ok(());
-        };
+        let of = |g: &&&Given| key(g) == (score.worker.as_str(), score.update);
+        let candidate = again.given.iter().find(of).and_then(|g| g.update.as_ref().ok());
+        let (Some(assignment), Some((candidate, _))) = (assignment, candidate) else { return Ok(()) };
         let why = uncommitted(candidate, self.round, Some(assignment), list, &self.lists.reveals);
-        if why.is_some() && why != score.reason {
-            return wrong(&self.names.commitments, odd);
+        // A closed list neither grows nor shrinks: two in it are what the judge has seen.
+        let seen = self.lists.closed && why.as_deref() == Some("two commitments");
+        let was = score.reason.as_deref().filter(|reason| UNCOMMITTED.contains(reason));
+        if why == score.reason || seen || why.is_none() && was.is_none() {
+            return Ok(());
         }
-        Ok(())
+        match self.lists.odd.first() {
+            Some(odd) if why.is_some() => wrong(&self.names.commitments, odd),
+            _ => {
+                let show = |reason: Option<&str>| reason.unwrap_or("none").to_owned();
+                let what = format!("what is wrong with the commitment of {}", score.worker);
+                differs(&self.names.commitments, what, show(was), show(why.as_deref()))
+            }
+        }
     }
 
     /// A finding that is no longer the one that a score rests on.
@@ -299,6 +359,18 @@ impl<'a> Rescoring<'a> {
         }
         Ok(())
     }
+}
+
+/// Why a commitment does not let an update count: see [`uncommitted`].
+const UNCOMMITTED: [&str; 4] =
+    ["no commitment", "the commitment is not signed by the worker", "two commitments", "does not match its commitment"];
+
+/// Whether scores rest on the same updates and findings: those that whoever signed the ones has seen.
+fn same_inputs(recorded: &[Score], again: &[Score]) -> bool {
+    let inputs = |scores: &[Score]| -> BTreeSet<_> {
+        scores.iter().map(|s| (s.worker.clone(), s.update.to_string(), s.finding.map(|f| f.to_string()))).collect()
+    };
+    inputs(recorded) == inputs(again)
 }
 
 fn key<'g>(given: &'g &Given) -> (&'g str, Digest) {

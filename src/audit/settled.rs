@@ -2,13 +2,13 @@
 
 use serde_json::Value;
 
-use super::differs::Checked;
+use super::differs::{Checked, differs, same, wrong};
 use super::evidence::{Evidence, value};
 use super::scores::{Rescored, Rescoring};
 use crate::artifact::Digest;
 use crate::artifact::record::Line;
 use crate::error::Kind;
-use crate::pay::{Case, Closing, Held, Offer, Verdict, decide};
+use crate::pay::{Case, Closing, Held, Offer, Verdict, decide, hash_of};
 use crate::score::entitled;
 
 /// The files of a paid round that a verdict rests on.
@@ -36,17 +36,19 @@ pub fn recompute(
     let lines: Vec<Line> =
         again.text.lines().map(|line| Line::parse(&round.names.scores, line)).collect::<crate::error::Result<_>>()?;
     let by_worker = entitled(&lines, &round.start.id, round.round)?;
-    let Some(held) = paid.held.iter().rfind(|held| held.verify(offer).is_ok()) else {
+    let whole = || paid.held.iter().filter(|held| held.verify(offer).is_ok());
+    let named = || whole().find(|held| hash_of(*held).is_ok_and(|hash| hash == signed.held));
+    let Some(held) = named().or_else(|| whole().next_back()) else {
         return Ok(Err("nothing is decided without a valid held record".into()));
     };
-    let of_offer = |c: &&Closing| (c.run, c.round, c.attempt) == (offer.run, offer.round, offer.attempt);
-    let closing = paid.closings.iter().filter(of_offer).find(|c| c.verify(&offer.judge).is_ok());
-    let none = Vec::new();
+    let closing = closing(paid, offer);
+    let all = round.lists.commitments.as_deref().unwrap_or_default();
+    let in_time = round.lists.in_time.as_deref().unwrap_or_default();
     let case = Case {
         offer,
         held,
         closing,
-        commitments: round.lists.commitments.as_ref().unwrap_or(&none),
+        commitments: all,
         reveals: &round.lists.reveals,
         score: by_worker.get(&offer.worker),
         scores: again.digest(),
@@ -54,11 +56,60 @@ pub fn recompute(
         findings: signed.findings.and(round.lists.findings_digest),
         height: signed.height,
     };
+    // What was appended after the closing changes no more than the words of a reason.
+    let later = decide(&Case { commitments: in_time, ..case });
+    if let Some(verdict) = later.ok().filter(|verdict| broken(signed, verdict).is_none()) {
+        return Ok(Ok(verdict));
+    }
     match decide(&case) {
         Ok(verdict) => Ok(Ok(verdict)),
         Err(error) if matches!(error.kind(), Kind::Refused | Kind::Data | Kind::TryAgain) => Ok(Err(error.to_string())),
         Err(error) => Err(error.into()),
     }
+}
+
+fn closing<'p>(paid: &'p Paid, offer: &Offer) -> Option<&'p Closing> {
+    let of_offer = |c: &&Closing| (c.run, c.round, c.attempt) == (offer.run, offer.round, offer.attempt);
+    paid.closings.iter().filter(of_offer).find(|c| c.verify(&offer.judge).is_ok())
+}
+
+/// What a verdict was signed on is still there: else that was altered, and nothing is proved against the judge.
+pub fn rests(round: &Rescoring<'_>, paid: &Paid, offer: &Offer, signed: &Verdict) -> Checked<()> {
+    let what = |of: &str| format!("{of}, as the verdict on the {} has it", offer.name());
+    if let (Some(said), Some(found)) = (signed.findings, round.lists.findings_digest) {
+        same(&round.names.findings, &what("digest"), said, found)?;
+    }
+    same(&round.names.scores, &what("digest"), signed.scores, round.run.digest(&round.names.scores)?)?;
+    let hashes = |held: &Held| hash_of(held).is_ok_and(|hash| hash == signed.held);
+    if !paid.held.iter().any(hashes) {
+        let file = format!("{}held.jsonl", round.names.folder);
+        return differs(&file, what("the record"), signed.held, "none of it");
+    }
+    if closing(paid, offer).is_none() && signed.reason.as_deref() != Some("no list of commitments was closed") {
+        return wrong(
+            &format!("{}closing.jsonl", round.names.folder),
+            what("expected the closed list") + ", found none",
+        );
+    }
+    let known = |said| round.lists.commitments.iter().flatten().any(|c| hash_of(c).is_ok_and(|hash| hash == said));
+    match signed.commitment.filter(|said| !known(*said)) {
+        Some(said) => differs(&round.names.commitments, what("the commitment"), said, "none of it"),
+        None => Ok(()),
+    }
+}
+
+/// Findings that were appended after the judge had signed on the scores that do not rest on them.
+pub fn findings_grown(round: &Rescoring<'_>) -> Checked<()> {
+    let (Ok(Some(paid)), Some(found)) = (super::pay::read(round), round.lists.findings_digest) else { return Ok(()) };
+    let recorded = round.run.digest(&round.names.scores)?;
+    for signed in paid.verdicts.iter().filter(|v| v.scores == recorded) {
+        let offer = paid.offers.iter().find(|o| o.id().is_ok_and(|id| id == signed.task.offer));
+        let whole = offer.is_some_and(|offer| signed.verify(offer).is_ok());
+        if let Some(said) = signed.findings.filter(|said| whole && *said != found) {
+            return differs(&round.names.findings, "digest, as a verdict has it", said, found);
+        }
+    }
+    Ok(())
 }
 
 /// The rule that a verdict breaks, with both values; none where it is the recomputed one.
@@ -82,6 +133,11 @@ pub fn broken(signed: &Verdict, expected: &Verdict) -> Option<(&'static str, Str
         ("findings is the digest of the round's findings", text(expected.findings), text(signed.findings)),
     ];
     rules.into_iter().find(|(_, expected, found)| expected != found)
+}
+
+/// Whether a broken rule is proved by what nobody can have altered: the words of a reason may rest on what was sent later.
+pub fn proves(rule: &str) -> bool {
+    !rule.starts_with("reason ")
 }
 
 /// Evidence against a verdict.
@@ -111,12 +167,12 @@ pub fn false_verdicts(round: &Rescoring<'_>, again: &Rescored<'_>, rule: &str) -
     let mut found = Vec::new();
     for signed in paid.verdicts.iter().filter(|v| v.scores == recorded) {
         let Some(offer) = paid.offers.iter().find(|o| o.id().is_ok_and(|id| id == signed.task.offer)) else { continue };
-        if signed.verify(offer).is_err() {
+        if signed.verify(offer).is_err() || rests(round, &paid, offer, signed).is_err() {
             continue;
         }
         let expected = recompute(round, again, &paid, offer, signed)?;
         let Ok(expected) = expected else { continue };
-        if let Some((broken, ..)) = broken(signed, &expected) {
+        if let Some((broken, ..)) = broken(signed, &expected).filter(|(rule, ..)| proves(rule)) {
             found.push(evidence(round, &paid, signed, Some(&expected), &format!("{rule}: {broken}"))?);
         }
     }

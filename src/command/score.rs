@@ -8,7 +8,8 @@ use crate::artifact::{Digest, Recipe, record};
 use crate::cli::OutputArgs;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::score::{Candidate, Eligibility, Scoring, Watch, read_held_out, score_round};
+use crate::pay::NodeId;
+use crate::score::{Candidate, Eligibility, Scoring, Watch, in_time, read_held_out, score_round};
 use crate::ui::Ui;
 use crate::verify::require_machine;
 
@@ -84,7 +85,11 @@ fn read_lists(args: &Args, recipe: &Recipe, round: u64, ui: &Ui) -> Result<Eligi
         let (lines, malformed) = record::read_lines_of_many(path)?;
         // They come from the workers: nobody stops a round by sending rubbish.
         malformed.iter().for_each(|error| ui.say(format!("left out: {error}")));
-        lists.commitments = Some((record::select_well_formed(&lines), record::select_well_formed(&lines)));
+        // Where the judge's closing is among them, what it does not list came too late.
+        let judge = args.coordinator.coordinator.map(NodeId);
+        let (all, closings) = (record::select_well_formed(&lines), record::select_well_formed(&lines));
+        let commitments = in_time(all, &closings, &recipe.digest(), round, judge.as_ref())?;
+        lists.commitments = Some((commitments, record::select_well_formed(&lines)));
     }
     if let Some(path) = &args.findings {
         lists.findings = Some(record::read(path)?);

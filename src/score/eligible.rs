@@ -1,9 +1,13 @@
 //! Which updates count: assigned, committed to before they were shown, recomputed to equality.
 
+use std::collections::HashSet;
+
 use super::accept::Acceptance;
-use crate::artifact::{Commitment, Digest, Reveal};
+use crate::artifact::{Commitment, Digest, Reveal, commit};
 use crate::codec::Update;
 use crate::data::Assignment;
+use crate::error::Result;
+use crate::pay::{Closing, NodeId, hash_of};
 use crate::verify::{Finding, Verdict};
 
 /// What is known of an update from its own file.
@@ -81,10 +85,14 @@ impl Eligibility {
     pub fn finding_of(&self, update: &Candidate, run: &Digest, round: u64) -> Option<&Finding> {
         let about =
             |f: &&Finding| f.run == *run && f.round == round && f.worker == update.worker && f.update == update.digest;
-        let all = || self.findings.iter().flatten().filter(about);
-        let last = |verdict: Verdict| all().rfind(|f| f.finding == verdict);
-        [Verdict::Mismatch, Verdict::Exact, Verdict::Sampled, Verdict::Near].into_iter().find_map(last)
+        deciding(|| self.findings.iter().flatten().filter(about))
     }
+}
+
+/// Of findings on one update, the one that decides.
+pub fn deciding<'f, I: Iterator<Item = &'f Finding>>(all: impl Fn() -> I) -> Option<&'f Finding> {
+    let last = |verdict: Verdict| all().filter(|f| f.finding == verdict).last();
+    [Verdict::Mismatch, Verdict::Exact, Verdict::Sampled, Verdict::Near].into_iter().find_map(last)
 }
 
 /// Why commitments and reveals do not let an update count; `None` where they do.
@@ -111,7 +119,38 @@ pub fn uncommitted(
             return Some("two commitments".into());
         }
     }
-    let opens = |reveal: &Reveal| own.iter().any(|c| c.opened_by(reveal));
-    let opened = reveals.iter().any(|r| r.update == update.digest && opens(r));
+    let own: HashSet<Digest> = own.iter().map(|c| c.commitment).collect();
+    let about =
+        |r: &&Reveal| (r.run, r.round, &r.worker, r.update) == (update.run, round, &update.worker, update.digest);
+    let opened = reveals.iter().filter(about).any(|r| own.contains(&opened_commitment(r)));
     (!opened).then(|| "does not match its commitment".into())
+}
+
+/// The commitment that a reveal opens.
+pub fn opened_commitment(reveal: &Reveal) -> Digest {
+    commit(reveal.run, reveal.round, &reveal.worker, reveal.update, reveal.nonce).0.commitment
+}
+
+/// The commitments that can count: where the judge has closed the list, those that it lists, in any of its closings of this
+/// round; else all. What anybody else has closed decides nothing.
+pub fn in_time(
+    commitments: Vec<Commitment>,
+    closings: &[Closing],
+    run: &Digest,
+    round: u64,
+    judge: Option<&NodeId>,
+) -> Result<Vec<Commitment>> {
+    let own = |c: &&Closing| c.run == *run && c.round == round && judge.is_some_and(|judge| c.verify(judge).is_ok());
+    let closings: Vec<&Closing> = closings.iter().filter(own).collect();
+    if closings.is_empty() {
+        return Ok(commitments);
+    }
+    let mut listed = Vec::new();
+    for commitment in commitments {
+        let hash = hash_of(&commitment)?;
+        if closings.iter().any(|closing| closing.contains(&hash)) {
+            listed.push(commitment);
+        }
+    }
+    Ok(listed)
 }

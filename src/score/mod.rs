@@ -10,7 +10,7 @@ mod records;
 mod round;
 
 pub use accept::Acceptance;
-pub use eligible::{Candidate, Eligibility, judge, uncommitted};
+pub use eligible::{Candidate, Eligibility, deciding, in_time, judge, opened_commitment, uncommitted};
 pub use entitled::entitled;
 pub use gain::{draw_sequences, total_loss};
 pub use next::{Next, next_model};

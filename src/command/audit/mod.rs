@@ -109,6 +109,17 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         target.write_text(&lines)?;
     }
     if let Some(Summary { run, rounds, totals, .. }) = summary {
+        if totals.without_findings > 0 {
+            let replayed = if args.replay == Some(Depth::All) { ", but this audit" } else { "" };
+            let (without, all) = (totals.without_findings, rounds);
+            ui.say(format!("nobody replayed the updates of {without} of {all} rounds{replayed}: no findings.jsonl"));
+        }
+        if totals.without_commitments > 0 {
+            let (without, all) = (totals.without_commitments, rounds);
+            ui.say(format!(
+                "no commitments: in {without} of {all} rounds updates may have been made after others were shown"
+            ));
+        }
         ui.say(format!(
             "equal: run {}: {rounds} rounds, {} updates, {} of them count, {} msat earned, {} msat paid, {} steps replayed",
             run.short(),
