@@ -184,10 +184,11 @@ for n in $(seq 0 $((rounds - 1))); do
             $(state "$who.moments") $(state "$who.feedback") $(previous "$who") 2>> replay.log || [ $? -eq 1 ]
     done > "$now/findings.jsonl"
 
-    # What each update is worth on text that nobody trained on.
-    l402 score --recipe run.toml --model "theta-$n" --val shards/val-00000.safetensors --beacon "$(cat "$now/beacon-b")" \
-        --findings "$now/findings.jsonl" --assignments "$now/assignments.jsonl" --coordinator "$coordinator" \
-        --commitments "$now/commitments.jsonl" -o "$now/scores.jsonl" "$now"/*.update
+    # What each update is worth on text that nobody trained on. What is not in the closed list counts for nothing.
+    cat "$now/commitments.jsonl" "$now/closing.jsonl" |
+        l402 score --recipe run.toml --model "theta-$n" --val shards/val-00000.safetensors \
+        --beacon "$(cat "$now/beacon-b")" --findings "$now/findings.jsonl" --assignments "$now/assignments.jsonl" --coordinator "$coordinator" \
+        --commitments - -o "$now/scores.jsonl" "$now"/*.update
 
     # One verdict for each offer, forever. What opens a worker's earned payments goes to that worker alone.
     as coordinator settle --scores "$now/scores.jsonl" --findings "$now/findings.jsonl" --offers "$now/offers.jsonl" \
