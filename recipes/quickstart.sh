@@ -187,8 +187,8 @@ for n in $(seq 0 $((rounds - 1))); do
     # What each update is worth on text that nobody trained on. What is not in the closed list counts for nothing.
     cat "$now/commitments.jsonl" "$now/closing.jsonl" |
         l402 score --recipe run.toml --model "theta-$n" --val shards/val-00000.safetensors \
-        --beacon "$(cat "$now/beacon-b")" --findings "$now/findings.jsonl" --assignments "$now/assignments.jsonl" --coordinator "$coordinator" \
-        --commitments - -o "$now/scores.jsonl" "$now"/*.update
+        --beacon "$(cat "$now/beacon-b")" --findings "$now/findings.jsonl" --assignments "$now/assignments.jsonl" \
+        --coordinator "$coordinator" --commitments - -o "$now/scores.jsonl" "$now"/*.update
 
     # One verdict for each offer, forever. What opens a worker's earned payments goes to that worker alone.
     as coordinator settle --scores "$now/scores.jsonl" --findings "$now/findings.jsonl" --offers "$now/offers.jsonl" \
