@@ -103,7 +103,10 @@ fn an_honest_run_is_equal_with_and_without_its_training_done_again() {
 /// Where bytes are flipped: in a tensor file some in its length, header and data, else anywhere.
 fn places(name: &str, bytes: &[u8], count: usize) -> Vec<(usize, u8)> {
     let tensors = [".safetensors", ".update", ".feedback", ".moments"].iter().any(|end| name.ends_with(end));
-    let header = if tensors { 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize } else { 0 };
+    let header =
+        if tensors { u64::from_le_bytes(bytes[..8].try_into().unwrap()).saturating_add(8) as usize } else { 0 };
+    // What only calls itself an update has no header.
+    let tensors = tensors && header < bytes.len();
     let regions =
         if tensors { vec![(0, 8), (8, header), (8, header), (header, bytes.len())] } else { vec![(0, bytes.len())] };
     let drawn = (0..count).map(|k| {
@@ -146,13 +149,15 @@ fn same_recipe(bytes: &[u8], bent: &[u8]) -> bool {
 fn one_altered_byte_anywhere_names_its_artifact() {
     let world = played(2);
     let recipe = world.bytes("pub/run.toml");
+    // A longer search: L402_FLIPS=20 cargo test --test audit
+    let more = std::env::var("L402_FLIPS").map_or(1, |n| n.parse().unwrap());
     let mut flipped = 0;
     for file in files(&world) {
         // A stamp without a byte to alter.
         if world.bytes(&format!("pub/{file}")).is_empty() {
             continue;
         }
-        let count = if file.contains('/') { 4 } else { 24 };
+        let count = (if file.contains('/') { 4 } else { 24 }) * more;
         flipped += flips(&world, &file, count, "", |bent| file == "run.toml" && same_recipe(&recipe, bent));
     }
     assert!(flipped > 300, "{flipped}");
@@ -419,6 +424,22 @@ fn a_worker_that_lied_and_was_found_out_does_not_make_the_run_dishonest() {
     names(&audit(&hand.world, ""), "round-0/findings.jsonl", "scores that rest on another finding");
     hand.world.write("pub/round-0/scores.jsonl", &honest);
     names(&audit(&hand.world, ""), "theta-1/model.safetensors", "an update in theta that does not count");
+}
+
+#[test]
+fn an_update_that_cannot_be_read_does_not_make_the_run_dishonest_and_its_finding_is_made_again() {
+    let hand = Hand::new();
+    hand.assign(0);
+    ["ann", "cy"].iter().for_each(|who| hand.work(0, who, None));
+    hand.world.write("pub/round-0/bob.update", b"rubbish that nobody can read, and no update");
+    hand.commit(0, &["ann", "cy"]);
+    hand.replay(0, &WORKERS, None);
+    hand.finish(0, &WORKERS);
+    let said = equal(&hand.world, "--replay all");
+    assert!(said.contains("3 updates, 2 of them count"), "{said}");
+    for file in ["round-0/bob.update", "round-0/findings.jsonl"] {
+        flips(&hand.world, file, 12, "", |_| false);
+    }
 }
 
 #[test]

@@ -537,3 +537,53 @@ fn an_update_within_a_tolerance_is_near_and_never_exact() {
     world.expect(&format!("{} --tolerance 1", world.replay(1, "bob", "ann.1.update")), 1, "worker");
     world.expect(&format!("{replay} --tolerance 1.5"), 2, "from 0 to 1");
 }
+
+#[test]
+fn what_was_sampled_or_near_counts_where_the_recipe_accepts_it() {
+    // What counts by a recipe that accepts this, where this is drawn.
+    let counts = |accept: &str, draw: &str| -> Vec<(bool, String)> {
+        let world = World::new(FULL);
+        let recipe = String::from_utf8(world.bytes("r.toml")).unwrap().replace("steps = 3", "steps = 6");
+        let verify = format!("[verify]\naccept = \"{accept}\"\nchunks = 5\n[codec]");
+        world.write("r.toml", recipe.replace("[codec]", &verify).as_bytes());
+        world.assign(0);
+        WORKERS.iter().for_each(|who| {
+            world.ok(&format!("{} --openings {who}.kept -o {who}.delta", world.train(0, who)));
+            world.ok(&format!("compress --recipe r.toml {who}.delta --state-out {who}.0.feedback -o {who}.0.update"));
+        });
+        world.commit_all(0);
+        let findings = WORKERS.map(|who| {
+            let shard = world.shard_of(0, who);
+            let inputs = format!(
+                "--recipe r.toml --model theta-0 --assignments 0.assignments.jsonl --coordinator {}",
+                world.coordinator
+            );
+            if draw.contains("segments") {
+                world.ok(&format!(
+                    "open {inputs} --shard shards/{shard} --round 0 --worker {who} --feedback {who}.0.feedback \
+                     --openings {who}.kept {draw} -o {who}.shown"
+                ));
+            }
+            let shown = if draw.contains("segments") { format!("--openings {who}.shown") } else { String::new() };
+            world
+                .text(&format!("replay {inputs} --worker {who} --shards shards --update {who}.0.update {draw} {shown}"))
+        });
+        world.write("0.findings.jsonl", findings.concat().as_bytes());
+        let updates = WORKERS.map(|who| format!("{who}.0.update"));
+        let scores = world.ok(&world.score(0, &updates.each_ref().map(String::as_str))).stdout;
+        let of = |s: &serde_json::Value| (s["counts"] == true, s["reason"].as_str().unwrap_or("").to_owned());
+        common::records(&scores, "score").iter().map(of).collect()
+    };
+    let all = |counts: bool, reason: &str| vec![(counts, reason.to_owned()); 3];
+    // The beacon is the round's second one, by which `score` draws as well.
+    let drawn = |k: u32| format!("--segments {k} --beacon {}", beacon("second 0"));
+    assert_eq!(counts("exact", &drawn(3)), all(false, "replayed in part"));
+    assert_eq!(counts("sampled", &drawn(3)), all(true, ""));
+    assert_eq!(counts("sampled", &drawn(2)), all(false, "too little of it was replayed"));
+    assert_eq!(
+        counts("sampled", &drawn(3).replace(&beacon("second 0"), &beacon("mine"))),
+        all(false, "sampled by another beacon")
+    );
+    assert_eq!(counts("sampled", ""), all(true, ""));
+    assert_eq!(counts("near", ""), all(true, ""));
+}

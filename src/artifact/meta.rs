@@ -28,6 +28,8 @@ pub enum ArtifactKind {
     State,
     /// Codec chunks with the paths that prove them.
     Chunks,
+    /// What one operator of a step reads.
+    Operands,
     /// Model parameters.
     Model,
 }
@@ -43,6 +45,7 @@ impl ArtifactKind {
             ArtifactKind::Moments => "moments",
             ArtifactKind::State => "state",
             ArtifactKind::Chunks => "chunks",
+            ArtifactKind::Operands => "operands",
             ArtifactKind::Model => "model",
         }
     }

@@ -8,7 +8,7 @@ use super::differs::{Checked, Stop, blame, differs, same};
 use super::folder::RunFolder;
 use super::scores::{Given, Rescored, Rescoring, open};
 use super::settled;
-use crate::artifact::recipe::InnerState;
+use crate::artifact::recipe::{Accept, InnerState};
 use crate::artifact::{Digest, Reader, TensorInfo, record};
 use crate::codec::{Feedback, Update};
 use crate::data::{Assignment, Shard};
@@ -16,8 +16,8 @@ use crate::engine::Engine;
 use crate::error::{Context, Error, Result};
 use crate::fsio::Source;
 use crate::model::{Layout, Model, Plan};
-use crate::optimizer::Moments;
-use crate::verify::{Finding, Leaves, ReplayInput, States, StatesOut, Verdict, replay_into};
+use crate::optimizer::{Moments, StepReport};
+use crate::verify::{Finding, Leaves, Nearness, ReplayInput, States, StatesOut, Verdict, replay_into, replay_near};
 
 /// How much of the training an audit does again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,8 +151,12 @@ impl Replays<'_> {
             Some([moments, feedback]) => StatesOut { moments, feedback },
             None => StatesOut { moments: &mut none, feedback: &mut nothing },
         };
-        let finding = replay_into(&input, states, &update, out, |report| (self.step)(&assignment.worker, report.step))
-            .at(format!("replay of {}", given.file))?;
+        let step = |report: &StepReport| (self.step)(&assignment.worker, report.step);
+        let finding = match self.tolerated(&assignment.worker, &update) {
+            Some(near) => replay_near(&input, states, &update, near.tolerance_ppm, step),
+            None => replay_into(&input, states, &update, out, step),
+        };
+        let finding = finding.at(format!("replay of {}", given.file))?;
         if let (Some([moments, feedback]), Verdict::Exact) = (sinks, finding.finding) {
             if recipe.inner.state == InnerState::Carry {
                 moments.keep()?;
@@ -162,7 +166,15 @@ impl Replays<'_> {
         Ok(finding)
     }
 
-    /// The states that a worker must begin with: the audit's own, or the run folder's where not everything is replayed.
+    /// What the recorded finding tolerated, where the recipe lets near ones count.
+    fn tolerated(&self, worker: &str, update: &Update) -> Option<&Nearness> {
+        let near = self.round.start.recipe.verify.accept == Accept::Near;
+        let recorded = self.round.lists.findings.as_ref().filter(|_| near)?;
+        recorded.iter().rfind(|f| f.worker == worker && f.update == update.digest())?.near.as_ref()
+    }
+
+    /// The states that a worker must begin with: the audit's own, or the run folder's where not everything is replayed,
+    /// and where foreign engines may have made them.
     fn states(&self, assignment: &Assignment, layout: &Layout) -> Checked<States> {
         let Some(last) = self.chain.get(&assignment.worker) else { return Ok(States::default()) };
         let (run, recipe) = (self.round.run, &self.round.start.recipe);
@@ -173,7 +185,9 @@ impl Replays<'_> {
         same(&file, "digest", last.update, previous.digest())?;
         let source = |kind: &str| -> Checked<Source> {
             match self.depth {
-                Depth::All => Ok(self.room.open(&state_name(worker, last.round, kind))?),
+                Depth::All if recipe.verify.accept != Accept::Near => {
+                    Ok(self.room.open(&state_name(worker, last.round, kind))?)
+                }
                 _ => run.source(&format!("{before}.{kind}")),
             }
         };
@@ -204,12 +218,12 @@ impl Replays<'_> {
         if own == Some(finding) {
             return Ok(());
         }
-        // What was drawn was equal: that is true, whatever the rest is.
-        if own.is_some_and(|f| f.finding == Verdict::Sampled) {
+        // What was drawn was equal, or all of it near: that is true, whatever a whole replay arrives at.
+        if own.is_some_and(|f| matches!(f.finding, Verdict::Sampled | Verdict::Near)) {
             let found = finding.differs.clone().unwrap_or_default();
             return match finding.finding == Verdict::Exact || !counts {
                 true => Ok(()),
-                false => differs(&given.file, "a whole replay, where a part was drawn before", "equality", found),
+                false => differs(&given.file, "a whole replay, where the finding is a weaker one", "equality", found),
             };
         }
         let expected = record::line(finding)?;

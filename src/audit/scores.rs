@@ -1,6 +1,6 @@
 //! The scores of a round again, and what was altered where they differ.
 
-use super::differs::{Checked, Stop, blame, differs, near, wrong};
+use super::differs::{Checked, Stop, blame, differs, near, same, wrong};
 use super::folder::RunFolder;
 use super::lists::{Lists, Names};
 use super::settled::false_verdicts;
@@ -168,7 +168,7 @@ impl<'a> Rescoring<'a> {
         let again = self.scores(None, self.beacon())?;
         let recorded = self.run.text(&self.names.scores)?;
         if again.text == recorded {
-            self.malformed_are_found()?;
+            self.findings_are_on_updates()?;
             return Ok(again);
         }
         self.locate(&again, &recorded).map_err(|stop| match stop {
@@ -268,23 +268,33 @@ impl<'a> Rescoring<'a> {
         differs(&self.names.findings, format!("{what}: digest"), said, found)
     }
 
-    /// Findings on updates that cannot be read are made again: nothing else binds them.
-    fn malformed_are_found(&self) -> Checked<()> {
+    /// Findings are about the updates that are there. Those on updates that cannot be read are made again: no score names
+    /// them.
+    fn findings_are_on_updates(&self) -> Checked<()> {
+        let list = &self.names.findings;
         for finding in self.lists.findings.iter().flatten() {
             let given = self.given.iter().find(|g| g.worker == finding.worker);
             let assignment = self.assignments.iter().find(|a| a.worker == finding.worker);
-            let (Some(given), Some(assignment)) = (given, assignment) else { continue };
-            let Err(error) = &given.update else { continue };
+            let of_round = (finding.run, finding.round) == (self.start.id, self.round);
+            let (Some(given), Some(assignment), true) = (given, assignment, of_round) else {
+                let what = format!("a finding on worker {:?} in round {}", finding.worker, finding.round);
+                return wrong(list, format!("{what}: expected one on an update of this round"));
+            };
+            let Err(error) = &given.update else {
+                same(list, "an update that a finding is on", given.content, finding.update)?;
+                continue;
+            };
             if finding.update != given.content {
                 let shown = self.lists.opened(assignment).any(|update| update == finding.update);
-                let file = if shown { &given.file } else { &self.names.findings };
+                let altered = !shown && near(&finding.update.to_string(), &given.content.to_string());
+                let file = if altered { list } else { &given.file };
                 return differs(file, format!("the update of {}", given.worker), finding.update, given.content);
             }
             let path = self.run.path(&given.file).display().to_string();
             let expected = malformed_finding(self.start.id, assignment, given.content, &path, error);
             if *finding != expected && error.kind() == Kind::Data {
                 let (expected, found) = (record::line(&expected)?, record::line(finding)?);
-                return differs(&self.names.findings, "a line", expected.trim_end(), found.trim_end());
+                return differs(list, "a line", expected.trim_end(), found.trim_end());
             }
         }
         Ok(())

@@ -5,19 +5,19 @@ use std::path::PathBuf;
 
 use super::common::RoundArgs;
 use super::{init, updates};
-use crate::artifact::{Digest, record};
+use crate::artifact::{Digest, Recipe, record};
 use crate::cli::OutputDirArgs;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::fsio::Outcome;
-use crate::score::{Score, next_model, one_a_worker};
+use crate::score::{Score, next_model, one_a_worker, unaccepted};
 use crate::ui::Ui;
 use crate::verify::{Finding, Verdict, require_machine};
 
 /// Take the outer step with the updates that count, and write the next round's model.
 ///
 /// theta' = theta - alpha * mean of the decoded updates, summed by ascending worker id. With `--scores` those count that
-/// the scores say count, with `--findings` those that were replayed to equality, with neither all of them.
+/// the scores say count, with `--findings` those that the recipe accepts, with neither all of them.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(flatten)]
@@ -42,9 +42,8 @@ pub struct Args {
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     require_machine(Engine::detect())?;
     let (recipe, folder, round) = args.run.load(args.round)?;
-    let run = recipe.digest();
     let mut given = updates::read(&args.updates, &recipe, &folder.layout, ui)?;
-    let counting = counting(args, &run, round)?;
+    let counting = counting(args, &recipe, round)?;
     given.retain(|update| {
         let counts = update.round() == round
             && counting.iter().all(|list| list.contains(&(update.worker().to_owned(), update.digest())));
@@ -74,8 +73,8 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
 }
 
 /// Who and what counts by each list that was given.
-fn counting(args: &Args, run: &Digest, round: u64) -> Result<Vec<HashSet<(String, Digest)>>> {
-    let mut lists = Vec::new();
+fn counting(args: &Args, recipe: &Recipe, round: u64) -> Result<Vec<HashSet<(String, Digest)>>> {
+    let (mut lists, run) = (Vec::new(), &recipe.digest());
     if let Some(path) = &args.scores {
         let scores: Vec<Score> = record::read(path)?;
         if scores.iter().any(|s| s.run != *run || s.round != round) {
@@ -85,10 +84,10 @@ fn counting(args: &Args, run: &Digest, round: u64) -> Result<Vec<HashSet<(String
     }
     if let Some(path) = &args.findings {
         let findings: Vec<Finding> = record::read(path)?;
-        let exact = |f: &Finding| f.finding == Verdict::Exact && f.run == *run && f.round == round;
+        let good = |f: &Finding| unaccepted(f, &recipe.verify, None).is_none() && f.run == *run && f.round == round;
         let bad: HashSet<Digest> =
             findings.iter().filter(|f| f.finding == Verdict::Mismatch).map(|f| f.update).collect();
-        let good = findings.into_iter().filter(|f| exact(f) && !bad.contains(&f.update));
+        let good = findings.into_iter().filter(|f| good(f) && !bad.contains(&f.update));
         lists.push(good.map(|f| (f.worker, f.update)).collect());
     }
     Ok(lists)

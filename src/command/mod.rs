@@ -8,6 +8,7 @@ mod common;
 pub mod completions;
 pub mod compress;
 pub mod devnet;
+mod dispute;
 mod escrow;
 mod files;
 pub mod init;

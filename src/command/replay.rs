@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::common::{AssignmentArgs, RoundArgs, open, read_assignments};
+use super::dispute::{self, Asked, DisputeArgs};
 use super::files::{self, MomentsIn};
 use super::open::DrawArgs;
 use super::shown::Shown;
@@ -32,6 +33,10 @@ use crate::verify::{
 /// (`--openings`) and its leaves prove, the last one always among them; and of the codec's work the drawn chunks are checked,
 /// or all of it where `--state` has the error feedback. The finding says `sampled`, how much was looked at, and with what
 /// chance a cheat would have been missed.
+///
+/// Who disagrees with another party about the leaves goes down with `--against` to the first step, and to the one operator,
+/// that differs; that one is executed by its definition, and the transcript that is printed shows anybody who is right
+/// (`--transcript`). The exit status is 0 where it is the one who asks, 75 where the other party's trace is awaited.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(flatten)]
@@ -58,8 +63,9 @@ pub struct Args {
     previous: Option<PathBuf>,
     #[command(flatten)]
     draw: DrawArgs,
-    /// What the worker shows of the drawn segments and chunks: the folder that its `open` made
-    #[arg(long, value_name = "DIR", requires = "beacon")]
+    /// What the worker shows of the drawn segments and chunks: the folder that its `open` made; for disputes, one's own
+    /// folder of kept states, to begin at the last one before the step
+    #[arg(long, value_name = "DIR")]
     openings: Option<PathBuf>,
     /// The worker's leaves: all of them must stand under the update's root
     #[arg(long, value_name = "FILE")]
@@ -68,6 +74,8 @@ pub struct Args {
     /// cosine as near to 1, is found "near", never "exact"
     #[arg(long, value_name = "PART", value_parser = part, conflicts_with = "drawn")]
     tolerance: Option<u64>,
+    #[command(flatten)]
+    dispute: DisputeArgs,
     #[command(flatten)]
     memory: MemoryArgs,
     #[command(flatten)]
@@ -106,6 +114,11 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let model = Model::new(folder.config.clone(), Engine::detect(), recipe.data.seq_len);
     files::describe(ui, &folder, &plan, recipe.inner.grad_groups);
     let input = ReplayInput { recipe: &recipe, folder: &folder, model: &model, plan, assignment, shard: &shard };
+    if args.dispute.any() {
+        let (leaves, openings) = (args.leaves.as_deref(), args.openings.as_deref());
+        let asked = Asked { args: &args.dispute, leaves, openings, output: &args.output };
+        return dispute::run(&asked, &input, states.moments, &update, ui);
+    }
     let wrong = args.leaves.as_deref().map_or(Ok(None), |path| leaves_differ(path, &update))?;
     if let Some(difference) = wrong {
         let finding = Finding::of(&input, &update, states.previous.as_ref(), 0, Some(difference));
@@ -115,7 +128,11 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let segments = Segments::of(&recipe);
     let bar = ui.progress("replay", recipe.inner.steps.into());
     let watch = |report: &StepReport| bar.tick(format!("loss {:.3}", report.loss));
-    let finding = match (args.draw.sampling(segments, recipe.verify.chunks), args.tolerance) {
+    let sampling = args.draw.sampling(segments, recipe.verify.chunks);
+    if args.openings.is_some() && sampling.is_none() {
+        return Err(Error::usage("--openings: a whole replay needs none: expected --beacon, --against or --trace"));
+    }
+    let finding = match (sampling, args.tolerance) {
         (None, None) => replay(&input, states, &update, watch)?,
         (None, Some(tolerance)) => replay_near(&input, states, &update, tolerance, watch)?,
         (Some(sampling), _) => {

@@ -47,6 +47,21 @@ impl Model {
         }
     }
 
+    /// RoPE's table, for the model's sequences.
+    pub fn rope(&self) -> &RopeTable {
+        &self.rope
+    }
+
+    /// RMSNorm's epsilon, rounded once.
+    pub fn eps(&self) -> f32 {
+        self.eps
+    }
+
+    /// Tokens of a sequence.
+    pub fn seq_len(&self) -> usize {
+        self.seq_len
+    }
+
     pub(super) fn attention_shape(&self, sequences: usize) -> AttentionShape {
         AttentionShape {
             sequences,

@@ -1,6 +1,7 @@
 //! Which updates count: assigned, committed to before they were shown, recomputed to equality.
 
-use crate::artifact::{Commitment, Digest, Reveal};
+use crate::artifact::recipe::{Accept, VerifyRecipe};
+use crate::artifact::{Commitment, Digest, Recipe, Reveal};
 use crate::codec::Update;
 use crate::data::Assignment;
 use crate::verify::{Finding, Verdict};
@@ -47,8 +48,15 @@ pub struct Eligibility {
     pub findings: Option<Vec<Finding>>,
 }
 
-/// Why the update does not count; `None` where it does.
-pub fn judge(update: &Candidate, run: &Digest, round: u64, lists: &Eligibility) -> Option<String> {
+/// Why the update does not count; `None` where it does. `beacon` is the one that a sample must have been drawn by.
+pub fn judge(
+    update: &Candidate,
+    recipe: &Recipe,
+    round: u64,
+    beacon: Option<&Digest>,
+    lists: &Eligibility,
+) -> Option<String> {
+    let run = &recipe.digest();
     if update.run != *run {
         return Some("made for another run".into());
     }
@@ -70,14 +78,29 @@ pub fn judge(update: &Candidate, run: &Digest, round: u64, lists: &Eligibility) 
     lists.findings.as_ref()?;
     match lists.finding_of(update, run, round) {
         None => Some("not replayed".into()),
-        Some(finding) => match finding.finding {
-            Verdict::Exact => None,
-            Verdict::Sampled => Some("replayed in part".into()),
-            Verdict::Mismatch => {
-                let what = finding.differs.as_deref().unwrap_or("unknown");
-                Some(format!("replay differs: {what}"))
+        Some(finding) => unaccepted(finding, &recipe.verify, beacon),
+    }
+}
+
+/// Why a finding does not let an update count by the recipe's rule; `None` where it does.
+pub fn unaccepted(finding: &Finding, rule: &VerifyRecipe, beacon: Option<&Digest>) -> Option<String> {
+    match (finding.finding, &finding.sample) {
+        (Verdict::Exact, _) => None,
+        (Verdict::Mismatch, _) => {
+            let what = finding.differs.as_deref().unwrap_or("unknown");
+            Some(format!("replay differs: {what}"))
+        }
+        (Verdict::Near, _) => (rule.accept < Accept::Near).then(|| "near, not exact".into()),
+        (Verdict::Sampled, Some(sample)) if rule.accept >= Accept::Sampled => {
+            let segments = sample.segments.len() as u64 >= rule.segments.min(sample.of_segments).into();
+            let chunks = sample.chunks >= u64::from(rule.chunks).min(sample.of_chunks);
+            match (segments && chunks, beacon.is_none_or(|beacon| *beacon == sample.beacon)) {
+                (false, _) => Some("too little of it was replayed".into()),
+                (true, false) => Some("sampled by another beacon".into()),
+                (true, true) => None,
             }
-        },
+        }
+        (Verdict::Sampled, _) => Some("replayed in part".into()),
     }
 }
 
@@ -88,7 +111,7 @@ impl Eligibility {
             |f: &&Finding| f.run == *run && f.round == round && f.worker == update.worker && f.update == update.digest;
         let all = || self.findings.iter().flatten().filter(about);
         let last = |verdict: Verdict| all().rfind(|f| f.finding == verdict);
-        last(Verdict::Mismatch).or_else(|| last(Verdict::Exact)).or_else(|| last(Verdict::Sampled))
+        [Verdict::Mismatch, Verdict::Exact, Verdict::Sampled, Verdict::Near].into_iter().find_map(last)
     }
 }
 

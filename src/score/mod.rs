@@ -8,7 +8,7 @@ mod payout;
 mod records;
 mod round;
 
-pub use eligible::{Candidate, Eligibility, judge, uncommitted};
+pub use eligible::{Candidate, Eligibility, judge, unaccepted, uncommitted};
 pub use entitled::entitled;
 pub use gain::{draw_sequences, total_loss};
 pub use next::{Next, next_model};

@@ -103,7 +103,8 @@ pub fn score_round<U: Borrow<Update>>(
 ) -> Result<Scores> {
     let Scoring { recipe, round, folder, held_out, lists, .. } = *input;
     let run = recipe.digest();
-    let mut reasons: Vec<Option<String>> = candidates.iter().map(|c| judge(c, &run, round, lists)).collect();
+    let mut reasons: Vec<Option<String>> =
+        candidates.iter().map(|c| judge(c, recipe, round, input.beacon.as_ref(), lists)).collect();
     let counting = candidates.iter().zip(&reasons).filter(|(_, reason)| reason.is_none());
     one_a_worker(counting.clone().map(|(c, _)| (c.worker.as_str(), c.file.as_str())))?;
     let passes = 1 + counting.count();

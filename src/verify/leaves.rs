@@ -168,6 +168,15 @@ impl<'a> LeafLog<'a> {
     }
 }
 
+/// The digest over the sequences of some steps' batches, in their order: what a leaf says of them.
+pub(super) fn batches_digest(sequences: impl IntoIterator<Item = usize>) -> Digest {
+    let mut hasher = batches();
+    sequences.into_iter().for_each(|sequence| {
+        hasher.update(&(sequence as u64).to_le_bytes());
+    });
+    hasher.into()
+}
+
 fn batches() -> blake3::Hasher {
     blake3::Hasher::new_derive_key("l402/batches/1")
 }

@@ -1,5 +1,6 @@
 //! Verification: the same work again, whole or a drawn part of it, and equality.
 
+pub mod dispute;
 mod finding;
 mod leaves;
 mod machine;
@@ -8,6 +9,7 @@ mod openings;
 mod replay;
 mod sampled;
 mod segments;
+pub mod trace;
 
 pub use finding::{Difference, Finding, Sample, Verdict};
 pub use leaves::{Leaf, LeafLog, Leaves};

@@ -1,0 +1,283 @@
+//! One operator, executed: by the tracer on the fast engine, and by the referee on the definitions. There is no other
+//! place where a trace's values come from.
+
+use std::sync::Arc;
+
+use super::graph::Graph;
+use super::operator::{Form, Kind, Operator};
+use super::value::Value;
+use crate::artifact::merkle;
+use crate::engine::{AttentionShape, Mat, MatMut, Start};
+use crate::error::{Error, Result};
+use crate::model::{Model, sum_q32};
+
+/// What an operator that is no source makes of its inputs, one value for each of `operator.reads`, by the model's engine.
+/// An error names what is not finite (A7), or an input that has another form than the graph says.
+pub fn execute(model: &Model, graph: &Graph, operator: &Operator, inputs: Vec<Option<Value>>) -> Result<Vec<Value>> {
+    let inputs = Inputs::new(model.config.vocab_size, graph, operator, inputs)?;
+    run(model, graph, operator, inputs).map_err(|error| error.at(operator.describe()))
+}
+
+/// The inputs, each taken once.
+struct Inputs {
+    values: std::vec::IntoIter<Option<Value>>,
+}
+
+impl Inputs {
+    fn new(vocabulary: usize, graph: &Graph, operator: &Operator, inputs: Vec<Option<Value>>) -> Result<Inputs> {
+        let fits = |(read, input): (&Option<u32>, &Option<Value>)| match (read, input) {
+            (None, None) => true,
+            (Some(_), Some(Value::Root(_))) if operator.kind.works_on_digests() => true,
+            (Some(id), Some(value)) => value.is(&graph.values[*id as usize].form),
+            _ => false,
+        };
+        let same = operator.reads.len() == inputs.len();
+        if !same || !operator.reads.iter().zip(&inputs).all(fits) {
+            return Err(Error::data(format!("{}: its inputs have other forms than the graph's", operator.describe())));
+        }
+        let beyond = |id: &u32| *id as usize >= vocabulary;
+        let bad = inputs.iter().flatten().find_map(|input| match input {
+            Value::Tokens(ids) => ids.iter().copied().find(beyond),
+            _ => None,
+        });
+        if let Some(id) = bad {
+            return Err(Error::data(format!(
+                "{}: expected token ids below {vocabulary}, found {id}",
+                operator.describe()
+            )));
+        }
+        Ok(Inputs { values: inputs.into_iter() })
+    }
+
+    fn next(&mut self) -> Option<Value> {
+        self.values.next().expect("as many as the operator reads")
+    }
+
+    fn floats(&mut self) -> Arc<Vec<f32>> {
+        match self.next() {
+            Some(Value::Floats(values)) => values,
+            _ => unreachable!("the form was checked"),
+        }
+    }
+
+    /// An accumulator to write to: +0 where there is none.
+    fn accumulator(&mut self, form: &Form) -> Vec<f32> {
+        match self.next() {
+            None => zeros(form),
+            Some(Value::Floats(values)) => Arc::unwrap_or_clone(values),
+            Some(_) => unreachable!("the form was checked"),
+        }
+    }
+
+    fn tokens(&mut self) -> Arc<Vec<u32>> {
+        match self.next() {
+            Some(Value::Tokens(ids)) => ids,
+            _ => unreachable!("the form was checked"),
+        }
+    }
+}
+
+fn zeros(form: &Form) -> Vec<f32> {
+    vec![0.0; form.elements()]
+}
+
+fn run(model: &Model, graph: &Graph, operator: &Operator, mut inputs: Inputs) -> Result<Vec<Value>> {
+    let engine = model.engine;
+    let config = &model.config;
+    let forms: Vec<&Form> = graph.forms(operator).collect();
+    let d = config.hidden_size;
+    // The elements of an output, to be written.
+    let mut outs: Vec<Vec<f32>> = Vec::new();
+    let weight_shape = || {
+        let shape = &model.layout.tensors[operator.tensor.expect("a weight's operator names it") as usize].shape;
+        (shape[0], shape[1])
+    };
+    match operator.kind {
+        Kind::Parameter | Kind::FirstMoment | Kind::SecondMoment | Kind::Tokens => {
+            return Err(Error::bug("a source is not executed"));
+        }
+        Kind::Embedding => {
+            let (table, tokens) = (inputs.floats(), inputs.tokens());
+            let mut x = zeros(forms[0]);
+            engine.embedding(&table, d, &tokens[..tokens.len() - 1], &mut x);
+            outs.push(x);
+        }
+        Kind::RmsNorm => {
+            let (x, weight) = (inputs.floats(), inputs.floats());
+            let (mut y, mut rinv) = (zeros(forms[0]), zeros(forms[1]));
+            engine.rms_norm(&x, &weight, model.eps(), &mut y, &mut rinv);
+            outs.extend([y, rinv]);
+        }
+        Kind::Project => {
+            let (x, weight) = (inputs.floats(), inputs.floats());
+            let (out, inner) = weight_shape();
+            let x = rows(&x, operator, inner);
+            let mut y = zeros(forms[0]);
+            let n = x.len() / inner;
+            let weight = Mat::new(&weight, out, inner);
+            engine.matmul_nt(Mat::new(x, n, inner), weight, MatMut::new(&mut y, n, out), Start::Zero);
+            outs.push(y);
+        }
+        Kind::Rope | Kind::RopeBackward => {
+            let mut x = Arc::unwrap_or_clone(inputs.floats());
+            let width = x.len() / model.seq_len();
+            match operator.kind {
+                Kind::Rope => engine.rope(model.rope(), width, &mut x),
+                _ => engine.rope_backward(model.rope(), width, &mut x),
+            }
+            outs.push(x);
+        }
+        Kind::Attention => {
+            let (q, k, v) = (inputs.floats(), inputs.floats(), inputs.floats());
+            let [mut out, mut max, mut sum] = [0, 1, 2].map(|i| zeros(forms[i]));
+            engine.attention(&attention_shape(model), &q, &k, &v, &mut out, &mut max, &mut sum);
+            outs.extend([out, max, sum]);
+        }
+        Kind::Add => {
+            let (x, y) = (inputs.floats(), inputs.floats());
+            let mut out = zeros(forms[0]);
+            engine.add(&x, &y, &mut out);
+            outs.push(out);
+        }
+        Kind::Swiglu => {
+            let (gate, up) = (inputs.floats(), inputs.floats());
+            let mut hidden = zeros(forms[0]);
+            engine.swiglu(&gate, &up, &mut hidden);
+            outs.push(hidden);
+        }
+        Kind::CrossEntropy => {
+            let mut logits = Arc::unwrap_or_clone(inputs.floats());
+            let tokens = inputs.tokens();
+            let (from, to) = operator.rows.expect("the graph names its rows");
+            let targets = &tokens[from as usize + 1..to as usize + 1];
+            let mut losses = zeros(forms[0]);
+            engine.cross_entropy(&mut logits, config.vocab_size, targets, graph.scale, &mut losses);
+            outs.extend([losses, logits]);
+        }
+        Kind::LossSum => {
+            let losses = inputs.floats();
+            let so_far = match inputs.next() {
+                Some(Value::Sum(sum)) => sum,
+                _ => 0,
+            };
+            let sum = sum_q32(&losses)
+                .map_err(|i| Error::data(format!("the loss of token {i} is not finite, or above 2^31")))?;
+            return Ok(vec![Value::Sum(so_far.wrapping_add(sum))]);
+        }
+        Kind::InputGradient => {
+            let (dy, weight) = (inputs.floats(), inputs.floats());
+            let mut dx = inputs.accumulator(forms[0]);
+            let (out, inner) = weight_shape();
+            let n = dy.len() / out;
+            let weight = Mat::new(&weight, out, inner);
+            engine.matmul_nn(Mat::new(&dy, n, out), weight, MatMut::new(&mut dx, n, inner), Start::Accumulate);
+            outs.push(dx);
+        }
+        Kind::WeightGradient => {
+            let (dy, x) = (inputs.floats(), inputs.floats());
+            let mut dw = inputs.accumulator(forms[0]);
+            let (out, inner) = weight_shape();
+            let x = rows(&x, operator, inner);
+            let n = x.len() / inner;
+            let (dy, x) = (Mat::new(&dy, n, out), Mat::new(x, n, inner));
+            engine.matmul_tn(dy, x, MatMut::new(&mut dw, out, inner), Start::Accumulate);
+            outs.push(dw);
+        }
+        Kind::RmsNormBackward => {
+            let (x, weight, rinv) = (inputs.floats(), inputs.floats(), inputs.floats());
+            let (mut dx, mut dw) = (inputs.accumulator(forms[0]), inputs.accumulator(forms[1]));
+            let mut dy: Vec<f32> = Vec::with_capacity(dx.len());
+            for _ in 5..operator.reads.len() {
+                dy.extend_from_slice(&inputs.floats());
+            }
+            engine.rms_norm_backward(&x, &weight, &rinv, &dy, model.seq_len(), &mut dx, &mut dw);
+            outs.extend([dx, dw]);
+        }
+        Kind::SwigluBackward => {
+            let (gate, up, hidden) = (inputs.floats(), inputs.floats(), inputs.floats());
+            let [mut gate, mut up, mut hidden] = [gate, up, hidden].map(Arc::unwrap_or_clone);
+            engine.swiglu_backward(&mut gate, &mut up, &mut hidden);
+            outs.extend([gate, up]);
+        }
+        Kind::AttentionBackward => {
+            let [q, k, v, out, max, sum, d_out] = [(); 7].map(|()| inputs.floats());
+            let [mut dq, mut dk, mut dv] = [0, 1, 2].map(|i| zeros(forms[i]));
+            let shape = attention_shape(model);
+            engine.attention_backward(&shape, &q, &k, &v, &out, &max, &sum, &d_out, &mut dq, &mut dk, &mut dv);
+            outs.extend([dq, dk, dv]);
+        }
+        Kind::EmbeddingBackward => {
+            let (dx, tokens) = (inputs.floats(), inputs.tokens());
+            let mut table = inputs.accumulator(forms[0]);
+            engine.embedding_backward(&dx, d, &tokens[..tokens.len() - 1], &mut table);
+            outs.push(table);
+        }
+        Kind::GradientSum => {
+            let mut acc = inputs.accumulator(forms[0]);
+            engine.add_into(&mut acc, &inputs.floats());
+            outs.push(acc);
+        }
+        Kind::SumSquares => {
+            let sum = engine.tensor_sum_squares(&inputs.floats());
+            if !sum.is_finite() {
+                return Err(Error::data("the gradient is not finite, or overflows"));
+            }
+            outs.push(vec![sum]);
+        }
+        Kind::Clip => outs.extend(clip(model, graph, operator, inputs)),
+        Kind::Adamw => {
+            let (p, g, m, v, clip) =
+                (inputs.floats(), inputs.floats(), inputs.floats(), inputs.floats(), inputs.floats());
+            let [mut p, mut m, mut v] = [p, m, v].map(Arc::unwrap_or_clone);
+            let step = graph.scalars(clip[0]);
+            let tensor = &model.layout.tensors[operator.tensor.expect("it is of a tensor") as usize];
+            let scalars = if tensor.decays() { &step.decaying } else { &step.plain };
+            if !engine.adamw(scalars, &mut p, &g, &mut m, &mut v) {
+                return Err(Error::data(format!("tensor {} or one of its moments is not finite", tensor.name)));
+            }
+            outs.extend([p, m, v]);
+        }
+        Kind::State => return state(model, graph, operator, inputs),
+    }
+    Ok(outs.into_iter().map(Value::floats).collect())
+}
+
+/// The rows that the operator works on, where these are not all.
+fn rows<'a>(x: &'a [f32], operator: &Operator, width: usize) -> &'a [f32] {
+    match operator.rows {
+        Some((from, to)) => &x[from as usize * width..to as usize * width],
+        None => x,
+    }
+}
+
+fn attention_shape(model: &Model) -> AttentionShape {
+    AttentionShape {
+        sequences: 1,
+        seq_len: model.seq_len(),
+        heads: model.config.num_attention_heads,
+        kv_heads: model.config.num_key_value_heads,
+        head_dim: model.config.head_dim,
+    }
+}
+
+/// The norm, a chain over the tensors' sums of squares (A3), and the clip factor, min(1, c / norm).
+fn clip(model: &Model, graph: &Graph, operator: &Operator, mut inputs: Inputs) -> [Vec<f32>; 2] {
+    let squares: Vec<f32> = operator.reads.iter().map(|_| inputs.floats()[0]).collect();
+    let (norm, factor) = model.engine.define(|| {
+        let norm = squares.iter().fold(0f32, |sum, square| sum + square).sqrt();
+        let factor = graph.max_norm() / norm;
+        (norm, if factor > 1.0 { 1.0 } else { factor })
+    });
+    [vec![norm], vec![factor]]
+}
+
+/// Roots over parameters, first and second moments, and the loss: digests of digests.
+fn state(model: &Model, graph: &Graph, operator: &Operator, mut inputs: Inputs) -> Result<Vec<Value>> {
+    let digests: Vec<_> = operator
+        .inputs()
+        .map(|id| inputs.next().expect("the state reads no accumulator").digest(&graph.values[id as usize].form))
+        .collect();
+    let (roots, loss) = digests.split_at(digests.len() - 1);
+    let parts = roots.chunks(model.layout.tensors.len()).map(|part| Value::Root(merkle::root(part.to_vec())));
+    Ok(parts.chain([Value::Root(loss[0])]).collect())
+}

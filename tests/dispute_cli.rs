@@ -1,0 +1,117 @@
+//! A dispute through the binary: leaves, traces, operands, transcripts and exit statuses.
+
+mod common;
+mod dispute_common;
+
+use common::work::Bench;
+use common::{FULL, World};
+use dispute_common::{Claims, Work};
+use l402::artifact::record;
+use l402::data::BatchOrder;
+use l402::verify::Leaves;
+
+/// Round 1 of ann: four steps, a leaf after every second; her update and leaves, and what she kept.
+fn world() -> World {
+    let world = World::new(FULL);
+    let recipe = String::from_utf8(world.bytes("r.toml")).unwrap().replace("steps = 3", "steps = 4");
+    world.write("r.toml", (recipe + "[verify]\nleaf_every = 2\n").as_bytes());
+    world.play(0);
+    world.assign(1);
+    world.work(1, "ann");
+    let train = world.train(1, "ann");
+    world.ok(&format!("{train} --leaves ann.leaves --openings kept --keep-states 1 --state-out again -o delta"));
+    world
+}
+
+fn work(world: &World) -> Work {
+    let bench = Bench::new(world, 1, "ann");
+    let (context, _) = Leaves::parse(&record::read_lines(&world.path("ann.leaves")).unwrap()).unwrap();
+    let order = BatchOrder::new(&bench.assignment.order, bench.shard.sequences());
+    let start = bench.start();
+    let Bench { recipe, model, shard, .. } = bench;
+    Work { recipe, model, shard, order, context, start }
+}
+
+fn write(world: &World, work: &Work, name: &str, claims: &Claims) {
+    world.write(&format!("{name}.leaves"), work.context.to_text(&claims.leaves).unwrap().as_bytes());
+    let graph = work.judge().graph(claims.trace.head.step);
+    let lines: Vec<String> = claims.trace.lines(&graph).map(Result::unwrap).collect();
+    world.write(&format!("{name}.trace"), lines.concat().as_bytes());
+}
+
+#[test]
+fn a_dispute_goes_from_leaves_to_one_operator_and_its_transcript_convinces_a_third_party() {
+    let world = world();
+    let work = work(&world);
+    let replay = world.replay(1, "ann", "ann.1.update");
+    let expect = |args: &str, code: i32, says: &str| world.expect(&format!("{replay} {args}"), code, says);
+
+    // The honest trace, from theta or from a kept state, is the library's.
+    let honest = work.honest(3);
+    write(&world, &work, "honest", &honest);
+    expect("--trace 3 -o ann.trace", 0, "");
+    expect("--trace 3 --openings kept -o kept.trace", 0, "");
+    assert!(world.bytes("ann.trace") == world.bytes("honest.trace"));
+    assert!(world.bytes("kept.trace") == world.bytes("honest.trace"));
+    assert!(world.bytes("ann.leaves") == world.bytes("honest.leaves"));
+
+    // Somebody claims other leaves: an operator of the last step was bent.
+    let graph = work.judge().graph(3);
+    let bent = graph.operators.iter().rposition(|operator| operator.kind.name() == "weight_gradient").unwrap();
+    write(&world, &work, "liar", &work.cheat(3, bent, 0));
+    expect("--leaves ann.leaves --against honest.leaves", 0, "nothing to dispute");
+    expect("--leaves ann.leaves --against liar.leaves", 75, "awaited is the other party's trace");
+    let both = "--against liar.leaves --against liar.trace";
+    let decided = format!("operator {bent}: weight_gradient");
+    expect(&format!("--leaves ann.leaves {both} -o transcript"), 0, &decided);
+    expect(&format!("{both} -o computed"), 0, &decided);
+    assert!(world.bytes("computed") == world.bytes("transcript"));
+    let rulings = common::records(&world.bytes("transcript"), "ruling");
+    assert_eq!((&rulings[0]["stands"], &rulings[0]["executed"]), (&"a".into(), &1.into()));
+    assert_eq!((&rulings[0]["step"], &rulings[0]["operator"]), (&3.into(), &bent.into()));
+
+    // From the other side: the liar's own machine computes what is right.
+    expect("--leaves liar.leaves --against ann.leaves --against ann.trace", 1, "the other party is right");
+
+    // A third party, without a step and with the one operator's operands.
+    expect("--transcript transcript", 0, "--operands executes it");
+    expect(&format!("--trace 3 --operator {bent} -o operands"), 0, "");
+    expect("--transcript transcript --operands operands", 0, "holds: a is right");
+    expect(&format!("--leaves ann.leaves {both} --operands operands -o again-transcript"), 0, &decided);
+    expect(&format!("--trace 3 --operator {} -o other", bent - 1), 0, "");
+    expect("--transcript transcript --operands other", 1, "l402.operator");
+    let mut bytes = world.bytes("transcript");
+    for at in [20, bytes.len() / 3, bytes.len() / 2, bytes.len() - 40] {
+        bytes[at] ^= 1;
+        world.write("altered", &bytes);
+        let code = world.run(&format!("{replay} --transcript altered --operands operands")).status.code();
+        assert!(matches!(code, Some(1 | 65)), "byte {at}: {code:?}");
+        bytes[at] ^= 1;
+    }
+    let operands = world.bytes("operands");
+    world.write("short", &operands[..operands.len() - 1]);
+    expect("--transcript transcript --operands short", 65, "short");
+    let mut other = operands.clone();
+    *other.last_mut().unwrap() ^= 1;
+    world.write("other", &other);
+    expect("--transcript transcript --operands other", 1, "on which both parties agree");
+
+    // Files that are not what they should be.
+    let text = String::from_utf8(world.bytes("liar.trace")).unwrap();
+    world.write("cut", &text.as_bytes()[..text.len() - 200]);
+    expect("--leaves ann.leaves --against liar.leaves --against cut", 65, "cut");
+    world.write("foreign", text.replace("\"worker\":\"ann\"", "\"worker\":\"bob\"").as_bytes());
+    expect("--leaves ann.leaves --against liar.leaves --against foreign", 1, "leaves record: expected");
+    expect("--leaves ann.leaves --against liar.leaves --against missing", 66, "missing");
+    expect("--leaves ann.leaves --against liar.trace", 2, "leaves");
+    expect("--leaves ann.leaves --against liar.leaves --against ann.leaves", 2, "second");
+    expect("--transcript ann.trace", 65, "transcript");
+    expect("--trace 4", 2, "from 0 to 3");
+    expect("--trace 3 --operator 0", 2, "hashes decide");
+    expect("--trace 3 --operator 99999", 2, "expected a number");
+    expect("--openings kept", 2, "--openings");
+    // Two parties of whom neither made the update.
+    write(&world, &work, "another", &work.cheat(2, bent, 0));
+    expect("--leaves another.leaves --against liar.leaves", 1, "expected a party whose leaves are the update's");
+    expect("--leaves ann.leaves --against another.leaves --against another.trace", 0, "step 2: operator");
+}

@@ -1,0 +1,217 @@
+//! A model small enough to dispute every operator of: honest work, and work with a cheat planted in one of them.
+
+#![allow(dead_code)] // Each test program uses a part.
+
+use l402::artifact::{Digest, Recipe, Writer};
+use l402::data::{BatchOrder, Shard, ShardInfo, Split, TOKENS, to_bytes};
+use l402::engine::Engine;
+use l402::error::Result;
+use l402::fsio::Source;
+use l402::model::{Model, ModelConfig, Plan, initial_parameters};
+use l402::optimizer::{Moments, RoundInput, State, StepReport, run_steps};
+use l402::verify::dispute::{Begin, Files, Judge};
+use l402::verify::trace::{Graph, Kind, Operator, Step, TraceFile, Value, operands, trace};
+use l402::verify::{Leaf, LeafLog, Leaves, Segments};
+use std::sync::Arc;
+
+/// Steps of the round.
+pub const STEPS: u32 = 5;
+const SEQ_LEN: usize = 6;
+
+/// What the parties agree on.
+pub struct Work {
+    pub recipe: Recipe,
+    pub model: Model,
+    pub shard: Shard,
+    pub order: BatchOrder,
+    pub context: Leaves,
+    pub start: State,
+}
+
+/// A party's claims.
+#[derive(Clone)]
+pub struct Claims {
+    pub leaves: Vec<Leaf>,
+    pub trace: TraceFile,
+}
+
+/// A recipe with this learning rate.
+pub fn recipe(lr: &str, groups: usize) -> Recipe {
+    Recipe::parse(&format!(
+        "arithmetic = 1\nname = \"t\"\n[model]\n[data]\ntokenizer = \"bytes\"\nseq_len = {SEQ_LEN}\n[inner]\n\
+         steps = {STEPS}\nbatch = 2\ngrad_groups = {groups}\nlr = {lr}\nweight_decay = 0.1\nclip = 0.5\n"
+    ))
+    .unwrap()
+}
+
+fn shard(seed: u32) -> Shard {
+    let info = ShardInfo {
+        split: Split::Train,
+        tokenizer: "bytes".into(),
+        vocab_size: 11,
+        seq_len: SEQ_LEN,
+        index: 0,
+        of: 1,
+        corpus: Digest([0; 32]),
+        sequences: 5,
+    };
+    let mut writer = Writer::new("shard", Vec::new(), info.header()).unwrap();
+    let mut bytes = Vec::new();
+    let tokens: Vec<u32> = (0..5 * (SEQ_LEN as u32 + 1)).map(|i| (i * i * 7 + seed) % 11).collect();
+    to_bytes(&tokens, 11, &mut bytes);
+    writer.bytes(TOKENS, &bytes).unwrap();
+    Shard::open(Source::bytes("shard", writer.finish().unwrap().0).unwrap()).unwrap()
+}
+
+impl Work {
+    /// One layer, with a leaf every so many steps; moments that were carried over.
+    pub fn new(tied: bool, groups: usize, every: u32) -> Work {
+        let config = ModelConfig::parse(&format!(
+            r#"{{"hidden_size": 8, "intermediate_size": 12, "num_hidden_layers": 1, "num_attention_heads": 2,
+            "num_key_value_heads": 1, "head_dim": 4, "vocab_size": 11, "tie_word_embeddings": {tied},
+            "initializer_range": 0.3}}"#
+        ))
+        .unwrap();
+        let model = Model::new(config, Engine::detect(), SEQ_LEN);
+        let (recipe, shard) = (recipe("1e-2", groups), shard(0));
+        let parameters = initial_parameters(&model.config, &model.layout, 1);
+        let mut moments = Moments::zero(&model.layout);
+        moments.steps = 3;
+        moments.first.iter_mut().enumerate().for_each(|(i, m)| *m = (i % 13) as f32 * 1e-3 - 5e-3);
+        moments.second.iter_mut().enumerate().for_each(|(i, v)| *v = (i % 11) as f32 * 1e-4);
+        let context = Leaves {
+            run: recipe.digest(),
+            round: 2,
+            worker: "ann".into(),
+            theta: Digest::of(b"theta"),
+            shard: shard.digest(),
+            assignment: Digest::of(b"assignment"),
+            steps: STEPS,
+            every,
+        };
+        let order = BatchOrder::new(&Digest::of(b"order"), shard.sequences());
+        Work { recipe, model, shard, order, context, start: State { parameters, moments } }
+    }
+
+    /// The same work on other data.
+    pub fn other_data(&self) -> Work {
+        let start = self.start.clone();
+        let model = Model::new(self.model.config.clone(), Engine::detect(), SEQ_LEN);
+        let (recipe, order, context) = (self.recipe.clone(), self.order.clone(), self.context.clone());
+        Work { recipe, model, shard: shard(3), order, context, start }
+    }
+
+    /// What the judge knows.
+    pub fn judge(&self) -> Judge<'_> {
+        let begin = Begin::new(&self.model.layout, &self.start.parameters, &self.start.moments);
+        Judge::new(&self.recipe, &self.model, &self.shard, &self.order, self.context.clone(), begin)
+    }
+
+    fn input(&self) -> RoundInput<'_> {
+        let plan = Plan::training(&self.model.config, self.model.seq_len(), 1, None, 1 << 30);
+        let Work { recipe, model, shard, order, context, .. } = self;
+        RoundInput { recipe, model, plan, shard, order, round: context.round }
+    }
+
+    /// Work whose step `at` is executed by `run`, traced; the others by training.
+    pub fn claims(
+        &self,
+        at: u32,
+        mut run: impl FnMut(&mut Step<'_>, usize, &Operator, Vec<Option<Value>>) -> Result<Vec<Value>>,
+    ) -> Claims {
+        let layout = &self.model.layout;
+        let segments = self.context.segments();
+        let mut log = LeafLog::new(layout, segments);
+        let mut every = LeafLog::new(layout, Segments { every: 1, ..segments });
+        let mut observe = |report: &StepReport, state: &State| {
+            log.observe(report, state);
+            every.observe(report, state);
+            Ok(())
+        };
+        let before = run_steps(&self.input(), self.start.clone(), 0..at, &mut observe).unwrap();
+        let graph = self.judge().graph(at);
+        let mut step = Step::new(&self.model, &graph, &self.shard, before);
+        let (mut place, mut last) = (0, Vec::new());
+        let digests = trace(
+            &graph,
+            |operator, inputs| {
+                let outputs = run(&mut step, place, operator, inputs)?;
+                place += 1;
+                if operator.kind == Kind::State {
+                    last = outputs.clone();
+                }
+                Ok(outputs)
+            },
+            |_| (),
+        )
+        .unwrap();
+        let (report, after) = step.finish();
+        observe(&report, &after).unwrap();
+        run_steps(&self.input(), after, at + 1..segments.steps, &mut observe).unwrap();
+        let (mut leaves, mut every) = (log.leaves(), every.leaves());
+        // What was planted in the last operator is what its party claims.
+        let end = at as usize / segments.every as usize;
+        let ends_here = leaves[end].step == at + 1;
+        for leaf in [&mut every[at as usize]].into_iter().chain(ends_here.then(|| &mut leaves[end])) {
+            if let [Value::Root(parameters), Value::Root(first), Value::Root(second), _] = last[..] {
+                (leaf.parameters, leaf.first, leaf.second) = (parameters, first, second);
+            }
+        }
+        let range = segments.range(end as u32);
+        let steps = every[range.start as usize..range.end as usize].to_vec();
+        Claims { leaves, trace: TraceFile::new(&self.context, steps, &graph, &digests).unwrap() }
+    }
+
+    /// Honest work, with the trace of a step.
+    pub fn honest(&self, at: u32) -> Claims {
+        self.claims(at, |step, _, operator, inputs| step.execute(operator, inputs))
+    }
+
+    /// Work with one output of one operator changed, and the rest computed honestly from it.
+    pub fn cheat(&self, at: u32, cheated: usize, output: usize) -> Claims {
+        self.cheat_in(at, cheated, output, 0)
+    }
+
+    /// The same; `element` is counted from the one with the largest magnitude.
+    pub fn cheat_in(&self, at: u32, cheated: usize, output: usize, element: usize) -> Claims {
+        self.claims(at, |step, place, operator, inputs| {
+            let mut outputs = step.execute(operator, inputs)?;
+            if place == cheated {
+                bend(&mut outputs[output], element);
+                step.replace(operator, &outputs);
+            }
+            Ok(outputs)
+        })
+    }
+
+    /// A party with these claims.
+    pub fn party(&self, claims: &Claims) -> Files {
+        let graph = self.judge().graph(claims.trace.head.step);
+        let files = Files::new(&self.context, claims.leaves.clone()).unwrap();
+        files.with_trace(claims.trace.clone(), &graph).unwrap()
+    }
+
+    /// The operands of an operator of a step, by honest work.
+    pub fn operands(&self, at: u32, place: usize) -> Vec<Option<Value>> {
+        let before = run_steps(&self.input(), self.start.clone(), 0..at, |_, _| Ok(())).unwrap();
+        let graph: Graph = self.judge().graph(at);
+        let mut step = Step::new(&self.model, &graph, &self.shard, before);
+        operands(&graph, place, |operator, inputs| step.execute(operator, inputs), |_| ()).unwrap()
+    }
+}
+
+/// Flips a bit of a value, in the element with the largest magnitude, or in one of those that follow.
+pub fn bend(value: &mut Value, element: usize) {
+    match value {
+        Value::Floats(values) => {
+            let values = Arc::make_mut(values);
+            let mut order: Vec<usize> = (0..values.len()).collect();
+            order.sort_by(|i, j| values[*j].abs().total_cmp(&values[*i].abs()));
+            let bent = &mut values[order[element % order.len()]];
+            *bent = f32::from_bits(bent.to_bits() ^ 1 << 20);
+        }
+        Value::Tokens(ids) => Arc::make_mut(ids)[2 + element % 4] ^= 1,
+        Value::Sum(sum) => *sum ^= 1,
+        Value::Root(root) => root.0[5] ^= 1,
+    }
+}

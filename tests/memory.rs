@@ -1,0 +1,89 @@
+//! Memory: whoever checks a run needs no more than whoever trains, however long the run is.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
+
+use common::{FULL, World, beacon};
+
+/// 3.5 million parameters: 14 MB for each copy of them, which is what counts here.
+const CONFIG: &str = r#"{"model_type": "llama", "hidden_size": 256, "intermediate_size": 688, "num_hidden_layers": 4,
+"num_attention_heads": 4, "num_key_value_heads": 4, "vocab_size": 257, "tie_word_embeddings": false}"#;
+
+/// The most resident memory that `l402 ARGS` had, in MiB, as the kernel keeps it.
+fn peak(world: &World, args: &str) -> u64 {
+    let mut child = world.command(&format!("{args} --threads 1")).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let mut peak = 0;
+    loop {
+        // The high-water mark only rises: the last one seen misses what the last millisecond added.
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        peak = line.and_then(|l| l.trim().strip_suffix(" kB")?.trim().parse().ok()).unwrap_or(peak);
+        if let Some(status) = child.try_wait().unwrap() {
+            assert!(status.success(), "{args}");
+            return peak / 1024;
+        }
+        sleep(Duration::from_millis(1));
+    }
+}
+
+fn play(world: &World, round: u64) {
+    let made = Command::new("make")
+        .args(["--silent", "-f"])
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/round.mk"))
+        .arg(format!("RUN={}", world.path(".").display()))
+        .arg(format!("ROUND={round}"))
+        .arg(format!("L402={} --quiet", env!("CARGO_BIN_EXE_l402")))
+        .arg(format!("random=printf {}", beacon(&format!("memory {round}"))))
+        .stdout(std::process::Stdio::null())
+        .status()
+        .unwrap();
+    assert!(made.success());
+}
+
+#[test]
+fn checking_a_run_takes_no_more_memory_than_training_however_long_it_is() {
+    let world = World::new(FULL);
+    fs::remove_dir_all(world.path("theta-0")).unwrap();
+    world.write("config.json", CONFIG.as_bytes());
+    let theta = world.text("init --config config.json --seed 3 -o theta-0");
+    world.write("run.toml", common::recipe(FULL, theta.trim()).as_bytes());
+    play(&world, 0);
+
+    let shard = |round: u64| {
+        let assignments = String::from_utf8(world.bytes(&format!("round-{round}/assignments.jsonl"))).unwrap();
+        let records: Vec<serde_json::Value> = assignments.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+        records.iter().find(|r| r["worker"] == "ann").unwrap()["shard"].as_str().unwrap().to_owned()
+    };
+    let inputs = |round: u64| {
+        format!(
+            "--recipe run.toml --model theta-{round} --round {round} --worker ann --coordinator {} \
+             --assignments round-{round}/assignments.jsonl",
+            world.coordinator
+        )
+    };
+    let audit = format!("audit . --coordinator {}", world.coordinator);
+    let train = peak(&world, &format!("train {} --shard shards/{} -o delta", inputs(0), shard(0)));
+    let first = peak(&world, &format!("{audit} --replay all"));
+    let first_without = peak(&world, &audit);
+    for round in 1..4 {
+        play(&world, round);
+    }
+    let states = "--state round-2/ann.moments --state round-2/ann.feedback --previous round-2/ann.update";
+    let replay = peak(&world, &format!("replay {} --shards shards --update round-3/ann.update {states}", inputs(3)));
+    let last = peak(&world, &format!("{audit} --replay all"));
+    let last_without = peak(&world, &audit);
+    let found = format!(
+        "train {train}, replay {replay}, audit {first_without} and {last_without}, with replays {first} and {last} MiB"
+    );
+    println!("{found}");
+    // Beside what training holds (parameters, gradients, both moments) a replay has an update and a tensor of feedback.
+    let copy = 14;
+    assert!(replay <= train + copy, "{found}");
+    assert!(first.max(last) <= train + copy && first_without.max(last_without) <= train + copy, "{found}");
+    assert!(last <= first + copy / 2 && last_without <= first_without + copy / 2, "{found}");
+}
