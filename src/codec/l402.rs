@@ -259,6 +259,7 @@ impl Codec for L402 {
     }
 
     fn anatomy(&self, shape: &[usize], payload: &[u8]) -> Result<Anatomy> {
+        check_len(self, shape, payload.len())?;
         let chunks = Chunks::new(shape);
         let (mut bits, mut sent, mut anatomy, mut symbols) =
             (BitReader::new(payload), Vec::new(), Anatomy::default(), [0; 4]);
@@ -291,5 +292,91 @@ impl Codec for L402 {
 fn scatter(chunk: &Chunk, sent: &[Sent], values: &mut [f32]) {
     for &(index, value) in sent {
         values[chunk.position(index.into())] = value;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 8 values of which ceil(1536 * 8 / 4096) = 3 are kept.
+    const CODEC: L402 = L402 { top_k: 1536 };
+
+    /// The payload of these fields, and what it decodes to in a tensor of 8.
+    fn fields(fields: &[(u32, u32)]) -> Result<Vec<f32>> {
+        let mut bits = BitWriter::default();
+        fields.iter().for_each(|(field, width)| bits.put(*field, *width));
+        CODEC.decode(&[8], &bits.into_bytes())
+    }
+
+    #[test]
+    fn a_small_tensor_by_hand() {
+        let payload = CODEC.encode(&[8], &[0.5, -4.0, 1.0, 2.0, -1.0, 4.0, 0.0, -1.5]).unwrap();
+        // Kept: 1, 3, 5. lo 2 (bits 0x40000000, level 0x800); 4 is nearest to form 5, 1.915 times that. n 8, c 3: m = 1: the
+        // gaps 1, 1, 1 are 10 10 10. Signs 1 0 0, levels 1 0 1, from the lowest bit on.
+        let mut bits = BitWriter::default();
+        for (field, width) in [(0x800, 12), (5, 4), (0b010101, 6), (0b001, 3), (0b101, 3)] {
+            bits.put(field, width);
+        }
+        assert_eq!(payload, bits.into_bytes());
+        let high = 2.0 * super::super::levels::RATIOS[5];
+        assert_eq!(CODEC.decode(&[8], &payload).unwrap(), [0.0, -high, 0.0, 2.0, 0.0, high, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn zero_and_wide_chunks_by_hand() {
+        assert_eq!(CODEC.encode(&[8], &[0.0; 8]).unwrap(), [0, 0]);
+        // 1 and -64: wide, 2 of 8, lo 1 (0x7f0), hi 64 (0x850); m = 1: gaps 2 and 1.
+        let mut values = [0.0; 8];
+        (values[2], values[4]) = (1.0, -64.0);
+        let wide = [(0x7f0, 12), (15, 4), (1, 12), (0x850, 12), (0b01011, 5), (0b10, 2), (0b10, 2)];
+        assert_eq!(fields(&wide).unwrap(), values);
+        let mut bits = BitWriter::default();
+        wide.iter().for_each(|(field, width)| bits.put(*field, *width));
+        assert_eq!(CODEC.encode(&[8], &values).unwrap(), bits.into_bytes());
+    }
+
+    #[test]
+    fn what_no_encoder_writes_is_refused() {
+        let good = [(0x800, 12), (5, 4), (0b010101, 6), (0b001, 3), (0b101, 3)];
+        assert!(fields(&good).is_ok());
+        let refused = |changed: &[(usize, (u32, u32))], says: &str| {
+            let mut bent = good.to_vec();
+            for (at, field) in changed {
+                if *at < bent.len() { bent[*at] = *field } else { bent.push(*field) }
+            }
+            let error = fields(&bent).unwrap_err().to_string();
+            assert!(error.contains(says), "{changed:?}: {error}");
+        };
+        refused(&[(5, (0, 12))], "to end after");
+        refused(&[(5, (8, 4))], "padding");
+        refused(&[(0, (0xff0, 12))], "finite level");
+        refused(&[(0, (0xfff, 12))], "finite level");
+        refused(&[(4, (0b111, 3))], "all values");
+        refused(&[(4, (0b000, 3))], "the form is not 0");
+        // A chunk of zeros has nothing behind its 12 bits.
+        refused(&[(0, (0, 12))], "to end after");
+        // 0, 1, and six further on.
+        refused(&[(2, (0b0_1111_1100, 9))], "an index of at most 7");
+        refused(&[(0, (0xfef, 12))], "infinite");
+        let wide = |count: u32, high: u32, gaps: (u32, u32), levels: (u32, u32)| {
+            fields(&[(0x800, 12), (15, 4), (count - 1, 12), (high, 12), gaps, (0, levels.1), levels])
+        };
+        let says = |result: Result<Vec<f32>>, says: &str| {
+            let error = result.unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        };
+        assert!(wide(2, 0x850, (0, 2), (1, 2)).is_ok());
+        assert!(wide(2, 0, (0, 2), (0, 2)).is_ok());
+        says(wide(4, 0x850, (0, 4), (1, 4)), "at most 3");
+        says(wide(2, 0x850, (0, 2), (0, 2)), "without");
+        says(wide(2, 0, (0, 2), (1, 2)), "without");
+        says(wide(2, 0xff0, (0, 2), (1, 2)), "finite level");
+        says(wide(2, 0x800, (0, 2), (1, 2)), "not above");
+        says(wide(2, 0x850, (0, 2), (3, 2)), "all values");
+        // All three are sent: then it must be a level that no form reaches, 5.37 times the lower one.
+        says(wide(3, 0x820, (0, 3), (1, 3)), "need not be");
+        says(wide(3, 0, (0, 3), (0, 3)), "need not be");
+        assert!(wide(3, 0x828, (0, 3), (1, 3)).is_ok());
     }
 }

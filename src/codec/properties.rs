@@ -163,13 +163,11 @@ fn what_comes_back_is_within_what_each_codec_promises() {
                         assert!(left <= whole * (1.0 + 1e-5) + slack, "{what}: {left:e} of {whole:e} remain");
                     }
                 }
-                let all = SquaredError::of(&sent, &data.iter().zip(&sent).map(|(d, s)| d - s).collect::<Vec<_>>());
-                if codec.name() == "int8" {
-                    let n = data.len().max(1) as f64;
-                    let range = data.iter().fold(0.0, |m: f64, v| m.max(f64::from(v.abs()))) * 2.0;
-                    // Beyond six deviations lie at most a 36th of the values.
-                    assert!(all.left <= n * (range * range).min(all.whole / n / 4.0) + 1e-80, "{what}");
-                }
+                // A bin or bucket decodes to the mean of its values, so over the tensor it holds for these two as well; only
+                // a scale below the normal numbers leaves `int8` one bucket.
+                let left: Vec<f32> = data.iter().zip(&sent).map(|(d, s)| d - s).collect();
+                let all = SquaredError::of(&sent, &left);
+                assert!(all.left <= all.whole * (1.0 + 1e-5) + 2f64.powi(-240), "{what}");
             }
         }
     }
@@ -204,13 +202,11 @@ fn a_chunk_shows_what_was_made_of_it() {
             for number in 0..chunks.count() {
                 let mut own: Vec<f32> = chunks.get(number).values(&data).collect();
                 codec.check_chunk(shape, &payload, number, &own).expect(codec.name());
-                // Another value where the largest was is found by every codec.
-                let largest = (0..own.len()).max_by(|a, b| own[*a].abs().total_cmp(&own[*b].abs())).unwrap();
-                if own[largest] == 0.0 || (codec.name() == "sparseloco" && own.len() < 3) {
+                if own.iter().all(|v| *v == 0.0) {
                     continue;
                 }
-                own[largest] *= -1.5;
-                // The places are the same with all of them sent, and so is the order within the bins.
+                own.iter_mut().for_each(|v| *v *= -1.5);
+                // In `sparseloco` the places stay, and one value alone has no order.
                 if codec.name() != "sparseloco" {
                     assert!(codec.check_chunk(shape, &payload, number, &own).is_err(), "{} {shape:?}", codec.name());
                 }
@@ -237,7 +233,13 @@ fn no_content_has_two_encodings() {
                     assert!(decoded.iter().all(|v| v.is_finite()), "{what}");
                     // `int8` says its mean and scale, which its buckets' values bound and do not decide; `demo` can say
                     // coefficients that round away.
-                    let aside = codec.name() == "demo" || (codec.name() == "int8" && bit < 64);
+                    let aside = match codec.name() {
+                        "demo" => true,
+                        "int8" => bit < 64,
+                        // The places of values in a bin that is zero.
+                        "sparseloco" => kind != "normal",
+                        _ => false,
+                    };
                     assert!(aside || bits(&decoded) != sent, "{what}");
                 }
             }
