@@ -242,8 +242,13 @@ mod tests {
                 let mut expected = 0.0;
                 for i in 0..rows {
                     for j in 0..columns {
-                        let over_rows = if shape == [300] { f64::from(u8::from(i == u)) } else { f64::from(rows_table[u * rows + i]) };
-                        expected += over_rows * f64::from(columns_table[w * columns + j]) * f64::from(values[i * columns + j]);
+                        let over_rows = if shape == [300] {
+                            f64::from(u8::from(i == u))
+                        } else {
+                            f64::from(rows_table[u * rows + i])
+                        };
+                        expected +=
+                            over_rows * f64::from(columns_table[w * columns + j]) * f64::from(values[i * columns + j]);
                     }
                 }
                 assert!((f64::from(made[u * columns + w]) - expected).abs() < 1e-4, "{shape:?}");

@@ -55,7 +55,8 @@ impl Codec for F16 {
 
     fn decode(&self, shape: &[usize], payload: &[u8]) -> Result<Vec<f32>> {
         check_len(self, shape, payload.len())?;
-        if let Some((i, word)) = (0..).zip(words(payload)).find(|(_, word)| *word == 0x8000 || word & 0x7c00 == 0x7c00) {
+        if let Some((i, word)) = (0..).zip(words(payload)).find(|(_, word)| *word == 0x8000 || word & 0x7c00 == 0x7c00)
+        {
             let found = f16::from_bits(word);
             return Err(Error::data(format!("expected finite values other than -0, found {found:?} at element {i}")));
         }

@@ -182,7 +182,12 @@ impl Codec for Int8 {
         let Parts { codes, .. } = Parts::of(shape, payload)?;
         let mut counts = [0; BUCKETS];
         codes.iter().for_each(|code| counts[usize::from(*code)] += 1);
-        Ok(Anatomy { sent: codes.len(), value_bits: 8 * codes.len(), value_bound: entropy(counts), ..Anatomy::default() })
+        Ok(Anatomy {
+            sent: codes.len(),
+            value_bits: 8 * codes.len(),
+            value_bound: entropy(counts),
+            ..Anatomy::default()
+        })
     }
 }
 

@@ -32,8 +32,8 @@ use rayon::prelude::*;
 use super::bitstream::{BitReader, BitWriter};
 use super::golomb::Golomb;
 use super::levels::{FORMS, High, Level, fit, high_of, least_wide};
-use super::select::{Key, kept, largest};
 use super::report::{Anatomy, binomial, entropy};
+use super::select::{Key, kept, largest};
 use super::shapes::{elements, zeros};
 use super::{Codec, check_len, check_values};
 use crate::artifact::chunks::{CHUNK, Chunk, Chunks};
@@ -109,7 +109,8 @@ struct Head {
 impl Head {
     /// `None` for a chunk of zeros.
     fn read(from: &mut BitReader<'_>) -> Result<Option<Head>> {
-        let level = |code: u32| Level::from_code(code).ok_or_else(|| Error::data("expected a finite level, found none"));
+        let level =
+            |code: u32| Level::from_code(code).ok_or_else(|| Error::data("expected a finite level, found none"));
         let low = level(from.take(LEVEL_BITS)?)?;
         if low.code() == 0 {
             return Ok(None);
@@ -174,7 +175,9 @@ impl L402 {
             None if above > 0 && !(high.is_finite() && high > low.value()) => {
                 refuse("the upper level is infinite, or the lower one")
             }
-            Some(high) if (above == 0) != (high.code() == 0) => refuse("an upper level without values, or values without it"),
+            Some(high) if (above == 0) != (high.code() == 0) => {
+                refuse("an upper level without values, or values without it")
+            }
             Some(high) if above > 0 && high <= low => refuse("the upper level is not above the lower one"),
             Some(high) if count == k && high < least_wide(low) => refuse("a wide chunk that need not be one"),
             _ => Ok(()),

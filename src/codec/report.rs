@@ -149,14 +149,25 @@ impl Report {
         });
         let mut total = self.total().to_json(self.file_bytes);
         total["payload_bytes"] = json!(self.total().bytes);
-        json!({ "codec": self.codec, "tensors": tensors.collect::<Vec<_>>(), "total": total })
+        json!({ "type": "report", "v": 1, "codec": self.codec, "tensors": tensors.collect::<Vec<_>>(), "total": total })
     }
 
     /// The same as lines of text.
     pub fn table(&self) -> String {
         let head = [
-            "tensor", "elements", "sent", "bytes", "to f32", "to bf16", "bits/index", "least", "bits/value", "entropy",
-            "scales", "error", "of sent",
+            "tensor",
+            "elements",
+            "sent",
+            "bytes",
+            "to f32",
+            "to bf16",
+            "bits/index",
+            "least",
+            "bits/value",
+            "entropy",
+            "scales",
+            "error",
+            "of sent",
         ];
         let mut rows = vec![head.map(str::to_owned)];
         rows.extend(self.tensors.iter().map(|(name, cost)| cost.row(name, cost.bytes as u64)));

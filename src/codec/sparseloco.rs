@@ -105,8 +105,7 @@ impl Codec for SparseLoco {
 
     fn decode(&self, shape: &[usize], payload: &[u8]) -> Result<Vec<f32>> {
         check_len(self, shape, payload.len())?;
-        // Both are there: the length has been found for this shape.
-        let total = elements(shape).unwrap_or(0);
+        // It is there: the length has been found for this shape.
         let all = self.kept_of(shape).unwrap_or(0);
         let (head, rest) = payload.split_at(BINS_LEN);
         let (codes, indices) = rest.split_at((all * CODE_BITS as usize).div_ceil(8));
