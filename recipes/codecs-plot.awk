@@ -19,6 +19,11 @@ $3 > 0 {
     if (!ymin || $6 < ymin) ymin = $6
     if ($6 > ymax) ymax = $6
 }
+function unit(b) {
+    if (b >= 1e9) return b / 1e9 " GB"
+    if (b >= 1e6) return b / 1e6 " MB"
+    return b / 1e3 " kB"
+}
 function x(b) { return left + (width - left - right) * (log(b) - log(xmin)) / (log(xmax) - log(xmin) + 1e-9) }
 function y(l) { return height - bottom - (height - top - bottom) * (l - ymin) / (ymax - ymin + 1e-9) }
 END {
@@ -26,7 +31,7 @@ END {
     print "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>"
     for (d = 1; d < 1e15; d *= 10) if (d >= xmin && d <= xmax) {
         printf "<line x1=\"%.1f\" y1=\"%d\" x2=\"%.1f\" y2=\"%d\" stroke=\"#ddd\"/>\n", x(d), top, x(d), height - bottom
-        printf "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>\n", x(d), height - bottom + 20, d >= 1e9 ? d / 1e9 " GB" : d >= 1e6 ? d / 1e6 " MB" : d / 1e3 " kB"
+        printf "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>\n", x(d), height - bottom + 20, unit(d)
     }
     for (i = 0; i <= 5; i++) {
         l = ymin + (ymax - ymin) * i / 5

@@ -3,12 +3,14 @@
 #
 #   recipes/codecs.sh [FOLDER]      (default: codecs-run in the repository)
 #
-# Stopped at any moment, the same command goes on where it was; with more ROUNDS or CODECS it adds them. It prints the
-# table, and leaves FOLDER/losses.tsv (codec, seed, round, tokens, bytes sent by one worker, held-out nats a byte) and
-# FOLDER/codecs.svg. What is counted are updates as files, header and all, in a zstd frame. Nothing is signed or replayed: this is about what codecs do to learning.
+# Stopped at any moment, the same command goes on where it was; with more CODECS, SEEDS or (DECAY alike) ROUNDS it adds
+# them. It prints the table, and leaves FOLDER/losses.tsv (codec, seed, round, tokens, bytes sent by one worker, held-out
+# nats a byte) and FOLDER/codecs.svg. What is counted are updates as files, header and all, in a zstd frame. Nothing is
+# signed or replayed: this is about what codecs do to learning.
 #
-# From the environment: ROUNDS, SEEDS, CODECS, WORKERS, MODEL (a config.json), CORPUS, TOP_K, STEPS and BATCH (of a worker and
-# round), LR, EVERY (rounds between two measured losses), DECAY (rounds that the learning rate's cosine takes), L402 (a binary).
+# From the environment: ROUNDS, SEEDS, CODECS, WORKERS, MODEL (a config.json), CORPUS, TOP_K, STEPS and BATCH (of a worker
+# and round), LR, EVERY (rounds between two measured losses), DECAY (rounds that the learning rate's cosine takes, all by
+# default), L402 (a binary).
 set -eu
 
 home=$(cd "$(dirname "$0")/.." && pwd)
@@ -37,7 +39,8 @@ cd "$run"
 l402 shard "$corpus" --tokenizer bytes --seq-len "$length" --shards 16 --val-shards 1 -o shards
 
 # What a folder holds must be what is asked for: everything that decides its bits, but rounds, seeds and codecs.
-settings="workers=$count model=$(cksum < "$model") corpus=$(cksum < "$corpus") top_k=$top_k steps=$steps batch=$batch lr=$lr decay=$decay"
+files="model=$(cksum < "$model") corpus=$(cksum < "$corpus")"
+settings="$files workers=$count top_k=$top_k steps=$steps batch=$batch lr=$lr decay=$decay"
 if [ -e settings ] && [ "$(cat settings)" != "$settings" ]; then
     echo "codecs: $run was made with other settings: $(cat settings)" >&2
     exit 73
@@ -93,7 +96,8 @@ round() { # codec, seed, folder, round
         fi
         l402 train --recipe "$3/run.toml" --model "$3/theta-$4" --shard "shards/$shard" --round "$4" --worker "$id" \
             --assignments "$3/assignments-$4.jsonl" $moments --state-out "$3/$id-$next.moments" |
-            l402 compress --recipe "$3/run.toml" $feedback --state-out "$3/$id-$next.feedback" -o "$3/$id-$next.update.zst"
+            l402 compress --recipe "$3/run.toml" $feedback --state-out "$3/$id-$next.feedback" \
+                -o "$3/$id-$next.update.zst"
     done
     l402 aggregate --recipe "$3/run.toml" --model "$3/theta-$4" "$3"/*-"$next".update.zst -o "$3/theta-$next"
     bytes=$(cat "$3"/*-"$next".update.zst | wc -c)
