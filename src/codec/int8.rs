@@ -194,6 +194,7 @@ impl Codec for Int8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::philox;
 
     #[test]
     fn a_tensor_by_hand() {
@@ -207,6 +208,17 @@ mod tests {
         expected.extend([98, 128, 128, 158]);
         assert_eq!(payload, expected);
         assert_eq!(Int8.decode(&[4], &payload).unwrap(), [-8.0, 0.0, 0.0, 8.0]);
+    }
+
+    #[test]
+    fn values_within_six_deviations_come_back_within_a_step() {
+        let mut values: Vec<f32> = (0..9000).map(|i| philox::normal([8, 8], i) * 3.0 - 7.0).collect();
+        values[17] = 1e3;
+        let payload = Int8.encode(&[9000], &values).unwrap();
+        let sent = Int8.decode(&[9000], &payload).unwrap();
+        let grid = Grid::of(&values);
+        assert_eq!(sent[17], 1e3);
+        assert!(values.iter().zip(&sent).all(|(v, s)| (v - s).abs() <= grid.scale), "{grid:?}");
     }
 
     #[test]
