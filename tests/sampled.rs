@@ -415,6 +415,25 @@ fn a_jump_that_no_work_could_make_is_found_without_drawing_it() {
     }
 }
 
+#[test]
+fn steps_that_the_moments_have_not_seen_are_found_without_drawing_them() {
+    // Carried moments of round 0 have seen ten steps: neither none nor a thousand, nor another number in each leaf.
+    for from in [0, 4] {
+        let bench = bench();
+        let done = bench.work(bench.start(), bench.before.feedback.clone(), |step, mut state| {
+            if step == from {
+                state.moments.steps += 1000;
+            }
+            bench.step(&bench.shard, step, state)
+        });
+        for n in 0..6 {
+            let finding = bench.sampled(&done, sampling(n, 1, 0));
+            assert_eq!(finding.finding, Verdict::Mismatch);
+            assert!(finding.differs.unwrap().ends_with(": steps"));
+        }
+    }
+}
+
 fn report_of(output: &std::process::Output) -> serde_json::Value {
     common::records(&output.stdout, "finding")[0].clone()
 }

@@ -154,6 +154,7 @@ impl<O: Openings, F: FnMut(&StepReport)> Replay<'_, O, F> {
         let leaves = check_leaves(&context, &root, self.opened.leaves()?)?;
 
         let carried = meta.opt("inner_in").is_some_and(|inner| inner != "zero");
+        self.steps_seen(&leaves, carried)?;
         let needed = states_needed(self.segments, drawn, carried && states.moments.is_none());
         let mut held: Option<(u32, State)> = None;
         let mut start = states.moments.map(|(moments, _)| moments);
@@ -190,6 +191,31 @@ impl<O: Openings, F: FnMut(&StepReport)> Replay<'_, O, F> {
             (None, Some(previous)) => self.codec_chunks(&meta, &delta, previous, chunks),
             (feedback, _) => self.codec_whole(&meta, &delta, feedback),
         }
+    }
+
+    /// The moments have seen the steps of this round and, where they are carried, of whole rounds before it: bias
+    /// corrections, and how far AdamW reaches, depend on it.
+    fn steps_seen(&self, leaves: &BTreeMap<u32, Leaf>, carried: bool) -> Step<()> {
+        let a_round = u64::from(self.segments.steps);
+        let mut before: Option<u64> = None;
+        for (index, leaf) in leaves {
+            let seen = leaf.optimizer_steps.checked_sub(leaf.step.into());
+            let fits = |seen: u64| match (carried, before) {
+                (_, Some(before)) => seen == before,
+                (false, None) => seen == 0,
+                (true, None) => {
+                    let most = self.input.assignment.round.saturating_mul(a_round);
+                    (a_round..=most).contains(&seen) && seen.is_multiple_of(a_round)
+                }
+            };
+            if !seen.is_some_and(fits) {
+                let expected = "the steps of this round, and of whole rounds that were carried on".into();
+                let found = leaf.optimizer_steps.to_string();
+                return Err(Stop::Differs(Difference { what: format!("segment {index}: steps"), expected, found }));
+            }
+            before = seen;
+        }
+        Ok(())
     }
 
     fn says(&self, key: &str) -> &str {

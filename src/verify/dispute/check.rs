@@ -12,6 +12,9 @@ use crate::artifact::record::Line;
 use crate::error::{Error, Result};
 use crate::verify::trace::{Graph, Value};
 
+/// Gives the values that the operator at a place of a graph reads.
+pub type Operands<'a> = dyn FnMut(&Graph, usize) -> Result<Vec<Option<Value>>> + 'a;
+
 /// What the check of a transcript found.
 #[derive(Debug)]
 pub struct Checked {
@@ -26,11 +29,11 @@ pub struct Checked {
 
 /// Checks a transcript against what the judge knows by itself. `operands` gives the values that the one operator reads,
 /// where they are at hand. An error is what does not hold.
-pub fn check_transcript(
+pub fn check_transcript<'o>(
     judge: &Judge<'_>,
     name: &str,
     text: &str,
-    operands: Option<&mut dyn FnMut(&Graph, usize) -> Result<Vec<Option<Value>>>>,
+    operands: Option<&'o mut Operands<'o>>,
 ) -> Result<Checked> {
     let mut lines = Vec::new();
     for (i, line) in text.split_terminator('\n').enumerate() {
@@ -102,7 +105,7 @@ impl Party for Recorded<'_> {
 /// Executes the operator where its operands are at hand, else takes the ruling's word.
 struct Again<'a> {
     recorded: Option<Vec<Digest>>,
-    operands: Option<&'a mut dyn FnMut(&Graph, usize) -> Result<Vec<Option<Value>>>>,
+    operands: Option<&'a mut Operands<'a>>,
 }
 
 impl Referee for Again<'_> {

@@ -16,7 +16,7 @@ mod session;
 mod settle;
 mod transcript;
 
-pub use check::{Checked, check_transcript};
+pub use check::{Checked, Operands, check_transcript};
 pub use judge::{Begin, Judge};
 pub use parties::{Files, Party};
 pub use questions::{Answer, Exchange, Question, Tree};
