@@ -201,7 +201,8 @@ fn a_chunk_shows_what_was_made_of_it() {
             let chunks = Chunks::new(shape);
             for number in 0..chunks.count() {
                 let mut own: Vec<f32> = chunks.get(number).values(&data).collect();
-                codec.check_chunk(shape, &payload, number, &own).expect(codec.name());
+                let name = codec.name();
+                codec.check_chunk(shape, &payload, number, &own).expect(name);
                 if own.iter().all(|v| *v == 0.0) {
                     continue;
                 }
@@ -281,6 +282,9 @@ mod distributions {
 
     const SIDE: usize = 1024;
 
+    /// The value of an element in a chunk, by their numbers.
+    type Distribution<'a> = &'a dyn Fn(u64, u64) -> f64;
+
     fn uniform(key: u32, index: u64) -> f64 {
         let [a, b, ..] = philox::philox([402, key], [index as u32, (index >> 32) as u32, 0, 0]);
         ((u64::from(a) << 21 | u64::from(b) >> 11) as f64 + 0.5) / (1u64 << 53) as f64
@@ -337,7 +341,7 @@ mod distributions {
             let chi: f64 = (0..4).map(|j| normal(2, 5 * i + j).powi(2)).sum();
             normal(2, 5 * i + 4) / (chi / 4.0).sqrt()
         };
-        let cases: [(&str, f64, &dyn Fn(u64, u64) -> f64); 4] = [
+        let cases: [(&str, f64, Distribution<'_>); 4] = [
             ("gaussian", 0.0045, &|i, _| normal(0, i)),
             ("laplace", 0.014, &|i, _| laplace(i)),
             ("student t4", 0.055, &|i, _| t4(i)),
