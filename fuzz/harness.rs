@@ -12,7 +12,10 @@ pub const SHAPES: [&[usize]; 8] = [&[], &[1], &[0], &[300], &[40, 9], &[70, 3], 
 pub const TOP_K: [usize; 4] = [64, 1, 1000, 4096];
 
 /// The codec and shape that an input begins with, and the payload that follows.
-pub fn split(name: CodecName, data: &[u8]) -> Option<(Box<dyn Codec>, &'static [usize], &[u8])> {
+type Input<'a> = (Box<dyn Codec>, &'static [usize], &'a [u8]);
+
+/// Takes an input apart.
+pub fn split(name: CodecName, data: &[u8]) -> Option<Input<'_>> {
     let ([shape, top_k], payload) = data.split_first_chunk::<2>()?;
     let top_k = TOP_K[usize::from(*top_k) % TOP_K.len()];
     let shape = SHAPES[usize::from(*shape) % SHAPES.len()];
