@@ -14,7 +14,7 @@ use l402::codec::compress_tensors;
 use l402::engine::philox;
 
 /// Mutations of each codec's payloads, and of each kind of file.
-const MUTATIONS: u64 = 4000;
+const MUTATIONS: u64 = 40_000;
 
 fn name_of(codec: CodecName) -> String {
     serde_json::json!(codec).as_str().unwrap().to_owned()
