@@ -7,12 +7,14 @@ use std::sync::LazyLock;
 
 use common::work::{Bench, Done};
 use common::{FULL, Kind, WORKERS, World, beacon};
-use l402::artifact::{Digest, Header, Meta, Reader, Writer, record};
+use l402::artifact::recipe::Accept;
+use l402::artifact::{Digest, Header, Meta, Reader, Recipe, Writer, record};
 use l402::codec::Feedback;
 use l402::data::{Assignment, Shard};
 use l402::fsio::Source;
 use l402::optimizer::{State, StepReport};
-use l402::verify::{ChunkIndex, Finding, Sampling, Verdict, missed_ppm, missed_segments_ppm};
+use l402::score::Acceptance;
+use l402::verify::{ChunkIndex, Finding, Nearness, Sample, Sampling, Verdict, missed_ppm, missed_segments_ppm};
 
 /// Inner steps, and segments: a leaf after each.
 const STEPS: u32 = 10;
@@ -578,7 +580,7 @@ fn what_was_sampled_or_near_counts_where_the_recipe_accepts_it() {
     let counts = |accept: &str, draw: &str| -> Vec<(bool, String)> {
         let world = World::new(FULL);
         let recipe = String::from_utf8(world.bytes("r.toml")).unwrap().replace("steps = 3", "steps = 6");
-        let verify = format!("[verify]\naccept = \"{accept}\"\nchunks = 5\n[codec]");
+        let verify = format!("[verify]\naccept = \"{accept}\"\nchunks = 5\ntolerance_ppm = 500000\n[codec]");
         world.write("r.toml", recipe.replace("[codec]", &verify).as_bytes());
         world.assign(0);
         WORKERS.iter().for_each(|who| {
@@ -620,4 +622,89 @@ fn what_was_sampled_or_near_counts_where_the_recipe_accepts_it() {
     );
     assert_eq!(counts("sampled", ""), all(true, ""));
     assert_eq!(counts("near", ""), all(true, ""));
+    assert_eq!(counts("near", "--tolerance 0.5"), all(true, ""));
+}
+
+#[test]
+fn what_a_finding_says_of_itself_is_held_against_recipe_model_and_beacon() {
+    let bench = bench();
+    let mut recipe = bench.recipe.clone();
+    let finding = bench.sampled(&bench.honest(), sampling(7, K, 64));
+    let own = draw(7);
+    let refuses = |recipe: &Recipe, beacon: &Digest, finding: &Finding| {
+        Acceptance { recipe, layout: &bench.folder.layout, beacon: Some(beacon) }.refuses(finding).unwrap_or_default()
+    };
+    recipe.verify.accept = Accept::Sampled;
+    assert_eq!(refuses(&recipe, &own, &finding), "");
+    assert_eq!(refuses(&recipe, &draw(8), &finding), "sampled by another beacon");
+    let bent = |change: &dyn Fn(&mut Sample)| {
+        let mut bent = finding.clone();
+        change(bent.sample.as_mut().unwrap());
+        refuses(&recipe, &own, &bent)
+    };
+    let forged = "the sample is not what its beacon draws";
+    let last = STEPS - 1;
+    assert_eq!(bent(&|s| s.segments.clear()), forged);
+    assert_eq!(bent(&|s| s.segments = vec![last; 3]), forged);
+    assert_eq!(bent(&|s| s.segments = vec![0, last, last]), forged);
+    assert_eq!(bent(&|s| (s.segments, s.of_segments, s.chunks, s.of_chunks) = (vec![], 0, 0, 0)), forged);
+    assert_eq!(bent(&|s| s.of_segments = 1), forged);
+    assert_eq!(bent(&|s| s.of_chunks = 1), forged);
+    assert_eq!(bent(&|s| s.chunks = 0), "too little of it was replayed");
+    assert_eq!(bent(&|s| s.chunks = 1 << 40), forged);
+
+    // Near: within what the recipe tolerates, not what the finding says that it did.
+    let near = |tolerance_ppm, error_ppm, cosine_ppm| Finding {
+        finding: Verdict::Near,
+        sample: None,
+        near: Some(Nearness {
+            tolerance_ppm,
+            error_ppm,
+            error_tensor: "a".into(),
+            cosine_ppm,
+            cosine_tensor: "a".into(),
+        }),
+        ..finding.clone()
+    };
+    assert_eq!(refuses(&recipe, &own, &near(10, 5, 999_999)), "near, not exact");
+    recipe.verify.accept = Accept::Near;
+    recipe.verify.tolerance_ppm = 10;
+    assert_eq!(refuses(&recipe, &own, &near(10, 5, 999_999)), "");
+    for far in [near(11, 5, 999_999), near(10, 11, 999_999), near(10, 5, 999_989), near(1 << 50, 1 << 50, 0)] {
+        assert_eq!(refuses(&recipe, &own, &far), "not near enough");
+    }
+}
+
+#[test]
+fn what_a_worker_sends_takes_no_more_memory_than_it_should_and_holds_nothing_up() {
+    let world = &*WORLD;
+    let replay = world.replay(1, "ann", "ann.1.update");
+    // A few hundred bytes that speak of four billion leaves.
+    world.ok(&format!("{} --leaves huge.leaves -o ann.huge", world.train(1, "ann")));
+    let leaves = String::from_utf8(world.bytes("huge.leaves")).unwrap();
+    let huge = leaves.replacen("\"steps\":10", "\"steps\":4294967295", 1);
+    world.write("huge.leaves", huge.as_bytes());
+    world.expect(&format!("{replay} --leaves huge.leaves"), 1, "expected 4294967295 leaves");
+    // A state with one tensor more than the model, which nobody reads.
+    for kind in ["moments", "feedback"] {
+        let state = world.bytes(&format!("ann.0.{kind}"));
+        let mut reader = Reader::open(Source::bytes("s", state).unwrap()).unwrap();
+        let mut header = reader.header().clone();
+        header.tensors.push(l402::artifact::TensorInfo::bytes("zzz", 1 << 30));
+        let mut text = header.to_bytes();
+        while let Some((_, data)) = reader.next_tensor().unwrap() {
+            text.extend(data);
+        }
+        // Only a frame may announce what does not follow.
+        world.write("bomb.zst", &zstd::encode_all(&text[..], 1).unwrap());
+        let bomb = replay.replace(&format!("ann.0.{kind}"), "bomb.zst");
+        world.expect(&bomb, 65, "tensor zzz: not part of the model");
+    }
+    // A pipe among what is shown.
+    std::fs::create_dir_all(world.path("pipes")).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(world.path("pipes/leaves.jsonl")).status().unwrap();
+    assert!(made.success());
+    let sampled = world.replay_with(1, "ann", "r.toml", "theta-1", "1.assignments.jsonl", "ann.1.update");
+    let draw = format!("--previous ann.0.update --segments 2 --beacon {} --openings pipes", beacon("pipes"));
+    world.expect(&format!("{sampled} {draw}"), 1, "expected a regular file");
 }

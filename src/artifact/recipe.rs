@@ -201,11 +201,20 @@ pub struct VerifyRecipe {
     /// Codec chunks that a sampled replay must have checked, at the least.
     #[serde(default = "default_chunks")]
     pub chunks: u32,
+    /// The greatest tolerance of a near finding that counts, in parts per million.
+    #[serde(default)]
+    pub tolerance_ppm: u64,
 }
 
 impl Default for VerifyRecipe {
     fn default() -> VerifyRecipe {
-        VerifyRecipe { leaf_every: 1, accept: Accept::Exact, segments: default_segments(), chunks: default_chunks() }
+        VerifyRecipe {
+            leaf_every: 1,
+            accept: Accept::Exact,
+            segments: default_segments(),
+            chunks: default_chunks(),
+            tolerance_ppm: 0,
+        }
     }
 }
 
@@ -362,6 +371,7 @@ impl Recipe {
         require(count(self.codec.top_k, 4096), "codec.top_k", "1 to 4096")?;
         require(within(self.codec.feedback, 0.0, 1.0), "codec.feedback", "0 to 1")?;
         require(count(self.verify.leaf_every as usize, 1 << 24), "verify.leaf_every", "1 to 2^24")?;
+        require(self.verify.tolerance_ppm <= 1_000_000, "verify.tolerance_ppm", "at most 1000000")?;
         require(self.verify.segments > 0, "verify.segments", "at least 1")?;
         require(within(self.outer.lr, 0.0, 1e3), "outer.lr", "0 to 1000")?;
         require(self.pay.round_msat <= 2_100_000_000_000_000_000, "pay.round_msat", "at most 21 million bitcoin")

@@ -297,6 +297,26 @@ impl Reader {
         Err(Error::data(format!("{}: its header is not in canonical form", self.name())))
     }
 
+    /// Refuses a file with other tensors than these, before any of them is read: a compressed file of a few bytes may
+    /// announce any amount of data.
+    pub fn expect_tensors(&self, expected: impl IntoIterator<Item = TensorInfo>) -> Result<()> {
+        let mut found = self.header.tensors.iter();
+        for expected in expected {
+            let Some(info) = found.next() else {
+                return Err(Error::data(format!("{}: tensor {} is missing", self.name(), expected.name)));
+            };
+            if info.name != expected.name {
+                let what = format!("expected tensor {}, found {}", expected.name, info.name);
+                return Err(Error::data(format!("{}: {what}", self.name())));
+            }
+            info.expect(expected.dtype, &expected.shape).map_err(|e| e.at(self.name()))?;
+        }
+        match found.next() {
+            None => Ok(()),
+            Some(extra) => Err(Error::data(format!("{}: tensor {}: not part of the model", self.name(), extra.name))),
+        }
+    }
+
     /// The next tensor and its bytes; `None` after the last, when the stream has ended as it should.
     pub fn next_tensor(&mut self) -> Result<Option<(TensorInfo, Vec<u8>)>> {
         let name = self.source.name().to_owned();

@@ -10,7 +10,8 @@ use crate::cli::OutputDirArgs;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::fsio::Outcome;
-use crate::score::{Score, next_model, one_a_worker, unaccepted};
+use crate::model::Layout;
+use crate::score::{Acceptance, Score, next_model, one_a_worker};
 use crate::ui::Ui;
 use crate::verify::{Finding, Verdict, require_machine};
 
@@ -43,7 +44,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     require_machine(Engine::detect())?;
     let (recipe, folder, round) = args.run.load(args.round)?;
     let mut given = updates::read(&args.updates, &recipe, &folder.layout, ui)?;
-    let counting = counting(args, &recipe, round)?;
+    let counting = counting(args, &recipe, &folder.layout, round)?;
     given.retain(|update| {
         let counts = update.round() == round
             && counting.iter().all(|list| list.contains(&(update.worker().to_owned(), update.digest())));
@@ -73,7 +74,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
 }
 
 /// Who and what counts by each list that was given.
-fn counting(args: &Args, recipe: &Recipe, round: u64) -> Result<Vec<HashSet<(String, Digest)>>> {
+fn counting(args: &Args, recipe: &Recipe, layout: &Layout, round: u64) -> Result<Vec<HashSet<(String, Digest)>>> {
     let (mut lists, run) = (Vec::new(), &recipe.digest());
     if let Some(path) = &args.scores {
         let scores: Vec<Score> = record::read(path)?;
@@ -84,7 +85,8 @@ fn counting(args: &Args, recipe: &Recipe, round: u64) -> Result<Vec<HashSet<(Str
     }
     if let Some(path) = &args.findings {
         let findings: Vec<Finding> = record::read(path)?;
-        let good = |f: &Finding| unaccepted(f, &recipe.verify, None).is_none() && f.run == *run && f.round == round;
+        let rule = Acceptance { recipe, layout, beacon: None };
+        let good = |f: &Finding| rule.refuses(f).is_none() && f.run == *run && f.round == round;
         let bad: HashSet<Digest> =
             findings.iter().filter(|f| f.finding == Verdict::Mismatch).map(|f| f.update).collect();
         let good = findings.into_iter().filter(|f| good(f) && !bad.contains(&f.update));

@@ -108,7 +108,8 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         other => other?,
     };
     let mut states = read_states(&args.state, &folder.layout, &recipe, assignment)?;
-    states.previous = args.previous.as_deref().map(|path| read_previous(path, &recipe, assignment)).transpose()?;
+    let previous = args.previous.as_deref().map(|path| read_previous(path, &recipe, &folder.layout, assignment));
+    states.previous = previous.transpose()?;
 
     let plan = args.memory.plan(&recipe, &folder);
     let model = Model::new(folder.config.clone(), Engine::detect(), recipe.data.seq_len);
@@ -209,8 +210,8 @@ fn leaves_differ(path: &Path, update: &Update) -> Result<Option<Difference>> {
     Ok(Difference::between("leaves", update.meta().opt("leaves").unwrap_or("none"), root))
 }
 
-fn read_previous(path: &Path, recipe: &Recipe, assignment: &Assignment) -> Result<Update> {
-    let update = Update::open(recipe, Reader::open(open(path)?)?)?;
+fn read_previous(path: &Path, recipe: &Recipe, layout: &Layout, assignment: &Assignment) -> Result<Update> {
+    let update = Update::open_for(recipe, Reader::open(open(path)?)?, layout.shapes())?;
     if update.worker() != assignment.worker || update.round() >= assignment.round {
         return Err(Error::refused(format!(
             "{}: expected an update of {} from a round before {}, found one of {} from round {}",
@@ -251,6 +252,7 @@ fn read_states(paths: &[PathBuf], layout: &Layout, recipe: &Recipe, assignment: 
             let digest: Digest = read.digest.parse()?;
             states.moments = Some((read.moments, digest));
         } else if kind == ArtifactKind::Feedback.as_str() {
+            reader.expect_tensors(layout.infos(""))?;
             let digest = Feedback::digest_of(reader)?;
             states.feedback = Some(Feedback::open(digest, Reader::open(open(path)?)?)?);
         } else {

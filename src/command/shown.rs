@@ -27,7 +27,13 @@ impl<'a> Shown<'a> {
             .folder
             .ok_or_else(|| Error::usage(format!("expected --openings: {name} is needed of what the worker shows")))?;
         let path = folder.join(name);
-        self.bytes += std::fs::metadata(&path).map_or(0, |m| m.len());
+        // No pipe that never ends, and nothing elsewhere.
+        if let Ok(meta) = std::fs::symlink_metadata(&path) {
+            if !meta.is_file() {
+                return Err(Error::data(format!("{}: expected a regular file", path.display())));
+            }
+            self.bytes += meta.len();
+        }
         Ok(path)
     }
 }

@@ -64,6 +64,7 @@ impl Moments {
         reader.require_canonical()?;
         let name = reader.name().to_owned();
         let meta = Meta::read(&name, reader.header(), ArtifactKind::Moments)?;
+        reader.expect_tensors([FIRST, SECOND].into_iter().flat_map(|part| layout.infos(part)))?;
         let mut moments = Moments { steps: meta.number(&name, "steps")?, first: Vec::new(), second: Vec::new() };
         for (prefix, flat) in [(FIRST, &mut moments.first), (SECOND, &mut moments.second)] {
             for tensor in &layout.tensors {
@@ -73,9 +74,6 @@ impl Moments {
         if let Some(i) = moments.second.iter().position(|v| v.is_sign_negative()) {
             let tensor = &layout.tensor_at(i).name;
             return Err(Error::data(format!("{name}: tensor {SECOND}{tensor}: a second moment is negative")));
-        }
-        if let Some((extra, _)) = reader.next_tensor()? {
-            return Err(Error::data(format!("{name}: tensor {}: not part of the model", extra.name)));
         }
         reader.finish()?;
         let digest = moments.digest(meta.clone(), layout);

@@ -3,7 +3,7 @@
 use super::moments::Moments;
 use super::round::State;
 use crate::artifact::{ArtifactKind, Digest, Header, Meta, Reader, Writer};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fsio::Source;
 use crate::model::Layout;
 
@@ -31,6 +31,7 @@ impl State {
         let name = reader.name().to_owned();
         let meta = Meta::read(&name, reader.header(), ArtifactKind::State)?;
         let steps = meta.number(&name, "steps")?;
+        reader.expect_tensors(PARTS.into_iter().flat_map(|part| layout.infos(part)))?;
         let mut read = |part: &str| -> Result<Vec<f32>> {
             let mut flat = Vec::new();
             for tensor in &layout.tensors {
@@ -39,9 +40,6 @@ impl State {
             Ok(flat)
         };
         let [first, parameters, second] = [read(PARTS[0])?, read(PARTS[1])?, read(PARTS[2])?];
-        if let Some((extra, _)) = reader.next_tensor()? {
-            return Err(Error::data(format!("{name}: tensor {}: not part of the model", extra.name)));
-        }
         reader.finish()?;
         Ok((meta, State { parameters, moments: Moments { steps, first, second } }))
     }

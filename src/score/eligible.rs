@@ -1,7 +1,7 @@
 //! Which updates count: assigned, committed to before they were shown, recomputed to equality.
 
-use crate::artifact::recipe::{Accept, VerifyRecipe};
-use crate::artifact::{Commitment, Digest, Recipe, Reveal};
+use super::accept::Acceptance;
+use crate::artifact::{Commitment, Digest, Reveal};
 use crate::codec::Update;
 use crate::data::Assignment;
 use crate::verify::{Finding, Verdict};
@@ -48,15 +48,9 @@ pub struct Eligibility {
     pub findings: Option<Vec<Finding>>,
 }
 
-/// Why the update does not count; `None` where it does. `beacon` is the one that a sample must have been drawn by.
-pub fn judge(
-    update: &Candidate,
-    recipe: &Recipe,
-    round: u64,
-    beacon: Option<&Digest>,
-    lists: &Eligibility,
-) -> Option<String> {
-    let run = &recipe.digest();
+/// Why the update does not count; `None` where it does.
+pub fn judge(update: &Candidate, round: u64, rule: &Acceptance<'_>, lists: &Eligibility) -> Option<String> {
+    let run = &rule.recipe.digest();
     if update.run != *run {
         return Some("made for another run".into());
     }
@@ -78,29 +72,7 @@ pub fn judge(
     lists.findings.as_ref()?;
     match lists.finding_of(update, run, round) {
         None => Some("not replayed".into()),
-        Some(finding) => unaccepted(finding, &recipe.verify, beacon),
-    }
-}
-
-/// Why a finding does not let an update count by the recipe's rule; `None` where it does.
-pub fn unaccepted(finding: &Finding, rule: &VerifyRecipe, beacon: Option<&Digest>) -> Option<String> {
-    match (finding.finding, &finding.sample) {
-        (Verdict::Exact, _) => None,
-        (Verdict::Mismatch, _) => {
-            let what = finding.differs.as_deref().unwrap_or("unknown");
-            Some(format!("replay differs: {what}"))
-        }
-        (Verdict::Near, _) => (rule.accept < Accept::Near).then(|| "near, not exact".into()),
-        (Verdict::Sampled, Some(sample)) if rule.accept >= Accept::Sampled => {
-            let segments = sample.segments.len() as u64 >= rule.segments.min(sample.of_segments).into();
-            let chunks = sample.chunks >= u64::from(rule.chunks).min(sample.of_chunks);
-            match (segments && chunks, beacon.is_none_or(|beacon| *beacon == sample.beacon)) {
-                (false, _) => Some("too little of it was replayed".into()),
-                (true, false) => Some("sampled by another beacon".into()),
-                (true, true) => None,
-            }
-        }
-        (Verdict::Sampled, _) => Some("replayed in part".into()),
+        Some(finding) => rule.refuses(finding),
     }
 }
 

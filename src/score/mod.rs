@@ -1,5 +1,6 @@
 //! What updates are worth: gains on held-out data in exact arithmetic, and pay in integer msat.
 
+mod accept;
 mod eligible;
 mod entitled;
 mod gain;
@@ -8,7 +9,8 @@ mod payout;
 mod records;
 mod round;
 
-pub use eligible::{Candidate, Eligibility, judge, unaccepted, uncommitted};
+pub use accept::Acceptance;
+pub use eligible::{Candidate, Eligibility, judge, uncommitted};
 pub use entitled::entitled;
 pub use gain::{draw_sequences, total_loss};
 pub use next::{Next, next_model};

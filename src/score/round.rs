@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashSet};
 
+use super::accept::Acceptance;
 use super::eligible::{Candidate, Eligibility, judge};
 use super::gain::{draw_sequences, total_loss};
 use super::payout::proportional;
@@ -103,8 +104,8 @@ pub fn score_round<U: Borrow<Update>>(
 ) -> Result<Scores> {
     let Scoring { recipe, round, folder, held_out, lists, .. } = *input;
     let run = recipe.digest();
-    let mut reasons: Vec<Option<String>> =
-        candidates.iter().map(|c| judge(c, recipe, round, input.beacon.as_ref(), lists)).collect();
+    let rule = Acceptance { recipe, layout: &folder.layout, beacon: input.beacon.as_ref() };
+    let mut reasons: Vec<Option<String>> = candidates.iter().map(|c| judge(c, round, &rule, lists)).collect();
     let counting = candidates.iter().zip(&reasons).filter(|(_, reason)| reason.is_none());
     one_a_worker(counting.clone().map(|(c, _)| (c.worker.as_str(), c.file.as_str())))?;
     let passes = 1 + counting.count();

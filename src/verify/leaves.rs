@@ -93,12 +93,14 @@ impl Leaves {
 
     /// The Merkle tree over all leaves, in the order of their steps.
     pub fn tree(&self, leaves: &[Leaf]) -> Result<Tree> {
-        let steps: Vec<u32> = leaves.iter().map(|leaf| leaf.step).collect();
-        if steps != self.segments().ends() {
-            return Err(Error::data(format!(
-                "expected a leaf every {} of {} steps, found them after {steps:?}",
-                self.every, self.steps
-            )));
+        // The context may be anybody's: nothing is made of its numbers before there are as many leaves.
+        let segments = self.segments();
+        let expected = || format!("expected {} leaves, every {} of {} steps", segments.count(), self.every, self.steps);
+        if leaves.len() != segments.count() as usize {
+            return Err(Error::data(format!("{}, found {}", expected(), leaves.len())));
+        }
+        if let Some((i, leaf)) = (0..).zip(leaves).find(|(i, leaf)| segments.range(*i).end != leaf.step) {
+            return Err(Error::data(format!("{}, found leaf {i} after {}", expected(), leaf.step)));
         }
         let hashes = leaves.iter().map(|leaf| self.hash(leaf)).collect::<Result<Vec<_>>>()?;
         Ok(Tree::new(hashes))

@@ -12,6 +12,7 @@ use crate::codec::Feedback;
 use crate::data::Assignment;
 use crate::error::{Context, Error, Result};
 use crate::fsio::Outcome;
+use crate::model::Layout;
 use crate::pay::{Entry, Heights, Ladder, MAX_DELAY, MAX_RUNGS, Msat, NodeId, Offer};
 use crate::ui::Ui;
 
@@ -93,7 +94,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let assignments = read_assignments(&args.assignments, &recipe, &args.coordinator, ui)?;
     let of_round = assignments.iter().filter(|a| a.round == round).count() as u64;
     let pins = args.workers.read()?;
-    let states = parse_states(&args.state_in)?;
+    let states = parse_states(&args.state_in, &folder.layout)?;
     let most = Msat(args.max_msat.unwrap_or(2 * recipe.pay.round_msat / of_round.max(1)).min(Msat::MAX.0));
     let ladder = Ladder::new(most, args.rungs).at("--max-msat")?;
     let mut escrow = args.escrow.open(true, ui)?;
@@ -171,7 +172,7 @@ fn make(escrow: &mut Escrow, terms: Offer, dry_run: bool) -> Result<Offer> {
     Ok(offer)
 }
 
-fn parse_states(given: &[String]) -> Result<BTreeMap<String, Digest>> {
+fn parse_states(given: &[String], layout: &Layout) -> Result<BTreeMap<String, Digest>> {
     let mut states = BTreeMap::new();
     for text in given {
         let (worker, digest) = text
@@ -179,7 +180,11 @@ fn parse_states(given: &[String]) -> Result<BTreeMap<String, Digest>> {
             .ok_or_else(|| Error::usage(format!("--state-in {text}: expected ID=FILE or ID=HEX")))?;
         let digest = match digest.parse() {
             Ok(digest) => digest,
-            Err(_) => Feedback::digest_of(Reader::open(open(Path::new(digest))?)?)?,
+            Err(_) => {
+                let reader = Reader::open(open(Path::new(digest))?)?;
+                reader.expect_tensors(layout.infos(""))?;
+                Feedback::digest_of(reader)?
+            }
         };
         states.insert(worker.to_owned(), digest);
     }

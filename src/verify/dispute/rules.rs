@@ -34,10 +34,12 @@ pub(super) fn last_step(leaf: &Leaf, last: &Leaf) -> Option<String> {
         .then(|| format!("the segment's last step does not end in the leaf after {} steps", leaf.step))
 }
 
-/// The loss of a step, as the leaf that ends its segment has it.
+/// The loss of the step at a place of its segment, as the leaf that ends the segment has it.
 pub(super) fn loss_of(leaf: &Leaf, step: &Leaf, place: usize) -> Option<String> {
+    let last = leaf.losses_q32.len().saturating_sub(1);
+    let number = (leaf.step as usize).saturating_sub(1 + last.saturating_sub(place));
     (leaf.losses_q32.get(place) != step.losses_q32.first())
-        .then(|| format!("step {}: its loss is not the one in the leaf after {} steps", step.step - 1, leaf.step))
+        .then(|| format!("step {number}: its loss is not the one in the leaf after {} steps", leaf.step))
 }
 
 /// What a trace must end in: the state and loss of its owner's own leaf.

@@ -182,17 +182,20 @@ fn leaf_then_step(judge: &Judge<'_>, session: &mut Session<'_>, roots: [Digest; 
     let (context, count) = (judge.every_step(), steps.len());
     let roots = session.roots(Some(place as u32))?;
     let last = session.leaves(Tree::Steps, &context, (count - 1, count), roots)?;
-    lost(
-        [0, 1].map(|i| {
-            rules::last_step(&leaves[i], &last[i]).or_else(|| rules::loss_of(&leaves[i], &last[i], count - 1))
-        }),
-    )?;
+    lost([0, 1].map(|i| {
+        rules::leaf(judge, &last[i], steps.end - 1..steps.end)
+            .or_else(|| rules::last_step(&leaves[i], &last[i]))
+            .or_else(|| rules::loss_of(&leaves[i], &last[i], count - 1))
+    }))?;
     if roots[0] == roots[1] {
         // The states are the same, so the losses in the leaves are not: one of them is not that of its step.
         let losses = leaves[0].losses_q32.iter().zip(&leaves[1].losses_q32);
         let step = losses.enumerate().find(|(_, (a, b))| a != b).map_or(0, |(step, _)| step);
         let claims = session.leaves(Tree::Steps, &context, (step, count), roots)?;
-        lost([0, 1].map(|i| rules::loss_of(&leaves[i], &claims[i], step)))?;
+        let number = steps.start + step as u32;
+        lost([0, 1].map(|i| {
+            rules::leaf(judge, &claims[i], number..number + 1).or_else(|| rules::loss_of(&leaves[i], &claims[i], step))
+        }))?;
         return Err(Stop::Failed(Error::bug("equal leaves with different hashes")));
     }
     let place = descend(session, Tree::Steps, count, roots)?;
