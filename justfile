@@ -37,3 +37,21 @@ golden:
 # Files that are bad on purpose.
 hostile:
     L402_REGENERATE=1 cargo test --test hostile
+
+# Every decoder under libFuzzer for so many seconds each; needs a nightly toolchain and cargo-fuzz.
+fuzz SECONDS="60":
+    #!/bin/sh
+    set -eu
+    for target in $(cargo +nightly fuzz list); do
+        mkdir -p "fuzz/corpus/$target"
+        cargo +nightly fuzz run "$target" "fuzz/corpus/$target" "testdata/fuzz/$target" -- \
+            -max_total_time={{SECONDS}} -rss_limit_mb=2048 -max_len=16384
+    done
+
+# The corpus that fuzzing begins with.
+fuzz-corpus:
+    L402_REGENERATE=1 cargo test --test fuzz the_committed
+
+# Codecs: megabytes of float32 a second, beside copying memory.
+bench-codecs *ARGS:
+    cargo bench --bench codecs -- {{ARGS}}

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use l402::artifact::recipe::CodecName;
 use l402::artifact::{ArtifactKind, Header, Meta, Reader, Recipe, TensorInfo, Writer};
 use l402::codec::{Feedback, Update};
 use l402::fsio::Source;
@@ -33,8 +34,12 @@ impl Bench {
     }
 
     fn delta(&self, round: u64) -> Vec<u8> {
+        self.delta_of(&self.recipe, round)
+    }
+
+    fn delta_of(&self, recipe: &Recipe, round: u64) -> Vec<u8> {
         let mut meta = Meta::new(ArtifactKind::Delta);
-        meta.set("run", self.recipe.digest()).set("round", round).set("worker", "alice");
+        meta.set("run", recipe.digest()).set("round", round).set("worker", "alice");
         let header = Header::new(meta.0, vec![TensorInfo::f32("w", &[100, 80])]);
         let mut writer = Writer::new("delta", Vec::new(), header).unwrap();
         let values: Vec<f32> =
@@ -178,4 +183,57 @@ fn undoing_the_codec_gives_a_delta_that_says_where_it_is_from() {
     let output = bench.compress("-d", &hostile);
     assert_eq!(output.status.code(), Some(65));
     assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn a_report_says_the_same_when_it_is_made_and_when_the_update_is_inspected() {
+    let bench = Bench::new();
+    let output = bench.compress("delta0 -o u --state-out s --report=r.jsonl", b"");
+    let talk = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{talk}");
+    assert!(talk.contains("bits/index") && talk.contains("all, with the header"), "{talk}");
+    let report: serde_json::Value = serde_json::from_slice(&bench.bytes("r.jsonl")).unwrap();
+    let total = &report["total"];
+    assert_eq!((&report["codec"], &total["sent"]), (&"sparseloco".into(), &125.into()));
+    assert_eq!(total["bytes"], bench.bytes("u").len());
+    let figure = |key: &str| total[key].as_str().unwrap().parse::<f64>().unwrap();
+    assert_eq!((figure("bits_per_index"), figure("bits_per_value")), (12.0, 2.0));
+    assert!((7.2..7.5).contains(&figure("bits_per_index_least")));
+    assert!(figure("relative_squared_error") > figure("relative_squared_error_of_sent"));
+    assert!((figure("ratio_f32") / figure("ratio_bf16") - 2.0).abs() < 1e-4);
+
+    let inspect = |line: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_l402"));
+        command.current_dir(bench.folder.path()).arg("inspect").args(line.split_whitespace()).output().unwrap()
+    };
+    let shown = inspect("u --recipe r.toml --state s --json");
+    let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(shown["report"], report);
+    let shown = inspect("u --recipe r.toml");
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("all, with the header"));
+    bench.expect("delta1 -o u1 --state s --state-out s1", 0, "");
+    // Another state than the one that it left.
+    assert_eq!(inspect("u --recipe r.toml --state s1").status.code(), Some(1));
+    assert_eq!(inspect("u u1 --recipe r.toml --state s1").status.code(), Some(2));
+}
+
+#[test]
+fn every_codec_goes_there_and_back_in_files() {
+    let bench = Bench::new();
+    for name in CodecName::ALL {
+        let name = serde_json::json!(name);
+        let name = name.as_str().unwrap();
+        let text = format!("{RECIPE}[codec]\nname = \"{name}\"\n");
+        let recipe = Recipe::parse(&text).unwrap();
+        let delta = bench.delta_of(&recipe, 0);
+        fs::write(bench.path("r.toml"), text).unwrap();
+        fs::write(bench.path(&format!("{name}.delta")), &delta).unwrap();
+        bench.expect(&format!("{name}.delta -o {name}.update --state-out {name}.state --report"), 0, "bf16");
+        bench.expect(&format!("-d {name}.update -o {name}.back"), 0, "");
+        let values = |file: &str| open(&bench.path(file)).next_f32("w", &[100, 80]).unwrap();
+        let (delta, back, left) =
+            (values(&format!("{name}.delta")), values(&format!("{name}.back")), values(&format!("{name}.state")));
+        // Error feedback is exact: what remains is the one subtraction.
+        assert!(delta.iter().zip(&back).zip(&left).all(|((d, b), l)| d - b == *l), "{name}");
+    }
 }

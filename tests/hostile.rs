@@ -33,6 +33,11 @@ fn recipe() -> Recipe {
     Recipe::parse(&recipe_text()).unwrap()
 }
 
+/// The recipe with another codec.
+fn recipe_text_of(codec: &str) -> String {
+    recipe_text().replace("name = \"sparseloco\"", &format!("name = \"{codec}\""))
+}
+
 fn layout() -> Layout {
     Layout::new(&ModelConfig::parse(CONFIG).unwrap())
 }
@@ -95,10 +100,16 @@ fn frame(window_log: u8, content: &[u8], zeros: u64) -> Vec<u8> {
 
 /// The update that a delta of small values becomes.
 fn update() -> (Header, Vec<Vec<u8>>) {
+    update_of(&recipe())
+}
+
+fn update_of(recipe: &Recipe) -> (Header, Vec<Vec<u8>>) {
     let layout = layout();
     let flat: Vec<f32> = (0..layout.total).map(|i| ((i * 37 % 101) as f32 - 50.0) / 1e4).collect();
     let tensors: Vec<_> = layout.tensors.iter().map(|t| (t.name.as_str(), &t.shape[..], &flat[t.range()])).collect();
-    let done = compress_tensors(&recipe(), &meta(ArtifactKind::Delta), &tensors, None, std::io::sink()).unwrap();
+    let mut meta = meta(ArtifactKind::Delta);
+    meta.set("run", recipe.digest());
+    let done = compress_tensors(recipe, &meta, &tensors, None, std::io::sink()).unwrap();
     (done.update.header().clone(), done.update.payloads().to_vec())
 }
 
@@ -177,6 +188,64 @@ const ASSIGN: &str = "assign --recipe r.toml --round 0 --shards shards --beacon 
 const INSPECT: &str = "inspect FILE";
 /// The model's folder, with FILE in the place of its weights or index.
 const MODEL: &str = "inspect MODEL";
+
+/// An update by another codec, its first payload bent.
+fn payload(
+    name: &'static str,
+    codec: &'static str,
+    undo: &'static str,
+    change: impl FnOnce(&mut Vec<u8>),
+    says: &'static str,
+) -> Hostile {
+    assert!(undo.contains(&format!("r-{codec}.toml")));
+    let (header, mut payloads) = update_of(&Recipe::parse(&recipe_text_of(codec)).unwrap());
+    change(&mut payloads[0]);
+    let mut bytes = header.to_bytes();
+    payloads.iter().for_each(|p| bytes.extend(p));
+    Hostile { name, bytes, verb: undo, code: 65, says }
+}
+
+/// What no encoder of each codec writes.
+fn hostile_payloads() -> Vec<Hostile> {
+    const DENSE: &str = "compress -d --recipe r-dense.toml FILE";
+    const F16: &str = "compress -d --recipe r-f16.toml FILE";
+    const INT8: &str = "compress -d --recipe r-int8.toml FILE";
+    const BLOCKWISE8: &str = "compress -d --recipe r-blockwise8.toml FILE";
+    const E3M0: &str = "compress -d --recipe r-e3m0.toml FILE";
+    const DEMO: &str = "compress -d --recipe r-demo.toml FILE";
+    const L402: &str = "compress -d --recipe r-l402.toml FILE";
+    vec![
+        payload("dense-nan.safetensors", "dense", DENSE, |p| p[..4].fill(0xff), "expected finite"),
+        payload("f16-minus-zero.safetensors", "f16", F16, |p| p[..2].copy_from_slice(&[0, 0x80]), "other than -0"),
+        payload(
+            "int8-infinite-scale.safetensors",
+            "int8",
+            INT8,
+            |p| p[4..8].copy_from_slice(&[0, 0, 0x80, 0x7f]),
+            "finite",
+        ),
+        payload(
+            "int8-unused-bucket.safetensors",
+            "int8",
+            INT8,
+            |p| p.iter_mut().rev().take(2056).for_each(|c| *c = 128),
+            "buckets",
+        ),
+        payload(
+            "blockwise8-nan-scale.safetensors",
+            "blockwise8",
+            BLOCKWISE8,
+            |p| p[..4].copy_from_slice(&[0, 0, 0xc0, 0x7f]),
+            "largest magnitude",
+        ),
+        payload("e3m0-exponent-255.safetensors", "e3m0", E3M0, |p| p[0] = 255, "exponent 255"),
+        payload("demo-nan-scale.safetensors", "demo", DEMO, |p| p[..2].copy_from_slice(&[0xc0, 0x7f]), "finite scale"),
+        payload("demo-descending.safetensors", "demo", DEMO, |p| p[2..5].fill(0xff), "an index from"),
+        payload("l402-infinite-level.safetensors", "l402", L402, |p| p[..2].fill(0xff), "finite level"),
+        payload("l402-goes-on.safetensors", "l402", L402, |p| p.fill(0), "to end after"),
+        payload("l402-ends-early.safetensors", "l402", L402, |p| p[2..].fill(0xff), "chunk 0"),
+    ]
+}
 
 fn hostile_tensors() -> Vec<Hostile> {
     let delta = delta_of(&[0.5, -1.0, 2.0, 0.25]);
@@ -482,7 +551,7 @@ fn hostile_texts() -> Vec<Hostile> {
 }
 
 fn all() -> Vec<Hostile> {
-    hostile_tensors().into_iter().chain(hostile_texts()).collect()
+    hostile_tensors().into_iter().chain(hostile_payloads()).chain(hostile_texts()).collect()
 }
 
 // ---- The tests ----
@@ -516,6 +585,9 @@ fn world() -> World {
     world.write("corpus.txt", &common::corpus()[..6000]);
     world.write("config.json", CONFIG.as_bytes());
     world.write("r.toml", recipe_text().as_bytes());
+    for codec in ["dense", "f16", "int8", "blockwise8", "e3m0", "demo", "l402"] {
+        world.write(&format!("r-{codec}.toml"), recipe_text_of(codec).as_bytes());
+    }
     world.ok("key ann.key");
     world.ok("shard corpus.txt --tokenizer bytes --seq-len 16 --shards 2 --val-shards 1 -o shards");
     world.ok("init --config config.json --seed 3 -o theta-0");
@@ -651,7 +723,7 @@ fn feed(all: Vec<Hostile>, places: &[(&str, bool)]) {
 
 #[test]
 fn no_verb_trips_over_a_hostile_file_of_tensors() {
-    feed(hostile_tensors(), &TENSOR_PLACES);
+    feed(hostile_tensors().into_iter().chain(hostile_payloads()).collect(), &TENSOR_PLACES);
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn refused(output: &Output, what: &str, names: &[&str]) {
 
 #[test]
 fn one_flipped_bit_of_an_update_is_found() {
-    for kind in [FULL, Kind { codec: "dense", ..FULL }] {
+    for kind in [FULL, Kind { codec: "dense", ..FULL }, Kind { codec: "l402", ..FULL }] {
         let world = world(kind);
         world.ok(&world.replay(1, "ann", "ann.1.update"));
         let bytes = world.bytes("ann.1.update");

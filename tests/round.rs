@@ -51,6 +51,11 @@ fn an_honest_round_is_exact_when_moments_are_carried_and_updates_are_dense() {
 }
 
 #[test]
+fn an_honest_round_is_exact_by_l402() {
+    two_rounds_are_exact(Kind { codec: "l402", ..FULL });
+}
+
+#[test]
 fn threads_micro_batches_and_memory_change_no_byte() {
     for grad_groups in [1, 2] {
         let world = World::new(Kind { grad_groups, ..FULL });

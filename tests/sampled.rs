@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use common::work::{Bench, Done};
-use common::{FULL, WORKERS, World, beacon};
+use common::{FULL, Kind, WORKERS, World, beacon};
 use l402::artifact::recipe::Accept;
 use l402::artifact::{Digest, Header, Meta, Reader, Recipe, Writer, record};
 use l402::codec::Feedback;
@@ -137,6 +137,21 @@ fn honest_work_passes_every_sample_and_the_finding_says_what_was_looked_at() {
         assert_eq!(sample.segments.last(), Some(&(STEPS - 1)));
         assert_eq!(finding.steps, sample.segments.len() as u64);
         assert_eq!((sample.chunks, sample.of_chunks), ((1 + n as u64).min(total as u64), total as u64));
+    }
+}
+
+#[test]
+fn honest_work_by_any_codec_passes_a_sample_with_all_of_its_chunks() {
+    for codec in ["l402", "demo", "e3m0", "int8", "blockwise8", "f16", "dense"] {
+        let world = World::new(Kind { codec, ..FULL });
+        world.play(0);
+        world.assign(1);
+        let bench = Bench::new(&world, 1, "bob");
+        let done = bench.honest();
+        assert_eq!(bench.replay(&done.update).finding, Verdict::Exact, "{codec}");
+        let all = ChunkIndex::new(&bench.folder.layout).total;
+        let finding = bench.sampled(&done, sampling(1, K, all));
+        assert_eq!(finding.finding, Verdict::Sampled, "{codec}: {finding:?}");
     }
 }
 

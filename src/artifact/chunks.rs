@@ -29,6 +29,26 @@ impl Chunk {
         self.start + index / self.columns * self.stride + index % self.columns
     }
 
+    /// Rows and columns; a run of a tensor of other than two dimensions is one row.
+    pub fn sides(&self) -> (usize, usize) {
+        (self.rows, self.columns)
+    }
+
+    /// Puts the chunk's elements into `values`, in the order of their indices.
+    pub fn copy_to(&self, tensor: &[f32], values: &mut Vec<f32>) {
+        values.clear();
+        self.rows_of(tensor).for_each(|row| values.extend_from_slice(row));
+    }
+
+    /// Puts `values`, the elements in the order of their indices, into a part of the tensor that begins `at` elements
+    /// behind its start.
+    pub fn copy_from(&self, values: &[f32], part: &mut [f32], at: usize) {
+        for (row, values) in values.chunks_exact(self.columns).enumerate() {
+            let start = self.start - at + row * self.stride;
+            part[start..start + self.columns].copy_from_slice(values);
+        }
+    }
+
     /// The chunk's rows: its elements in the order of their indices.
     pub fn rows_of<'a>(&self, tensor: &'a [f32]) -> impl Iterator<Item = &'a [f32]> + 'a {
         let chunk = *self;
@@ -105,6 +125,15 @@ impl Chunks {
         }
     }
 
+    /// The cut into parts that hold whole chunks, so that threads can share out a tensor: how many elements a part has, and
+    /// how many chunks; the last one has what is left.
+    pub fn parts(&self) -> (usize, usize) {
+        match self.rows.size {
+            1 => (CHUNK, 1),
+            rows => ((rows * self.stride).max(1), self.columns.pieces().max(1)),
+        }
+    }
+
     /// The sum over all chunks of a function of their lengths, without visiting them one by one.
     pub fn sum_over_lengths(&self, of: impl Fn(usize) -> usize) -> Option<usize> {
         let mut sum = 0usize;
@@ -150,6 +179,16 @@ mod tests {
                 (0..chunk.size()).for_each(|i| seen[chunk.position(i)] += 1);
             }
             assert!(seen.iter().all(|&n| n == 1), "{shape:?}");
+            // Part by part, every chunk copied out of a tensor and into another makes the same tensor.
+            let tensor: Vec<f32> = (0..elements).map(|i| i as f32).collect();
+            let (mut copy, mut values, (len, per)) = (vec![-1.0; elements], Vec::new(), chunks.parts());
+            for (i, part) in copy.chunks_mut(len).enumerate() {
+                for number in i * per..((i + 1) * per).min(chunks.count()) {
+                    chunks.get(number).copy_to(&tensor, &mut values);
+                    chunks.get(number).copy_from(&values, part, i * len);
+                }
+            }
+            assert_eq!(copy, tensor, "{shape:?}");
             assert_eq!(chunks.sum_over_lengths(|n| n), Some(elements), "{shape:?}");
             assert_eq!(chunks.sum_over_lengths(|_| 1), Some(chunks.count()), "{shape:?}");
         }

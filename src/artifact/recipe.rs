@@ -154,9 +154,35 @@ pub struct CodecRecipe {
 pub enum CodecName {
     /// Float32 as it is.
     Dense,
+    /// IEEE binary16.
+    F16,
+    /// 256 buckets over six standard deviations on either side of the mean (INTELLECT-1, 2412.01152).
+    Int8,
+    /// 8 bits a value beside the largest of its chunk (2110.02861).
+    Blockwise8,
+    /// A sign and three bits of exponent a value (Streaming DiLoCo, 2501.18512).
+    E3m0,
+    /// Top-k of each chunk's cosine transform, a sign each (DeMo, 2411.19870).
+    Demo,
     /// Top-k of chunks of 4096, 2-bit values, 12-bit indices (SparseLoCo, 2508.15706).
     #[default]
     SparseLoco,
+    /// Top-k of chunks of 4096, 2-bit values with two levels a chunk, indices in Golomb's code.
+    L402,
+}
+
+impl CodecName {
+    /// Every codec.
+    pub const ALL: [CodecName; 8] = [
+        CodecName::Dense,
+        CodecName::F16,
+        CodecName::Int8,
+        CodecName::Blockwise8,
+        CodecName::E3m0,
+        CodecName::Demo,
+        CodecName::SparseLoco,
+        CodecName::L402,
+    ];
 }
 
 /// What workers commit to while they train, and what an update must be found to be, to count.

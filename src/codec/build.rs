@@ -4,6 +4,7 @@
 use std::io::Write;
 
 use super::feedback::{Feedback, compress_tensor, state_digest};
+use super::report::Report;
 use super::shapes::Shapes;
 use super::{Codec, codec_for};
 use crate::artifact::{
@@ -23,6 +24,7 @@ pub struct Compressor<W: Write> {
     state_meta: Meta,
     state_roots: Vec<Digest>,
     payloads: Vec<(TensorInfo, Vec<u8>)>,
+    report: Option<Report>,
 }
 
 /// What a [`Compressor`] yields.
@@ -33,6 +35,8 @@ pub struct Compressed<W> {
     pub state: W,
     /// The digest of the next state, see [`Feedback`].
     pub feedback_out: Digest,
+    /// What the update costs and loses, where that was asked for.
+    pub report: Option<Report>,
 }
 
 /// An update before it is written: its header and its payloads.
@@ -96,7 +100,14 @@ impl<W: Write> Compressor<W> {
             state_meta: next,
             state_roots: Vec::new(),
             payloads: Vec::new(),
+            report: None,
         })
+    }
+
+    /// Keeps account of what the update costs and loses.
+    pub fn with_report(mut self) -> Compressor<W> {
+        self.report = Some(Report::new(self.codec.as_ref()));
+        self
     }
 
     /// Takes the next tensor of the delta.
@@ -110,6 +121,9 @@ impl<W: Write> Compressor<W> {
         };
         let (payload, left) = compress_tensor(self.codec.as_ref(), self.beta, shape, delta, feedback.as_deref())
             .at(format!("tensor {name}"))?;
+        if let Some(report) = &mut self.report {
+            report.push(self.codec.as_ref(), name, shape, &payload, Some(&left))?;
+        }
         // The writer also sees to it that tensors come in the header's order.
         self.state.f32(name, &left)?;
         self.state_roots.push(tensor_root(shape, &left));
@@ -128,7 +142,12 @@ impl<W: Write> Compressor<W> {
         let mut meta = self.meta;
         meta.set("delta", delta).set("feedback_out", feedback_out);
         let (tensors, payloads) = self.payloads.into_iter().unzip();
-        Ok(Compressed { update: EncodedUpdate { header: Header::new(meta.0, tensors), payloads }, state, feedback_out })
+        let update = EncodedUpdate { header: Header::new(meta.0, tensors), payloads };
+        let mut report = self.report;
+        if let Some(report) = &mut report {
+            report.file_bytes = update.header.to_bytes().len() as u64 + update.header.data_len();
+        }
+        Ok(Compressed { update, state, feedback_out, report })
     }
 }
 
@@ -176,19 +195,24 @@ impl EncodedUpdate {
     }
 }
 
-/// Compresses a delta that is read as a stream; `each` is told every tensor's name when it is done.
+/// Compresses a delta that is read as a stream; `each` is told every tensor's name when it is done. With `report` an account
+/// is kept of what the update costs.
 pub fn compress_stream<W: Write>(
     recipe: &Recipe,
     mut delta: Reader,
     feedback: Option<Feedback>,
     state_name: &str,
     state: W,
+    report: bool,
     mut each: impl FnMut(&str),
 ) -> Result<Compressed<W>> {
     delta.require_canonical()?;
     let file = delta.name().to_owned();
     let header = delta.header().clone();
     let mut compressor = Compressor::new(recipe, &file, &header, feedback, state_name, state)?;
+    if report {
+        compressor = compressor.with_report();
+    }
     for tensor in &header.tensors {
         let values = delta.next_f32(&tensor.name, &tensor.shape)?;
         compressor.push(&tensor.name, &values).at(&file)?;

@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use super::report::{Anatomy, entropy};
 use super::shapes::elements;
 use super::{Codec, check_finite, check_len};
 use crate::artifact::TensorInfo;
@@ -47,5 +48,18 @@ impl Codec for Dense {
             return Ok(());
         }
         Err(Error::refused("expected the values as they are, found others"))
+    }
+
+    fn anatomy(&self, shape: &[usize], payload: &[u8]) -> Result<Anatomy> {
+        check_len(self, shape, payload.len())?;
+        let mut words = payload.as_chunks::<4>().0.to_vec();
+        words.sort_unstable();
+        let counts: Vec<usize> = words.chunk_by(|a, b| a == b).map(<[_]>::len).collect();
+        Ok(Anatomy {
+            sent: words.len(),
+            value_bits: 32 * words.len(),
+            value_bound: entropy(counts),
+            ..Anatomy::default()
+        })
     }
 }

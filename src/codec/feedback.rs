@@ -14,6 +14,7 @@
 use super::Codec;
 use super::check_finite;
 use super::shapes::Shapes;
+use super::update::Update;
 use crate::artifact::{ArtifactKind, Digest, Dtype, Meta, Reader, merkle, tensor_root};
 use crate::engine::Engine;
 use crate::error::{Context, Error, Result};
@@ -127,6 +128,18 @@ impl Feedback {
         let tensors = &self.reader.header().tensors;
         Shapes::of(self.reader.header()).expect(shapes.iter()).at(file)?;
         tensors.iter().try_for_each(|t| t.expect(Dtype::F32, &t.shape)).at(file)
+    }
+
+    /// Whether it is the state that this update left.
+    pub(super) fn check_left_by(&self, update: &Update) -> Result<()> {
+        let (file, says) = (self.reader.name(), update.meta().digest(update.file(), "feedback_out")?);
+        if self.digest != says {
+            let found = self.digest;
+            return Err(Error::refused(format!(
+                "{file}: expected the feedback that the update left, {says}, found {found}"
+            )));
+        }
+        Shapes::of(self.reader.header()).expect(update.shapes().iter()).at(file)
     }
 
     /// The next tensor.

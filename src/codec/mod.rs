@@ -12,12 +12,24 @@
 //! the payload.
 
 mod bits;
+mod bitstream;
+mod blockwise8;
 mod build;
+mod demo;
 mod dense;
+mod e3m0;
+mod f16;
 mod feedback;
+mod golomb;
+mod int8;
+mod l402;
+mod levels;
 #[cfg(test)]
 mod properties;
 mod quantise;
+mod records;
+mod report;
+mod select;
 mod shapes;
 mod sparseloco;
 mod update;
@@ -28,9 +40,16 @@ use crate::artifact::TensorInfo;
 use crate::artifact::recipe::{CodecName, CodecRecipe};
 use crate::error::{Error, Result};
 
+pub use blockwise8::Blockwise8;
 pub use build::{Compressed, Compressor, EncodedUpdate, compress_stream, compress_tensors};
+pub use demo::Demo;
 pub use dense::Dense;
+pub use e3m0::E3m0;
+pub use f16::F16;
 pub use feedback::{Feedback, compress_tensor};
+pub use int8::Int8;
+pub use l402::L402;
+pub use report::{Anatomy, Cost, Report, SquaredError};
 pub use shapes::{MAX_ELEMENTS, Shapes};
 pub use sparseloco::SparseLoco;
 pub use update::Update;
@@ -59,13 +78,22 @@ pub trait Codec: Send + Sync {
     /// Whether a payload sends of one chunk (see [`crate::artifact::chunks`]) what `values`, the chunk's own in the order
     /// of their indices, lead to, as far as a chunk alone can show; else what is wrong.
     fn check_chunk(&self, shape: &[usize], payload: &[u8], chunk: usize, values: &[f32]) -> Result<()>;
+
+    /// What the bits of a payload that decodes are spent on.
+    fn anatomy(&self, shape: &[usize], payload: &[u8]) -> Result<Anatomy>;
 }
 
 /// The codec that a recipe names.
 pub fn codec_for(recipe: &CodecRecipe) -> Box<dyn Codec> {
     match recipe.name {
         CodecName::Dense => Box::new(Dense),
+        CodecName::F16 => Box::new(F16),
+        CodecName::Int8 => Box::new(Int8),
+        CodecName::Blockwise8 => Box::new(Blockwise8),
+        CodecName::E3m0 => Box::new(E3m0),
+        CodecName::Demo => Box::new(Demo::new(recipe.top_k)),
         CodecName::SparseLoco => Box::new(SparseLoco::new(recipe.top_k)),
+        CodecName::L402 => Box::new(L402::new(recipe.top_k)),
     }
 }
 
@@ -92,6 +120,14 @@ fn check_len(codec: &dyn Codec, shape: &[usize], len: usize) -> Result<()> {
         "expected a {} payload of {expected} bytes for shape {shape:?}, found {len}",
         codec.name()
     )))
+}
+
+/// As many values as the shape has elements; who calls sees to it.
+fn check_values(shape: &[usize], values: &[f32]) -> Result<()> {
+    if shapes::elements(shape) == Some(values.len()) {
+        return Ok(());
+    }
+    Err(Error::bug(format!("{} values for shape {shape:?}", values.len())))
 }
 
 fn check_finite(values: &[f32]) -> Result<()> {

@@ -78,6 +78,17 @@ pub(super) fn elements(shape: &[usize]) -> Option<usize> {
     (most <= MAX_ELEMENTS).then(|| shape.iter().product())
 }
 
+/// As many zeros as the shape has elements; where there is no memory for them, an error.
+pub(super) fn zeros(shape: &[usize]) -> Result<Vec<f32>> {
+    let total = elements(shape).unwrap_or(0);
+    let mut values: Vec<f32> = Vec::new();
+    values
+        .try_reserve_exact(total)
+        .map_err(|_| Error::data(format!("shape {shape:?}: too large for this machine's memory")))?;
+    values.resize(total, 0.0);
+    Ok(values)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

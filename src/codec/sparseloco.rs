@@ -28,8 +28,10 @@ use rayon::prelude::*;
 
 use super::bits::{pack, packed_len, padding_is_zero, unpack};
 use super::quantise::quantise;
-use super::shapes::elements;
-use super::{Codec, check_len};
+use super::report::{Anatomy, binomial, entropy};
+use super::select::{kept, largest};
+use super::shapes::{elements, zeros};
+use super::{Codec, check_len, check_values};
 use crate::artifact::chunks::{CHUNK, Chunks};
 use crate::error::{Error, Result};
 
@@ -50,28 +52,17 @@ impl SparseLoco {
         SparseLoco { top_k: top_k.clamp(1, CHUNK) }
     }
 
-    /// How many of a chunk of n elements are kept: ceil(top_k * n / 4096).
-    fn kept(&self, n: usize) -> usize {
-        (self.top_k * n).div_ceil(CHUNK)
-    }
-
     /// How many of a whole tensor are kept; `None` beyond the limit on elements.
     fn kept_of(&self, shape: &[usize]) -> Option<usize> {
         elements(shape)?;
-        Chunks::new(shape).sum_over_lengths(|n| self.kept(n))
+        Chunks::new(shape).sum_over_lengths(|n| kept(self.top_k, n))
     }
 
     /// The indices of a chunk's values to keep, ascending.
-    fn select(&self, values: impl Iterator<Item = f32>) -> Vec<u16> {
-        // Ascending keys are descending magnitudes, then ascending indices; no two are equal.
-        let mut keys: Vec<u64> =
-            (0u64..).zip(values).map(|(i, v)| u64::from(!v.abs().to_bits()) << INDEX_BITS | i).collect();
-        let kept = self.kept(keys.len());
-        if kept < keys.len() {
-            keys.select_nth_unstable(kept);
-            keys.truncate(kept);
-        }
-        let mut indices: Vec<u16> = keys.into_iter().map(|key| (key & ((1 << INDEX_BITS) - 1)) as u16).collect();
+    fn select(&self, values: &[f32]) -> Vec<u16> {
+        let mut keys = Vec::new();
+        largest(values, kept(self.top_k, values.len()), &mut keys);
+        let mut indices: Vec<u16> = keys.into_iter().map(|key| key.index()).collect();
         indices.sort_unstable();
         indices
     }
@@ -89,12 +80,13 @@ impl Codec for SparseLoco {
     }
 
     fn encode(&self, shape: &[usize], values: &[f32]) -> Result<Vec<u8>> {
-        if elements(shape) != Some(values.len()) {
-            return Err(Error::bug(format!("{} values for shape {shape:?}", values.len())));
-        }
+        check_values(shape, values)?;
         let chunks = Chunks::new(shape);
-        let selected: Vec<Vec<u16>> =
-            (0..chunks.count()).into_par_iter().map(|number| self.select(chunks.get(number).values(values))).collect();
+        let select = |room: &mut Vec<f32>, number| {
+            chunks.get(number).copy_to(values, room);
+            self.select(room)
+        };
+        let selected: Vec<Vec<u16>> = (0..chunks.count()).into_par_iter().map_init(Vec::new, select).collect();
         let kept: Vec<f32> = selected
             .iter()
             .enumerate()
@@ -113,26 +105,21 @@ impl Codec for SparseLoco {
 
     fn decode(&self, shape: &[usize], payload: &[u8]) -> Result<Vec<f32>> {
         check_len(self, shape, payload.len())?;
-        // Both are there: the length has been found for this shape.
-        let total = elements(shape).unwrap_or(0);
-        let kept = self.kept_of(shape).unwrap_or(0);
+        // It is there: the length has been found for this shape.
+        let all = self.kept_of(shape).unwrap_or(0);
         let (head, rest) = payload.split_at(BINS_LEN);
-        let (codes, indices) = rest.split_at((kept * CODE_BITS as usize).div_ceil(8));
-        if !padding_is_zero(codes, CODE_BITS, kept) || !padding_is_zero(indices, INDEX_BITS, kept) {
+        let (codes, indices) = rest.split_at((all * CODE_BITS as usize).div_ceil(8));
+        if !padding_is_zero(codes, CODE_BITS, all) || !padding_is_zero(indices, INDEX_BITS, all) {
             return Err(Error::data("expected zero bits as padding, found others"));
         }
-        let bins = read_bins(head, unpack(codes, CODE_BITS, kept))?;
-        let mut values = Vec::new();
-        values
-            .try_reserve_exact(total)
-            .map_err(|_| Error::data(format!("shape {shape:?}: too large for this machine's memory")))?;
-        values.resize(total, 0.0);
-        let mut sent = unpack(indices, INDEX_BITS, kept).zip(unpack(codes, CODE_BITS, kept));
+        let bins = read_bins(head, unpack(codes, CODE_BITS, all))?;
+        let mut values = zeros(shape)?;
+        let mut sent = unpack(indices, INDEX_BITS, all).zip(unpack(codes, CODE_BITS, all));
         let chunks = Chunks::new(shape);
         for number in 0..chunks.count() {
             let chunk = chunks.get(number);
             let mut least = 0;
-            for (index, code) in sent.by_ref().take(self.kept(chunk.size())) {
+            for (index, code) in sent.by_ref().take(kept(self.top_k, chunk.size())) {
                 let index = usize::from(index);
                 if index < least || index >= chunk.size() {
                     return Err(Error::data(format!(
@@ -152,10 +139,10 @@ impl Codec for SparseLoco {
     fn check_chunk(&self, shape: &[usize], payload: &[u8], chunk: usize, values: &[f32]) -> Result<()> {
         check_len(self, shape, payload.len())?;
         let chunks = Chunks::new(shape);
-        let before: usize = (0..chunk).map(|number| self.kept(chunks.get(number).size())).sum();
-        let (own, all) = (self.kept(chunks.get(chunk).size()), self.kept_of(shape).unwrap_or(0));
+        let before: usize = (0..chunk).map(|number| kept(self.top_k, chunks.get(number).size())).sum();
+        let (own, all) = (kept(self.top_k, chunks.get(chunk).size()), self.kept_of(shape).unwrap_or(0));
         let (codes, indices) = payload[BINS_LEN..].split_at((all * CODE_BITS as usize).div_ceil(8));
-        let expected = self.select(values.iter().copied());
+        let expected = self.select(values);
         let found: Vec<u16> = unpack(indices, INDEX_BITS, all).skip(before).take(own).collect();
         if let Some((expected, found)) = expected.iter().zip(&found).find(|(a, b)| a != b) {
             return Err(Error::refused(format!("expected index {expected} to be sent, found {found}")));
@@ -170,6 +157,22 @@ impl Codec for SparseLoco {
                 pair[0].0, pair[0].1, pair[1].0, pair[1].1
             ))),
         }
+    }
+
+    fn anatomy(&self, shape: &[usize], payload: &[u8]) -> Result<Anatomy> {
+        check_len(self, shape, payload.len())?;
+        let sent = self.kept_of(shape).unwrap_or(0);
+        let chunks = Chunks::new(shape);
+        let mut counts = [0; BINS];
+        unpack(&payload[BINS_LEN..], CODE_BITS, sent).for_each(|code| counts[usize::from(code)] += 1);
+        let sizes = (0..chunks.count()).map(|number| chunks.get(number).size());
+        Ok(Anatomy {
+            sent,
+            index_bits: sent * INDEX_BITS as usize,
+            value_bits: sent * CODE_BITS as usize,
+            index_bound: sizes.map(|n| binomial(n, kept(self.top_k, n))).sum(),
+            value_bound: entropy(counts),
+        })
     }
 }
 
@@ -232,8 +235,8 @@ mod tests {
     #[test]
     fn ragged_chunks_keep_their_share_and_at_least_one() {
         let codec = SparseLoco::new(64);
-        assert_eq!([1, 63, 64, 65, 4095, 4096].map(|n| codec.kept(n)), [1, 1, 1, 2, 64, 64]);
-        assert_eq!(SparseLoco::new(4096).kept(77), 77);
+        assert_eq!([1, 63, 64, 65, 4095, 4096].map(|n| kept(64, n)), [1, 1, 1, 2, 64, 64]);
+        assert_eq!(kept(4096, 77), 77);
         // Blocks of 4096, 64, 64 and 1.
         assert_eq!(codec.kept_of(&[65, 65]), Some(64 + 1 + 1 + 1));
     }

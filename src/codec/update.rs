@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::build::copy_ours;
+use super::feedback::Feedback;
+use super::report::Report;
 use super::shapes::Shapes;
 use super::{Codec, check_payload, codec_for};
 use crate::artifact::{ArtifactKind, Digest, Header, Meta, Reader, Recipe, TensorInfo, valid_worker_id};
@@ -150,6 +152,28 @@ impl Update {
             return Err(Error::data(format!("{}: tensor {name} is missing", self.file)));
         };
         self.codec.check_chunk(shape, payload, chunk, values)
+    }
+
+    /// What it costs, and what it loses where the feedback that it left is at hand.
+    pub fn report(&self, mut left: Option<Feedback>) -> Result<Report> {
+        if let Some(left) = &left {
+            left.check_left_by(self)?;
+        }
+        let mut report = Report::new(self.codec.as_ref());
+        report.file_bytes = self.bytes;
+        for (name, shape) in self.shapes.iter() {
+            let left = match &mut left {
+                Some(left) => Some(left.next(name, shape)?),
+                None => None,
+            };
+            let at = || format!("{}: tensor {name}", self.file);
+            self.decode(name)?;
+            report.push(self.codec.as_ref(), name, shape, &self.payloads[name], left.as_deref()).at(at())?;
+        }
+        if let Some(left) = left {
+            left.finish()?;
+        }
+        Ok(report)
     }
 
     /// Decodes everything once, so that nothing can fail later.

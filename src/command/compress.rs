@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::files::distinct;
-use crate::artifact::{Reader, Recipe, Writer};
+use crate::artifact::{Reader, Recipe, Writer, canonical};
 use crate::cli::OutputArgs;
 use crate::codec::{EncodedUpdate, Feedback, Update, compress_stream};
 use crate::error::{Error, Result};
@@ -30,6 +30,10 @@ pub struct Args {
     /// Where the error feedback for the next round goes
     #[arg(long, value_name = "FILE", conflicts_with = "decompress")]
     state_out: Option<PathBuf>,
+    /// Say what the update costs and what it loses: ratios to float32 and bfloat16, bits an index and a value beside their
+    /// bounds, relative squared errors. A table on standard error, and with a FILE, JSON there
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, conflicts_with = "decompress")]
+    report: Option<Option<PathBuf>>,
     /// The delta, as `train` writes it, or the update with `-d`; `-` is standard input
     #[arg(value_name = "IN", default_value = "-")]
     input: PathBuf,
@@ -54,7 +58,9 @@ fn compress(args: &Args, recipe: &Recipe, target: &Target, ui: &Ui) -> Result<()
     let state = State(state_target.as_ref().map(Target::create).transpose()?);
     let delta = Reader::open(Source::open(&args.input)?)?;
     let progress = ui.progress("compress", delta.header().tensors.len() as u64);
-    let done = compress_stream(recipe, delta, feedback, &state_name, state, |name| {
+    let asked = args.report.is_some();
+    let report_target = args.report.iter().flatten().next().map(|path| Target::new(Some(path), args.output.force));
+    let done = compress_stream(recipe, delta, feedback, &state_name, state, asked, |name| {
         progress.tick(name.to_owned());
     })?;
     drop(progress);
@@ -74,6 +80,12 @@ fn compress(args: &Args, recipe: &Recipe, target: &Target, ui: &Ui) -> Result<()
         None => write(target, &done.update)?,
     };
     report(ui, &target.name(), output.finish()?);
+    if let Some(costs) = &done.report {
+        ui.say(format!("what it costs and what it loses\n{}", costs.table().trim_end()));
+    }
+    if let (Some(target), Some(costs)) = (report_target, &done.report) {
+        target.write_text(&(canonical::json(&costs.to_json()) + "\n"))?;
+    }
     Ok(())
 }
 
@@ -100,7 +112,7 @@ fn report(ui: &Ui, name: &str, outcome: Outcome) {
 }
 
 /// A state is read twice, first for its digest, which stands in the header of the next state.
-fn open_state(path: &Path) -> Result<Feedback> {
+pub(super) fn open_state(path: &Path) -> Result<Feedback> {
     let digest = Feedback::digest_of(Reader::open(Source::open(path)?)?)?;
     Feedback::open(digest, Reader::open(Source::open(path)?)?)
 }
@@ -118,7 +130,13 @@ fn check_paths(args: &Args) -> Result<()> {
     {
         return Err(Error::usage(format!("--state {}: expected a regular file, as it is read twice", path.display())));
     }
-    let named = [("--state", &args.state), ("--state-out", &args.state_out), ("--output", &args.output.output)];
+    let report = args.report.clone().flatten();
+    let named = [
+        ("--state", &args.state),
+        ("--state-out", &args.state_out),
+        ("--report", &report),
+        ("--output", &args.output.output),
+    ];
     distinct(&named.map(|(flag, path)| (flag, path.as_deref())))
 }
 

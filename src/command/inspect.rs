@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::compress::open_state;
 use crate::artifact::record::Line;
 use crate::artifact::{Digest, Dtype, Meta, Reader, Recipe, TensorInfo, canonical};
+use crate::codec::{Report, Update};
 use crate::error::{Error, Result};
 use crate::fsio::{Source, Target, read_text};
 use crate::model::ModelFolder;
@@ -13,12 +15,20 @@ use crate::ui::Ui;
 
 /// Show what is in a file: header, metadata, digests, and statistics of every tensor.
 ///
-/// Reads safetensors files of any origin, records, recipes, and model folders (whose digest is a recipe's theta_0).
+/// Reads safetensors files of any origin, records, recipes, and model folders (whose digest is a recipe's theta_0). With its run's
+/// recipe, an update's payloads are taken apart too: what its bits are spent on, beside the least that they could be; and
+/// with the state that it left, the squared error.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// Files, or model folders
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
+    /// The recipe of the updates' run
+    #[arg(long, value_name = "FILE")]
+    recipe: Option<PathBuf>,
+    /// The error feedback that the update left, as `compress --state-out` wrote it
+    #[arg(long, value_name = "FILE", requires = "recipe")]
+    state: Option<PathBuf>,
     /// Print JSON, one line a file
     #[arg(long)]
     json: bool,
@@ -26,9 +36,25 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args, _ui: &Ui) -> Result<()> {
+    if args.state.is_some() && args.files.len() != 1 {
+        return Err(Error::usage("--state: expected one update, which left it"));
+    }
+    let recipe = args.recipe.as_deref().map(Recipe::load).transpose()?;
     for path in &args.files {
-        let shown = inspect(path)?;
-        let text = if args.json { canonical::json(&shown) + "\n" } else { table(&shown) };
+        let mut shown = inspect(path)?;
+        let report = match &recipe {
+            Some(recipe) if shown["kind"] == "update" => Some(report(recipe, path, args.state.as_deref())?),
+            _ => None,
+        };
+        let text = match report {
+            Some(report) if args.json => {
+                shown["report"] = report.to_json();
+                canonical::json(&shown) + "\n"
+            }
+            Some(report) => table(&shown) + &report.table(),
+            None if args.json => canonical::json(&shown) + "\n",
+            None => table(&shown),
+        };
         Target::new(None, false).write_text(&text)?;
     }
     Ok(())
@@ -54,6 +80,11 @@ fn inspect(path: &Path) -> Result<Value> {
         return inspect_records(path, &name);
     }
     inspect_tensors(Reader::open(Source::open(path)?)?)
+}
+
+fn report(recipe: &Recipe, path: &Path, state: Option<&Path>) -> Result<Report> {
+    let update = Update::open(recipe, Reader::open(Source::open(path)?)?)?;
+    update.report(state.map(open_state).transpose()?)
 }
 
 fn inspect_records(path: &Path, name: &str) -> Result<Value> {

@@ -30,7 +30,7 @@ impl OperatorCheck {
 /// Every operator and codec on fixed inputs, by name.
 pub fn check_machine(engine: Engine) -> Result<Vec<OperatorCheck>> {
     let operators = operator_digests(engine).into_iter().map(|(name, digest)| (name.to_owned(), Digest(digest)));
-    let codecs = [CodecName::Dense, CodecName::SparseLoco].into_iter().map(codec_digest).collect::<Result<Vec<_>>>()?;
+    let codecs = CodecName::ALL.into_iter().map(codec_digest).collect::<Result<Vec<_>>>()?;
     let mut all: Vec<(String, Digest)> = operators.chain(codecs).collect();
     all.sort();
     Ok(all.into_iter().map(|(name, digest)| OperatorCheck { golden: golden(&name), name, digest }).collect())

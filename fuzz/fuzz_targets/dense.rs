@@ -1,0 +1,8 @@
+//! The decoder of `dense`.
+#![no_main]
+
+#[path = "../harness.rs"]
+#[allow(dead_code)]
+mod harness;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| harness::payload(l402::artifact::recipe::CodecName::Dense, data));
