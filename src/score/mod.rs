@@ -5,8 +5,10 @@ mod eligible;
 mod entitled;
 mod gain;
 mod next;
+mod pay_rules;
 mod payout;
 mod records;
+mod remainder;
 mod round;
 
 pub use accept::Acceptance;
@@ -14,7 +16,8 @@ pub use eligible::{Candidate, Eligibility, deciding, in_time, judge, opened_comm
 pub use entitled::entitled;
 pub use gain::{draw_sequences, total_loss};
 pub use next::{Next, next_model};
-pub use payout::{Payout, proportional};
+pub use pay_rules::{PayRule, Weighting};
+pub use payout::{Payout, proportional, split};
 pub use records::{RoundScore, Score};
 pub use round::{
     Scores, Scoring, Watch, finding_digest, in_order, one_a_worker, read_held_out, read_update, score_round,
