@@ -11,6 +11,7 @@ mod payout;
 mod records;
 mod remainder;
 mod round;
+pub mod shapley;
 mod spread;
 
 pub use accept::Acceptance;
