@@ -1,6 +1,7 @@
 //! What updates are worth: gains on held-out data in exact arithmetic, and pay in integer msat.
 
 mod accept;
+mod consensus;
 mod eligible;
 mod entitled;
 mod gain;
@@ -15,6 +16,7 @@ pub mod shapley;
 mod spread;
 
 pub use accept::Acceptance;
+pub use consensus::{Consensus, clipped_median};
 pub use eligible::{Candidate, Eligibility, deciding, in_time, judge, opened_commitment, uncommitted};
 pub use entitled::entitled;
 pub use gain::{draw_sequences, total_loss};
