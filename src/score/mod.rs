@@ -9,6 +9,7 @@ mod next;
 mod noise;
 mod pay_rules;
 mod payout;
+mod rating;
 mod records;
 mod remainder;
 mod round;
@@ -24,6 +25,7 @@ pub use next::{Next, next_model};
 pub use noise::{Significance, paired};
 pub use pay_rules::{PayRule, Weighting};
 pub use payout::{Payout, proportional, split};
+pub use rating::{FixedRating, PlackettLuce, Rating, ranks};
 pub use records::{RoundScore, Score};
 pub use round::{
     Scores, Scoring, Watch, finding_digest, in_order, one_a_worker, read_held_out, read_update, score_round,
