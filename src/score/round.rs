@@ -5,17 +5,18 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::accept::Acceptance;
 use super::eligible::{Candidate, Eligibility, judge};
-use super::gain::{draw_sequences, total_loss};
+use super::gain::draw_sequences;
+use super::gates::{Entry, gains, shapes};
+use super::measure::{Meter, apply_alone};
 use super::payout::proportional;
-use super::records::{RoundScore, Score};
+use super::pool::{OpenShard, Pool};
+use super::records::{RoundScore, Score, Standing};
 use crate::artifact::{Digest, Reader, Recipe, record};
 use crate::codec::Update;
 use crate::data::{Shard, Split};
-use crate::engine::Engine;
 use crate::error::{Context, Error, Kind, Result};
 use crate::fsio::Source;
-use crate::model::{Layout, Model, ModelFolder, Plan, Workspace};
-use crate::optimizer::outer_step;
+use crate::model::{Layout, ModelFolder};
 
 /// What a round is scored by.
 pub struct Scoring<'a> {
@@ -31,6 +32,10 @@ pub struct Scoring<'a> {
     pub beacon: Option<Digest>,
     /// What decides which updates count.
     pub lists: &'a Eligibility,
+    /// Opens the shards that were assigned, where the recipe measures updates on the workers' own data.
+    pub shards: Option<&'a OpenShard<'a>>,
+    /// What the round before left of every worker's standing.
+    pub standings: &'a [Standing],
 }
 
 /// What a round's scores are.
@@ -38,6 +43,8 @@ pub struct Scoring<'a> {
 pub struct Scores {
     /// One an update, in the candidates' order.
     pub scores: Vec<Score>,
+    /// What the workers carry to the next round, by ascending id, where the recipe has them carry something.
+    pub standings: Vec<Standing>,
     /// What they have in common.
     pub round: RoundScore,
 }
@@ -45,8 +52,9 @@ pub struct Scores {
 impl Scores {
     /// The canonical lines.
     pub fn text(&self) -> Result<String> {
-        let lines: Result<String> = self.scores.iter().map(record::line).collect();
-        Ok(lines? + &record::line(&self.round)?)
+        let mut text: String = self.scores.iter().map(record::line).collect::<Result<_>>()?;
+        text += &self.standings.iter().map(record::line).collect::<Result<String>>()?;
+        Ok(text + &record::line(&self.round)?)
     }
 }
 
@@ -58,6 +66,13 @@ pub enum Watch<'a> {
     MicroBatch,
     /// An update breaks the model, and does not count.
     Breaks(&'a Error),
+    /// The held-out sequences are too few to tell the median update's gain from noise.
+    Few {
+        /// So many were drawn.
+        drawn: u64,
+        /// So many it takes.
+        needed: u64,
+    },
 }
 
 /// Reads an update of this run and model, decoded once so that nothing in it can fail later. A malformed one is
@@ -95,7 +110,11 @@ pub fn one_a_worker<'a>(counting: impl Iterator<Item = (&'a str, &'a str)>) -> R
 }
 
 /// Measures every update that counts, alone, and splits the round's msat by what they gained. `candidates` are
-/// [`in_order`]; `open` gives the update of one, which is held no longer than it is measured.
+/// [`in_order`]; `open` gives the update of one. Those that the lists let count are held, as they were sent, until all are
+/// measured.
+///
+/// One pass over the held-out sequences, and over the workers' own where the recipe has such, for theta and for every
+/// update that shows nothing wrong before.
 pub fn score_round<U: Borrow<Update>>(
     input: &Scoring<'_>,
     candidates: &[Candidate],
@@ -106,36 +125,54 @@ pub fn score_round<U: Borrow<Update>>(
     let run = recipe.digest();
     let rule = Acceptance { recipe, layout: &folder.layout, beacon: input.beacon.as_ref() };
     let mut reasons: Vec<Option<String>> = candidates.iter().map(|c| judge(c, round, &rule, lists)).collect();
-    let counting = candidates.iter().zip(&reasons).filter(|(_, reason)| reason.is_none());
-    one_a_worker(counting.clone().map(|(c, _)| (c.worker.as_str(), c.file.as_str())))?;
-    let passes = 1 + counting.count();
+    let listed: Vec<usize> = (0..candidates.len()).filter(|&i| reasons[i].is_none()).collect();
+    one_a_worker(listed.iter().map(|&i| (candidates[i].worker.as_str(), candidates[i].file.as_str())))?;
+    let mut entries = Vec::with_capacity(listed.len());
+    for i in listed {
+        entries.push(Entry::new(i, open(i)?));
+    }
+    shapes(input, candidates, &mut entries)?;
 
     let beacon = input.beacon.as_ref();
     let count = if candidates.is_empty() && beacon.is_none() { 0 } else { recipe.score.sequences };
     let drawn = draw_sequences(&run, round, beacon, count, held_out.sequences())?;
-    let mut meter = Meter::new(input, &drawn);
-    watch(Watch::Begin((drawn.len().div_ceil(meter.plan.sequences) * passes) as u64));
-    let before = meter.loss(&folder.parameters, watch)?;
-    let mut after = BTreeMap::new();
-    for (i, reason) in reasons.iter_mut().enumerate().filter(|(_, reason)| reason.is_none()) {
-        let update = open(i)?;
-        let applied = apply_alone(update.borrow(), folder, recipe.outer.lr as f32);
-        drop(update);
-        match applied.and_then(|applied| meter.loss(&applied, watch)) {
-            Ok(loss) => drop(after.insert(i, loss)),
+    let members: Vec<&str> = entries.iter().map(|entry| candidates[entry.candidate].worker.as_str()).collect();
+    let pool = Pool::draw(input, &members)?;
+    let mut meter = Meter::new(input, &drawn, &pool);
+    let passes = 1 + entries.iter().filter(|entry| entry.reason.is_none()).count();
+    watch(Watch::Begin((meter.micro_batches() * passes) as u64));
+    let before = meter.losses(&folder.parameters, watch)?;
+    let alpha = (recipe.outer.lr * (recipe.score.rate_ppm as f64 / 1e6)) as f32;
+    for entry in entries.iter_mut().filter(|entry| entry.reason.is_none()) {
+        let applied = apply_alone(entry.update.borrow(), folder, alpha, entry.clip);
+        match applied.and_then(|applied| meter.losses(&applied, watch)) {
+            Ok(after) => entry.gains = Some(before.gains(&after)),
             // Somebody's update that breaks the model is that worker's loss, and no reason to stop the round.
             Err(error) if error.kind() == Kind::Data => {
                 watch(Watch::Breaks(&error));
-                *reason = Some("breaks the model".into());
+                entry.reason = Some("breaks the model".into());
             }
             Err(error) => return Err(error),
         }
     }
+    let (needed_sequences, standings) = gains(input, candidates, &mut entries, &pool)?;
+    if let Some(needed) = needed_sequences.filter(|needed| *needed > drawn.len() as u64) {
+        watch(Watch::Few { drawn: drawn.len() as u64, needed });
+    }
 
     let workers = lists.assignments.as_ref().map_or(candidates.len(), Vec::len) as u64;
-    let gains: Vec<i128> = after.values().map(|after| before - after).collect();
-    let payout = proportional(recipe.pay.round_msat, workers, &gains);
-    let mut paid: BTreeMap<usize, u64> = after.keys().copied().zip(payout.msat.iter().copied()).collect();
+    let total = |losses: &[i128]| losses.iter().sum::<i128>();
+    let (mut gained, mut signals) = (BTreeMap::new(), BTreeMap::new());
+    for entry in entries {
+        gained.extend(entry.gains.map(|gains| (entry.candidate, total(&gains.held_out))));
+        signals.insert(entry.candidate, entry.signals);
+        reasons[entry.candidate] = entry.reason;
+    }
+    let counting: Vec<usize> = (0..candidates.len()).filter(|&i| reasons[i].is_none()).collect();
+    let worth: Vec<i128> = counting.iter().map(|i| gained[i]).collect();
+    let payout = proportional(recipe.pay.round_msat, workers, &worth);
+    let paid: BTreeMap<usize, u64> = counting.into_iter().zip(payout.msat).collect();
+    let before = total(&before.held_out);
     let score = |(i, (candidate, reason)): (usize, (&Candidate, Option<String>))| -> Result<Score> {
         let finding = lists.finding_of(candidate, &run, round);
         Ok(Score {
@@ -146,14 +183,16 @@ pub fn score_round<U: Borrow<Update>>(
             counts: reason.is_none(),
             reason,
             finding: finding.map(finding_digest).transpose()?,
-            after_q32: after.get(&i).map(i128::to_string),
-            gain_q32: after.get(&i).map(|after| (before - after).to_string()),
-            entitled_msat: paid.remove(&i).unwrap_or(0),
+            after_q32: gained.get(&i).map(|gain| (before - gain).to_string()),
+            gain_q32: gained.get(&i).map(i128::to_string),
+            signals: signals.remove(&i),
+            entitled_msat: paid.get(&i).copied().unwrap_or(0),
             bytes: candidate.bytes,
         })
     };
     Ok(Scores {
         scores: candidates.iter().zip(reasons).enumerate().map(score).collect::<Result<_>>()?,
+        standings,
         round: RoundScore {
             run,
             round,
@@ -162,6 +201,8 @@ pub fn score_round<U: Borrow<Update>>(
             beacon: input.beacon,
             sequences: drawn.len() as u64,
             tokens: (drawn.len() * recipe.data.seq_len) as u64,
+            needed_sequences,
+            own_sequences: (recipe.score.own > 0).then_some(pool.trained.len() as u64),
             before_q32: before.to_string(),
             workers,
             round_msat: recipe.pay.round_msat,
@@ -183,43 +224,4 @@ pub fn read_held_out(source: Source, recipe: &Recipe, vocab_size: usize) -> Resu
     held_out.check_split(Split::Val).at(&name)?;
     held_out.check_vocabulary(vocab_size).at(&name)?;
     Ok(held_out)
-}
-
-/// Theta after the outer step with this update alone.
-fn apply_alone(update: &Update, folder: &ModelFolder, alpha: f32) -> Result<Vec<f32>> {
-    let mut parameters = folder.parameters.to_vec();
-    for tensor in &folder.layout.tensors {
-        let sent = vec![update.decode(&tensor.name)?];
-        let values = &mut parameters[tensor.range()];
-        outer_step(Engine::detect(), &tensor.name, values, sent, alpha).at(update.file())?;
-    }
-    Ok(parameters)
-}
-
-/// Losses on the drawn sequences, one workspace for all.
-struct Meter<'a> {
-    model: Model,
-    plan: Plan,
-    workspace: Workspace,
-    shard: &'a Shard,
-    drawn: &'a [usize],
-}
-
-impl<'a> Meter<'a> {
-    fn new(input: &Scoring<'a>, drawn: &'a [usize]) -> Self {
-        let config = &input.folder.config;
-        let plan = Plan::evaluation(config, input.recipe.data.seq_len, drawn.len());
-        Meter {
-            model: Model::new(config.clone(), Engine::detect(), input.recipe.data.seq_len),
-            workspace: Workspace::new(config, plan),
-            plan,
-            shard: input.held_out,
-            drawn,
-        }
-    }
-
-    fn loss(&mut self, parameters: &[f32], watch: &mut dyn FnMut(Watch<'_>)) -> Result<i128> {
-        let tick = || watch(Watch::MicroBatch);
-        total_loss(&self.model, &self.plan, &mut self.workspace, parameters, self.shard, self.drawn, tick)
-    }
 }

@@ -2,5 +2,9 @@
 
 #![allow(dead_code)] // The example and the tests use a part each.
 
+pub mod attacks;
+pub mod round;
+pub mod run;
+pub mod vectors;
 pub mod work;
 pub mod world;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use l402::artifact::{ArtifactKind, Digest, Header, Meta, Reader, Writer};
+use l402::artifact::{Digest, Header, Meta, Reader, Writer};
 use l402::codec::{Feedback, Update, compress_tensors};
 use l402::data::{Assignment, BatchOrder, Shard};
 use l402::fsio::Source;
@@ -45,9 +45,8 @@ pub fn reader(name: &str, bytes: &[u8]) -> Reader {
 
 impl Place<'_> {
     /// The shard that it was assigned.
-    pub fn shard(&self) -> &Shard {
-        let digest = self.assignment.shard_digest;
-        self.world.shards.iter().find(|s| s.digest() == digest).expect("an assigned shard is there")
+    pub fn shard(&self) -> Arc<Shard> {
+        self.world.shard(&self.assignment.shard_digest)
     }
 
     /// The assigned order of a shard's sequences.
@@ -57,7 +56,7 @@ impl Place<'_> {
 
     /// The assigned work, all of it.
     pub fn honest(&self) -> Made {
-        let (delta, meta) = self.trained(self.shard(), self.world.recipe.inner.steps);
+        let (delta, meta) = self.trained(&self.shard(), self.world.recipe.inner.steps);
         self.send(&delta, meta)
     }
 
@@ -86,7 +85,7 @@ impl Place<'_> {
 
     /// The metadata of an honest delta, leaves left out.
     pub fn meta(&self) -> Meta {
-        delta_meta(&self.world.recipe, self.folder, self.assignment, self.shard(), "zero").expect("metadata")
+        delta_meta(&self.world.recipe, self.folder, self.assignment, &self.shard(), "zero").expect("metadata")
     }
 
     /// Metadata with leaves that nobody has seen.
@@ -137,6 +136,3 @@ impl Made {
         tensors.iter().flat_map(|t| self.update.decode(&t.name).expect("it decodes")).collect()
     }
 }
-
-/// The kind of artifact that a delta is, for those who make one up.
-pub const DELTA: ArtifactKind = ArtifactKind::Delta;

@@ -50,13 +50,27 @@ impl Default for Setting {
             steps: 6,
             batch: 4,
             shard: 48,
-            before: 60,
-            lr: 1e-2,
-            rules: "[codec]\nname = \"l402\"\ntop_k = 512\n[score]\nsequences = 64\n[pay]\nround_msat = 7000000\n"
-                .into(),
+            before: 100,
+            lr: 2e-3,
+            rules: RULES.into(),
         }
     }
 }
+
+/// The rules that attackers are up against.
+pub const RULES: &str = "[codec]
+name = \"l402\"
+top_k = 256
+[verify]
+accept = \"sampled\"
+[score]
+sequences = 64
+own = 8
+rate_ppm = 200000
+clip_ppm = 1000000
+[pay]
+round_msat = 7000000
+";
 
 /// Tokens of a sequence.
 pub const SEQ_LEN: usize = 32;
@@ -127,6 +141,11 @@ impl World {
             parameters: Parameters::Read(parameters),
             digest,
         }
+    }
+
+    /// A training shard by its digest.
+    pub fn shard(&self, digest: &Digest) -> Arc<Shard> {
+        self.shards.iter().find(|shard| shard.digest() == *digest).expect("an assigned shard is there").clone()
     }
 
     /// The ids of the workers, ascending.
