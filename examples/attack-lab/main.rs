@@ -1,51 +1,167 @@
-//! What attackers earn: see `recipes/attack-lab.sh`.
+//! What attackers earn beside honest workers, see `recipes/attack-lab.sh`:
+//!
+//! ```text
+//! attack-lab [table | signals] [seeds=N] [rounds=N] [attacks=NAME,...] [TABLE.FIELD=VALUE]...
+//! ```
+//!
+//! `table` prints what each attacker earned a step, by mode of replay, as tab-separated lines: attack, mode, ratio to honest
+//! pay, half of its 95 % interval, steps, updates that did not count, updates, the model's loss beside that of the honest
+//! run, and why updates did not count. `signals` prints quantiles of what the updates of honest workers show.
 
 mod lab;
 
-use std::time::Instant;
+use std::collections::BTreeMap;
 
-use lab::attacks;
-use lab::round::{Done, Mode};
-use lab::run::run;
+use lab::attacks::{self, Honest};
+use lab::round::{Chain, Done, Mode, play};
+use lab::run::{Ledger, attackers, run};
+use lab::stats::{quantile, ratio};
 use lab::world::{Setting, World};
 
-fn main() {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let seeds: u64 = args.first().map_or(2, |s| s.parse().unwrap());
-    let rounds: u64 = args.get(1).map_or(2, |s| s.parse().unwrap());
-    let only = args.get(2).cloned().unwrap_or_default();
-    let mut rules = lab::world::RULES.to_owned();
-    let mut setting = Setting::default();
-    for change in args.iter().skip(3) {
-        let (key, value) = change.split_once('=').unwrap();
+/// What is asked for on the command line.
+struct Asked {
+    signals: bool,
+    seeds: u64,
+    rounds: u64,
+    attacks: Vec<String>,
+    setting: Setting,
+}
+
+fn asked() -> Result<Asked, String> {
+    let mut asked =
+        Asked { signals: false, seeds: 20, rounds: 3, attacks: Vec::new(), setting: Setting::default() };
+    for word in std::env::args().skip(1) {
+        let (key, value) = word.split_once('=').unwrap_or((&word, ""));
+        let number = || value.parse::<u64>().map_err(|_| format!("{word}: expected a number"));
         match key {
-            "lr" => setting.lr = value.parse().unwrap(),
-            "before" => setting.before = value.parse().unwrap(),
-            "steps" => setting.steps = value.parse().unwrap(),
-            "batch" => setting.batch = value.parse().unwrap(),
-            _ => {
-                let (table, field) = key.split_once('.').unwrap();
-                let (at, mut lines) = (format!("[{table}]"), Vec::new());
-                for line in rules.lines() {
-                    if !line.starts_with(&format!("{field} ")) { lines.push(line.to_owned()); }
-                    if line == at { lines.push(format!("{field} = {value}")); }
-                }
-                rules = lines.join("\n") + "\n";
-            }
+            "table" => asked.signals = false,
+            "signals" => asked.signals = true,
+            "seeds" => asked.seeds = number()?,
+            "rounds" => asked.rounds = number()?,
+            "workers" => asked.setting.workers = number()? as usize,
+            "steps" => asked.setting.steps = number()? as u32,
+            "batch" => asked.setting.batch = number()? as usize,
+            "before" => asked.setting.before = number()? as u32,
+            "lr" => asked.setting.lr = value.parse().map_err(|_| format!("{word}: expected a number"))?,
+            "attacks" => asked.attacks = value.split(',').map(str::to_owned).collect(),
+            _ => match key.split_once('.') {
+                Some((table, field)) => asked.setting.set(table, field, value),
+                None => return Err(format!("{word}: expected table, signals, seeds=N or TABLE.FIELD=VALUE")),
+            },
         }
     }
-    setting.rules = rules;
-    rayon::ThreadPoolBuilder::new().num_threads(1).build_global().unwrap();
-    for seed in 1..=seeds {
-        let world = World::new(Setting { seed, ..setting.clone() });
+    Ok(asked)
+}
+
+fn main() {
+    let asked = asked().unwrap_or_else(|error| {
+        eprintln!("attack-lab: {error}");
+        std::process::exit(2)
+    });
+    // Operators this small are not worth a second thread.
+    rayon::ThreadPoolBuilder::new().num_threads(1).build_global().expect("the first pool");
+    if asked.signals { signals(&asked) } else { table(&asked) }
+}
+
+fn worlds(asked: &Asked) -> impl Iterator<Item = World> {
+    (1..=asked.seeds).map(|seed| World::new(Setting { seed, ..asked.setting.clone() }))
+}
+
+/// Msat a step, or a place of an honest worker's steps where none was executed.
+fn a_step(ledger: &Ledger, honest: &Ledger) -> (f64, f64) {
+    let steps = if ledger.attackers_steps > 0 { ledger.attackers_steps } else { honest.attackers_steps };
+    let pay = |msat: u64, steps: u64| msat as f64 / steps as f64;
+    (pay(ledger.attackers_msat, steps), pay(honest.attackers_msat, honest.attackers_steps))
+}
+
+fn table(asked: &Asked) {
+    let mut found: BTreeMap<(usize, Mode), Vec<(Ledger, Ledger)>> = BTreeMap::new();
+    for world in worlds(asked) {
         let done = Done::default();
+        let mut controls: BTreeMap<usize, Ledger> = BTreeMap::new();
         for mode in Mode::ALL {
-            for mut attack in attacks::all() {
-                if !only.is_empty() && !only.split(',').any(|o| o == attack.name() || o == format!("{mode:?}")) { continue; }
-                let t = Instant::now();
-                let l = run(&world, rounds, mode, &mut *attack, &done);
-                println!("{seed}\t{mode:?}\t{}\t{:.3}\t{}\t{}/{}\t{}/{}\t{:.4}\t{:?}\t{:?}\t{:?}", attack.name(), l.ratio(), l.attackers_steps, l.found, l.attacked, l.framed, l.honest, l.loss, l.reasons, l.framings, t.elapsed());
+            for (i, mut attack) in attacks::all().into_iter().enumerate() {
+                if !asked.attacks.is_empty() && !asked.attacks.iter().any(|name| name == attack.name()) {
+                    continue;
+                }
+                let identities = attack.identities();
+                let control = controls.entry(identities).or_insert_with(|| {
+                    run(&world, asked.rounds, Mode::Off, &mut Honest { identities }, &done)
+                });
+                let ledger = run(&world, asked.rounds, mode, &mut *attack, &done);
+                found.entry((i, mode)).or_default().push((ledger, control.clone()));
+            }
+        }
+        eprintln!("seed {} is done", world.setting.seed);
+    }
+    println!("attack\tmode\tratio\thalf\tsteps\trefused\tupdates\tframed\thonest\tloss\treasons");
+    let names: Vec<&str> = attacks::all().iter().map(|attack| attack.name()).collect();
+    for ((i, mode), runs) in found {
+        let pairs: Vec<(f64, f64)> = runs.iter().map(|(ledger, honest)| a_step(ledger, honest)).collect();
+        let earned = ratio(&pairs);
+        let losses: Vec<(f64, f64)> = runs.iter().map(|(ledger, honest)| (ledger.loss, honest.loss)).collect();
+        let sum = |of: fn(&Ledger) -> u64| runs.iter().map(|(ledger, _)| of(ledger)).sum::<u64>();
+        let mut reasons: BTreeMap<&str, u64> = BTreeMap::new();
+        for (reason, count) in runs.iter().flat_map(|(ledger, _)| &ledger.reasons) {
+            *reasons.entry(reason).or_default() += count;
+        }
+        let reasons: Vec<String> = reasons.iter().map(|(reason, count)| format!("{reason} ({count})")).collect();
+        println!(
+            "{}\t{mode:?}\t{:.3}\t{:.3}\t{}\t{}\t{}\t{}\t{}\t{:.4}\t{}",
+            names[i],
+            earned.mean,
+            earned.half,
+            sum(|l| l.attackers_steps),
+            sum(|l| l.found),
+            sum(|l| l.attacked),
+            sum(|l| l.framed),
+            sum(|l| l.honest),
+            ratio(&losses).mean,
+            reasons.join(", ")
+        );
+    }
+}
+
+/// What honest updates show, over all seeds and rounds.
+fn signals(asked: &Asked) {
+    let mut found: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    let (mut updates, mut refused) = (0u64, BTreeMap::new());
+    for world in worlds(asked) {
+        let done = Done::default();
+        let mut chain = Chain::start(&world);
+        let names = attackers(&world, 1);
+        for round in 0..asked.rounds {
+            let played = play(&world, &mut chain, round, Mode::Off, &names, &mut Honest { identities: 1 }, &done);
+            updates += played.scores.scores.len() as u64;
+            for reason in played.reasons.into_values() {
+                *refused.entry(reason).or_insert(0u64) += 1;
+            }
+            let number = |text: &Option<String>| text.as_ref().and_then(|text| text.parse::<f64>().ok());
+            let mut gains: Vec<f64> = played.scores.scores.iter().filter_map(|s| number(&s.gain_q32)).collect();
+            let median = quantile(&mut gains, 0.5);
+            for score in &played.scores.scores {
+                let signals = score.signals.as_ref().expect("it was measured");
+                let mut note = |name, value: Option<f64>| found.entry(name).or_default().extend(value);
+                note("norm, of the median", Some(signals.norm_ppm as f64 / 1e6));
+                note("overlap with an earlier one", Some(signals.overlap_ppm as f64 / 1e6));
+                note("cosine with an earlier one", Some(signals.cosine_ppm as f64 / 1e6));
+                note("residual on the earlier ones", Some(signals.residual_ppm as f64 / 1e6));
+                note("cosine with the others' sum", number(&signals.agreement_ppm).map(|ppm| ppm / 1e6));
+                let (gain, error) = (number(&score.gain_q32), number(&signals.error_q32));
+                note("gain, standard errors", gain.zip(error).map(|(gain, error)| gain / error));
+                note("gain, of the median", gain.map(|gain| gain / median));
+                let own = number(&signals.own_q32).zip(number(&signals.own_error_q32));
+                note("own data, standard errors", own.map(|(own, error)| own / error));
             }
         }
     }
+    println!("signal\tleast\t0.1 %\t1 %\tmedian\t99 %\t99.9 %\tmost");
+    for (name, mut values) in found {
+        let at: Vec<String> = [0.0, 0.001, 0.01, 0.5, 0.99, 0.999, 1.0]
+            .iter()
+            .map(|part| format!("{:.3}", quantile(&mut values, *part)))
+            .collect();
+        println!("{name}\t{}", at.join("\t"));
+    }
+    println!("{updates} updates, refused: {refused:?}");
 }

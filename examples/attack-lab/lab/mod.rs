@@ -5,6 +5,7 @@
 pub mod attacks;
 pub mod round;
 pub mod run;
+pub mod stats;
 pub mod vectors;
 pub mod work;
 pub mod world;

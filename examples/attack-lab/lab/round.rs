@@ -67,6 +67,8 @@ pub struct Scene<'a> {
     pub honest: &'a [Sent],
     /// Its own places, by ascending id.
     pub places: &'a [Place<'a>],
+    /// Honest work that was done before.
+    pub done: &'a Done,
     /// For its draws.
     pub key: [u32; 2],
 }
@@ -151,7 +153,7 @@ pub fn play(
     let honest: Vec<Sent> = good.iter().map(|a| Sent::worked(&place(a), done.honest(&place(a)))).collect();
     let places: Vec<Place<'_>> = bad.iter().map(|a| place(a)).collect();
     let key = world.beacon("attack", round).philox_key();
-    let sent = attack.play(&Scene { honest: &honest, places: &places, key });
+    let sent = attack.play(&Scene { honest: &honest, places: &places, done, key });
     // The honest commit first: nobody can copy what was not sent yet.
     let all: Vec<Sent> = honest.into_iter().chain(sent).collect();
 

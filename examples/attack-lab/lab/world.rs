@@ -57,6 +57,27 @@ impl Default for Setting {
     }
 }
 
+impl Setting {
+    /// Sets a field of the rules.
+    pub fn set(&mut self, table: &str, field: &str, value: &str) {
+        let (head, mut rules) = (format!("[{table}]"), String::new());
+        if !self.rules.lines().any(|line| line == head) {
+            self.rules += &format!("{head}\n");
+        }
+        let mut inside = false;
+        for line in self.rules.lines() {
+            inside = if line.starts_with('[') { line == head } else { inside };
+            if !(inside && line.split(' ').next() == Some(field)) {
+                rules += &format!("{line}\n");
+            }
+            if line == head {
+                rules += &format!("{field} = {value}\n");
+            }
+        }
+        self.rules = rules;
+    }
+}
+
 /// The rules that attackers are up against.
 pub const RULES: &str = "[codec]
 name = \"l402\"

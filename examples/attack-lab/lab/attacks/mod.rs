@@ -57,7 +57,7 @@ fn made_up(place: &Place<'_>, values: &[f32], wanted: f64) -> Sent {
 /// Every attack of the table, by its name.
 pub fn all() -> Vec<Box<dyn Attack>> {
     vec![
-        Box::new(Honest),
+        Box::new(Honest { identities: 1 }),
         Box::new(Idler { norm: 1.0 }),
         Box::new(Idler { norm: 1e-3 }),
         Box::new(Copier),
