@@ -1,15 +1,19 @@
 //! `l402 score`: what each update is worth on held-out data.
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 
 use super::common::{CoordinatorArg, RoundArgs, open, read_assignments};
-use super::updates;
+use super::node::NodeArgs;
+use super::{consensus, updates};
+use crate::artifact::key::SigningKey;
+use crate::artifact::record::Signer;
 use crate::artifact::{Digest, Recipe, record};
 use crate::cli::OutputArgs;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::pay::NodeId;
-use crate::score::{Candidate, Eligibility, Scoring, Watch, in_time, read_held_out, score_round};
+use crate::pay::{NodeId, NodeSigner};
+use crate::score::{Candidate, Eligibility, Scores, Scoring, Watch, endorse, in_time, read_held_out, score_round};
 use crate::ui::Ui;
 use crate::verify::require_machine;
 
@@ -19,16 +23,33 @@ use crate::verify::require_machine;
 /// are given. Gains are exact integers, so anyone who recomputes them arrives at the same msat. Prints one record an
 /// update by ascending worker id, and one for the round. Without updates it measures the model alone, on all held-out
 /// sequences where no beacon draws some.
+///
+/// Where the recipe names validators, each of them signs what it arrives at (--key), and --consensus merges their files:
+/// honest ones arrive at the same bytes, and what a minority says changes nothing.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    #[command(flatten)]
-    run: RoundArgs,
+    /// The run's recipe
+    #[arg(long, value_name = "FILE")]
+    recipe: PathBuf,
+    /// The model at the start of the round: a Hugging Face folder
+    #[arg(long, value_name = "DIR", required_unless_present = "consensus")]
+    model: Option<PathBuf>,
     /// The round [default: the model's]
     #[arg(long, value_name = "N")]
     round: Option<u64>,
     /// The held-out shard
-    #[arg(long, value_name = "FILE")]
-    val: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "consensus")]
+    val: Option<PathBuf>,
+    /// A validator: sign the scores, with the key in this file, made by `l402 key`; or name a node
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["rpc_file", "lightning_dir"])]
+    key: Option<PathBuf>,
+    #[command(flatten)]
+    node: NodeArgs,
+    /// Merge the signed scores of the recipe's validators by their clipped median; what is not validly signed is left out
+    #[arg(long, value_name = "SCORES", num_args = 1..,
+          conflicts_with_all = ["model", "val", "key", "rpc_file", "lightning_dir", "beacon", "findings", "assignments",
+                                "commitments", "updates"])]
+    consensus: Vec<PathBuf>,
     /// Draws the held-out sequences, where the recipe takes a part of them
     #[arg(long, value_name = "HEX", value_parser = updates::digest)]
     beacon: Option<Digest>,
@@ -52,12 +73,18 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
+    if !args.consensus.is_empty() {
+        return consensus::run(&args.recipe, &args.consensus, args.round, &args.output, ui);
+    }
+    let (Some(model), Some(val)) = (&args.model, &args.val) else {
+        return Err(Error::bug("the command line lacks what it requires"));
+    };
     require_machine(Engine::detect())?;
-    let (recipe, folder, round) = args.run.load(args.round)?;
+    let (recipe, folder, round) = RoundArgs { recipe: args.recipe.clone(), model: model.clone() }.load(args.round)?;
     let lists = read_lists(args, &recipe, round, ui)?;
     let given = updates::read(&args.updates, &recipe, &folder.layout, ui)?;
     let candidates: Vec<Candidate> = given.iter().map(Candidate::of).collect();
-    let held_out = read_held_out(open(&args.val)?, &recipe, folder.config.vocab_size)?;
+    let held_out = read_held_out(open(val)?, &recipe, folder.config.vocab_size)?;
     let input =
         Scoring { recipe: &recipe, round, folder: &folder, held_out: &held_out, beacon: args.beacon, lists: &lists };
     let mut bar = None;
@@ -67,8 +94,22 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         Watch::Breaks(error) => ui.say(format!("does not count: {error}")),
     })?;
     drop(bar);
-    args.output.target().write_text(&scores.text()?)?;
+    args.output.target().write_text(&(scores.text()? + &endorsement(args, &scores)?))?;
     Ok(())
+}
+
+/// The line that signs the scores, where a validator is named.
+fn endorsement(args: &Args, scores: &Scores) -> Result<String> {
+    let sign = |signer: &dyn Signer| {
+        let mut made = endorse(&scores.scores, &scores.round, &signer.public())?;
+        record::sign(&mut made, signer)?;
+        record::line(&made)
+    };
+    match &args.key {
+        Some(path) => sign(&SigningKey::load(path)?),
+        None if args.node.named() => sign(&NodeSigner(RefCell::new(&mut args.node.connect()?))),
+        None => Ok(String::new()),
+    }
 }
 
 fn read_lists(args: &Args, recipe: &Recipe, round: u64, ui: &Ui) -> Result<Eligibility> {

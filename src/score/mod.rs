@@ -1,6 +1,7 @@
 //! What updates are worth: gains on held-out data in exact arithmetic, and pay in integer msat.
 
 mod accept;
+mod consensus;
 mod eligible;
 mod entitled;
 mod gain;
@@ -8,6 +9,7 @@ mod next;
 mod payout;
 mod records;
 mod round;
+mod validators;
 
 pub use accept::Acceptance;
 pub use eligible::{Candidate, Eligibility, deciding, in_time, judge, opened_commitment, uncommitted};
@@ -19,3 +21,4 @@ pub use records::{RoundScore, Score};
 pub use round::{
     Scores, Scoring, Watch, finding_digest, in_order, one_a_worker, read_held_out, read_update, score_round,
 };
+pub use validators::{Ballot, Consensus, Endorsement, Merged, Vote, endorse, merge, votes};
