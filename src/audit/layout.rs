@@ -1,6 +1,7 @@
 //! Which files a run folder has: see docs/run.md.
 
 use super::folder::RunFolder;
+use super::scores::ENDING;
 use super::start::Start;
 use crate::data::MANIFEST;
 
@@ -53,6 +54,7 @@ pub fn foreign<'a>(run: &'a RunFolder, start: &Start, rounds: u64) -> Vec<&'a st
                 || number("round-").is_some_and(|n| n < rounds)
                     && (ROUND.contains(&file)
                         || file.ends_with(".update")
+                        || file.ends_with(ENDING) && !start.recipe.score.validators.is_empty()
                         || of_worker.into_iter().any(|who| workers.contains(&who)))
         }
     };

@@ -19,6 +19,7 @@ mod settled;
 mod shards;
 mod start;
 mod theta;
+mod validated;
 
 pub use chain::{Chain, Last};
 pub use differs::{Checked, Difference, Stop};

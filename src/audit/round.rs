@@ -92,6 +92,7 @@ pub fn audit_round(audit: &Audit<'_>, round: u64, chain: &mut Chain) -> Checked<
     if lists.odd.len() > SAID {
         (audit.say)(format!("{}: passed over: and {} more", names.commitments, lists.odd.len() - SAID));
     }
+    again.validated.odd(&again.scores)?.into_iter().for_each(|odd| (audit.say)(odd));
     check_parts(run, &names)?;
     check_inputs(&rescoring, &again, chain)?;
     for odd in check_states(run, &rescoring, &again)? {

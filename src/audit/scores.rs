@@ -7,6 +7,7 @@ use super::folder::RunFolder;
 use super::lists::{Lists, Names};
 use super::settled::{false_verdicts, findings_grown};
 use super::start::Start;
+use super::validated::Validated;
 use crate::artifact::{Digest, Meta, record};
 use crate::codec::Update;
 use crate::data::{Assignment, Shard, Split};
@@ -18,6 +19,9 @@ use crate::score::{
     read_update, score_round, uncommitted,
 };
 use crate::verify::{Finding, malformed_finding};
+
+/// Ending of the files that hold what validators signed.
+pub const ENDING: &str = ".scored";
 
 /// A file that holds an update, or should.
 pub struct Given {
@@ -93,6 +97,8 @@ pub struct Rescored<'a> {
     pub text: String,
     /// The updates, in the scores' order.
     pub given: Vec<&'a Given>,
+    /// What validators signed.
+    pub validated: Validated,
 }
 
 impl Rescored<'_> {
@@ -157,8 +163,9 @@ impl<'a> Rescoring<'a> {
         let layout = &self.folder.layout;
         let open = |i: usize| open(self.run, self.start, layout, &given[i].file, candidates[i].digest);
         let scores = blame(&self.names.scores, score_round(&input, &candidates, open, &mut |_| ()))?;
-        let text = scores.text()?;
-        Ok(Rescored { scores, text, given })
+        let validated = Validated::read(self)?;
+        let text = validated.text(self, &scores)?;
+        Ok(Rescored { scores, text, given, validated })
     }
 
     /// The held-out shard that the scores name, else the first.
@@ -181,9 +188,14 @@ impl<'a> Rescoring<'a> {
         let scores: Vec<Score> = blame(file, record::select(&lines))?;
         let rounds: Vec<RoundScore> = blame(file, record::select(&lines))?;
         match <[RoundScore; 1]>::try_from(rounds) {
-            Ok([round]) if scores.len() + 1 == lines.len() => Ok((scores, round)),
-            _ => wrong(file, "expected score records and one round_score record"),
+            Ok([round]) if scores.len() + 1 + self.consensus() == lines.len() => Ok((scores, round)),
+            _ => wrong(file, "expected score records, one round_score record, and with validators one consensus"),
         }
+    }
+
+    /// How many consensus records the scores have.
+    fn consensus(&self) -> usize {
+        usize::from(!self.start.recipe.score.validators.is_empty())
     }
 
     /// The beacon that the scores rest on: the file's, else as the scores name it.
@@ -207,7 +219,10 @@ impl<'a> Rescoring<'a> {
             Stop::Differs(difference, _) if difference.artifact == self.names.scores => {
                 let rule = "the scores are what the round's files make them";
                 let same = self.recorded().is_ok_and(|(scores, _)| same_inputs(&scores, &again.scores.scores));
-                let proof = if same { false_verdicts(self, &again, rule).unwrap_or_default() } else { Vec::new() };
+                let mut proof = if same { false_verdicts(self, &again, rule).unwrap_or_default() } else { Vec::new() };
+                if same {
+                    proof.extend(again.validated.evidence(self, &again.scores).unwrap_or_default());
+                }
                 Stop::Differs(difference, proof)
             }
             other => other,
