@@ -6,17 +6,27 @@ mod eligible;
 mod entitled;
 mod gain;
 mod next;
+mod noise;
+mod pay_rules;
 mod payout;
+mod rating;
 mod records;
+mod remainder;
 mod round;
+pub mod shapley;
+mod spread;
 mod validators;
 
 pub use accept::Acceptance;
+pub use consensus::{ClippedMedian, clipped_median};
 pub use eligible::{Candidate, Eligibility, deciding, in_time, judge, opened_commitment, uncommitted};
 pub use entitled::entitled;
 pub use gain::{draw_sequences, total_loss};
 pub use next::{Next, next_model};
-pub use payout::{Payout, proportional};
+pub use noise::{Significance, paired};
+pub use pay_rules::{PayRule, Weighting};
+pub use payout::{Payout, proportional, split};
+pub use rating::{FixedRating, PlackettLuce, Rating, ranks};
 pub use records::{RoundScore, Score};
 pub use round::{
     Scores, Scoring, Watch, finding_digest, in_order, one_a_worker, read_held_out, read_update, score_round,

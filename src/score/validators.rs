@@ -134,6 +134,11 @@ impl Ballot {
         if !scores.iter().all(of_round) || keys.len() != scores.len() {
             return Err(Error::data("scores of another round, or two of one update"));
         }
+        let given = scores.iter().map(|s| u128::from(s.entitled_msat)).sum::<u128>() + u128::from(round.returned_msat);
+        if given != u128::from(round.round_msat) || round.round_msat != recipe.pay.round_msat {
+            let round = recipe.pay.round_msat;
+            return Err(Error::data(format!("expected scores that add up to the round's {round} msat, found {given}")));
+        }
         let digest = digest_of(&scores, round)?;
         if digest != endorsement.scores {
             return Err(Error::refused(format!(
@@ -187,25 +192,19 @@ pub fn merge(recipe: &Recipe, ballots: Vec<Ballot>, mut dissent: impl FnMut(Stri
         return Err(Error::usage("score.validators: the recipe names none"));
     }
     let ballots = comparable(one_each(ballots, &mut dissent), of, rule.kappa_ppm, &mut dissent)?;
-    let weights: Vec<u64> = ballots.iter().map(|b| b.weight).collect();
-    let decides = |votes: u64| reaches(votes, of, rule.kappa_ppm);
     let keys: BTreeSet<Key> =
         ballots.iter().flat_map(|b| &b.scores).map(|s| (s.worker.clone(), s.update.to_string())).collect();
+    let median = median(&ballots, &keys, of, rule.kappa_ppm)?;
     let (mut scores, mut worth) = (Vec::new(), Vec::new());
-    for key in &keys {
-        let said: Vec<Option<&Score>> = ballots.iter().map(|b| b.score(key)).collect();
-        let votes_for = |counts: bool| {
-            let of = weights.iter().zip(&said).filter(|(_, s)| s.is_some_and(|s| s.counts) == counts);
-            of.map(|(w, _)| w).sum::<u64>()
-        };
-        let counts = decides(votes_for(true));
-        let amounts: Vec<u64> = said.iter().map(|s| s.filter(|s| s.counts).map_or(0, |s| s.entitled_msat)).collect();
-        let amount = if counts { clipped_median(&weights, &amounts, of, rule.kappa_ppm) } else { 0 };
+    for (key, ceiling) in keys.iter().zip(median) {
+        let said: Vec<(u64, &Score)> = ballots.iter().filter_map(|b| Some((b.weight, b.score(key)?))).collect();
+        let votes: u64 = said.iter().filter(|(_, score)| score.counts).map(|(weight, _)| weight).sum();
+        let counts = reaches(votes, of, rule.kappa_ppm);
+        let amount = if counts { ceiling } else { 0 };
         // The words are those of the first validator who says the same.
-        let agrees = |s: &&Score| s.counts == counts && (!counts || s.entitled_msat == amount);
-        let like = |s: &&Score| s.counts == counts;
-        let said: Vec<&Score> = said.into_iter().flatten().collect();
-        let Some(words) = said.iter().copied().find(agrees).or(said.iter().copied().find(like)) else { continue };
+        let like = || said.iter().map(|(_, score)| *score).filter(|score| score.counts == counts);
+        let agrees = like().find(|score| !counts || score.entitled_msat == amount);
+        let Some(words) = agrees.or_else(|| like().next()) else { continue };
         scores.push(words.clone());
         worth.push(amount);
     }
@@ -231,6 +230,16 @@ pub fn merge(recipe: &Recipe, ballots: Vec<Ballot>, mut dissent: impl FnMut(Stri
     }
     let consensus = Consensus { run: round.run, round: round.round, kappa_ppm: rule.kappa_ppm, of, votes };
     Ok(Merged { scores, round, consensus })
+}
+
+/// The clipped median of what each update is entitled to. Who is absent gives nothing.
+fn median(ballots: &[Ballot], keys: &BTreeSet<Key>, of: u64, kappa_ppm: u64) -> Result<Vec<u64>> {
+    let entitled = |b: &Ballot, key: &Key| b.score(key).filter(|s| s.counts).map_or(0, |s| s.entitled_msat);
+    let mut given: Vec<Vec<u64>> = ballots.iter().map(|b| keys.iter().map(|key| entitled(b, key)).collect()).collect();
+    let mut weights: Vec<u64> = ballots.iter().map(|b| b.weight).collect();
+    weights.push(of - weights.iter().sum::<u64>());
+    given.push(vec![0; keys.len()]);
+    Ok(clipped_median(ballots[0].round.round_msat, &weights, kappa_ppm, &given)?.ceiling_msat)
 }
 
 /// Amounts that add up to no more than `most`: as they are, else lowered in proportion, rounded down.
