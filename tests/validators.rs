@@ -67,7 +67,7 @@ fn paid(text: &[u8]) -> Vec<(String, u64)> {
 fn publish(world: &World, scored: &[&str]) {
     let _ = fs::remove_dir_all(world.path("pub"));
     fs::create_dir_all(world.path("pub/round-0")).unwrap();
-    let put = |from: &str, to: &str| drop(fs::copy(world.path(from), world.path(&format!("pub/{to}"))).unwrap());
+    let put = |from: &str, to: &str| world.write(&format!("pub/{to}"), &world.bytes(from));
     put("r.toml", "run.toml");
     put("roster.jsonl", "roster.jsonl");
     world.copy_folder("shards", "pub/shards");

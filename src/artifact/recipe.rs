@@ -3,6 +3,8 @@
 //! The digest of the canonical form is the run's id. Canonical means parsed: spelled-out defaults, comments
 //! and layout change nothing, any value does.
 
+mod pay;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -14,6 +16,8 @@ use super::digest::Digest;
 use super::key;
 use crate::error::{Error, Result};
 use crate::fsio::read_text;
+
+pub use pay::{PayName, PayRecipe};
 
 /// A run's recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -274,16 +278,6 @@ pub struct Validator {
     pub weight: u64,
 }
 
-/// Pay.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[derive(Default)]
-pub struct PayRecipe {
-    /// What a round pays at most, in msat.
-    #[serde(default)]
-    pub round_msat: u64,
-}
-
 fn more_than_half() -> u64 {
     500_001
 }
@@ -416,7 +410,7 @@ impl Recipe {
         )?;
         let votes = |v: &Validator| (1..=1_000_000).contains(&v.weight);
         require(validators.iter().all(votes), "score.validators", "weights of 1 to 1000000")?;
-        require(self.pay.round_msat <= 2_100_000_000_000_000_000, "pay.round_msat", "at most 21 million bitcoin")
+        self.pay.check()
     }
 }
 

@@ -16,6 +16,7 @@ mod round;
 pub mod shapley;
 mod spread;
 mod validators;
+mod worth;
 
 pub use accept::Acceptance;
 pub use consensus::{ClippedMedian, clipped_median};
@@ -32,3 +33,4 @@ pub use round::{
     Scores, Scoring, Watch, finding_digest, in_order, one_a_worker, read_held_out, read_update, score_round,
 };
 pub use validators::{Ballot, Consensus, Endorsement, Merged, Vote, endorse, merge, votes};
+pub use worth::{Worth, coalitions, worth};
