@@ -154,7 +154,7 @@ fn an_audit_recomputes_the_consensus_and_proves_a_validators_lie() {
     lie(&world, "val-c", greedy, "greedy.scored");
     let updates = WORKERS.map(|who| format!("{who}.0.update"));
     let updates = updates.each_ref().map(String::as_str);
-    let audit = || world.run(&format!("audit pub --coordinator {}", world.coordinator));
+    let audit = || world.run(&format!("audit pub --json --coordinator {}", world.coordinator));
     let merge = |files: &str| world.ok(&format!("score --recipe r.toml --consensus {files} -o 0.scores.jsonl --force"));
 
     merge("val-a.scored val-b.scored greedy.scored");

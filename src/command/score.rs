@@ -89,6 +89,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         Scoring { recipe: &recipe, round, folder: &folder, held_out: &held_out, beacon: args.beacon, lists: &lists };
     let mut bar = None;
     let scores = score_round(&input, &candidates, |i| Ok(&given[i]), &mut |watch| match watch {
+        Watch::Passes(count) => ui.say(format!("the rule of pay: {count} forward passes over the held-out data")),
         Watch::Begin(total) => bar = Some(ui.progress("score", total)),
         Watch::MicroBatch => bar.iter().for_each(|bar| bar.tick("")),
         Watch::Breaks(error) => ui.say(format!("does not count: {error}")),

@@ -4,10 +4,14 @@ use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashSet};
 
 use super::accept::Acceptance;
+use super::next::Opened;
 use super::eligible::{Candidate, Eligibility, judge};
 use super::gain::{draw_sequences, total_loss};
-use super::payout::proportional;
+use super::pay_rules::PayRule;
+use super::payout::split;
 use super::records::{RoundScore, Score};
+use super::worth::{coalitions, worth};
+use crate::artifact::recipe::PayName;
 use crate::artifact::{Digest, Reader, Recipe, record};
 use crate::codec::Update;
 use crate::data::{Shard, Split};
@@ -15,7 +19,7 @@ use crate::engine::Engine;
 use crate::error::{Context, Error, Kind, Result};
 use crate::fsio::Source;
 use crate::model::{Layout, Model, ModelFolder, Plan, Workspace};
-use crate::optimizer::outer_step;
+use crate::optimizer::{aggregate, descend, outer_step};
 
 /// What a round is scored by.
 pub struct Scoring<'a> {
@@ -52,6 +56,8 @@ impl Scores {
 
 /// For whoever watches a round being scored.
 pub enum Watch<'a> {
+    /// The rule of pay needs so many forward passes over the held-out data, at most.
+    Passes(u64),
     /// So many micro-batches are ahead.
     Begin(u64),
     /// One is done.
@@ -108,13 +114,19 @@ pub fn score_round<U: Borrow<Update>>(
     let mut reasons: Vec<Option<String>> = candidates.iter().map(|c| judge(c, round, &rule, lists)).collect();
     let counting = candidates.iter().zip(&reasons).filter(|(_, reason)| reason.is_none());
     one_a_worker(counting.clone().map(|(c, _)| (c.worker.as_str(), c.file.as_str())))?;
-    let passes = 1 + counting.count();
+    let counted = counting.count();
+    let coalitions = coalitions(&recipe.pay, counted);
+    let passes = 1 + counted as u64 + coalitions;
 
     let beacon = input.beacon.as_ref();
     let count = if candidates.is_empty() && beacon.is_none() { 0 } else { recipe.score.sequences };
     let drawn = draw_sequences(&run, round, beacon, count, held_out.sequences())?;
     let mut meter = Meter::new(input, &drawn);
-    watch(Watch::Begin((drawn.len().div_ceil(meter.plan.sequences) * passes) as u64));
+    let batches = drawn.len().div_ceil(meter.plan.sequences) as u64;
+    if coalitions > 0 {
+        watch(Watch::Passes(passes));
+    }
+    watch(Watch::Begin(batches.saturating_mul(passes)));
     let before = meter.loss(&folder.parameters, watch)?;
     let mut after = BTreeMap::new();
     for (i, reason) in reasons.iter_mut().enumerate().filter(|(_, reason)| reason.is_none()) {
@@ -134,7 +146,20 @@ pub fn score_round<U: Borrow<Update>>(
 
     let workers = lists.assignments.as_ref().map_or(candidates.len(), Vec::len) as u64;
     let gains: Vec<i128> = after.values().map(|after| before - after).collect();
-    let payout = proportional(recipe.pay.round_msat, workers, &gains);
+    let members: Vec<usize> = after.keys().copied().collect();
+    let purpose = Digest::of_parts("l402/score/shapley/1", &[&run.0, &round.to_le_bytes()]);
+    let worth = worth(&recipe.pay, &gains, purpose.philox_key(), |coalition| {
+        let open = |i: usize| open(members[coalition[i]]);
+        match together(input, coalition.len(), open).and_then(|theta| meter.loss(&theta, watch)) {
+            Ok(loss) => Ok(before - loss),
+            // Each alone did not break the model; together they undo it.
+            Err(error) if error.kind() == Kind::Data => Ok(-before),
+            Err(error) => Err(error),
+        }
+    })?;
+    let payout = split(&PayRule::of(&recipe.pay)?, recipe.pay.round_msat, workers, &worth.values);
+    let by_rule = coalitions > 0 || recipe.pay.rule == PayName::Shapley;
+    let place = |i: usize| members.iter().position(|member| *member == i).filter(|_| by_rule);
     let mut paid: BTreeMap<usize, u64> = after.keys().copied().zip(payout.msat.iter().copied()).collect();
     let score = |(i, (candidate, reason)): (usize, (&Candidate, Option<String>))| -> Result<Score> {
         let finding = lists.finding_of(candidate, &run, round);
@@ -148,6 +173,8 @@ pub fn score_round<U: Borrow<Update>>(
             finding: finding.map(finding_digest).transpose()?,
             after_q32: after.get(&i).map(i128::to_string),
             gain_q32: after.get(&i).map(|after| (before - after).to_string()),
+            worth_q32: place(i).map(|at| worth.values[at].to_string()),
+            worth_error_q32: place(i).and_then(|at| Some(worth.error.as_ref()?[at].to_string())),
             entitled_msat: paid.remove(&i).unwrap_or(0),
             bytes: candidate.bytes,
         })
@@ -193,6 +220,20 @@ fn apply_alone(update: &Update, folder: &ModelFolder, alpha: f32) -> Result<Vec<
         let values = &mut parameters[tensor.range()];
         outer_step(Engine::detect(), &tensor.name, values, sent, alpha).at(update.file())?;
     }
+    Ok(parameters)
+}
+
+/// Theta after the outer step with `count` updates together, by the recipe's rule, without a momentum.
+fn together<U: Borrow<Update>>(
+    input: &Scoring<'_>,
+    count: usize,
+    open: impl Fn(usize) -> Result<U>,
+) -> Result<Vec<f32>> {
+    let (folder, outer) = (input.folder, &input.recipe.outer);
+    let (engine, layout) = (Engine::detect(), &folder.layout);
+    let mut parameters = folder.parameters.to_vec();
+    let direction = aggregate(engine, outer, &layout.tensors, &mut Opened::new(count, open))?;
+    descend(engine, outer, &layout.tensors, &mut parameters, direction.values, None)?;
     Ok(parameters)
 }
 
