@@ -3,6 +3,8 @@
 //! The digest of the canonical form is the run's id. Canonical means parsed: spelled-out defaults, comments
 //! and layout change nothing, any value does.
 
+mod outer;
+
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +14,8 @@ use super::canonical;
 use super::digest::Digest;
 use crate::error::{Error, Result};
 use crate::fsio::read_text;
+
+pub use outer::{OuterRecipe, OuterRule};
 
 /// A run's recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -231,15 +235,6 @@ pub enum Accept {
     Near,
 }
 
-/// The outer step.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OuterRecipe {
-    /// Outer learning rate (alpha).
-    #[serde(default = "one_f64")]
-    pub lr: f64,
-}
-
 /// Scoring.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -294,12 +289,6 @@ fn default_feedback() -> f64 {
 impl Default for CodecRecipe {
     fn default() -> Self {
         CodecRecipe { name: CodecName::default(), top_k: default_top_k(), feedback: default_feedback() }
-    }
-}
-
-impl Default for OuterRecipe {
-    fn default() -> Self {
-        OuterRecipe { lr: 1.0 }
     }
 }
 
@@ -373,7 +362,7 @@ impl Recipe {
         require(count(self.verify.leaf_every as usize, 1 << 24), "verify.leaf_every", "1 to 2^24")?;
         require(self.verify.tolerance_ppm <= 1_000_000, "verify.tolerance_ppm", "at most 1000000")?;
         require(self.verify.segments > 0, "verify.segments", "at least 1")?;
-        require(within(self.outer.lr, 0.0, 1e3), "outer.lr", "0 to 1000")?;
+        self.outer.check()?;
         require(self.pay.round_msat <= 2_100_000_000_000_000_000, "pay.round_msat", "at most 21 million bitcoin")
     }
 }

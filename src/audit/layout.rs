@@ -1,11 +1,12 @@
 //! Which files a run folder has: see docs/run.md.
 
 use super::folder::RunFolder;
+use super::outer::MOMENTUM;
 use super::start::Start;
 use crate::data::MANIFEST;
 
 /// The lists and beacons of a round.
-const ROUND: [&str; 14] = [
+const ROUND: [&str; 15] = [
     "assignments.jsonl",
     "beacon-a",
     "beacon-b",
@@ -16,6 +17,7 @@ const ROUND: [&str; 14] = [
     "held.jsonl",
     "invoices.jsonl",
     "offers.jsonl",
+    MOMENTUM,
     "rungs.jsonl",
     "scores.jsonl",
     // A stamp of recipes/round.mk, without content.

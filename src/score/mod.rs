@@ -13,7 +13,7 @@ pub use accept::Acceptance;
 pub use eligible::{Candidate, Eligibility, deciding, in_time, judge, opened_commitment, uncommitted};
 pub use entitled::entitled;
 pub use gain::{draw_sequences, total_loss};
-pub use next::{Next, next_model};
+pub use next::{Next, Step, next_model};
 pub use payout::{Payout, proportional};
 pub use records::{RoundScore, Score};
 pub use round::{
