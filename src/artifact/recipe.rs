@@ -3,6 +3,7 @@
 //! The digest of the canonical form is the run's id. Canonical means parsed: spelled-out defaults, comments
 //! and layout change nothing, any value does.
 
+mod outer;
 mod pay;
 
 use std::collections::BTreeSet;
@@ -17,6 +18,7 @@ use super::key;
 use crate::error::{Error, Result};
 use crate::fsio::read_text;
 
+pub use outer::{OuterRecipe, OuterRule};
 pub use pay::{PayName, PayRecipe};
 
 /// A run's recipe.
@@ -237,15 +239,6 @@ pub enum Accept {
     Near,
 }
 
-/// The outer step.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OuterRecipe {
-    /// Outer learning rate (alpha).
-    #[serde(default = "one_f64")]
-    pub lr: f64,
-}
-
 /// Scoring.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -321,12 +314,6 @@ impl Default for CodecRecipe {
     }
 }
 
-impl Default for OuterRecipe {
-    fn default() -> Self {
-        OuterRecipe { lr: 1.0 }
-    }
-}
-
 impl Recipe {
     /// Reads and checks a recipe file.
     pub fn load(path: &Path) -> Result<Recipe> {
@@ -397,7 +384,7 @@ impl Recipe {
         require(count(self.verify.leaf_every as usize, 1 << 24), "verify.leaf_every", "1 to 2^24")?;
         require(self.verify.tolerance_ppm <= 1_000_000, "verify.tolerance_ppm", "at most 1000000")?;
         require(self.verify.segments > 0, "verify.segments", "at least 1")?;
-        require(within(self.outer.lr, 0.0, 1e3), "outer.lr", "0 to 1000")?;
+        self.outer.check()?;
         require((1..=1_000_000).contains(&self.score.kappa_ppm), "score.kappa_ppm", "1 to 1000000")?;
         let validators = &self.score.validators;
         let keys: BTreeSet<&str> = validators.iter().map(|v| v.key.as_str()).collect();

@@ -1,12 +1,13 @@
 //! Which files a run folder has: see docs/run.md.
 
 use super::folder::RunFolder;
+use super::outer::MOMENTUM;
 use super::scores::ENDING;
 use super::start::Start;
 use crate::data::MANIFEST;
 
 /// The lists and beacons of a round.
-const ROUND: [&str; 14] = [
+const ROUND: [&str; 15] = [
     "assignments.jsonl",
     "beacon-a",
     "beacon-b",
@@ -17,6 +18,7 @@ const ROUND: [&str; 14] = [
     "held.jsonl",
     "invoices.jsonl",
     "offers.jsonl",
+    MOMENTUM,
     "rungs.jsonl",
     "scores.jsonl",
     // A stamp of recipes/round.mk, without content.

@@ -23,7 +23,7 @@ pub use consensus::{ClippedMedian, clipped_median};
 pub use eligible::{Candidate, Eligibility, deciding, in_time, judge, opened_commitment, uncommitted};
 pub use entitled::entitled;
 pub use gain::{draw_sequences, total_loss};
-pub use next::{Next, next_model};
+pub use next::{Next, Step, next_model};
 pub use noise::{Significance, paired};
 pub use pay_rules::{PayRule, Weighting};
 pub use payout::{Payout, proportional, split};

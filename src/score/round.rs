@@ -4,9 +4,9 @@ use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashSet};
 
 use super::accept::Acceptance;
-use super::next::Opened;
 use super::eligible::{Candidate, Eligibility, judge};
 use super::gain::{draw_sequences, total_loss};
+use super::next::Opened;
 use super::pay_rules::PayRule;
 use super::payout::split;
 use super::records::{RoundScore, Score};
@@ -232,7 +232,7 @@ fn together<U: Borrow<Update>>(
     let (folder, outer) = (input.folder, &input.recipe.outer);
     let (engine, layout) = (Engine::detect(), &folder.layout);
     let mut parameters = folder.parameters.to_vec();
-    let direction = aggregate(engine, outer, &layout.tensors, &mut Opened::new(count, open))?;
+    let direction = aggregate(engine, outer, &layout.tensors, &mut Opened::new(count, open, || ()))?;
     descend(engine, outer, &layout.tensors, &mut parameters, direction.values, None)?;
     Ok(parameters)
 }

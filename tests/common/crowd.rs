@@ -161,6 +161,8 @@ impl Crowd {
                 finding: None,
                 after_q32: gain.clone(),
                 gain_q32: gain,
+                worth_q32: None,
+                worth_error_q32: None,
                 entitled_msat,
                 bytes: 1,
             };
