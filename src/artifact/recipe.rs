@@ -5,8 +5,8 @@
 
 mod outer;
 mod pay;
+mod score;
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -14,12 +14,12 @@ use serde_json::Value;
 
 use super::canonical;
 use super::digest::Digest;
-use super::key;
 use crate::error::{Error, Result};
 use crate::fsio::read_text;
 
 pub use outer::{OuterRecipe, OuterRule};
 pub use pay::{PayName, PayRecipe};
+pub use score::{ScoreRecipe, Validator};
 
 /// A run's recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -239,44 +239,6 @@ pub enum Accept {
     Near,
 }
 
-/// Scoring.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ScoreRecipe {
-    /// Held-out sequences a round, drawn by the beacon; 0 takes all of them.
-    #[serde(default)]
-    pub sequences: u64,
-    /// Who signs scores, where one coordinator's are not enough.
-    #[serde(default)]
-    pub validators: Vec<Validator>,
-    /// The part of all validators' votes that decides, in parts per million.
-    #[serde(default = "more_than_half")]
-    pub kappa_ppm: u64,
-}
-
-impl Default for ScoreRecipe {
-    fn default() -> ScoreRecipe {
-        ScoreRecipe { sequences: 0, validators: Vec::new(), kappa_ppm: more_than_half() }
-    }
-}
-
-/// One who signs scores.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Validator {
-    /// The public key, 66 hex digits.
-    pub key: String,
-    /// Its votes.
-    #[serde(default = "one_vote")]
-    pub weight: u64,
-}
-
-fn more_than_half() -> u64 {
-    500_001
-}
-fn one_vote() -> u64 {
-    1
-}
 fn one_u32() -> u32 {
     1
 }
@@ -385,18 +347,7 @@ impl Recipe {
         require(self.verify.tolerance_ppm <= 1_000_000, "verify.tolerance_ppm", "at most 1000000")?;
         require(self.verify.segments > 0, "verify.segments", "at least 1")?;
         self.outer.check()?;
-        require((1..=1_000_000).contains(&self.score.kappa_ppm), "score.kappa_ppm", "1 to 1000000")?;
-        let validators = &self.score.validators;
-        let keys: BTreeSet<&str> = validators.iter().map(|v| v.key.as_str()).collect();
-        let known = validators.iter().all(|v| key::parse_public(&v.key).is_ok());
-        require(known, "score.validators", "public keys of 66 hex digits")?;
-        require(
-            keys.len() == validators.len() && validators.len() <= 1000,
-            "score.validators",
-            "1000 different ones at most",
-        )?;
-        let votes = |v: &Validator| (1..=1_000_000).contains(&v.weight);
-        require(validators.iter().all(votes), "score.validators", "weights of 1 to 1000000")?;
+        self.score.check()?;
         self.pay.check()
     }
 }

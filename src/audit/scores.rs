@@ -15,8 +15,8 @@ use crate::error::{Error, Kind, Result};
 use crate::fsio::content_digest;
 use crate::model::{Layout, ModelFolder};
 use crate::score::{
-    Candidate, Eligibility, RoundScore, Score, Scores, Scoring, deciding, finding_digest, in_order, read_held_out,
-    read_update, score_round, uncommitted,
+    Candidate, Eligibility, RoundScore, Score, Scores, Scoring, Standing, deciding, finding_digest, in_order,
+    read_assigned, read_held_out, read_update, score_round, uncommitted,
 };
 use crate::verify::{Finding, malformed_finding};
 
@@ -152,6 +152,12 @@ impl<'a> Rescoring<'a> {
         readable.sort_by_key(|g| key(g).0 != g.worker);
         let given = in_order(readable, |g: &&Given| key(g), |_, _| ());
         let candidates: Vec<Candidate> = given.iter().filter_map(|g| Some(g.update.as_ref().ok()?.0.clone())).collect();
+        let vocabulary = self.folder.config.vocab_size;
+        let shard = |assignment: &Assignment| {
+            let file = format!("shards/{}", assignment.shard);
+            read_assigned(self.run.source(&file)?, assignment, &self.start.recipe, vocabulary)
+        };
+        let standings = self.standings()?;
         let input = Scoring {
             recipe: &self.start.recipe,
             round: self.round,
@@ -159,6 +165,8 @@ impl<'a> Rescoring<'a> {
             held_out: &held_out,
             beacon,
             lists: &lists,
+            shards: Some(&shard),
+            standings: &standings,
         };
         let layout = &self.folder.layout;
         let open = |i: usize| open(self.run, self.start, layout, &given[i].file, candidates[i].digest);
@@ -166,6 +174,16 @@ impl<'a> Rescoring<'a> {
         let validated = Validated::read(self)?;
         let text = validated.text(self, &scores)?;
         Ok(Rescored { scores, text, given, validated })
+    }
+
+    /// What the workers carry into the round: the scores of the round before, which were checked with it.
+    fn standings(&self) -> Checked<Vec<Standing>> {
+        let rule = &self.start.recipe.score;
+        let Some(before) = self.round.checked_sub(1).filter(|_| rule.own > 0 || rule.rating) else {
+            return Ok(Vec::new());
+        };
+        let file = Names::of(before).scores;
+        blame(&file, record::select(&self.run.lines(&file)?))
     }
 
     /// The held-out shard that the scores name, else the first.
@@ -185,12 +203,11 @@ impl<'a> Rescoring<'a> {
     fn recorded(&self) -> Checked<(Vec<Score>, RoundScore)> {
         let file = &self.names.scores;
         let lines = self.run.lines(file)?;
-        let scores: Vec<Score> = blame(file, record::select(&lines))?;
-        let rounds: Vec<RoundScore> = blame(file, record::select(&lines))?;
-        match <[RoundScore; 1]>::try_from(rounds) {
-            Ok([round]) if scores.len() + 1 + self.consensus() == lines.len() => Ok((scores, round)),
-            _ => wrong(file, "expected score records, one round_score record, and with validators one consensus"),
+        let Scores { scores, standings, round } = blame(file, Scores::of_lines(&lines))?;
+        if scores.len() + standings.len() + 1 + self.consensus() == lines.len() {
+            return Ok((scores, round));
         }
+        wrong(file, "expected records of scores alone, and with validators one consensus")
     }
 
     /// How many consensus records the scores have.

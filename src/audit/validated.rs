@@ -3,7 +3,6 @@
 use super::differs::{Checked, blame};
 use super::evidence::{Evidence, value};
 use super::scores::{ENDING, Rescoring};
-use crate::artifact::Digest;
 use crate::artifact::key::parse_public;
 use crate::error::Kind;
 use crate::score::{Ballot, Scores, endorse, merge};
@@ -39,7 +38,7 @@ impl Validated {
         }
         let ballots = self.ballots.iter().map(|(_, ballot)| ballot.clone()).collect();
         match merge(recipe, ballots, |_| ()) {
-            Ok(merged) if (&merged.scores, &merged.round) == (&truth.scores, &truth.round) => Ok(merged.text()?),
+            Ok(merged) if merged.scores == *truth => Ok(merged.text()?),
             Ok(_) => Ok(truth.text()?),
             Err(error) if error.kind() == Kind::Refused => Ok(truth.text()?),
             Err(error) => Err(error.into()),
@@ -48,7 +47,7 @@ impl Validated {
 
     /// The signed scores that are not the true ones.
     fn false_ones(&self, truth: &Scores) -> Checked<Vec<&(String, Ballot)>> {
-        let digest = Digest::of(truth.text()?.as_bytes());
+        let digest = truth.digest()?;
         Ok(self.ballots.iter().filter(|(_, ballot)| ballot.digest() != digest).collect())
     }
 
@@ -72,7 +71,7 @@ impl Validated {
                 artifact: file.clone(),
                 rule: "the scores that a validator signs are what the round's files make them".into(),
                 signed: value(signed)?,
-                recomputed: Some(value(&endorse(&truth.scores, &truth.round, &parse_public(&signed.validator)?)?)?),
+                recomputed: Some(value(&endorse(truth, &parse_public(&signed.validator)?)?)?),
             });
         }
         Ok(found)

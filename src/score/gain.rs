@@ -30,8 +30,8 @@ pub fn draw_sequences(
     Ok(drawn)
 }
 
-/// The summed loss of these sequences in nats, 32.32 fixed point. `watch` is told of every micro-batch.
-pub fn total_loss(
+/// The summed loss of each of these sequences in nats, 32.32 fixed point. `watch` is told of every micro-batch.
+pub fn sequence_losses(
     model: &Model,
     plan: &Plan,
     workspace: &mut Workspace,
@@ -39,18 +39,20 @@ pub fn total_loss(
     shard: &Shard,
     sequences: &[usize],
     mut watch: impl FnMut(),
-) -> Result<i128> {
+) -> Result<Vec<i128>> {
     let mut tokens = Vec::new();
-    let mut total = 0i128;
+    let mut sums = Vec::with_capacity(sequences.len());
     for micro in sequences.chunks(plan.sequences) {
         tokens.clear();
         micro.iter().for_each(|&s| tokens.extend(shard.sequence(s)));
         let losses = model.losses(parameters, &tokens, workspace);
-        total += sum_q32(losses).map_err(|i| {
-            let sequence = micro[i / plan.seq_len];
-            Error::data(format!("the loss of held-out sequence {sequence} is not finite, or above 2^31"))
-        })?;
+        for (losses, sequence) in losses.chunks(plan.seq_len).zip(micro) {
+            sums.push(sum_q32(losses).map_err(|_| {
+                let split = shard.info().split;
+                Error::data(format!("the loss of {split} sequence {sequence} is not finite, or above 2^31"))
+            })?);
+        }
         watch();
     }
-    Ok(total)
+    Ok(sums)
 }

@@ -5,16 +5,21 @@ mod consensus;
 mod eligible;
 mod entitled;
 mod gain;
+mod gates;
+mod measure;
 mod next;
 mod noise;
 mod pay_rules;
 mod payout;
+mod pool;
 mod rating;
 mod records;
 mod remainder;
 mod round;
 pub mod shapley;
+pub mod signals;
 mod spread;
+mod standings;
 mod validators;
 mod worth;
 
@@ -22,13 +27,14 @@ pub use accept::Acceptance;
 pub use consensus::{ClippedMedian, clipped_median};
 pub use eligible::{Candidate, Eligibility, deciding, in_time, judge, opened_commitment, uncommitted};
 pub use entitled::entitled;
-pub use gain::{draw_sequences, total_loss};
+pub use gain::{draw_sequences, sequence_losses};
 pub use next::{Next, Step, next_model};
 pub use noise::{Significance, paired};
 pub use pay_rules::{PayRule, Weighting};
 pub use payout::{Payout, proportional, split};
+pub use pool::{OpenShard, read_assigned};
 pub use rating::{FixedRating, PlackettLuce, Rating, ranks};
-pub use records::{RoundScore, Score};
+pub use records::{RoundScore, Score, Signals, Standing};
 pub use round::{
     Scores, Scoring, Watch, finding_digest, in_order, one_a_worker, read_held_out, read_update, score_round,
 };

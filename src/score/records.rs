@@ -38,6 +38,9 @@ pub struct Score {
     /// Its standard error, where it is sampled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub worth_error_q32: Option<String>,
+    /// What the update itself shows, where the lists let it count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signals: Option<Signals>,
     /// The worker's entitlement.
     pub entitled_msat: u64,
     /// Size of the update's content in bytes.
@@ -46,6 +49,58 @@ pub struct Score {
 
 impl Record for Score {
     const TYPE: &'static str = "score";
+}
+
+/// What was measured of an update beside its gain, see [`super::signals`]. Parts per million are rounded down.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Signals {
+    /// Its norm as a part of the median.
+    pub norm_ppm: u64,
+    /// The largest overlap of its places with those of an update that was committed to earlier.
+    pub overlap_ppm: u64,
+    /// The largest cosine with one of those, where it is above zero.
+    pub cosine_ppm: u64,
+    /// The part of its squared norm that no sum of multiples of those explains.
+    pub residual_ppm: u64,
+    /// The cosine with the sum of all others, where there are at least two.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agreement_ppm: Option<String>,
+    /// The standard error of the gain, in 2^-32 nats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_q32: Option<String>,
+    /// How much more it gains on a sequence of its own than on others', in 2^-32 nats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own_q32: Option<String>,
+    /// The standard error of that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own_error_q32: Option<String>,
+}
+
+/// What a worker carries from round to round by its scores.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Standing {
+    /// The run.
+    pub run: Digest,
+    /// The round that left it.
+    pub round: u64,
+    /// The worker.
+    pub worker: String,
+    /// The average sign of what its updates gained on its own data beyond others', in 2^-32: see [`super::signals::own`].
+    pub own_q32: String,
+    /// Rounds that are in it.
+    pub own_rounds: u64,
+    /// The rating's mean, in 2^-32, where the recipe rates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mu_q32: Option<String>,
+    /// The rating's deviation, in 2^-32.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sigma_q32: Option<String>,
+}
+
+impl Record for Standing {
+    const TYPE: &'static str = "standing";
 }
 
 /// What a round's scores have in common.
@@ -67,7 +122,13 @@ pub struct RoundScore {
     pub sequences: u64,
     /// Target tokens in them.
     pub tokens: u64,
-    /// Total loss of theta on them, 32.32 fixed point.
+    /// How many would put the median update's gain above noise, where the recipe asks for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub needed_sequences: Option<u64>,
+    /// Sequences of the workers' own that were scored on too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own_sequences: Option<u64>,
+    /// Total loss of theta on the held-out sequences, 32.32 fixed point.
     pub before_q32: String,
     /// Workers with a task.
     pub workers: u64,

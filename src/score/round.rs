@@ -5,21 +5,23 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::accept::Acceptance;
 use super::eligible::{Candidate, Eligibility, judge};
-use super::gain::{draw_sequences, total_loss};
-use super::next::Opened;
+use super::gain::draw_sequences;
+use super::gates::{Entry, gains, shapes};
+use super::measure::{Meter, apply_alone, together};
 use super::pay_rules::PayRule;
 use super::payout::split;
-use super::records::{RoundScore, Score};
+use super::pool::{OpenShard, Pool};
+use super::records::{RoundScore, Score, Standing};
+use super::standings::Standings;
 use super::worth::{coalitions, worth};
 use crate::artifact::recipe::PayName;
+use crate::artifact::record::Line;
 use crate::artifact::{Digest, Reader, Recipe, record};
 use crate::codec::Update;
 use crate::data::{Shard, Split};
-use crate::engine::Engine;
 use crate::error::{Context, Error, Kind, Result};
 use crate::fsio::Source;
-use crate::model::{Layout, Model, ModelFolder, Plan, Workspace};
-use crate::optimizer::{aggregate, descend, outer_step};
+use crate::model::{Layout, ModelFolder};
 
 /// What a round is scored by.
 pub struct Scoring<'a> {
@@ -35,13 +37,19 @@ pub struct Scoring<'a> {
     pub beacon: Option<Digest>,
     /// What decides which updates count.
     pub lists: &'a Eligibility,
+    /// Opens the shards that were assigned, where the recipe measures updates on the workers' own data.
+    pub shards: Option<&'a OpenShard<'a>>,
+    /// What the round before left of every worker's standing.
+    pub standings: &'a [Standing],
 }
 
 /// What a round's scores are.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Scores {
     /// One an update, in the candidates' order.
     pub scores: Vec<Score>,
+    /// What the workers carry to the next round, by ascending id, where the recipe has them carry something.
+    pub standings: Vec<Standing>,
     /// What they have in common.
     pub round: RoundScore,
 }
@@ -49,8 +57,23 @@ pub struct Scores {
 impl Scores {
     /// The canonical lines.
     pub fn text(&self) -> Result<String> {
-        let lines: Result<String> = self.scores.iter().map(record::line).collect();
-        Ok(lines? + &record::line(&self.round)?)
+        let mut text: String = self.scores.iter().map(record::line).collect::<Result<_>>()?;
+        text += &self.standings.iter().map(record::line).collect::<Result<String>>()?;
+        Ok(text + &record::line(&self.round)?)
+    }
+
+    /// The digest of the canonical lines: what validators sign.
+    pub fn digest(&self) -> Result<Digest> {
+        Ok(Digest::of(self.text()?.as_bytes()))
+    }
+
+    /// The scores among lines, in their order; exactly one of them says what the others have in common.
+    pub fn of_lines(lines: &[Line]) -> Result<Scores> {
+        let rounds: Vec<RoundScore> = record::select(lines)?;
+        let round = <[RoundScore; 1]>::try_from(rounds);
+        let [round] =
+            round.map_err(|found| Error::data(format!("expected one round_score record, found {}", found.len())))?;
+        Ok(Scores { scores: record::select(lines)?, standings: record::select(lines)?, round })
     }
 }
 
@@ -64,6 +87,13 @@ pub enum Watch<'a> {
     MicroBatch,
     /// An update breaks the model, and does not count.
     Breaks(&'a Error),
+    /// The held-out sequences are too few to tell the median update's gain from noise.
+    Few {
+        /// So many were drawn.
+        drawn: u64,
+        /// So many it takes.
+        needed: u64,
+    },
 }
 
 /// Reads an update of this run and model, decoded once so that nothing in it can fail later. A malformed one is
@@ -101,7 +131,11 @@ pub fn one_a_worker<'a>(counting: impl Iterator<Item = (&'a str, &'a str)>) -> R
 }
 
 /// Measures every update that counts, alone, and splits the round's msat by what they gained. `candidates` are
-/// [`in_order`]; `open` gives the update of one, which is held no longer than it is measured.
+/// [`in_order`]; `open` gives the update of one. Those that the lists let count are held, as they were sent, until all are
+/// measured.
+///
+/// One pass over the held-out sequences, and over the workers' own where the recipe has such, for theta and for every
+/// update that shows nothing wrong before.
 pub fn score_round<U: Borrow<Update>>(
     input: &Scoring<'_>,
     candidates: &[Candidate],
@@ -112,57 +146,60 @@ pub fn score_round<U: Borrow<Update>>(
     let run = recipe.digest();
     let rule = Acceptance { recipe, layout: &folder.layout, beacon: input.beacon.as_ref() };
     let mut reasons: Vec<Option<String>> = candidates.iter().map(|c| judge(c, round, &rule, lists)).collect();
-    let counting = candidates.iter().zip(&reasons).filter(|(_, reason)| reason.is_none());
-    one_a_worker(counting.clone().map(|(c, _)| (c.worker.as_str(), c.file.as_str())))?;
-    let counted = counting.count();
-    let coalitions = coalitions(&recipe.pay, counted);
-    let passes = 1 + counted as u64 + coalitions;
+    let listed: Vec<usize> = (0..candidates.len()).filter(|&i| reasons[i].is_none()).collect();
+    one_a_worker(listed.iter().map(|&i| (candidates[i].worker.as_str(), candidates[i].file.as_str())))?;
+    let mut entries = Vec::with_capacity(listed.len());
+    for i in listed {
+        entries.push(Entry::new(i, open(i)?));
+    }
+    shapes(input, candidates, &mut entries)?;
 
     let beacon = input.beacon.as_ref();
     let count = if candidates.is_empty() && beacon.is_none() { 0 } else { recipe.score.sequences };
     let drawn = draw_sequences(&run, round, beacon, count, held_out.sequences())?;
-    let mut meter = Meter::new(input, &drawn);
-    let batches = drawn.len().div_ceil(meter.plan.sequences) as u64;
-    if coalitions > 0 {
-        watch(Watch::Passes(passes));
+    let members: Vec<&str> = entries.iter().map(|entry| candidates[entry.candidate].worker.as_str()).collect();
+    let pool = Pool::draw(input, &members)?;
+    let mut meter = Meter::new(input, &drawn, &pool);
+    let alone = entries.iter().filter(|entry| entry.reason.is_none()).count();
+    let ahead = coalitions(&recipe.pay, alone);
+    if ahead > 0 {
+        watch(Watch::Passes(1 + alone as u64 + ahead));
     }
-    watch(Watch::Begin(batches.saturating_mul(passes)));
-    let before = meter.loss(&folder.parameters, watch)?;
-    let mut after = BTreeMap::new();
-    for (i, reason) in reasons.iter_mut().enumerate().filter(|(_, reason)| reason.is_none()) {
-        let update = open(i)?;
-        let applied = apply_alone(update.borrow(), folder, recipe.outer.lr as f32);
-        drop(update);
-        match applied.and_then(|applied| meter.loss(&applied, watch)) {
-            Ok(loss) => drop(after.insert(i, loss)),
+    let batches = (meter.micro_batches() * (1 + alone)) as u64;
+    watch(Watch::Begin(batches.saturating_add(ahead.saturating_mul(meter.held_out_batches() as u64))));
+    let before = meter.losses(&folder.parameters, watch)?;
+    let alpha = (recipe.outer.lr * (recipe.score.rate_ppm as f64 / 1e6)) as f32;
+    for entry in entries.iter_mut().filter(|entry| entry.reason.is_none()) {
+        let applied = apply_alone(entry.update.borrow(), folder, alpha, entry.clip);
+        match applied.and_then(|applied| meter.losses(&applied, watch)) {
+            Ok(after) => entry.gains = Some(before.gains(&after)),
             // Somebody's update that breaks the model is that worker's loss, and no reason to stop the round.
             Err(error) if error.kind() == Kind::Data => {
                 watch(Watch::Breaks(&error));
-                *reason = Some("breaks the model".into());
+                entry.reason = Some("breaks the model".into());
             }
             Err(error) => return Err(error),
         }
     }
+    let mut standings = Standings::carried(input)?;
+    let needed_sequences = gains(input, candidates, &mut entries, &pool, &mut standings)?;
+    if let Some(needed) = needed_sequences.filter(|needed| *needed > drawn.len() as u64) {
+        watch(Watch::Few { drawn: drawn.len() as u64, needed });
+    }
 
     let workers = lists.assignments.as_ref().map_or(candidates.len(), Vec::len) as u64;
-    let gains: Vec<i128> = after.values().map(|after| before - after).collect();
-    let members: Vec<usize> = after.keys().copied().collect();
-    let purpose = Digest::of_parts("l402/score/shapley/1", &[&run.0, &round.to_le_bytes()]);
-    let worth = worth(&recipe.pay, &gains, purpose.philox_key(), |coalition| {
-        let open = |i: usize| open(members[coalition[i]]);
-        match together(input, coalition.len(), open).and_then(|theta| meter.loss(&theta, watch)) {
-            Ok(loss) => Ok(before - loss),
-            // Each alone did not break the model; together they undo it.
-            Err(error) if error.kind() == Kind::Data => Ok(-before),
-            Err(error) => Err(error),
-        }
-    })?;
-    let payout = split(&PayRule::of(&recipe.pay)?, recipe.pay.round_msat, workers, &worth.values);
-    let by_rule = coalitions > 0 || recipe.pay.rule == PayName::Shapley;
-    let place = |i: usize| members.iter().position(|member| *member == i).filter(|_| by_rule);
-    let mut paid: BTreeMap<usize, u64> = after.keys().copied().zip(payout.msat.iter().copied()).collect();
+    let before = total(&before.held_out);
+    let (mut paid, returned_msat) = earn(input, &entries, before, workers, &mut meter, watch)?;
+    let (mut gained, mut signals) = (BTreeMap::new(), BTreeMap::new());
+    for entry in entries {
+        gained.extend(entry.gains.map(|gains| (entry.candidate, total(&gains.held_out))));
+        signals.insert(entry.candidate, entry.signals);
+        reasons[entry.candidate] = entry.reason;
+    }
+    standings.rate(candidates, |i| gained.get(&i).copied().filter(|_| reasons[i].is_none()))?;
     let score = |(i, (candidate, reason)): (usize, (&Candidate, Option<String>))| -> Result<Score> {
         let finding = lists.finding_of(candidate, &run, round);
+        let earned = paid.remove(&i).unwrap_or_default();
         Ok(Score {
             run,
             round,
@@ -171,16 +208,18 @@ pub fn score_round<U: Borrow<Update>>(
             counts: reason.is_none(),
             reason,
             finding: finding.map(finding_digest).transpose()?,
-            after_q32: after.get(&i).map(i128::to_string),
-            gain_q32: after.get(&i).map(|after| (before - after).to_string()),
-            worth_q32: place(i).map(|at| worth.values[at].to_string()),
-            worth_error_q32: place(i).and_then(|at| Some(worth.error.as_ref()?[at].to_string())),
-            entitled_msat: paid.remove(&i).unwrap_or(0),
+            after_q32: gained.get(&i).map(|gain| (before - gain).to_string()),
+            gain_q32: gained.get(&i).map(i128::to_string),
+            worth_q32: earned.worth_q32,
+            worth_error_q32: earned.error_q32,
+            signals: signals.remove(&i),
+            entitled_msat: earned.msat,
             bytes: candidate.bytes,
         })
     };
     Ok(Scores {
         scores: candidates.iter().zip(reasons).enumerate().map(score).collect::<Result<_>>()?,
+        standings: standings.records(),
         round: RoundScore {
             run,
             round,
@@ -189,10 +228,12 @@ pub fn score_round<U: Borrow<Update>>(
             beacon: input.beacon,
             sequences: drawn.len() as u64,
             tokens: (drawn.len() * recipe.data.seq_len) as u64,
+            needed_sequences,
+            own_sequences: (recipe.score.own > 0).then_some(pool.trained.len() as u64),
             before_q32: before.to_string(),
             workers,
             round_msat: recipe.pay.round_msat,
-            returned_msat: payout.returned_msat,
+            returned_msat,
         },
     })
 }
@@ -212,55 +253,49 @@ pub fn read_held_out(source: Source, recipe: &Recipe, vocab_size: usize) -> Resu
     Ok(held_out)
 }
 
-/// Theta after the outer step with this update alone.
-fn apply_alone(update: &Update, folder: &ModelFolder, alpha: f32) -> Result<Vec<f32>> {
-    let mut parameters = folder.parameters.to_vec();
-    for tensor in &folder.layout.tensors {
-        let sent = vec![update.decode(&tensor.name)?];
-        let values = &mut parameters[tensor.range()];
-        outer_step(Engine::detect(), &tensor.name, values, sent, alpha).at(update.file())?;
-    }
-    Ok(parameters)
+/// What an update that counts earns, and by what.
+#[derive(Default)]
+struct Earned {
+    msat: u64,
+    worth_q32: Option<String>,
+    error_q32: Option<String>,
 }
 
-/// Theta after the outer step with `count` updates together, by the recipe's rule, without a momentum.
-fn together<U: Borrow<Update>>(
+fn total(losses: &[i128]) -> i128 {
+    losses.iter().sum()
+}
+
+/// Splits the round's msat by the recipe's rule among those that still count; returns what each earns, by the candidates'
+/// numbers, and what goes back.
+fn earn<U: Borrow<Update>>(
     input: &Scoring<'_>,
-    count: usize,
-    open: impl Fn(usize) -> Result<U>,
-) -> Result<Vec<f32>> {
-    let (folder, outer) = (input.folder, &input.recipe.outer);
-    let (engine, layout) = (Engine::detect(), &folder.layout);
-    let mut parameters = folder.parameters.to_vec();
-    let direction = aggregate(engine, outer, &layout.tensors, &mut Opened::new(count, open, || ()))?;
-    descend(engine, outer, &layout.tensors, &mut parameters, direction.values, None)?;
-    Ok(parameters)
-}
-
-/// Losses on the drawn sequences, one workspace for all.
-struct Meter<'a> {
-    model: Model,
-    plan: Plan,
-    workspace: Workspace,
-    shard: &'a Shard,
-    drawn: &'a [usize],
-}
-
-impl<'a> Meter<'a> {
-    fn new(input: &Scoring<'a>, drawn: &'a [usize]) -> Self {
-        let config = &input.folder.config;
-        let plan = Plan::evaluation(config, input.recipe.data.seq_len, drawn.len());
-        Meter {
-            model: Model::new(config.clone(), Engine::detect(), input.recipe.data.seq_len),
-            workspace: Workspace::new(config, plan),
-            plan,
-            shard: input.held_out,
-            drawn,
+    entries: &[Entry<U>],
+    before: i128,
+    workers: u64,
+    meter: &mut Meter<'_>,
+    watch: &mut dyn FnMut(Watch<'_>),
+) -> Result<(BTreeMap<usize, Earned>, u64)> {
+    let pay = &input.recipe.pay;
+    let counting: Vec<&Entry<U>> = entries.iter().filter(|entry| entry.reason.is_none()).collect();
+    let alone: Vec<i128> =
+        counting.iter().map(|entry| entry.gains.as_ref().map_or(0, |gains| total(&gains.held_out))).collect();
+    let purpose = Digest::of_parts("l402/score/shapley/1", &[&input.recipe.digest().0, &input.round.to_le_bytes()]);
+    let worth = worth(pay, &alone, purpose.philox_key(), |members| {
+        let updates: Vec<&Update> = members.iter().map(|&i| counting[i].update.borrow()).collect();
+        match together(input, &updates).and_then(|theta| meter.held_out_loss(&theta, watch)) {
+            Ok(loss) => Ok(before - loss),
+            // Each alone did not break the model; together they undo it.
+            Err(error) if error.kind() == Kind::Data => Ok(-before),
+            Err(error) => Err(error),
         }
+    })?;
+    let payout = split(&PayRule::of(pay)?, pay.round_msat, workers, &worth.values);
+    let by_rule = matches!(pay.rule, PayName::Shapley | PayName::LeaveOneOut);
+    let mut earned = BTreeMap::new();
+    for (at, entry) in counting.iter().enumerate() {
+        let worth_q32 = by_rule.then(|| worth.values[at].to_string());
+        let error_q32 = worth.error.as_ref().map(|error| error[at].to_string());
+        earned.insert(entry.candidate, Earned { msat: payout.msat[at], worth_q32, error_q32 });
     }
-
-    fn loss(&mut self, parameters: &[f32], watch: &mut dyn FnMut(Watch<'_>)) -> Result<i128> {
-        let tick = || watch(Watch::MicroBatch);
-        total_loss(&self.model, &self.plan, &mut self.workspace, parameters, self.shard, self.drawn, tick)
-    }
+    Ok((earned, payout.returned_msat))
 }

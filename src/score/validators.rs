@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::consensus::clipped_median;
 use super::records::{RoundScore, Score};
+use super::round::Scores;
 use crate::artifact::record::{self, Line, Record, Signed};
 use crate::artifact::{Digest, Recipe, key};
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::pay::{RecordHash, Votes, hash_of};
 
 /// A validator's word that a round's scores are what it arrived at.
@@ -84,19 +85,15 @@ pub struct Ballot {
     pub endorsement: Endorsement,
     /// Its votes.
     pub weight: u64,
-    /// One score an update.
-    pub scores: Vec<Score>,
-    /// What they have in common.
-    pub round: RoundScore,
+    /// The scores.
+    pub scores: Scores,
 }
 
 /// Scores as all validators together have them.
 #[derive(Clone, Debug)]
 pub struct Merged {
     /// The scores.
-    pub scores: Vec<Score>,
-    /// What they have in common.
-    pub round: RoundScore,
+    pub scores: Scores,
     /// What they rest on.
     pub consensus: Consensus,
 }
@@ -104,47 +101,41 @@ pub struct Merged {
 impl Merged {
     /// The canonical lines.
     pub fn text(&self) -> Result<String> {
-        let scores: Result<String> = self.scores.iter().map(record::line).collect();
-        Ok(scores? + &record::line(&self.round)? + &record::line(&self.consensus)?)
+        Ok(self.scores.text()? + &record::line(&self.consensus)?)
     }
 }
 
 impl Ballot {
     /// Reads a validator's lines, which must be of this run and signed by one of the recipe's validators.
     pub fn read(lines: &[Line], recipe: &Recipe) -> Result<Ballot> {
-        let (scores, rounds): (Vec<Score>, Vec<RoundScore>) = (record::select(lines)?, record::select(lines)?);
-        let endorsements: Vec<Endorsement> = record::select(lines)?;
-        let ([round], [endorsement]) = (&rounds[..], &endorsements[..]) else {
-            return Err(Error::data(format!(
-                "expected one round_score and one endorsement, found {} and {}",
-                rounds.len(),
-                endorsements.len()
-            ))
-            .hint("score --key signs what it arrives at"));
+        let (scores, endorsements): (Scores, Vec<Endorsement>) = (Scores::of_lines(lines)?, record::select(lines)?);
+        let [endorsement] = &endorsements[..] else {
+            let found = endorsements.len();
+            return Err(Error::data(format!("expected one endorsement, found {found}"))
+                .hint("score --key signs what it arrives at"));
         };
-        if scores.len() + 2 != lines.len() {
+        if scores.scores.len() + scores.standings.len() + 2 != lines.len() {
             return Err(Error::data("expected records of scores alone, and an endorsement of them"));
         }
+        let round = &scores.round;
         let run = recipe.digest();
         if (round.run, endorsement.run) != (run, run) || endorsement.round != round.round {
             return Err(Error::refused(format!("expected scores of run {run}, found run {}", endorsement.run)));
         }
         let of_round = |s: &Score| (s.run, s.round) == (run, round.round);
-        let keys: BTreeSet<(&str, String)> = scores.iter().map(|s| (s.worker.as_str(), s.update.to_string())).collect();
-        if !scores.iter().all(of_round) || keys.len() != scores.len() {
+        let keys: BTreeSet<Key> = scores.scores.iter().map(key_of).collect();
+        if !scores.scores.iter().all(of_round) || keys.len() != scores.scores.len() {
             return Err(Error::data("scores of another round, or two of one update"));
         }
-        let given = scores.iter().map(|s| u128::from(s.entitled_msat)).sum::<u128>() + u128::from(round.returned_msat);
-        if given != u128::from(round.round_msat) || round.round_msat != recipe.pay.round_msat {
-            let round = recipe.pay.round_msat;
-            return Err(Error::data(format!("expected scores that add up to the round's {round} msat, found {given}")));
+        let given: u128 = scores.scores.iter().map(|s| u128::from(s.entitled_msat)).sum();
+        let (given, whole) = (given + u128::from(round.returned_msat), recipe.pay.round_msat);
+        if given != u128::from(whole) || round.round_msat != whole {
+            return Err(Error::data(format!("expected scores that add up to the round's {whole} msat, found {given}")));
         }
-        let digest = digest_of(&scores, round)?;
+        let digest = scores.digest()?;
         if digest != endorsement.scores {
-            return Err(Error::refused(format!(
-                "expected the scores that were signed, {}, found {digest}",
-                endorsement.scores
-            )));
+            let signed = endorsement.scores;
+            return Err(Error::refused(format!("expected the scores that were signed, {signed}, found {digest}")));
         }
         let seat = recipe.score.validators.iter().find(|v| v.key == endorsement.validator);
         let seat =
@@ -152,7 +143,7 @@ impl Ballot {
         if !record::verify(endorsement, &key::parse_public(&seat.key)?)? {
             return Err(Error::refused(format!("sig: not a signature of these scores by {}", seat.key)));
         }
-        Ok(Ballot { endorsement: endorsement.clone(), weight: seat.weight, scores, round: round.clone() })
+        Ok(Ballot { endorsement: endorsement.clone(), weight: seat.weight, scores })
     }
 
     /// Digest of the scores that are signed.
@@ -161,22 +152,21 @@ impl Ballot {
     }
 
     fn score(&self, of: &Key) -> Option<&Score> {
-        self.scores.iter().find(|s| (&s.worker, s.update.to_string()) == (&of.0, of.1.clone()))
+        self.scores.scores.iter().find(|s| key_of(s) == *of)
     }
 }
 
 /// A worker and an update.
 type Key = (String, String);
 
-/// Signs scores as a validator.
-pub fn endorse(scores: &[Score], round: &RoundScore, validator: &PublicKey) -> Result<Endorsement> {
-    let (run, scores) = (round.run, digest_of(scores, round)?);
-    Ok(Endorsement { run, round: round.round, scores, validator: validator.to_string(), sig: None })
+fn key_of(score: &Score) -> Key {
+    (score.worker.clone(), score.update.to_string())
 }
 
-fn digest_of(scores: &[Score], round: &RoundScore) -> Result<Digest> {
-    let lines: Result<String> = scores.iter().map(record::line).collect();
-    Ok(Digest::of((lines? + &record::line(round)?).as_bytes()))
+/// What a validator signs, not signed yet.
+pub fn endorse(scores: &Scores, validator: &PublicKey) -> Result<Endorsement> {
+    let RoundScore { run, round, .. } = scores.round;
+    Ok(Endorsement { run, round, scores: scores.digest()?, validator: validator.to_string(), sig: None })
 }
 
 /// Merges validators' scores. `dissent` is told whose differ from what comes out, and who was left out.
@@ -192,8 +182,7 @@ pub fn merge(recipe: &Recipe, ballots: Vec<Ballot>, mut dissent: impl FnMut(Stri
         return Err(Error::usage("score.validators: the recipe names none"));
     }
     let ballots = comparable(one_each(ballots, &mut dissent), of, rule.kappa_ppm, &mut dissent)?;
-    let keys: BTreeSet<Key> =
-        ballots.iter().flat_map(|b| &b.scores).map(|s| (s.worker.clone(), s.update.to_string())).collect();
+    let keys: BTreeSet<Key> = ballots.iter().flat_map(|b| &b.scores.scores).map(key_of).collect();
     let median = median(&ballots, &keys, of, rule.kappa_ppm)?;
     let (mut scores, mut worth) = (Vec::new(), Vec::new());
     for (key, ceiling) in keys.iter().zip(median) {
@@ -208,17 +197,19 @@ pub fn merge(recipe: &Recipe, ballots: Vec<Ballot>, mut dissent: impl FnMut(Stri
         scores.push(words.clone());
         worth.push(amount);
     }
-    let first = &ballots[0].round;
-    let msat = fit_to(&worth, first.round_msat);
+    let first = &ballots[0].scores;
+    let msat = fit_to(&worth, first.round.round_msat);
     for (score, msat) in scores.iter_mut().zip(&msat) {
         score.entitled_msat = *msat;
     }
-    let mut round = first.clone();
+    let mut round = first.round.clone();
     round.returned_msat = round.round_msat - msat.iter().sum::<u64>();
-    let truth = digest_of(&scores, &round)?;
+    let (run, number) = (round.run, round.round);
+    let scores = Scores { scores, standings: first.standings.clone(), round };
+    let digest = scores.digest()?;
     let mut votes = Vec::new();
     for ballot in &ballots {
-        if ballot.digest() != truth {
+        if ballot.digest() != digest {
             dissent(format!("{}: its scores are not those of the others", ballot.endorsement.validator));
         }
         votes.push(Vote {
@@ -228,8 +219,8 @@ pub fn merge(recipe: &Recipe, ballots: Vec<Ballot>, mut dissent: impl FnMut(Stri
             endorsement: hash_of(&ballot.endorsement)?,
         });
     }
-    let consensus = Consensus { run: round.run, round: round.round, kappa_ppm: rule.kappa_ppm, of, votes };
-    Ok(Merged { scores, round, consensus })
+    let consensus = Consensus { run, round: number, kappa_ppm: rule.kappa_ppm, of, votes };
+    Ok(Merged { scores, consensus })
 }
 
 /// The clipped median of what each update is entitled to. Who is absent gives nothing.
@@ -239,7 +230,7 @@ fn median(ballots: &[Ballot], keys: &BTreeSet<Key>, of: u64, kappa_ppm: u64) -> 
     let mut weights: Vec<u64> = ballots.iter().map(|b| b.weight).collect();
     weights.push(of - weights.iter().sum::<u64>());
     given.push(vec![0; keys.len()]);
-    Ok(clipped_median(ballots[0].round.round_msat, &weights, kappa_ppm, &given)?.ceiling_msat)
+    Ok(clipped_median(ballots[0].scores.round.round_msat, &weights, kappa_ppm, &given)?.ceiling_msat)
 }
 
 /// Amounts that add up to no more than `most`: as they are, else lowered in proportion, rounded down.
@@ -266,7 +257,11 @@ fn one_each(ballots: Vec<Ballot>, dissent: &mut impl FnMut(String)) -> Vec<Ballo
 
 /// Those that measured the same as a majority of all votes.
 fn comparable(ballots: Vec<Ballot>, of: u64, kappa_ppm: u64, dissent: &mut impl FnMut(String)) -> Result<Vec<Ballot>> {
-    let measured = |ballot: &Ballot| record::line(&RoundScore { returned_msat: 0, ..ballot.round.clone() });
+    // All but the amounts.
+    let measured = |ballot: &Ballot| {
+        let Scores { standings, round, .. } = ballot.scores.clone();
+        Scores { scores: Vec::new(), standings, round: RoundScore { returned_msat: 0, ..round } }.text()
+    };
     let mut votes: BTreeMap<String, u64> = BTreeMap::new();
     for ballot in &ballots {
         *votes.entry(measured(ballot)?).or_default() += ballot.weight;
@@ -282,7 +277,7 @@ fn comparable(ballots: Vec<Ballot>, of: u64, kappa_ppm: u64, dissent: &mut impl 
     };
     let mut kept = Vec::new();
     for ballot in ballots {
-        match measured(&ballot).at("round_score")? == *most {
+        match measured(&ballot)? == *most {
             true => kept.push(ballot),
             false => dissent(format!("{}: left out: it measured something else", ballot.endorsement.validator)),
         }

@@ -1,0 +1,130 @@
+//! What an update must show to count, once the lists let it: no copy, of a sane norm, not against all others, a gain above
+//! noise, and more of it on its own data.
+
+use std::borrow::Borrow;
+use std::collections::BTreeMap;
+
+use super::eligible::Candidate;
+use super::measure::Losses;
+use super::pool::Pool;
+use super::records::Signals;
+use super::round::Scoring;
+use super::signals::noise::{self, Gain};
+use super::signals::norms::Norms;
+use super::signals::{Pairs, copies, own, signs};
+use super::standings::{Held, Standings};
+use crate::artifact::Commitment;
+use crate::codec::Update;
+use crate::error::Result;
+
+/// An update that the lists let count.
+pub(super) struct Entry<U> {
+    /// Its number among the candidates.
+    pub candidate: usize,
+    /// Itself.
+    pub update: U,
+    /// What was measured of it.
+    pub signals: Signals,
+    /// Why it does not count.
+    pub reason: Option<String>,
+    /// What it is scaled by when it is measured.
+    pub clip: f32,
+    /// What it gained on each sequence, where it was measured.
+    pub gains: Option<Losses>,
+}
+
+impl<U> Entry<U> {
+    pub fn new(candidate: usize, update: U) -> Entry<U> {
+        Entry { candidate, update, signals: Signals::default(), reason: None, clip: 1.0, gains: None }
+    }
+}
+
+/// Candidates in the order in which they were committed to: by the place of the worker's first commitment in the list, as
+/// it was given. Without a list, and behind it, by ascending worker id.
+fn committed_order<U>(entries: &[Entry<U>], candidates: &[Candidate], commitments: &[Commitment]) -> Vec<usize> {
+    let mut first: BTreeMap<&str, usize> = BTreeMap::new();
+    for (place, commitment) in commitments.iter().enumerate() {
+        first.entry(&commitment.worker).or_insert(place);
+    }
+    let mut order: Vec<usize> = (0..entries.len()).collect();
+    let worker = |i: usize| candidates[entries[i].candidate].worker.as_str();
+    order.sort_by_key(|&i| (first.get(worker(i)).copied().unwrap_or(usize::MAX), i));
+    order
+}
+
+/// What the updates show before anything is measured with them: norms, then copies among all of them, then, among those
+/// that are left, signs.
+pub(super) fn shapes<U: Borrow<Update>>(
+    input: &Scoring<'_>,
+    candidates: &[Candidate],
+    entries: &mut [Entry<U>],
+) -> Result<()> {
+    let rule = &input.recipe.score;
+    let updates: Vec<&Update> = entries.iter().map(|entry| entry.update.borrow()).collect();
+    let pairs = Pairs::measure(&input.folder.layout, &updates)?;
+    let norms = Norms::of(&pairs);
+    let run = input.recipe.digest();
+    let of_round = |c: &&Commitment| (c.run, c.round) == (run, input.round);
+    let commitments: Vec<Commitment> =
+        input.lists.commitments.iter().flat_map(|(list, _)| list).filter(of_round).cloned().collect();
+    let likeness = copies::against_earlier(&pairs, &committed_order(entries, candidates, &commitments));
+    for (i, entry) in entries.iter_mut().enumerate() {
+        let like = likeness[i];
+        entry.clip = norms.clip(i, rule.clip_ppm);
+        entry.signals.norm_ppm = norms.ppm(i);
+        entry.signals.overlap_ppm = like.overlap_ppm;
+        entry.signals.cosine_ppm = like.cosine_ppm;
+        entry.signals.residual_ppm = like.residual_ppm;
+        let copy = || copies::refuses(&like, rule.max_overlap_ppm, rule.min_residual_ppm);
+        entry.reason = norms.refuses(i, rule.max_norm_ppm).or_else(copy);
+    }
+    let left: Vec<usize> = (0..entries.len()).filter(|&i| entries[i].reason.is_none()).collect();
+    for (&i, agreement) in left.iter().zip(signs::agreement(&pairs, &left)) {
+        entries[i].signals.agreement_ppm = agreement.map(|ppm| ppm.to_string());
+        entries[i].reason = signs::refuses(agreement, rule.max_against_ppm);
+    }
+    Ok(())
+}
+
+/// What the gains show: noise, then, among those that are left, proof of training on one's own data, which goes into their
+/// standings. Returns how many sequences the median update needs.
+pub(super) fn gains<U>(
+    input: &Scoring<'_>,
+    candidates: &[Candidate],
+    entries: &mut [Entry<U>],
+    pool: &Pool,
+    standings: &mut Standings<'_>,
+) -> Result<Option<u64>> {
+    let rule = &input.recipe.score;
+    let measured: Vec<usize> = (0..entries.len()).filter(|&i| entries[i].gains.is_some()).collect();
+    let held_out = |i: usize| entries[i].gains.as_ref().map_or(&[][..], |gains| &gains.held_out);
+    let found: Vec<Gain> = measured.iter().map(|&i| Gain::of(held_out(i), rule.z_milli)).collect::<Result<_>>()?;
+    let needed = if rule.z_milli > 0 { noise::needed(&found) } else { None };
+    for ((&i, gain), reason) in measured.iter().zip(&found).zip(noise::refuses(&found, rule.floor_ppm)) {
+        entries[i].signals.error_q32 = gain.error_q32.map(|error| error.to_string());
+        entries[i].reason = reason;
+    }
+
+    let left: Vec<usize> = measured.into_iter().filter(|&i| entries[i].reason.is_none()).collect();
+    if pool.trained.is_empty() {
+        return Ok(needed);
+    }
+    // Who was to train on what, by the places of those that are left.
+    let place: BTreeMap<usize, usize> = left.iter().enumerate().map(|(place, &i)| (i, place)).collect();
+    let trained: Vec<Vec<usize>> =
+        pool.trained.iter().map(|who| who.iter().filter_map(|member| place.get(member).copied()).collect()).collect();
+    let own: Vec<Vec<i128>> =
+        left.iter().map(|&i| entries[i].gains.as_ref().map_or(Vec::new(), |gains| gains.own.clone())).collect();
+    for (&i, found) in left.iter().zip(own::differences(&own, &trained)) {
+        let worker = &candidates[entries[i].candidate].worker;
+        let Held { standing, average } = standings.of(worker);
+        *average = own::average(*average, found, rule.own_rate_ppm);
+        standing.own_q32 = average.to_string();
+        standing.own_rounds += u64::from(found.is_some());
+        let low = || own::stands_low(*average, standing.own_rounds, rule.own_least_ppm, rule.own_rounds);
+        entries[i].reason = own::refuses(found, rule.own_z_milli).or_else(low);
+        entries[i].signals.own_q32 = found.map(|found| found.difference_q32.to_string());
+        entries[i].signals.own_error_q32 = found.map(|found| found.error_q32.to_string());
+    }
+    Ok(needed)
+}

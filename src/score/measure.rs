@@ -1,0 +1,118 @@
+//! Losses of one model after the other on a round's held-out sequences, and on the workers' own.
+
+use std::sync::Arc;
+
+use super::gain::sequence_losses;
+use super::next::Opened;
+use super::pool::Pool;
+use super::round::{Scoring, Watch};
+use crate::codec::Update;
+use crate::data::Shard;
+use crate::engine::Engine;
+use crate::error::{Context, Result};
+use crate::model::{Model, ModelFolder, Plan, Workspace};
+use crate::optimizer::{aggregate, descend, outer_step};
+
+/// Losses of each sequence in nats, 32.32 fixed point.
+pub(super) struct Losses {
+    /// On the held-out sequences.
+    pub held_out: Vec<i128>,
+    /// On the pool's.
+    pub own: Vec<i128>,
+}
+
+impl Losses {
+    /// What was gained from here to there.
+    pub fn gains(&self, after: &Losses) -> Losses {
+        let minus = |before: &[i128], after: &[i128]| before.iter().zip(after).map(|(b, a)| b - a).collect();
+        Losses { held_out: minus(&self.held_out, &after.held_out), own: minus(&self.own, &after.own) }
+    }
+}
+
+/// What losses are measured on, and one workspace for all of them.
+pub(super) struct Meter<'a> {
+    model: Model,
+    plan: Plan,
+    workspace: Workspace,
+    held_out: (&'a Shard, &'a [usize]),
+    own: &'a [(Arc<Shard>, Vec<usize>)],
+}
+
+impl<'a> Meter<'a> {
+    pub fn new(input: &Scoring<'a>, drawn: &'a [usize], pool: &'a Pool) -> Self {
+        let config = &input.folder.config;
+        let most = pool.parts.iter().map(|(_, sequences)| sequences.len()).fold(drawn.len(), usize::max);
+        let plan = Plan::evaluation(config, input.recipe.data.seq_len, most);
+        Meter {
+            model: Model::new(config.clone(), Engine::detect(), input.recipe.data.seq_len),
+            workspace: Workspace::new(config, plan),
+            plan,
+            held_out: (input.held_out, drawn),
+            own: &pool.parts,
+        }
+    }
+
+    /// Micro-batches of one pass over everything.
+    pub fn micro_batches(&self) -> usize {
+        let sizes = self.own.iter().map(|(_, sequences)| sequences.len()).chain([self.held_out.1.len()]);
+        sizes.map(|sequences| sequences.div_ceil(self.plan.sequences)).sum()
+    }
+
+    /// Micro-batches of one pass over the held-out sequences.
+    pub fn held_out_batches(&self) -> usize {
+        self.held_out.1.len().div_ceil(self.plan.sequences)
+    }
+
+    /// The total on the held-out sequences alone.
+    pub fn held_out_loss(&mut self, parameters: &[f32], watch: &mut dyn FnMut(Watch<'_>)) -> Result<i128> {
+        let (held_out, drawn) = self.held_out;
+        Ok(self.of(parameters, held_out, drawn, watch)?.iter().sum())
+    }
+
+    pub fn losses(&mut self, parameters: &[f32], watch: &mut dyn FnMut(Watch<'_>)) -> Result<Losses> {
+        let (held_out, drawn) = self.held_out;
+        let held_out = self.of(parameters, held_out, drawn, watch)?;
+        let mut own = Vec::new();
+        for (shard, sequences) in self.own {
+            own.extend(self.of(parameters, shard, sequences, watch)?);
+        }
+        Ok(Losses { held_out, own })
+    }
+
+    fn of(
+        &mut self,
+        parameters: &[f32],
+        shard: &Shard,
+        sequences: &[usize],
+        watch: &mut dyn FnMut(Watch<'_>),
+    ) -> Result<Vec<i128>> {
+        let tick = || watch(Watch::MicroBatch);
+        sequence_losses(&self.model, &self.plan, &mut self.workspace, parameters, shard, sequences, tick)
+    }
+}
+
+/// Theta after the outer step with this update alone, scaled by `clip`.
+pub(super) fn apply_alone(update: &Update, folder: &ModelFolder, alpha: f32, clip: f32) -> Result<Vec<f32>> {
+    let engine = Engine::detect();
+    let mut parameters = folder.parameters.to_vec();
+    for tensor in &folder.layout.tensors {
+        let mut sent = update.decode(&tensor.name)?;
+        if clip < 1.0 {
+            engine.scale(&mut sent, clip);
+        }
+        let values = &mut parameters[tensor.range()];
+        outer_step(engine, &tensor.name, values, vec![sent], alpha).at(update.file())?;
+    }
+    Ok(parameters)
+}
+
+/// Theta after the outer step with these updates together, by ascending worker id: by the recipe's rule, without momentum.
+pub(super) fn together(input: &Scoring<'_>, updates: &[&Update]) -> Result<Vec<f32>> {
+    let (folder, outer) = (input.folder, &input.recipe.outer);
+    let (engine, layout) = (Engine::detect(), &folder.layout);
+    let mut parameters = folder.parameters.to_vec();
+    let direction =
+        aggregate(engine, outer, &layout.tensors, &mut Opened::new(updates.len(), |i| Ok(updates[i]), || ()))?;
+    descend(engine, outer, &layout.tensors, &mut parameters, direction.values, None)?;
+    Ok(parameters)
+}

@@ -1,0 +1,99 @@
+//! Gains that are no more than noise: too near to zero by the held-out sequences' own scatter, or beside the others' gains.
+//! Noise of a tiny norm descends half of the time; without a floor it would be paid for that.
+
+use super::super::noise::{Significance, paired};
+use crate::error::Result;
+
+/// A gain beside its noise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gain {
+    /// The sum over all sequences, in 2^-32 nats.
+    pub total_q32: i128,
+    /// The standard error of that sum in 2^-32 nats; `None` where there are fewer than two sequences.
+    pub error_q32: Option<u128>,
+    /// Whether it stands out of the noise.
+    pub significant: bool,
+    /// Sequences that it would take.
+    pub needed: u64,
+}
+
+impl Gain {
+    /// Of the gains on each sequence; `z_milli` standard errors, in thousandths, stand out. With `z_milli` 0 nothing is
+    /// noise.
+    pub fn of(gains: &[i128], z_milli: u32) -> Result<Gain> {
+        let Significance { sequences, error_q32, significant, needed, .. } = paired(gains, z_milli)?;
+        Ok(Gain {
+            total_q32: gains.iter().sum(),
+            error_q32: error_q32.map(|error| error * u128::from(sequences)),
+            significant: significant || z_milli == 0,
+            needed,
+        })
+    }
+}
+
+/// The lower median of what is above zero; 0 where nothing is.
+fn median(gains: &[Gain]) -> i128 {
+    let mut positive: Vec<i128> = gains.iter().map(|g| g.total_q32).filter(|gain| *gain > 0).collect();
+    positive.sort_unstable();
+    positive.get(positive.len().saturating_sub(1) / 2).copied().unwrap_or(0)
+}
+
+/// Why each of these gains is nothing; `None` where it is something. `floor_ppm` of the median of those above zero, in
+/// parts per million, is the least that is.
+pub fn refuses(gains: &[Gain], floor_ppm: u64) -> Vec<Option<String>> {
+    let standing: Vec<Gain> = gains.iter().filter(|gain| gain.significant).copied().collect();
+    let median = median(&standing);
+    let reason = |gain: &Gain| {
+        if !gain.significant {
+            return Some("its gain is not above noise".to_owned());
+        }
+        // Both sides are integers; gains of a round stay below 2^104.
+        let low = floor_ppm > 0 && gain.total_q32 * 1_000_000 < median * i128::from(floor_ppm);
+        low.then(|| "its gain is far below the median".to_owned())
+    };
+    gains.iter().map(reason).collect()
+}
+
+/// How many sequences put the median update's gain above noise: the lower median of what each needs, at most 2^53 - 1.
+pub fn needed(gains: &[Gain]) -> Option<u64> {
+    let mut needed: Vec<u64> = gains.iter().map(|gain| gain.needed).collect();
+    needed.sort_unstable();
+    needed.get(needed.len().saturating_sub(1) / 2).map(|needed| *needed.min(&((1 << 53) - 1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gain(values: &[i128]) -> Gain {
+        Gain::of(values, 2000).unwrap()
+    }
+
+    #[test]
+    fn by_hand() {
+        // Mean 4, error 1.15 rounded up to 2, three sequences: 12 and 6. z = 2 errors are 4, not less than the mean.
+        let found = gain(&[2, 4, 6]);
+        assert_eq!(found, Gain { total_q32: 12, error_q32: Some(6), significant: false, needed: 3 });
+        assert!(Gain::of(&[2, 4, 6], 0).unwrap().significant);
+    }
+
+    #[test]
+    fn noise_and_what_is_far_below_the_others_are_nothing() {
+        let gains =
+            [gain(&[100; 9]), gain(&[110; 9]), gain(&[90; 9]), gain(&[1; 9]), gain(&[-100; 9]), gain(&[50, -49])];
+        let reasons = refuses(&gains, 100_000);
+        let nothing: Vec<bool> = reasons.iter().map(Option::is_some).collect();
+        assert_eq!(nothing, [false, false, false, true, true, true]);
+        assert!(reasons[3].as_ref().unwrap().contains("median") && reasons[4].as_ref().unwrap().contains("noise"));
+        assert!(refuses(&gains, 0)[3].is_none());
+    }
+
+    #[test]
+    fn a_round_says_how_many_sequences_its_median_update_needs() {
+        let gains = [gain(&[3, 5, 4, 4]), gain(&[10, -8, 12, -6]), gain(&[-1, -1, -1, -1])];
+        assert_eq!(needed(&gains), Some(gains[1].needed));
+        assert!(gains[1].needed > 4);
+        assert_eq!(needed(&gains[2..]), Some((1 << 53) - 1));
+        assert_eq!(needed(&[]), None);
+    }
+}
