@@ -22,7 +22,8 @@ state   = $(addprefix --state ,$(wildcard $(RUN)/states/$(1)))
 # The update that left them: a replay goes on from no other.
 previous = $(addprefix --previous ,$(wildcard $(RUN)/states/$(1).update))
 # The outer momentum, where the recipe has one: what the last round left, and what this one leaves.
-outer   = $(if $(shell sed -n '/^momentum *=/p' $(RUN)/run.toml),$(call state,outer.momentum) --state-out $(now)/outer.momentum)
+carries = $(shell sed -n '/^momentum *=/p' $(RUN)/run.toml)
+outer   = $(if $(carries),$(call state,outer.momentum) --state-out $(now)/outer.momentum)
 random  = head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n'
 # A file that the shell writes appears whole or not at all.
 whole   = > $@.part && mv $@.part $@

@@ -19,7 +19,8 @@ pub fn momentum_name(round: u64) -> String {
     state_name("outer", round, "momentum")
 }
 
-/// Whether an audit's own state of this name is an outer momentum, which every later round needs, however deep it looks.
+/// Whether an audit's own state of this name is an outer momentum, which every later round needs, however deep the audit
+/// looks.
 pub fn is_momentum(name: &str) -> bool {
     name.ends_with(".momentum")
 }

@@ -18,12 +18,12 @@ use crate::verify::{Finding, Verdict, require_machine};
 
 /// Take the outer step with the updates that count, and write the next round's model.
 ///
-/// theta' = theta - alpha * mean of the decoded updates, summed by ascending worker id; or what else the recipe's rule makes
-/// of them (`[outer]`). With `--scores` those count that the scores say count, with `--findings` those that the recipe
-/// accepts, with neither all of them. Fewer than the recipe's quorum end with 75, and nothing is written.
+/// theta' = theta - alpha * mean of the decoded updates, summed by ascending worker id; or what else the recipe's rule
+/// makes of them (`[outer]`). With `--scores` those count that the scores say count, with `--findings` those that the
+/// recipe accepts, with neither all of them. Fewer than the recipe's quorum end with 75, and nothing is written.
 ///
-/// An outer momentum goes on in a state file, as a worker's states do: `--state` is what the round before has left, and no
-/// other than the model names; without it the state is zero.
+/// An outer momentum goes on in a state file, as a worker's states do: `--state` is what the round before has left, and
+/// no other than the model names; without it the state is zero.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(flatten)]

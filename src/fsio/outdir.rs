@@ -55,8 +55,8 @@ impl OutDir {
         Ok(BufWriter::with_capacity(1 << 18, file))
     }
 
-    /// Fails where [`OutDir::finish`] would because something else is in its place (73). For outputs that belong together:
-    /// ask the folder before the first of them is put in place.
+    /// Fails where [`OutDir::finish`] would because something else is in its place (73). For outputs that belong
+    /// together: ask the folder before the first of them is put in place.
     pub fn check_place(&self) -> Result<()> {
         if !self.occupied() || self.target.is_dir() && same(self.building.path(), &self.target)? {
             return Ok(());
