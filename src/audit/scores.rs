@@ -155,7 +155,8 @@ impl<'a> Rescoring<'a> {
         let vocabulary = self.folder.config.vocab_size;
         let shard = |assignment: &Assignment| {
             let file = format!("shards/{}", assignment.shard);
-            read_assigned(self.run.source(&file)?, assignment, &self.start.recipe, vocabulary)
+            let missing = |_| Error::missing(format!("{file}: no such file, though it was assigned"));
+            read_assigned(self.run.source(&file).map_err(missing)?, assignment, &self.start.recipe, vocabulary)
         };
         let standings = self.standings()?;
         let input = Scoring {

@@ -19,7 +19,7 @@ pub fn run(recipe: &Path, files: &[PathBuf], round: Option<u64>, output: &Output
         let (lines, malformed) = record::read_lines_of_many(path)?;
         let ballot = malformed.into_iter().next().map_or_else(|| Ballot::read(&lines, &recipe), Err);
         match ballot.at(path.display()) {
-            Ok(ballot) if round.is_none_or(|round| ballot.round.round == round) => ballots.push(ballot),
+            Ok(ballot) if round.is_none_or(|round| ballot.scores.round.round == round) => ballots.push(ballot),
             Ok(_) => ui.say(format!("left out: {}: of another round", path.display())),
             Err(error) => ui.say(format!("left out: {error}")),
         }
