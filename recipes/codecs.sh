@@ -9,7 +9,7 @@
 # signed or replayed: this is about what codecs do to learning.
 #
 # From the environment: ROUNDS, SEEDS, CODECS, WORKERS, MODEL (a config.json), CORPUS, TOP_K, STEPS and BATCH (of a worker
-# and round), LR, EVERY (rounds between two measured losses), DECAY (rounds that the learning rate's cosine takes, all by
+# and round), LR, SPARSE_LR (the outer learning rate of the sparse codecs; 1 of the others), EVERY (rounds between two measured losses), DECAY (rounds that the learning rate's cosine takes, all by
 # default), L402 (a binary).
 set -eu
 
@@ -27,6 +27,7 @@ batch=${BATCH:-4}
 lr=${LR:-3e-3}
 every=${EVERY:-10}
 decay=${DECAY:-$rounds}
+sparse_lr=${SPARSE_LR:-2.5}
 length=128
 if [ -z "${L402:-}" ]; then
     (cd "$home" && cargo build --release)
@@ -40,7 +41,7 @@ l402 shard "$corpus" --tokenizer bytes --seq-len "$length" --shards 16 --val-sha
 
 # What a folder holds must be what is asked for: everything that decides its bits, but rounds, seeds and codecs.
 files="model=$(cksum < "$model") corpus=$(cksum < "$corpus")"
-settings="$files workers=$count top_k=$top_k steps=$steps batch=$batch lr=$lr decay=$decay"
+settings="$files workers=$count top_k=$top_k steps=$steps batch=$batch lr=$lr decay=$decay sparse_lr=$sparse_lr"
 if [ -e settings ] && [ "$(cat settings)" != "$settings" ]; then
     echo "codecs: $run was made with other settings: $(cat settings)" >&2
     exit 73
@@ -53,6 +54,8 @@ workers() { # codec
 }
 recipe() { # codec, seed
     case $1 in adamw) name=dense; size=$((batch * count)) ;; *) name=$1; size=$batch ;; esac
+    # Of what sparse codecs do not send, the decay of the error feedback takes a part away: longer steps make up for it.
+    case $1 in l402 | sparseloco | demo) outer=$sparse_lr ;; *) outer=1.0 ;; esac
     cat << TOML
 arithmetic = 1
 name = "codecs"
@@ -66,7 +69,7 @@ steps = $steps
 batch = $size
 lr = $lr
 schedule = "cosine"
-warmup = $((2 * steps))
+warmup = $((10 * steps))
 decay_steps = $((decay * steps + 1))
 min_lr_ratio = 0.1
 weight_decay = 0.1
@@ -75,6 +78,8 @@ state = "carry"
 name = "$name"
 top_k = $top_k
 feedback = 0.95
+[outer]
+lr = $outer
 TOML
 }
 loss() { # folder, model

@@ -21,6 +21,9 @@ pinned  = --assignments $(now)/assignments.jsonl --coordinator $$($(L402) key $(
 state   = $(addprefix --state ,$(wildcard $(RUN)/states/$(1)))
 # The update that left them: a replay goes on from no other.
 previous = $(addprefix --previous ,$(wildcard $(RUN)/states/$(1).update))
+# The outer momentum, where the recipe has one: what the last round left, and what this one leaves.
+carries = $(shell sed -n '/^momentum *=/p' $(RUN)/run.toml)
+outer   = $(if $(carries),$(call state,outer.momentum) --state-out $(now)/outer.momentum)
 random  = head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n'
 # A file that the shell writes appears whole or not at all.
 whole   = > $@.part && mv $@.part $@
@@ -79,7 +82,7 @@ $(now)/scores.jsonl: $(now)/findings.jsonl $(now)/commitments.jsonl
 	    $(WORKERS:%=$(now)/%.update) -o $@ --force
 
 $(next)/config.json: $(now)/scores.jsonl
-	$(L402) aggregate $(recipe) --model $(theta) --scores $< $(WORKERS:%=$(now)/%.update) -o $(next) --force
+	$(L402) aggregate $(recipe) --model $(theta) --scores $< $(WORKERS:%=$(now)/%.update) $(outer) -o $(next) --force
 
 # Whoever's update counted carries its state on.
 $(now)/states-linked: $(next)/config.json
@@ -88,4 +91,5 @@ $(now)/states-linked: $(next)/config.json
 	        for kind in moments feedback update; do ln -sf ../round-$(ROUND)/$$who.$$kind $(RUN)/states/$$who.$$kind; done; \
 	    fi; \
 	done
+	if [ -e $(now)/outer.momentum ]; then ln -sf ../round-$(ROUND)/outer.momentum $(RUN)/states/outer.momentum; fi
 	touch $@

@@ -107,6 +107,18 @@ fn a_killed_aggregate_leaves_its_folder_complete_or_absent() {
 }
 
 #[test]
+fn a_killed_aggregate_with_a_momentum_leaves_both_outputs_complete_or_absent() {
+    let world = World::new(FULL);
+    let recipe = String::from_utf8(world.bytes("r.toml")).unwrap();
+    world.write("r.toml", format!("{recipe}[outer]\nrule = \"median_norm\"\nmomentum = 0.9\n").as_bytes());
+    world.assign(0);
+    WORKERS.iter().for_each(|who| world.work(0, who));
+    let updates = WORKERS.map(|who| format!("{who}.0.update")).join(" ");
+    let aggregate = format!("aggregate --recipe r.toml --model theta-0 {updates} --state-out state -o out");
+    survives_kills(&world, &aggregate, &["state", "out"]);
+}
+
+#[test]
 fn what_a_killed_writer_left_is_swept_whatever_it_had_come_to() {
     let world = World::new(FULL);
     let temporary = |name: &str| format!(".{name}{TEMPORARY}abcdef");

@@ -24,6 +24,8 @@ pub enum ArtifactKind {
     Feedback,
     /// The moments of the inner optimiser.
     Moments,
+    /// The outer momentum.
+    Momentum,
     /// Parameters and moments in the midst of a round.
     State,
     /// Codec chunks with the paths that prove them.
@@ -43,6 +45,7 @@ impl ArtifactKind {
             ArtifactKind::Update => "update",
             ArtifactKind::Feedback => "feedback",
             ArtifactKind::Moments => "moments",
+            ArtifactKind::Momentum => "momentum",
             ArtifactKind::State => "state",
             ArtifactKind::Chunks => "chunks",
             ArtifactKind::Operands => "operands",

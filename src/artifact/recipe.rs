@@ -3,6 +3,10 @@
 //! The digest of the canonical form is the run's id. Canonical means parsed: spelled-out defaults, comments
 //! and layout change nothing, any value does.
 
+mod outer;
+mod pay;
+mod score;
+
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +16,10 @@ use super::canonical;
 use super::digest::Digest;
 use crate::error::{Error, Result};
 use crate::fsio::read_text;
+
+pub use outer::{OuterRecipe, OuterRule};
+pub use pay::{PayName, PayRecipe};
+pub use score::{ScoreRecipe, Validator};
 
 /// A run's recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -231,95 +239,6 @@ pub enum Accept {
     Near,
 }
 
-/// The outer step.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OuterRecipe {
-    /// Outer learning rate (alpha).
-    #[serde(default = "one_f64")]
-    pub lr: f64,
-}
-
-/// Scoring: what is measured of an update, and for which figures it does not count. Parts per million; a limit of 0
-/// decides nothing.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ScoreRecipe {
-    /// Held-out sequences a round, drawn by the beacon; 0 takes all of them.
-    #[serde(default)]
-    pub sequences: u64,
-    /// The part of the outer learning rate at which an update is applied when it is measured.
-    #[serde(default = "whole_ppm")]
-    pub rate_ppm: u64,
-    /// The norm, as a part of the median of norms, to which an update is scaled down when it is measured; 0 never.
-    #[serde(default)]
-    pub clip_ppm: u64,
-    /// The largest norm as a part of the median.
-    #[serde(default = "default_max_norm")]
-    pub max_norm_ppm: u64,
-    /// The largest overlap of an update's places with those of an earlier one.
-    #[serde(default = "default_max_overlap")]
-    pub max_overlap_ppm: u64,
-    /// The least part of an update's squared norm that no sum of multiples of earlier ones explains.
-    #[serde(default = "default_min_residual")]
-    pub min_residual_ppm: u64,
-    /// How far below zero the cosine with the sum of the others may be.
-    #[serde(default = "default_max_against")]
-    pub max_against_ppm: u64,
-    /// Standard errors, in thousandths, that a gain must be above zero.
-    #[serde(default = "default_z")]
-    pub z_milli: u32,
-    /// The least gain as a part of the median of gains.
-    #[serde(default = "default_floor")]
-    pub floor_ppm: u64,
-    /// Sequences that each worker was to train on, drawn by the beacon, on which all updates are measured too; 0 none.
-    #[serde(default)]
-    pub own: u64,
-    /// Standard errors, in thousandths, that the gain on one's own sequences must be above that on others'.
-    #[serde(default = "default_own_z")]
-    pub own_z_milli: i64,
-    /// How fast the average of its sign over rounds moves.
-    #[serde(default = "default_own_rate")]
-    pub own_rate_ppm: u64,
-    /// The least such average.
-    #[serde(default = "default_own_least")]
-    pub own_least_ppm: u64,
-    /// Rounds after which the average decides.
-    #[serde(default = "default_own_rounds")]
-    pub own_rounds: u64,
-}
-
-impl Default for ScoreRecipe {
-    fn default() -> ScoreRecipe {
-        ScoreRecipe {
-            sequences: 0,
-            rate_ppm: whole_ppm(),
-            clip_ppm: 0,
-            max_norm_ppm: default_max_norm(),
-            max_overlap_ppm: default_max_overlap(),
-            min_residual_ppm: default_min_residual(),
-            max_against_ppm: default_max_against(),
-            z_milli: default_z(),
-            floor_ppm: default_floor(),
-            own: 0,
-            own_z_milli: default_own_z(),
-            own_rate_ppm: default_own_rate(),
-            own_least_ppm: default_own_least(),
-            own_rounds: default_own_rounds(),
-        }
-    }
-}
-
-/// Pay.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[derive(Default)]
-pub struct PayRecipe {
-    /// What a round pays at most, in msat.
-    #[serde(default)]
-    pub round_msat: u64,
-}
-
 fn one_u32() -> u32 {
     1
 }
@@ -334,39 +253,6 @@ fn one() -> usize {
 }
 fn one_f64() -> f64 {
     1.0
-}
-fn whole_ppm() -> u64 {
-    1_000_000
-}
-fn default_max_norm() -> u64 {
-    3_000_000
-}
-fn default_max_overlap() -> u64 {
-    500_000
-}
-fn default_min_residual() -> u64 {
-    250_000
-}
-fn default_max_against() -> u64 {
-    100_000
-}
-fn default_z() -> u32 {
-    0
-}
-fn default_floor() -> u64 {
-    100_000
-}
-fn default_own_z() -> i64 {
-    0
-}
-fn default_own_rate() -> u64 {
-    50_000
-}
-fn default_own_least() -> u64 {
-    100_000
-}
-fn default_own_rounds() -> u64 {
-    10
 }
 fn default_beta1() -> f64 {
     0.9
@@ -387,12 +273,6 @@ fn default_feedback() -> f64 {
 impl Default for CodecRecipe {
     fn default() -> Self {
         CodecRecipe { name: CodecName::default(), top_k: default_top_k(), feedback: default_feedback() }
-    }
-}
-
-impl Default for OuterRecipe {
-    fn default() -> Self {
-        OuterRecipe { lr: 1.0 }
     }
 }
 
@@ -466,22 +346,9 @@ impl Recipe {
         require(count(self.verify.leaf_every as usize, 1 << 24), "verify.leaf_every", "1 to 2^24")?;
         require(self.verify.tolerance_ppm <= 1_000_000, "verify.tolerance_ppm", "at most 1000000")?;
         require(self.verify.segments > 0, "verify.segments", "at least 1")?;
-        require(within(self.outer.lr, 0.0, 1e3), "outer.lr", "0 to 1000")?;
-        let score = &self.score;
-        let part = |ppm: u64| ppm <= 1_000_000;
-        require(score.rate_ppm > 0 && part(score.rate_ppm), "score.rate_ppm", "1 to 1000000")?;
-        require(score.clip_ppm <= 1_000_000_000, "score.clip_ppm", "at most 1000000000")?;
-        require(score.max_norm_ppm <= 1_000_000_000, "score.max_norm_ppm", "at most 1000000000")?;
-        require(part(score.max_overlap_ppm), "score.max_overlap_ppm", "at most 1000000")?;
-        require(part(score.min_residual_ppm), "score.min_residual_ppm", "at most 1000000")?;
-        require(part(score.max_against_ppm), "score.max_against_ppm", "at most 1000000")?;
-        require(score.z_milli <= 100_000, "score.z_milli", "at most 100000")?;
-        require(part(score.floor_ppm), "score.floor_ppm", "at most 1000000")?;
-        require(score.own != 1 && score.own <= 1 << 20, "score.own", "0, or 2 to 2^20")?;
-        require(score.own_z_milli.abs() <= 100_000, "score.own_z_milli", "-100000 to 100000")?;
-        require(part(score.own_rate_ppm), "score.own_rate_ppm", "at most 1000000")?;
-        require(part(score.own_least_ppm), "score.own_least_ppm", "at most 1000000")?;
-        require(self.pay.round_msat <= 2_100_000_000_000_000_000, "pay.round_msat", "at most 21 million bitcoin")
+        self.outer.check()?;
+        self.score.check()?;
+        self.pay.check()
     }
 }
 

@@ -1,11 +1,13 @@
 //! Which files a run folder has: see docs/run.md.
 
 use super::folder::RunFolder;
+use super::outer::MOMENTUM;
+use super::scores::ENDING;
 use super::start::Start;
 use crate::data::MANIFEST;
 
 /// The lists and beacons of a round.
-const ROUND: [&str; 14] = [
+const ROUND: [&str; 15] = [
     "assignments.jsonl",
     "beacon-a",
     "beacon-b",
@@ -16,6 +18,7 @@ const ROUND: [&str; 14] = [
     "held.jsonl",
     "invoices.jsonl",
     "offers.jsonl",
+    MOMENTUM,
     "rungs.jsonl",
     "scores.jsonl",
     // A stamp of recipes/round.mk, without content.
@@ -53,6 +56,7 @@ pub fn foreign<'a>(run: &'a RunFolder, start: &Start, rounds: u64) -> Vec<&'a st
                 || number("round-").is_some_and(|n| n < rounds)
                     && (ROUND.contains(&file)
                         || file.ends_with(".update")
+                        || file.ends_with(ENDING) && !start.recipe.score.validators.is_empty()
                         || of_worker.into_iter().any(|who| workers.contains(&who)))
         }
     };

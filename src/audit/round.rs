@@ -5,12 +5,12 @@ use super::chain::{Chain, Last};
 use super::differs::Checked;
 use super::folder::RunFolder;
 use super::lists::{Names, check_parts, read_lists};
+use super::outer::check_outer_step;
 use super::pay::check_paid;
 use super::replays::{Depth, Replays, StateRoom, check_inputs, check_states};
 use super::scores::{Rescoring, open, read_given};
 use super::start::{Start, check_keys};
-use super::theta::{check_next, open as open_theta};
-use crate::score::next_model;
+use super::theta::open as open_theta;
 
 /// How an audit goes about it.
 pub struct Audit<'a> {
@@ -92,6 +92,7 @@ pub fn audit_round(audit: &Audit<'_>, round: u64, chain: &mut Chain) -> Checked<
     if lists.odd.len() > SAID {
         (audit.say)(format!("{}: passed over: and {} more", names.commitments, lists.odd.len() - SAID));
     }
+    again.validated.odd(&again.scores)?.into_iter().for_each(|odd| (audit.say)(odd));
     check_parts(run, &names)?;
     check_inputs(&rescoring, &again, chain)?;
     for odd in check_states(run, &rescoring, &again)? {
@@ -109,15 +110,8 @@ pub fn audit_round(audit: &Audit<'_>, round: u64, chain: &mut Chain) -> Checked<
     let paid = check_paid(&rescoring, &again, chain)?;
 
     let counting: Vec<_> = again.counting().collect();
-    let next = next_model(
-        &start.recipe,
-        &folder,
-        round,
-        counting.len(),
-        |i| open(run, start, &folder.layout, &counting[i].file, counting[i].content),
-        || (),
-    )?;
-    check_next(run, &folder, next, round)?;
+    let opened = |i: usize| open(run, start, &folder.layout, &counting[i].file, counting[i].content);
+    check_outer_step(audit, &folder, round, counting.len(), opened)?;
     let totals = Totals {
         updates: given.len() as u64,
         counting: counting.len() as u64,

@@ -7,6 +7,7 @@ use super::folder::RunFolder;
 use super::lists::{Lists, Names};
 use super::settled::{false_verdicts, findings_grown};
 use super::start::Start;
+use super::validated::Validated;
 use crate::artifact::{Digest, Meta, record};
 use crate::codec::Update;
 use crate::data::{Assignment, Shard, Split};
@@ -14,10 +15,13 @@ use crate::error::{Error, Kind, Result};
 use crate::fsio::content_digest;
 use crate::model::{Layout, ModelFolder};
 use crate::score::{
-    Candidate, Eligibility, RoundScore, Score, Scores, Scoring, deciding, finding_digest, in_order, read_held_out,
-    read_update, score_round, uncommitted,
+    Candidate, Eligibility, RoundScore, Score, Scores, Scoring, Standing, deciding, finding_digest, in_order,
+    read_assigned, read_held_out, read_update, score_round, uncommitted,
 };
 use crate::verify::{Finding, malformed_finding};
+
+/// Ending of the files that hold what validators signed.
+pub const ENDING: &str = ".scored";
 
 /// A file that holds an update, or should.
 pub struct Given {
@@ -93,6 +97,8 @@ pub struct Rescored<'a> {
     pub text: String,
     /// The updates, in the scores' order.
     pub given: Vec<&'a Given>,
+    /// What validators signed.
+    pub validated: Validated,
 }
 
 impl Rescored<'_> {
@@ -146,6 +152,13 @@ impl<'a> Rescoring<'a> {
         readable.sort_by_key(|g| key(g).0 != g.worker);
         let given = in_order(readable, |g: &&Given| key(g), |_, _| ());
         let candidates: Vec<Candidate> = given.iter().filter_map(|g| Some(g.update.as_ref().ok()?.0.clone())).collect();
+        let vocabulary = self.folder.config.vocab_size;
+        let shard = |assignment: &Assignment| {
+            let file = format!("shards/{}", assignment.shard);
+            let missing = |_| Error::missing(format!("{file}: no such file, though it was assigned"));
+            read_assigned(self.run.source(&file).map_err(missing)?, assignment, &self.start.recipe, vocabulary)
+        };
+        let standings = self.standings()?;
         let input = Scoring {
             recipe: &self.start.recipe,
             round: self.round,
@@ -153,12 +166,25 @@ impl<'a> Rescoring<'a> {
             held_out: &held_out,
             beacon,
             lists: &lists,
+            shards: Some(&shard),
+            standings: &standings,
         };
         let layout = &self.folder.layout;
         let open = |i: usize| open(self.run, self.start, layout, &given[i].file, candidates[i].digest);
         let scores = blame(&self.names.scores, score_round(&input, &candidates, open, &mut |_| ()))?;
-        let text = scores.text()?;
-        Ok(Rescored { scores, text, given })
+        let validated = Validated::read(self)?;
+        let text = validated.text(self, &scores)?;
+        Ok(Rescored { scores, text, given, validated })
+    }
+
+    /// What the workers carry into the round: the scores of the round before, which were checked with it.
+    fn standings(&self) -> Checked<Vec<Standing>> {
+        let rule = &self.start.recipe.score;
+        let Some(before) = self.round.checked_sub(1).filter(|_| rule.own > 0 || rule.rating) else {
+            return Ok(Vec::new());
+        };
+        let file = Names::of(before).scores;
+        blame(&file, record::select(&self.run.lines(&file)?))
     }
 
     /// The held-out shard that the scores name, else the first.
@@ -178,12 +204,16 @@ impl<'a> Rescoring<'a> {
     fn recorded(&self) -> Checked<(Vec<Score>, RoundScore)> {
         let file = &self.names.scores;
         let lines = self.run.lines(file)?;
-        let scores: Vec<Score> = blame(file, record::select(&lines))?;
-        let rounds: Vec<RoundScore> = blame(file, record::select(&lines))?;
-        match <[RoundScore; 1]>::try_from(rounds) {
-            Ok([round]) if scores.len() + 1 == lines.len() => Ok((scores, round)),
-            _ => wrong(file, "expected score records and one round_score record"),
+        let Scores { scores, standings, round } = blame(file, Scores::of_lines(&lines))?;
+        if scores.len() + standings.len() + 1 + self.consensus() == lines.len() {
+            return Ok((scores, round));
         }
+        wrong(file, "expected records of scores alone, and with validators one consensus")
+    }
+
+    /// How many consensus records the scores have.
+    fn consensus(&self) -> usize {
+        usize::from(!self.start.recipe.score.validators.is_empty())
     }
 
     /// The beacon that the scores rest on: the file's, else as the scores name it.
@@ -207,7 +237,10 @@ impl<'a> Rescoring<'a> {
             Stop::Differs(difference, _) if difference.artifact == self.names.scores => {
                 let rule = "the scores are what the round's files make them";
                 let same = self.recorded().is_ok_and(|(scores, _)| same_inputs(&scores, &again.scores.scores));
-                let proof = if same { false_verdicts(self, &again, rule).unwrap_or_default() } else { Vec::new() };
+                let mut proof = if same { false_verdicts(self, &again, rule).unwrap_or_default() } else { Vec::new() };
+                if same {
+                    proof.extend(again.validated.evidence(self, &again.scores).unwrap_or_default());
+                }
                 Stop::Differs(difference, proof)
             }
             other => other,

@@ -9,7 +9,7 @@ use crate::artifact::Digest;
 use crate::artifact::record::Line;
 use crate::error::Kind;
 use crate::pay::{Case, Closing, Held, Offer, Verdict, decide, hash_of};
-use crate::score::entitled;
+use crate::score::{entitled, votes};
 
 /// The files of a paid round that a verdict rests on.
 pub struct Paid {
@@ -36,6 +36,7 @@ pub fn recompute(
     let lines: Vec<Line> =
         again.text.lines().map(|line| Line::parse(&round.names.scores, line)).collect::<crate::error::Result<_>>()?;
     let by_worker = entitled(&lines, &round.start.id, round.round)?;
+    let votes = votes(&lines)?;
     let whole = || paid.held.iter().filter(|held| held.verify(offer).is_ok());
     let named = || whole().find(|held| hash_of(*held).is_ok_and(|hash| hash == signed.held));
     let Some(held) = named().or_else(|| whole().next_back()) else {
@@ -52,6 +53,7 @@ pub fn recompute(
         reveals: &round.lists.reveals,
         score: by_worker.get(&offer.worker),
         scores: again.digest(),
+        votes: votes.as_ref(),
         // A judge may leave them out.
         findings: signed.findings.and(round.lists.findings_digest),
         height: signed.height,
@@ -116,8 +118,9 @@ pub fn findings_grown(round: &Rescoring<'_>) -> Checked<()> {
 pub fn broken(signed: &Verdict, expected: &Verdict) -> Option<(&'static str, String, String)> {
     let text = |digest: Option<Digest>| digest.map_or("none".into(), |d| d.to_string());
     let hash = |v: &Verdict| v.commitment.map_or("none".into(), |c| c.to_string());
+    let votes = |v: &Verdict| v.votes.as_ref().map_or("none".into(), |votes| format!("{votes:?}"));
     let reason = |v: &Verdict| v.reason.clone().unwrap_or_else(|| "none".into());
-    let rules: [(&'static str, String, String); 9] = [
+    let rules: [(&'static str, String, String); 10] = [
         ("entitled_msat is what the scores say", expected.entitled_msat.to_string(), signed.entitled_msat.to_string()),
         ("reason is why nothing is paid, if nothing is", reason(expected), reason(signed)),
         (
@@ -130,6 +133,7 @@ pub fn broken(signed: &Verdict, expected: &Verdict) -> Option<(&'static str, Str
         ("commitment is the one that was scored", hash(expected), hash(signed)),
         ("held is the worker's record", expected.held.to_string(), signed.held.to_string()),
         ("scores is the digest of the round's scores", expected.scores.to_string(), signed.scores.to_string()),
+        ("votes are the signed scores that the scores were merged from", votes(expected), votes(signed)),
         ("findings is the digest of the round's findings", text(expected.findings), text(signed.findings)),
     ];
     rules.into_iter().find(|(_, expected, found)| expected != found)

@@ -14,6 +14,11 @@ fn names(round: u64) -> (String, String) {
     (format!("theta-{round}/config.json"), format!("theta-{round}/model.safetensors"))
 }
 
+/// The file of a model's weights.
+pub fn weights(round: u64) -> String {
+    names(round).1
+}
+
 /// Opens a model that was checked.
 pub fn open(run: &RunFolder, round: u64) -> Checked<ModelFolder> {
     let folder = format!("theta-{round}");
@@ -65,7 +70,7 @@ fn check_ours(run: &RunFolder, folder: &ModelFolder, config: &ModelConfig, text:
         let known: BTreeSet<&str> =
             ["format", "l402.kind", "l402.format", "l402.model", "l402.config", "l402.run", "l402.round", "l402.theta"]
                 .into_iter()
-                .chain(["l402.workers"])
+                .chain(["l402.workers", "l402.rule", "l402.faulty", "l402.chosen", "l402.outer_in", "l402.outer_out"])
                 .collect();
         if let Some(key) = meta.0.keys().find(|key| !known.contains(key.as_str())) {
             return wrong(&weights, format!("metadata {key}: expected no such key"));
@@ -87,13 +92,13 @@ fn check_ours(run: &RunFolder, folder: &ModelFolder, config: &ModelConfig, text:
 }
 
 /// The model after a round, to the byte.
-pub fn check_next(run: &RunFolder, folder: &ModelFolder, next: Next, round: u64) -> Checked<()> {
+pub fn check_next(run: &RunFolder, folder: &ModelFolder, next: &Next, round: u64) -> Checked<()> {
     let (config, weights) = names(round + 1);
     let expected = complete_config(&folder.config_text)?;
     let found = run.text(&config)?;
     if expected != found {
         return differs(&config, "digest", Digest::of(expected.as_bytes()), Digest::of(found.as_bytes()));
     }
-    let expected = write_flat("model", std::io::sink(), next.meta, &folder.layout, &next.parameters)?.1;
+    let expected = write_flat("model", std::io::sink(), next.meta.clone(), &folder.layout, &next.parameters)?.1;
     same(&weights, "digest", expected, run.digest(&weights)?)
 }

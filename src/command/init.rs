@@ -57,11 +57,22 @@ pub(super) fn write_folder(
     layout: &Layout,
     parameters: &[f32],
 ) -> Result<Outcome> {
+    build_folder(output, config_text, meta, layout, parameters)?.finish()
+}
+
+/// The same, not yet in its place.
+pub(super) fn build_folder(
+    output: &OutputDirArgs,
+    config_text: &str,
+    meta: Meta,
+    layout: &Layout,
+    parameters: &[f32],
+) -> Result<OutDir> {
     let folder = OutDir::create(&output.output, output.force)?;
     let config = Target::new(Some(&folder.path("config.json")), false);
     config.write_text(&model::complete_config(config_text)?)?;
     let weights = Target::new(Some(&folder.path("model.safetensors")), false);
     let (out, _) = model::write_flat(&weights.name(), weights.create()?, meta, layout, parameters)?;
     out.finish()?;
-    folder.finish()
+    Ok(folder)
 }

@@ -7,6 +7,7 @@ pub mod commit;
 mod common;
 pub mod completions;
 pub mod compress;
+mod consensus;
 pub mod devnet;
 mod dispute;
 mod escrow;

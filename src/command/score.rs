@@ -1,15 +1,23 @@
 //! `l402 score`: what each update is worth on held-out data.
 
-use std::path::PathBuf;
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
 
 use super::common::{CoordinatorArg, RoundArgs, open, read_assignments};
-use super::updates;
+use super::node::NodeArgs;
+use super::{consensus, updates};
+use crate::artifact::key::SigningKey;
+use crate::artifact::record::Signer;
 use crate::artifact::{Digest, Recipe, record};
 use crate::cli::OutputArgs;
+use crate::data::Assignment;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::pay::NodeId;
-use crate::score::{Candidate, Eligibility, Scoring, Watch, in_time, read_held_out, score_round};
+use crate::pay::{NodeId, NodeSigner};
+use crate::score::{
+    Candidate, Eligibility, OpenShard, Scores, Scoring, Standing, Watch, endorse, in_time, read_assigned,
+    read_held_out, score_round,
+};
 use crate::ui::Ui;
 use crate::verify::require_machine;
 
@@ -17,18 +25,35 @@ use crate::verify::require_machine;
 ///
 /// An update counts if it is assigned, matches its signed commitment and was replayed to equality, as far as the lists
 /// are given. Gains are exact integers, so anyone who recomputes them arrives at the same msat. Prints one record an
-/// update by ascending worker id, and one for the round. Without updates it measures the model alone, on all held-out
+/// update by ascending worker id, one a worker for what it carries on, and one for the round. Without updates it measures the model alone, on all held-out
 /// sequences where no beacon draws some.
+///
+/// Where the recipe names validators, each of them signs what it arrives at (--key), and --consensus merges their files:
+/// honest ones arrive at the same bytes, and what a minority says changes nothing.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    #[command(flatten)]
-    run: RoundArgs,
+    /// The run's recipe
+    #[arg(long, value_name = "FILE")]
+    recipe: PathBuf,
+    /// The model at the start of the round: a Hugging Face folder
+    #[arg(long, value_name = "DIR", required_unless_present = "consensus")]
+    model: Option<PathBuf>,
     /// The round [default: the model's]
     #[arg(long, value_name = "N")]
     round: Option<u64>,
     /// The held-out shard
-    #[arg(long, value_name = "FILE")]
-    val: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "consensus")]
+    val: Option<PathBuf>,
+    /// A validator: sign the scores, with the key in this file, made by `l402 key`; or name a node
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["rpc_file", "lightning_dir"])]
+    key: Option<PathBuf>,
+    #[command(flatten)]
+    node: NodeArgs,
+    /// Merge the signed scores of the recipe's validators by their clipped median; what is not validly signed is left out
+    #[arg(long, value_name = "SCORES", num_args = 1..,
+          conflicts_with_all = ["model", "val", "key", "rpc_file", "lightning_dir", "beacon", "findings", "assignments",
+                                "shards", "previous", "commitments", "updates"])]
+    consensus: Vec<PathBuf>,
     /// Draws the held-out sequences, where the recipe takes a part of them
     #[arg(long, value_name = "HEX", value_parser = updates::digest)]
     beacon: Option<Digest>,
@@ -40,6 +65,12 @@ pub struct Args {
     assignments: Option<PathBuf>,
     #[command(flatten)]
     coordinator: CoordinatorArg,
+    /// The folder of the shards, where the recipe measures updates on the workers' own data (`score.own`)
+    #[arg(long, value_name = "DIR", requires = "assignments")]
+    shards: Option<PathBuf>,
+    /// The scores of the round before, where the recipe has workers carry something on (`score.own`, `score.rating`)
+    #[arg(long, value_name = "SCORES")]
+    previous: Option<PathBuf>,
     /// Commitments and the records that open them: what does not match does not count
     #[arg(long, value_name = "FILE")]
     commitments: Option<PathBuf>,
@@ -52,23 +83,76 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
+    if !args.consensus.is_empty() {
+        return consensus::run(&args.recipe, &args.consensus, args.round, &args.output, ui);
+    }
+    let (Some(model), Some(val)) = (&args.model, &args.val) else {
+        return Err(Error::bug("the command line lacks what it requires"));
+    };
     require_machine(Engine::detect())?;
-    let (recipe, folder, round) = args.run.load(args.round)?;
+    let (recipe, folder, round) = RoundArgs { recipe: args.recipe.clone(), model: model.clone() }.load(args.round)?;
     let lists = read_lists(args, &recipe, round, ui)?;
     let given = updates::read(&args.updates, &recipe, &folder.layout, ui)?;
     let candidates: Vec<Candidate> = given.iter().map(Candidate::of).collect();
-    let held_out = read_held_out(open(&args.val)?, &recipe, folder.config.vocab_size)?;
-    let input =
-        Scoring { recipe: &recipe, round, folder: &folder, held_out: &held_out, beacon: args.beacon, lists: &lists };
+    let vocabulary = folder.config.vocab_size;
+    let held_out = read_held_out(open(val)?, &recipe, vocabulary)?;
+    let standings = standings(args, &recipe, round)?;
+    let shard = |assignment: &Assignment| {
+        let folder = args.shards.as_deref().unwrap_or(Path::new("."));
+        read_assigned(open(&folder.join(&assignment.shard))?, assignment, &recipe, vocabulary)
+    };
+    let input = Scoring {
+        recipe: &recipe,
+        round,
+        folder: &folder,
+        held_out: &held_out,
+        beacon: args.beacon,
+        lists: &lists,
+        shards: args.shards.is_some().then_some(&shard as &OpenShard<'_>),
+        standings: &standings,
+    };
     let mut bar = None;
     let scores = score_round(&input, &candidates, |i| Ok(&given[i]), &mut |watch| match watch {
+        Watch::Passes(count) => ui.say(format!("the rule of pay: {count} forward passes over the held-out data")),
         Watch::Begin(total) => bar = Some(ui.progress("score", total)),
         Watch::MicroBatch => bar.iter().for_each(|bar| bar.tick("")),
+        Watch::Few { drawn, needed } => {
+            let few =
+                format!("{drawn} held-out sequences are few: {needed} would put the median update's gain above noise");
+            ui.say(few);
+        }
         Watch::Breaks(error) => ui.say(format!("does not count: {error}")),
     })?;
     drop(bar);
-    args.output.target().write_text(&scores.text()?)?;
+    args.output.target().write_text(&(scores.text()? + &endorsement(args, &scores)?))?;
     Ok(())
+}
+
+/// What the workers carry into the round. A round that forgets it would forgive them everything.
+fn standings(args: &Args, recipe: &Recipe, round: u64) -> Result<Vec<Standing>> {
+    let carries = recipe.score.own > 0 || recipe.score.rating;
+    match &args.previous {
+        Some(path) => record::read(path),
+        None if carries && round > 0 && !args.updates.is_empty() => {
+            Err(Error::usage("the recipe has workers carry their standing from round to round: none given")
+                .hint("--previous names the scores of the round before"))
+        }
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The line that signs the scores, where a validator is named.
+fn endorsement(args: &Args, scores: &Scores) -> Result<String> {
+    let sign = |signer: &dyn Signer| {
+        let mut made = endorse(scores, &signer.public())?;
+        record::sign(&mut made, signer)?;
+        record::line(&made)
+    };
+    match &args.key {
+        Some(path) => sign(&SigningKey::load(path)?),
+        None if args.node.named() => sign(&NodeSigner(RefCell::new(&mut args.node.connect()?))),
+        None => Ok(String::new()),
+    }
 }
 
 fn read_lists(args: &Args, recipe: &Recipe, round: u64, ui: &Ui) -> Result<Eligibility> {

@@ -55,6 +55,22 @@ impl OutDir {
         Ok(BufWriter::with_capacity(1 << 18, file))
     }
 
+    /// Fails where [`OutDir::finish`] would because something else is in its place (73). For outputs that belong
+    /// together: ask the folder before the first of them is put in place.
+    pub fn check_place(&self) -> Result<()> {
+        if !self.occupied() || self.target.is_dir() && same(self.building.path(), &self.target)? {
+            return Ok(());
+        }
+        if !self.force || !self.target.is_dir() {
+            return Err(exists(&self.target));
+        }
+        refuse_foreign(self.building.path(), &self.target)
+    }
+
+    fn occupied(&self) -> bool {
+        fs::read_dir(&self.target).is_ok_and(|mut d| d.next().is_some()) || self.target.is_file()
+    }
+
     /// Puts the folder in its place. An existing one with the same files is up to date; a differing one is
     /// kept (73) unless forced.
     pub fn finish(self) -> Result<Outcome> {
@@ -64,15 +80,11 @@ impl OutDir {
         }
         temp::sync_dir(self.building.path())?;
         let parent = temp::parent(&self.target).to_owned();
-        let occupied = fs::read_dir(&self.target).is_ok_and(|mut d| d.next().is_some()) || self.target.is_file();
-        if occupied {
-            if self.target.is_dir() && same(self.building.path(), &self.target)? {
+        if self.occupied() {
+            self.check_place()?;
+            if same(self.building.path(), &self.target)? {
                 return Ok(Outcome::UpToDate);
             }
-            if !self.force || !self.target.is_dir() {
-                return Err(exists(&self.target));
-            }
-            refuse_foreign(self.building.path(), &self.target)?;
             let aside =
                 tempfile::Builder::new().prefix(&temp::prefix(&self.target)?).tempdir_in(&parent).path(&self.target)?;
             fs::rename(&self.target, aside.path()).path(&self.target)?;

@@ -293,13 +293,10 @@ pub fn read_flat(source: Source, kind: ArtifactKind, layout: &Layout) -> Result<
     let mut reader = Reader::open(source)?;
     reader.require_canonical()?;
     let meta = Meta::read(reader.name(), reader.header(), kind)?;
+    reader.expect_tensors(layout.infos(""))?;
     let mut flat = Vec::new();
     for tensor in &layout.tensors {
         flat.extend(reader.next_f32(&tensor.name, &tensor.shape)?);
-    }
-    let name = reader.name().to_owned();
-    if let Some((extra, _)) = reader.next_tensor()? {
-        return Err(Error::data(format!("{name}: tensor {}: not part of the model", extra.name)));
     }
     Ok((meta, flat, reader.finish()?))
 }

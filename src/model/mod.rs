@@ -11,7 +11,9 @@ mod plan;
 
 pub use backward::Gradients;
 pub use config::{ModelConfig, RopeScaling};
-pub use folder::{ModelFolder, Parameters, complete_config, first_meta, model_digest, model_meta, read_flat, write_flat};
+pub use folder::{
+    ModelFolder, Parameters, complete_config, first_meta, model_digest, model_meta, read_flat, write_flat,
+};
 pub use forward::{Model, sum_q32};
 pub use init::initial_parameters;
 pub use layout::{LayerIds, Layout, TensorSpec};

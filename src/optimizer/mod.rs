@@ -10,5 +10,5 @@ mod state;
 pub use bound::Reach;
 pub use inner::{InnerStep, inner_step};
 pub use moments::Moments;
-pub use outer::{OuterSum, outer_step};
+pub use outer::{Direction, Momentum, Sent, aggregate, descend, outer_step, reads as outer_reads};
 pub use round::{RoundInput, RoundOutput, State, StepReport, run_round, run_steps};

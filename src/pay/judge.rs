@@ -1,7 +1,7 @@
 //! The verdict: from scores and signed records to the rungs that are paid. A function of its input alone.
 
 use super::amount::Msat;
-use super::messages::{Closing, Held, Verdict, hash_of};
+use super::messages::{Closing, Held, Verdict, Votes, hash_of};
 use super::offer::{MARGIN, Offer};
 use crate::artifact::record;
 use crate::artifact::{Commitment, Digest, Reveal};
@@ -35,6 +35,8 @@ pub struct Case<'a> {
     pub score: Option<&'a Evidence>,
     /// Digest of the scores.
     pub scores: Digest,
+    /// The signed scores that they were merged from.
+    pub votes: Option<&'a Votes>,
     /// Digest of the findings.
     pub findings: Option<Digest>,
     /// The chain.
@@ -72,6 +74,7 @@ pub fn decide(case: &Case<'_>) -> Result<Verdict> {
         returned_msat: ladder.maximum().minus(paid),
         reason,
         scores: case.scores,
+        votes: case.votes.cloned(),
         findings: case.findings,
         commitment,
         held: hash_of(case.held)?,
@@ -214,6 +217,7 @@ mod tests {
                 reveals: &self.reveals,
                 score: self.score.as_ref(),
                 scores: Digest::of(b"scores"),
+                votes: None,
                 findings: None,
                 height: self.height,
             })
@@ -322,6 +326,7 @@ mod tests {
                 reveals: &round.reveals,
                 score: round.score.as_ref(),
                 scores: Digest::of(b"scores"),
+                votes: None,
                 findings: None,
                 height,
             })

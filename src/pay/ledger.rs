@@ -313,6 +313,7 @@ mod tests {
             returned_msat: Msat(150_000).minus(paid),
             reason: None,
             scores: Digest::of(b"scores"),
+            votes: None,
             findings: None,
             commitment: None,
             held: hash_of(&held(offer)).unwrap(),

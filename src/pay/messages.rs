@@ -90,6 +90,9 @@ pub struct Verdict {
     pub reason: Option<String>,
     /// Digest of the scores.
     pub scores: Digest,
+    /// The validators' signed scores that these were merged from, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub votes: Option<Votes>,
     /// Digest of the findings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub findings: Option<Digest>,
@@ -103,6 +106,18 @@ pub struct Verdict {
     /// The judge's signature.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sig: Option<String>,
+}
+
+/// The k of n signed scores that a verdict rests on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Votes {
+    /// The votes of those who signed (k).
+    pub signed: u64,
+    /// All votes that the recipe gives out (n).
+    pub of: u64,
+    /// Hashes of the endorsements, by ascending key of their validators.
+    pub endorsements: Vec<RecordHash>,
 }
 
 /// A preimage and its rung.
@@ -377,6 +392,7 @@ mod tests {
             returned_msat: Msat(30_000),
             reason: None,
             scores: Digest::of(b"scores"),
+            votes: None,
             findings: None,
             commitment: None,
             held: hash_of(&held(&offer)).unwrap(),

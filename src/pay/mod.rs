@@ -28,7 +28,7 @@ pub use journal::{Entry, Head, Journal, Received};
 pub use judge::{Case, Evidence, decide};
 pub use ladder::{Ladder, MAX_RUNGS, MIN_RUNG};
 pub use ledger::{Account, Ledger, Rung};
-pub use messages::{Claimed, Closing, Held, HeldRung, Invoices, Preimages, RungPreimage, Verdict, hash_of};
+pub use messages::{Claimed, Closing, Held, HeldRung, Invoices, Preimages, RungPreimage, Verdict, Votes, hash_of};
 pub use node::{CallError, Channel, Direction, Node, NodeInfo, NodeSigner, PayRequest, Payment, PaymentStatus};
 pub use offer::{Heights, MARGIN, MAX_DELAY, Offer, Task};
 pub use report::Report;

@@ -13,7 +13,7 @@ const MILLION: u64 = 1_000_000;
 
 /// What validators agree on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Consensus {
+pub struct ClippedMedian {
     /// C: the most that at least kappa of the weight gives each worker, in msat.
     pub ceiling_msat: Vec<u64>,
     /// R, rounded down, and the rest of the round for the payer.
@@ -33,7 +33,7 @@ pub fn clipped_median<R: AsRef<[u64]>>(
     weights: &[u64],
     kappa_ppm: u64,
     given: &[R],
-) -> Result<Consensus> {
+) -> Result<ClippedMedian> {
     let rows: Vec<&[u64]> = given.iter().map(AsRef::as_ref).collect();
     let total = check(round_msat, weights, kappa_ppm, &rows)?;
     let workers = rows.first().map_or(0, |row| row.len());
@@ -47,7 +47,7 @@ pub fn clipped_median<R: AsRef<[u64]>>(
     let msat: Vec<u64> = weighed.iter().map(|w| (w / u128::from(total)) as u64).collect();
     let paid: u64 = msat.iter().sum();
     let incentive_ppm = incentive(&weighed);
-    Ok(Consensus { ceiling_msat, payout: Payout { msat, returned_msat: round_msat - paid }, incentive_ppm })
+    Ok(ClippedMedian { ceiling_msat, payout: Payout { msat, returned_msat: round_msat - paid }, incentive_ppm })
 }
 
 /// The sum of the weights, where all fits together.
@@ -107,7 +107,7 @@ mod tests {
 
     const HALF: u64 = 500_000;
 
-    fn consensus(weights: &[u64], given: &[&[u64]]) -> Consensus {
+    fn consensus(weights: &[u64], given: &[&[u64]]) -> ClippedMedian {
         clipped_median(1000, weights, HALF, given).unwrap()
     }
 

@@ -7,14 +7,15 @@ use std::collections::BTreeMap;
 use super::eligible::Candidate;
 use super::measure::Losses;
 use super::pool::Pool;
-use super::records::{Signals, Standing};
+use super::records::Signals;
 use super::round::Scoring;
 use super::signals::noise::{self, Gain};
 use super::signals::norms::Norms;
 use super::signals::{Pairs, copies, own, signs};
+use super::standings::{Held, Standings};
 use crate::artifact::Commitment;
 use crate::codec::Update;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// An update that the lists let count.
 pub(super) struct Entry<U> {
@@ -85,14 +86,15 @@ pub(super) fn shapes<U: Borrow<Update>>(
     Ok(())
 }
 
-/// What the gains show: noise, then, among those that are left, proof of training on one's own data. Returns how many
-/// sequences the median update needs, and what the workers carry on.
+/// What the gains show: noise, then, among those that are left, proof of training on one's own data, which goes into their
+/// standings. Returns how many sequences the median update needs.
 pub(super) fn gains<U>(
     input: &Scoring<'_>,
     candidates: &[Candidate],
     entries: &mut [Entry<U>],
     pool: &Pool,
-) -> Result<(Option<u64>, Vec<Standing>)> {
+    standings: &mut Standings<'_>,
+) -> Result<Option<u64>> {
     let rule = &input.recipe.score;
     let measured: Vec<usize> = (0..entries.len()).filter(|&i| entries[i].gains.is_some()).collect();
     let held_out = |i: usize| entries[i].gains.as_ref().map_or(&[][..], |gains| &gains.held_out);
@@ -104,9 +106,8 @@ pub(super) fn gains<U>(
     }
 
     let left: Vec<usize> = measured.into_iter().filter(|&i| entries[i].reason.is_none()).collect();
-    let mut standings = carried(input)?;
     if pool.trained.is_empty() {
-        return Ok((needed, standings.into_values().map(|standing| standing.0).collect()));
+        return Ok(needed);
     }
     // Who was to train on what, by the places of those that are left.
     let place: BTreeMap<usize, usize> = left.iter().enumerate().map(|(place, &i)| (i, place)).collect();
@@ -116,7 +117,7 @@ pub(super) fn gains<U>(
         left.iter().map(|&i| entries[i].gains.as_ref().map_or(Vec::new(), |gains| gains.own.clone())).collect();
     for (&i, found) in left.iter().zip(own::differences(&own, &trained)) {
         let worker = &candidates[entries[i].candidate].worker;
-        let (standing, average) = standings.entry(worker.clone()).or_insert_with(|| (fresh(input, worker), 0));
+        let Held { standing, average } = standings.of(worker);
         *average = own::average(*average, found, rule.own_rate_ppm);
         standing.own_q32 = average.to_string();
         standing.own_rounds += u64::from(found.is_some());
@@ -125,32 +126,5 @@ pub(super) fn gains<U>(
         entries[i].signals.own_q32 = found.map(|found| found.difference_q32.to_string());
         entries[i].signals.own_error_q32 = found.map(|found| found.error_q32.to_string());
     }
-    Ok((needed, standings.into_values().map(|standing| standing.0).collect()))
-}
-
-/// Who never stood anywhere.
-fn fresh(input: &Scoring<'_>, worker: &str) -> Standing {
-    Standing {
-        run: input.recipe.digest(),
-        round: input.round,
-        worker: worker.to_owned(),
-        own_q32: "0".into(),
-        own_rounds: 0,
-        mu_q32: None,
-        sigma_q32: None,
-    }
-}
-
-/// What the workers stood at before, as of this round, with the average as a number.
-fn carried(input: &Scoring<'_>) -> Result<BTreeMap<String, (Standing, i64)>> {
-    let mut carried = BTreeMap::new();
-    for standing in input.standings {
-        let average = standing.own_q32.parse().ok().filter(|average: &i64| average.unsigned_abs() <= 1 << 32);
-        let average = average.ok_or_else(|| {
-            Error::data(format!("standing of {}: own_q32: expected -2^32 to 2^32", standing.worker))
-        })?;
-        let standing = Standing { round: input.round, ..standing.clone() };
-        carried.insert(standing.worker.clone(), (standing, average));
-    }
-    Ok(carried)
+    Ok(needed)
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::gain::sequence_losses;
+use super::next::Opened;
 use super::pool::Pool;
 use super::round::{Scoring, Watch};
 use crate::codec::Update;
@@ -10,7 +11,7 @@ use crate::data::Shard;
 use crate::engine::Engine;
 use crate::error::{Context, Result};
 use crate::model::{Model, ModelFolder, Plan, Workspace};
-use crate::optimizer::outer_step;
+use crate::optimizer::{aggregate, descend, outer_step};
 
 /// Losses of each sequence in nats, 32.32 fixed point.
 pub(super) struct Losses {
@@ -57,6 +58,17 @@ impl<'a> Meter<'a> {
         sizes.map(|sequences| sequences.div_ceil(self.plan.sequences)).sum()
     }
 
+    /// Micro-batches of one pass over the held-out sequences.
+    pub fn held_out_batches(&self) -> usize {
+        self.held_out.1.len().div_ceil(self.plan.sequences)
+    }
+
+    /// The total on the held-out sequences alone.
+    pub fn held_out_loss(&mut self, parameters: &[f32], watch: &mut dyn FnMut(Watch<'_>)) -> Result<i128> {
+        let (held_out, drawn) = self.held_out;
+        Ok(self.of(parameters, held_out, drawn, watch)?.iter().sum())
+    }
+
     pub fn losses(&mut self, parameters: &[f32], watch: &mut dyn FnMut(Watch<'_>)) -> Result<Losses> {
         let (held_out, drawn) = self.held_out;
         let held_out = self.of(parameters, held_out, drawn, watch)?;
@@ -91,5 +103,16 @@ pub(super) fn apply_alone(update: &Update, folder: &ModelFolder, alpha: f32, cli
         let values = &mut parameters[tensor.range()];
         outer_step(engine, &tensor.name, values, vec![sent], alpha).at(update.file())?;
     }
+    Ok(parameters)
+}
+
+/// Theta after the outer step with these updates together, by ascending worker id: by the recipe's rule, without momentum.
+pub(super) fn together(input: &Scoring<'_>, updates: &[&Update]) -> Result<Vec<f32>> {
+    let (folder, outer) = (input.folder, &input.recipe.outer);
+    let (engine, layout) = (Engine::detect(), &folder.layout);
+    let mut parameters = folder.parameters.to_vec();
+    let direction =
+        aggregate(engine, outer, &layout.tensors, &mut Opened::new(updates.len(), |i| Ok(updates[i]), || ()))?;
+    descend(engine, outer, &layout.tensors, &mut parameters, direction.values, None)?;
     Ok(parameters)
 }

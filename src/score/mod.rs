@@ -19,19 +19,24 @@ mod round;
 pub mod shapley;
 pub mod signals;
 mod spread;
+mod standings;
+mod validators;
+mod worth;
 
 pub use accept::Acceptance;
-pub use consensus::{Consensus, clipped_median};
+pub use consensus::{ClippedMedian, clipped_median};
 pub use eligible::{Candidate, Eligibility, deciding, in_time, judge, opened_commitment, uncommitted};
 pub use entitled::entitled;
 pub use gain::{draw_sequences, sequence_losses};
-pub use next::{Next, next_model};
+pub use next::{Next, Step, next_model};
 pub use noise::{Significance, paired};
 pub use pay_rules::{PayRule, Weighting};
 pub use payout::{Payout, proportional, split};
-pub use rating::{FixedRating, PlackettLuce, Rating, ranks};
 pub use pool::{OpenShard, read_assigned};
+pub use rating::{FixedRating, PlackettLuce, Rating, ranks};
 pub use records::{RoundScore, Score, Signals, Standing};
 pub use round::{
     Scores, Scoring, Watch, finding_digest, in_order, one_a_worker, read_held_out, read_update, score_round,
 };
+pub use validators::{Ballot, Consensus, Endorsement, Merged, Vote, endorse, merge, votes};
+pub use worth::{Worth, coalitions, worth};

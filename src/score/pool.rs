@@ -29,7 +29,8 @@ impl Pool {
         if count == 0 || members.is_empty() {
             return Ok(Pool::default());
         }
-        let (Some(assignments), Some(shards), Some(beacon)) = (&input.lists.assignments, input.shards, input.beacon) else {
+        let (Some(assignments), Some(shards), Some(beacon)) = (&input.lists.assignments, input.shards, input.beacon)
+        else {
             let needs = format!("the recipe measures updates on {count} sequences of each worker's own");
             return Err(Error::usage(format!("{needs}: assignments, shards and a beacon must be given"))
                 .hint("--assignments FILE --shards DIR --beacon HEX"));
@@ -61,7 +62,12 @@ impl Pool {
 type Members = Vec<(usize, BTreeSet<usize>, Vec<usize>)>;
 
 /// Reads the shard of an assignment for a recipe and a model.
-pub fn read_assigned(source: Source, assignment: &Assignment, recipe: &Recipe, vocab_size: usize) -> Result<Arc<Shard>> {
+pub fn read_assigned(
+    source: Source,
+    assignment: &Assignment,
+    recipe: &Recipe,
+    vocab_size: usize,
+) -> Result<Arc<Shard>> {
     let name = source.name().to_owned();
     let shard = Shard::open(source)?;
     shard.check_recipe(recipe).at(&name)?;

@@ -32,6 +32,12 @@ pub struct Score {
     /// Total loss before minus after.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gain_q32: Option<String>,
+    /// What pay goes by, where that is not the gain alone: the Shapley value, or what the others lack without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worth_q32: Option<String>,
+    /// Its standard error, where it is sampled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worth_error_q32: Option<String>,
     /// What the update itself shows, where the lists let it count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signals: Option<Signals>,

@@ -7,10 +7,15 @@ use super::accept::Acceptance;
 use super::eligible::{Candidate, Eligibility, judge};
 use super::gain::draw_sequences;
 use super::gates::{Entry, gains, shapes};
-use super::measure::{Meter, apply_alone};
-use super::payout::proportional;
+use super::measure::{Meter, apply_alone, together};
+use super::pay_rules::PayRule;
+use super::payout::split;
 use super::pool::{OpenShard, Pool};
 use super::records::{RoundScore, Score, Standing};
+use super::standings::Standings;
+use super::worth::{coalitions, worth};
+use crate::artifact::recipe::PayName;
+use crate::artifact::record::Line;
 use crate::artifact::{Digest, Reader, Recipe, record};
 use crate::codec::Update;
 use crate::data::{Shard, Split};
@@ -39,7 +44,7 @@ pub struct Scoring<'a> {
 }
 
 /// What a round's scores are.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Scores {
     /// One an update, in the candidates' order.
     pub scores: Vec<Score>,
@@ -56,10 +61,26 @@ impl Scores {
         text += &self.standings.iter().map(record::line).collect::<Result<String>>()?;
         Ok(text + &record::line(&self.round)?)
     }
+
+    /// The digest of the canonical lines: what validators sign.
+    pub fn digest(&self) -> Result<Digest> {
+        Ok(Digest::of(self.text()?.as_bytes()))
+    }
+
+    /// The scores among lines, in their order; exactly one of them says what the others have in common.
+    pub fn of_lines(lines: &[Line]) -> Result<Scores> {
+        let rounds: Vec<RoundScore> = record::select(lines)?;
+        let round = <[RoundScore; 1]>::try_from(rounds);
+        let [round] =
+            round.map_err(|found| Error::data(format!("expected one round_score record, found {}", found.len())))?;
+        Ok(Scores { scores: record::select(lines)?, standings: record::select(lines)?, round })
+    }
 }
 
 /// For whoever watches a round being scored.
 pub enum Watch<'a> {
+    /// The rule of pay needs so many forward passes over the held-out data, at most.
+    Passes(u64),
     /// So many micro-batches are ahead.
     Begin(u64),
     /// One is done.
@@ -139,8 +160,13 @@ pub fn score_round<U: Borrow<Update>>(
     let members: Vec<&str> = entries.iter().map(|entry| candidates[entry.candidate].worker.as_str()).collect();
     let pool = Pool::draw(input, &members)?;
     let mut meter = Meter::new(input, &drawn, &pool);
-    let passes = 1 + entries.iter().filter(|entry| entry.reason.is_none()).count();
-    watch(Watch::Begin((meter.micro_batches() * passes) as u64));
+    let alone = entries.iter().filter(|entry| entry.reason.is_none()).count();
+    let ahead = coalitions(&recipe.pay, alone);
+    if ahead > 0 {
+        watch(Watch::Passes(1 + alone as u64 + ahead));
+    }
+    let batches = (meter.micro_batches() * (1 + alone)) as u64;
+    watch(Watch::Begin(batches.saturating_add(ahead.saturating_mul(meter.held_out_batches() as u64))));
     let before = meter.losses(&folder.parameters, watch)?;
     let alpha = (recipe.outer.lr * (recipe.score.rate_ppm as f64 / 1e6)) as f32;
     for entry in entries.iter_mut().filter(|entry| entry.reason.is_none()) {
@@ -155,26 +181,25 @@ pub fn score_round<U: Borrow<Update>>(
             Err(error) => return Err(error),
         }
     }
-    let (needed_sequences, standings) = gains(input, candidates, &mut entries, &pool)?;
+    let mut standings = Standings::carried(input)?;
+    let needed_sequences = gains(input, candidates, &mut entries, &pool, &mut standings)?;
     if let Some(needed) = needed_sequences.filter(|needed| *needed > drawn.len() as u64) {
         watch(Watch::Few { drawn: drawn.len() as u64, needed });
     }
 
     let workers = lists.assignments.as_ref().map_or(candidates.len(), Vec::len) as u64;
-    let total = |losses: &[i128]| losses.iter().sum::<i128>();
+    let before = total(&before.held_out);
+    let (mut paid, returned_msat) = earn(input, &entries, before, workers, &mut meter, watch)?;
     let (mut gained, mut signals) = (BTreeMap::new(), BTreeMap::new());
     for entry in entries {
         gained.extend(entry.gains.map(|gains| (entry.candidate, total(&gains.held_out))));
         signals.insert(entry.candidate, entry.signals);
         reasons[entry.candidate] = entry.reason;
     }
-    let counting: Vec<usize> = (0..candidates.len()).filter(|&i| reasons[i].is_none()).collect();
-    let worth: Vec<i128> = counting.iter().map(|i| gained[i]).collect();
-    let payout = proportional(recipe.pay.round_msat, workers, &worth);
-    let paid: BTreeMap<usize, u64> = counting.into_iter().zip(payout.msat).collect();
-    let before = total(&before.held_out);
+    standings.rate(candidates, |i| gained.get(&i).copied().filter(|_| reasons[i].is_none()))?;
     let score = |(i, (candidate, reason)): (usize, (&Candidate, Option<String>))| -> Result<Score> {
         let finding = lists.finding_of(candidate, &run, round);
+        let earned = paid.remove(&i).unwrap_or_default();
         Ok(Score {
             run,
             round,
@@ -185,14 +210,16 @@ pub fn score_round<U: Borrow<Update>>(
             finding: finding.map(finding_digest).transpose()?,
             after_q32: gained.get(&i).map(|gain| (before - gain).to_string()),
             gain_q32: gained.get(&i).map(i128::to_string),
+            worth_q32: earned.worth_q32,
+            worth_error_q32: earned.error_q32,
             signals: signals.remove(&i),
-            entitled_msat: paid.get(&i).copied().unwrap_or(0),
+            entitled_msat: earned.msat,
             bytes: candidate.bytes,
         })
     };
     Ok(Scores {
         scores: candidates.iter().zip(reasons).enumerate().map(score).collect::<Result<_>>()?,
-        standings,
+        standings: standings.records(),
         round: RoundScore {
             run,
             round,
@@ -206,7 +233,7 @@ pub fn score_round<U: Borrow<Update>>(
             before_q32: before.to_string(),
             workers,
             round_msat: recipe.pay.round_msat,
-            returned_msat: payout.returned_msat,
+            returned_msat,
         },
     })
 }
@@ -224,4 +251,51 @@ pub fn read_held_out(source: Source, recipe: &Recipe, vocab_size: usize) -> Resu
     held_out.check_split(Split::Val).at(&name)?;
     held_out.check_vocabulary(vocab_size).at(&name)?;
     Ok(held_out)
+}
+
+/// What an update that counts earns, and by what.
+#[derive(Default)]
+struct Earned {
+    msat: u64,
+    worth_q32: Option<String>,
+    error_q32: Option<String>,
+}
+
+fn total(losses: &[i128]) -> i128 {
+    losses.iter().sum()
+}
+
+/// Splits the round's msat by the recipe's rule among those that still count; returns what each earns, by the candidates'
+/// numbers, and what goes back.
+fn earn<U: Borrow<Update>>(
+    input: &Scoring<'_>,
+    entries: &[Entry<U>],
+    before: i128,
+    workers: u64,
+    meter: &mut Meter<'_>,
+    watch: &mut dyn FnMut(Watch<'_>),
+) -> Result<(BTreeMap<usize, Earned>, u64)> {
+    let pay = &input.recipe.pay;
+    let counting: Vec<&Entry<U>> = entries.iter().filter(|entry| entry.reason.is_none()).collect();
+    let alone: Vec<i128> =
+        counting.iter().map(|entry| entry.gains.as_ref().map_or(0, |gains| total(&gains.held_out))).collect();
+    let purpose = Digest::of_parts("l402/score/shapley/1", &[&input.recipe.digest().0, &input.round.to_le_bytes()]);
+    let worth = worth(pay, &alone, purpose.philox_key(), |members| {
+        let updates: Vec<&Update> = members.iter().map(|&i| counting[i].update.borrow()).collect();
+        match together(input, &updates).and_then(|theta| meter.held_out_loss(&theta, watch)) {
+            Ok(loss) => Ok(before - loss),
+            // Each alone did not break the model; together they undo it.
+            Err(error) if error.kind() == Kind::Data => Ok(-before),
+            Err(error) => Err(error),
+        }
+    })?;
+    let payout = split(&PayRule::of(pay)?, pay.round_msat, workers, &worth.values);
+    let by_rule = matches!(pay.rule, PayName::Shapley | PayName::LeaveOneOut);
+    let mut earned = BTreeMap::new();
+    for (at, entry) in counting.iter().enumerate() {
+        let worth_q32 = by_rule.then(|| worth.values[at].to_string());
+        let error_q32 = worth.error.as_ref().map(|error| error[at].to_string());
+        earned.insert(entry.candidate, Earned { msat: payout.msat[at], worth_q32, error_q32 });
+    }
+    Ok((earned, payout.returned_msat))
 }

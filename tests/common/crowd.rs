@@ -161,6 +161,9 @@ impl Crowd {
                 finding: None,
                 after_q32: gain.clone(),
                 gain_q32: gain,
+                worth_q32: None,
+                worth_error_q32: None,
+                signals: None,
                 entitled_msat,
                 bytes: 1,
             };
@@ -174,6 +177,8 @@ impl Crowd {
             beacon: None,
             sequences: 1,
             tokens: 1,
+            needed_sequences: None,
+            own_sequences: None,
             before_q32: "2".into(),
             workers: self.workers.len() as u64,
             round_msat: SHARE * self.workers.len() as u64,

@@ -8,7 +8,7 @@ use l402::artifact::{Digest, commit};
 use l402::codec::Update;
 use l402::data::{Assignment, Draw, Roster};
 use l402::model::ModelFolder;
-use l402::score::{Candidate, Eligibility, Next, Scores, Scoring, Standing, in_order, next_model, score_round};
+use l402::score::{Candidate, Eligibility, Next, Scores, Scoring, Standing, Step, in_order, next_model, score_round};
 use l402::verify::{Audit, ChunkIndex, Finding, Sample, Segments, Verdict};
 
 use super::work::{Made, Place};
@@ -187,7 +187,8 @@ pub fn play(
     let scores = score_round(&input, &candidates, |i| Ok(&*given[i]), &mut |_| {}).expect("it scores");
     let counting: Vec<&Arc<Update>> =
         given.iter().zip(&scores.scores).filter(|(_, score)| score.counts).map(|(update, _)| update).collect();
-    let next = next_model(&world.recipe, folder, round, counting.len(), |i| Ok(&**counting[i]), || ());
+    let step = Step { recipe: &world.recipe, folder, round, momentum: None };
+    let next = next_model(step, counting.len(), |i| Ok(&**counting[i]), || ());
     let Next { parameters, .. } = next.expect("an outer step");
     let counted: Vec<String> = counting.iter().map(|update| update.worker().to_owned()).collect();
     chain.folder = world.folder(parameters);

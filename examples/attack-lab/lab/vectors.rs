@@ -26,7 +26,8 @@ pub fn mean(all: &[Vec<f32>]) -> Vec<f32> {
 /// The standard deviation of each coordinate.
 pub fn deviation(all: &[Vec<f32>]) -> Vec<f32> {
     let mean = mean(all);
-    let square = |i: usize| all.iter().map(|one| f64::from(one[i] - mean[i]) * f64::from(one[i] - mean[i])).sum::<f64>();
+    let square =
+        |i: usize| all.iter().map(|one| f64::from(one[i] - mean[i]) * f64::from(one[i] - mean[i])).sum::<f64>();
     (0..mean.len()).map(|i| (square(i) / all.len() as f64).sqrt() as f32).collect()
 }
 

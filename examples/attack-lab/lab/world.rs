@@ -44,16 +44,7 @@ pub struct Setting {
 
 impl Default for Setting {
     fn default() -> Setting {
-        Setting {
-            seed: 1,
-            workers: 7,
-            steps: 6,
-            batch: 4,
-            shard: 48,
-            before: 100,
-            lr: 2e-3,
-            rules: RULES.into(),
-        }
+        Setting { seed: 1, workers: 7, steps: 6, batch: 4, shard: 48, before: 100, lr: 2e-3, rules: RULES.into() }
     }
 }
 
@@ -132,7 +123,8 @@ impl World {
         let plan = Plan::training(&config, SEQ_LEN, batch, None, 1 << 30);
         let text = Text::new(seed);
         let pieces = workers as u64;
-        let shards: Vec<Arc<Shard>> = (0..pieces).map(|i| Arc::new(text.shard(Split::Train, i, pieces, shard))).collect();
+        let shards: Vec<Arc<Shard>> =
+            (0..pieces).map(|i| Arc::new(text.shard(Split::Train, i, pieces, shard))).collect();
         let held_out = text.shard(Split::Val, 0, 1, HELD_OUT);
         let all = shards.iter().map(Arc::as_ref).chain([&held_out]);
         let manifest = Manifest::new(all.map(|s| ShardEntry::new(s.info(), s.digest())).collect()).expect("a list");

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifact::Digest;
 use crate::artifact::record::{self, Record};
-use crate::audit::{Chain, RunFolder, StateFile, StateRoom, Totals, state_name};
+use crate::audit::{Chain, RunFolder, StateFile, StateRoom, Totals, is_momentum, momentum_name, state_name};
 use crate::error::{Error, IoContext, Result};
 use crate::fsio::{LockedDir, Output, Source, Target};
 
@@ -107,12 +107,10 @@ impl Work {
             last = Some(audited);
         }
         let Some(last) = last else { return Ok(None) };
-        if states {
-            for (name, digest) in &last.states {
-                let path = self.state(name);
-                if !path.exists() || raw_digest(&path)? != *digest {
-                    return Ok(None);
-                }
+        for (name, digest) in last.states.iter().filter(|(name, _)| states || is_momentum(name)) {
+            let path = self.state(name);
+            if !path.exists() || raw_digest(&path)? != *digest {
+                return Ok(None);
             }
         }
         Ok(Some(Known { rounds: last.round + 1, chain: last.chain, totals: last.totals, link }))
@@ -128,13 +126,13 @@ impl Work {
         totals: &Totals,
     ) -> Result<Digest> {
         let mut states = BTreeMap::new();
-        for (worker, last) in chain {
-            for kind in ["feedback", "moments"] {
-                let name = state_name(worker, last.round, kind);
-                let path = self.state(&name);
-                if path.exists() {
-                    states.insert(name, raw_digest(&path)?);
-                }
+        let of_workers = chain
+            .iter()
+            .flat_map(|(worker, last)| ["feedback", "moments"].map(|kind| state_name(worker, last.round, kind)));
+        for name in of_workers.chain([momentum_name(round)]) {
+            let path = self.state(&name);
+            if path.exists() {
+                states.insert(name, raw_digest(&path)?);
             }
         }
         let audited = Audited { round, after, files, states, chain: chain.clone(), totals: *totals };

@@ -9,13 +9,14 @@ use crate::artifact::record;
 use crate::artifact::{Commitment, Digest, Reveal};
 use crate::error::{Context, Error, Kind, Result};
 use crate::fsio::{Outcome, content_digest, private_dir, read_private, write_secret};
-use crate::pay::{Case, Closing, Entry, Evidence, Held, Offer, Preimages, RungPreimage, Verdict, decide};
-use crate::score::entitled;
+use crate::pay::{Case, Closing, Entry, Evidence, Held, Offer, Preimages, RungPreimage, Verdict, Votes, decide};
+use crate::score::{entitled, votes};
 use crate::ui::Ui;
 
 /// What the verdicts rest on.
 struct Evidences {
     scores: Digest,
+    votes: Option<Votes>,
     by_worker: BTreeMap<String, Evidence>,
     findings: Option<Digest>,
     held: Vec<Held>,
@@ -157,6 +158,7 @@ fn judge(escrow: &mut Escrow, offer: &Offer, evidence: &Evidences) -> Result<(Ve
         reveals: &evidence.reveals,
         score: evidence.by_worker.get(&offer.worker),
         scores: evidence.scores,
+        votes: evidence.votes.as_ref(),
         findings: evidence.findings,
         height: escrow.height(),
     };
@@ -199,9 +201,11 @@ fn read(args: &Args, run: &Digest, round: u64) -> Result<Evidences> {
         reveals.extend(record::select_well_formed(&lines));
         closings.extend(record::select_well_formed(&lines));
     }
+    let lines = record::read_lines(scores_path)?;
     Ok(Evidences {
         scores: digest(scores_path)?,
-        by_worker: entitled(&record::read_lines(scores_path)?, run, round).at(scores_path.display())?,
+        votes: votes(&lines).at(scores_path.display())?,
+        by_worker: entitled(&lines, run, round).at(scores_path.display())?,
         findings: args.findings.as_deref().map(digest).transpose()?,
         held: record::select_well_formed(&record::read_lines_of_many(held_path)?.0),
         closings,

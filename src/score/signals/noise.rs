@@ -79,7 +79,8 @@ mod tests {
 
     #[test]
     fn noise_and_what_is_far_below_the_others_are_nothing() {
-        let gains = [gain(&[100; 9]), gain(&[110; 9]), gain(&[90; 9]), gain(&[1; 9]), gain(&[-100; 9]), gain(&[50, -49])];
+        let gains =
+            [gain(&[100; 9]), gain(&[110; 9]), gain(&[90; 9]), gain(&[1; 9]), gain(&[-100; 9]), gain(&[50, -49])];
         let reasons = refuses(&gains, 100_000);
         let nothing: Vec<bool> = reasons.iter().map(Option::is_some).collect();
         assert_eq!(nothing, [false, false, false, true, true, true]);

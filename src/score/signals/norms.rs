@@ -64,7 +64,10 @@ mod tests {
     #[test]
     fn inflation_is_measured_refused_and_clipped() {
         let found = norms(&[1.0, -2.0, 2.0, 100.0, 3.0]);
-        assert_eq!((0..5).map(|i| found.ppm(i)).collect::<Vec<_>>(), [500_000, 1_000_000, 1_000_000, 50_000_000, 1_500_000]);
+        assert_eq!(
+            (0..5).map(|i| found.ppm(i)).collect::<Vec<_>>(),
+            [500_000, 1_000_000, 1_000_000, 50_000_000, 1_500_000]
+        );
         assert!(found.refuses(3, 2_000_000).unwrap().contains("norm"));
         assert!([0, 1, 2, 4].iter().all(|&i| found.refuses(i, 2_000_000).is_none()));
         assert_eq!(found.refuses(3, 0), None);

@@ -28,7 +28,14 @@ pub fn trained(recipe: &Recipe, assignment: &Assignment, sequences: usize) -> BT
 }
 
 /// Of these sequences, `count` that the beacon draws; the draw depends on no other worker.
-pub fn draw(run: &Digest, round: u64, worker: &str, beacon: &Digest, trained: &BTreeSet<usize>, count: u64) -> Vec<usize> {
+pub fn draw(
+    run: &Digest,
+    round: u64,
+    worker: &str,
+    beacon: &Digest,
+    trained: &BTreeSet<usize>,
+    count: u64,
+) -> Vec<usize> {
     let parts = [&run.0[..], &round.to_le_bytes(), worker.as_bytes(), &beacon.0];
     let key = Digest::of_parts("l402/score/own/1", &parts).philox_key();
     let all: Vec<usize> = trained.iter().copied().collect();
@@ -98,7 +105,8 @@ pub fn average(before_q32: i64, found: Option<Difference>, rate_ppm: u64) -> i64
 /// Why the average over rounds refuses an update; `None` where it does not: below `least_ppm` after `rounds` rounds.
 pub fn stands_low(average_q32: i64, seen: u64, least_ppm: u64, rounds: u64) -> Option<String> {
     let low = i128::from(average_q32) * 1_000_000 < i128::from(least_ppm) << 32;
-    (least_ppm > 0 && seen >= rounds && low).then(|| "over rounds it gains no more on its own data than on others'".into())
+    (least_ppm > 0 && seen >= rounds && low)
+        .then(|| "over rounds it gains no more on its own data than on others'".into())
 }
 
 #[cfg(test)]
@@ -150,8 +158,12 @@ mod tests {
     #[test]
     fn whoever_trained_on_neither_has_no_difference_on_average() {
         let z = |d: Difference| d.difference_q32 as f64 / d.error_q32 as f64;
-        let all: Vec<f64> =
-            (0..200).filter_map(|seed| { let (g, t) = round(seed, 2.0, 3); differences(&g, &t)[3].map(z) }).collect();
+        let all: Vec<f64> = (0..200)
+            .filter_map(|seed| {
+                let (g, t) = round(seed, 2.0, 3);
+                differences(&g, &t)[3].map(z)
+            })
+            .collect();
         let mean = all.iter().sum::<f64>() / all.len() as f64;
         assert!(all.len() == 200 && mean.abs() < 0.25, "{mean}");
     }

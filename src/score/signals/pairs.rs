@@ -115,7 +115,6 @@ impl Sparse {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{normal, pairs};
-    use super::*;
 
     #[test]
     fn by_hand() {

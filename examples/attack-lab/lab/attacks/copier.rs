@@ -33,8 +33,12 @@ impl Attack for Perturbed {
         let copied = scene.honest[0].made.sent(place.world);
         // On the places that were sent and on as many others, so that it changes what the codec selects.
         let drawn = noise(scene.key, copied.len(), 1.0);
-        let sparse: Vec<f32> =
-            drawn.iter().zip(&copied).enumerate().map(|(i, (n, c))| if *c != 0.0 || i % 16 == 0 { *n } else { 0.0 }).collect();
+        let sparse: Vec<f32> = drawn
+            .iter()
+            .zip(&copied)
+            .enumerate()
+            .map(|(i, (n, c))| if *c != 0.0 || i % 16 == 0 { *n } else { 0.0 })
+            .collect();
         let factor = self.noise * norm(&copied) / norm(&sparse);
         let values = sum(&copied, &crate::lab::vectors::scaled(&sparse, factor));
         vec![made_up(place, &values, usual_norm(scene))]

@@ -1,0 +1,79 @@
+//! The scores that validators signed, beside the ones that the round's files make.
+
+use super::differs::{Checked, blame};
+use super::evidence::{Evidence, value};
+use super::scores::{ENDING, Rescoring};
+use crate::artifact::key::parse_public;
+use crate::error::Kind;
+use crate::score::{Ballot, Scores, endorse, merge};
+
+/// What the validators of a round signed.
+#[derive(Default)]
+pub struct Validated {
+    /// File and content.
+    pub ballots: Vec<(String, Ballot)>,
+}
+
+impl Validated {
+    /// Reads the files of a round, where the recipe names validators.
+    pub fn read(round: &Rescoring<'_>) -> Checked<Validated> {
+        let (run, recipe) = (round.run, &round.start.recipe);
+        let mut ballots = Vec::new();
+        if recipe.score.validators.is_empty() {
+            return Ok(Validated::default());
+        }
+        for file in run.below(&round.names.folder).filter(|name| name.ends_with(ENDING)) {
+            let ballot = blame(file, Ballot::read(&run.lines(file)?, recipe))?;
+            ballots.push((file.to_owned(), ballot));
+        }
+        Ok(Validated { ballots })
+    }
+
+    /// The text of the round's scores: those of a sole coordinator as they are; of validators what they merge into, where
+    /// that is what the files make.
+    pub fn text(&self, round: &Rescoring<'_>, truth: &Scores) -> Checked<String> {
+        let recipe = &round.start.recipe;
+        if recipe.score.validators.is_empty() {
+            return Ok(truth.text()?);
+        }
+        let ballots = self.ballots.iter().map(|(_, ballot)| ballot.clone()).collect();
+        match merge(recipe, ballots, |_| ()) {
+            Ok(merged) if merged.scores == *truth => Ok(merged.text()?),
+            Ok(_) => Ok(truth.text()?),
+            Err(error) if error.kind() == Kind::Refused => Ok(truth.text()?),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The signed scores that are not the true ones.
+    fn false_ones(&self, truth: &Scores) -> Checked<Vec<&(String, Ballot)>> {
+        let digest = truth.digest()?;
+        Ok(self.ballots.iter().filter(|(_, ballot)| ballot.digest() != digest).collect())
+    }
+
+    /// A line about each of them.
+    pub fn odd(&self, truth: &Scores) -> Checked<Vec<String>> {
+        let say = |(file, ballot): &(String, Ballot)| {
+            format!("{file}: validator {} signed scores that are not the round's", ballot.endorsement.validator)
+        };
+        Ok(self.false_ones(truth)?.into_iter().map(say).collect())
+    }
+
+    /// What proves it.
+    pub fn evidence(&self, round: &Rescoring<'_>, truth: &Scores) -> Checked<Vec<Evidence>> {
+        let mut found = Vec::new();
+        for (file, ballot) in self.false_ones(truth)? {
+            let signed = &ballot.endorsement;
+            found.push(Evidence {
+                run: round.start.id,
+                round: round.round,
+                worker: signed.validator.clone(),
+                artifact: file.clone(),
+                rule: "the scores that a validator signs are what the round's files make them".into(),
+                signed: value(signed)?,
+                recomputed: Some(value(&endorse(truth, &parse_public(&signed.validator)?)?)?),
+            });
+        }
+        Ok(found)
+    }
+}

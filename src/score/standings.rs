@@ -1,0 +1,101 @@
+//! What workers carry from round to round by their scores: the average of their proofs of training, and a rating.
+
+use std::collections::BTreeMap;
+
+use super::eligible::Candidate;
+use super::rating::{FixedRating, PlackettLuce, Rating, ranks};
+use super::records::Standing;
+use super::round::Scoring;
+use crate::error::{Context, Error, Result};
+
+/// A worker's standing, its average as a number.
+pub(super) struct Held {
+    pub standing: Standing,
+    /// The average of signs, in 2^-32.
+    pub average: i64,
+}
+
+/// The standings of a round, by worker.
+pub(super) struct Standings<'a> {
+    input: &'a Scoring<'a>,
+    by_worker: BTreeMap<String, Held>,
+}
+
+impl<'a> Standings<'a> {
+    /// What the workers stood at before, as of this round. They must be of this run, each worker's once, of a round before.
+    pub fn carried(input: &'a Scoring<'a>) -> Result<Standings<'a>> {
+        let run = input.recipe.digest();
+        let mut by_worker = BTreeMap::new();
+        for standing in input.standings {
+            let place = || format!("standing of {}", standing.worker);
+            if standing.run != run || standing.round >= input.round {
+                let of = format!("run {}, round {}", standing.run, standing.round);
+                return Err(Error::refused(format!("{}: expected one of this run, and earlier, found {of}", place())));
+            }
+            let average = standing.own_q32.parse().ok().filter(|average: &i64| average.unsigned_abs() <= 1 << 32);
+            let average =
+                average.ok_or_else(|| Error::data(format!("{}: own_q32: expected -2^32 to 2^32", place())))?;
+            rating_of(standing).at(place())?;
+            let standing = Standing { round: input.round, ..standing.clone() };
+            if by_worker.insert(standing.worker.clone(), Held { standing, average }).is_some() {
+                return Err(Error::data(format!("{}: a second one", place())));
+            }
+        }
+        Ok(Standings { input, by_worker })
+    }
+
+    /// A worker's, a new one where it never stood anywhere.
+    pub fn of(&mut self, worker: &str) -> &mut Held {
+        let fresh = || Standing {
+            run: self.input.recipe.digest(),
+            round: self.input.round,
+            worker: worker.to_owned(),
+            own_q32: "0".into(),
+            own_rounds: 0,
+            mu_q32: None,
+            sigma_q32: None,
+        };
+        self.by_worker.entry(worker.to_owned()).or_insert_with(|| Held { standing: fresh(), average: 0 })
+    }
+
+    /// Rates everybody who sent an update, where the recipe rates: by the gains of those that count, the others last and
+    /// equal. Who sent none plays no part in the round.
+    pub fn rate(&mut self, candidates: &[Candidate], gain: impl Fn(usize) -> Option<i128>) -> Result<()> {
+        let rule = &self.input.recipe.score;
+        if !rule.rating || candidates.is_empty() {
+            return Ok(());
+        }
+        let mut best: BTreeMap<&str, i128> = BTreeMap::new();
+        for (i, candidate) in candidates.iter().enumerate() {
+            let gain = gain(i).unwrap_or(i128::MIN);
+            best.entry(&candidate.worker).and_modify(|best| *best = gain.max(*best)).or_insert(gain);
+        }
+        let worth: Vec<i128> = best.values().copied().collect();
+        let before: Vec<Rating> =
+            best.keys().map(|worker| rating_of(&self.of(worker).standing)).collect::<Result<_>>()?;
+        let model = PlackettLuce { beta: rule.rating_beta, tau: rule.rating_tau, ..PlackettLuce::default() };
+        for (worker, rating) in best.keys().zip(model.rate(&before, &ranks(&worth))?) {
+            let fixed = rating.to_fixed()?;
+            let standing = &mut self.of(worker).standing;
+            (standing.mu_q32, standing.sigma_q32) = (Some(fixed.mu_q32.to_string()), Some(fixed.sigma_q32.to_string()));
+        }
+        Ok(())
+    }
+
+    /// The records, by ascending worker.
+    pub fn records(self) -> Vec<Standing> {
+        self.by_worker.into_values().map(|held| held.standing).collect()
+    }
+}
+
+/// The rating in a standing; that of somebody unknown where there is none.
+fn rating_of(standing: &Standing) -> Result<Rating> {
+    match (&standing.mu_q32, &standing.sigma_q32) {
+        (None, None) => Ok(PlackettLuce::UNKNOWN),
+        (Some(mu), Some(sigma)) => match (mu.parse(), sigma.parse()) {
+            (Ok(mu_q32), Ok(sigma_q32)) => FixedRating { mu_q32, sigma_q32 }.to_float(),
+            _ => Err(Error::data(format!("expected a rating in 2^-32, found mu {mu:?}, sigma {sigma:?}"))),
+        },
+        _ => Err(Error::data("expected mu and sigma together")),
+    }
+}
