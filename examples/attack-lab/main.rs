@@ -14,7 +14,7 @@ mod lab;
 
 use std::collections::BTreeMap;
 
-use lab::attacks::{self, Flipper, Honest, Idler, Inflater, Little, Several, Unequal, What};
+use lab::attacks::{self, Flipper, Honest, Idler, Inflater, Little, Several, Unequal};
 use lab::round::{Attack, Chain, Done, Mode, play};
 use lab::run::{Ledger, attackers, run};
 use lab::stats::{quantile, rank_correlation, ratio};
@@ -26,13 +26,14 @@ struct Asked {
     seeds: u64,
     rounds: u64,
     open: bool,
+    rules: String,
     attacks: Vec<String>,
     setting: Setting,
 }
 
 fn asked() -> Result<Asked, String> {
     let mut asked =
-        Asked { what: table, seeds: 20, rounds: 3, open: false, attacks: Vec::new(), setting: Setting::default() };
+        Asked { what: table, seeds: 20, rounds: 3, open: false, rules: "mean,median_norm,trimmed_mean,krum,centered_clip".into(), attacks: Vec::new(), setting: Setting::default() };
     for word in std::env::args().skip(1) {
         let (key, value) = word.split_once('=').unwrap_or((&word, ""));
         let number = || value.parse::<u64>().map_err(|_| format!("{word}: expected a number"));
@@ -43,6 +44,7 @@ fn asked() -> Result<Asked, String> {
             "robust" => asked.what = robust,
             "seeds" => asked.seeds = number()?,
             "rounds" => asked.rounds = number()?,
+            "rules" => asked.rules = value.into(),
             "open" => asked.open = true,
             "workers" => asked.setting.workers = number()? as usize,
             "steps" => asked.setting.steps = number()? as u32,
@@ -166,25 +168,30 @@ fn signals(asked: &Asked) {
     println!("{updates} updates, refused: {refused:?}");
 }
 
-/// The rank correlation of pay with what workers brought, by seed.
+/// The rank correlation of pay with what was brought, by seed: steps by worker, or clean text by shard.
 fn unequal(asked: &Asked) {
-    for what in [What::Steps, What::Text] {
+    for spoilt in [false, true] {
         let mut found = Vec::new();
-        for world in worlds(asked) {
+        for seed in 1..=asked.seeds {
+            let world = World::new(Setting { seed, spoilt, ..asked.setting.clone() });
             let count = world.setting.workers;
-            let ledger = run(&world, asked.rounds, Mode::Off, &mut Unequal { what, count }, &Done::default());
-            let pay: Vec<f64> = ledger.pay().values().map(|msat| *msat as f64).collect();
+            let mut attack: Box<dyn Attack> =
+                if spoilt { Box::new(Honest { identities: count }) } else { Box::new(Unequal { count }) };
+            let ledger = run(&world, asked.rounds, Mode::Off, &mut *attack, &Done::default());
+            let earned = if spoilt { ledger.by_shard.into_values().collect() } else { ledger.pay().into_values().collect() };
+            let earned: Vec<u64> = earned;
+            let pay: Vec<f64> = earned.iter().map(|msat| *msat as f64).collect();
             let brought: Vec<f64> = (0..pay.len()).map(|i| i as f64).collect();
             found.push(rank_correlation(&pay, &brought));
-            println!("{}\t{}\t{:.3}\t{pay:?}", Unequal { what, count }.name(), world.setting.seed, found[found.len() - 1]);
         }
-        println!("mean {:.3}, least {:.3}", found.iter().sum::<f64>() / found.len() as f64, quantile(&mut found, 0.0));
+        let (mean, what) = (found.iter().sum::<f64>() / found.len() as f64, if spoilt { "text" } else { "steps" });
+        println!("{what}\t{mean:.3}\t{:.3}", quantile(&mut found, 0.0));
     }
 }
 
 /// The loss at the end beside the honest run's, under each rule.
 fn robust(asked: &Asked) {
-    let rules = ["mean", "median_norm", "trimmed_mean", "krum", "centered_clip"];
+    let rules: Vec<&str> = asked.rules.split(',').collect();
     println!("rule\tattack\tloss to honest\tmost\thonest loss");
     for rule in rules {
         let mut setting = asked.setting.clone();
@@ -212,7 +219,9 @@ fn robust(asked: &Asked) {
             let done = Done::default();
             let honest = run(&world, asked.rounds, Mode::Off, &mut Honest { identities: 2 }, &done);
             for (attack, found) in attacks().iter_mut().zip(&mut found) {
-                found.push((run(&world, asked.rounds, Mode::Off, &mut **attack, &done).loss, honest.loss));
+                let ledger = run(&world, asked.rounds, Mode::Off, &mut **attack, &done);
+                if std::env::var_os("LAB_DEBUG").is_some() { eprintln!("{rule} {} seed {seed} {:.4} {:.4}: found {} of {} {:?}; framed {} of {} {:?}; honest run {} {:?} {} {:?}", attack.name(), ledger.loss, honest.loss, ledger.found, ledger.attacked(), ledger.reasons, ledger.framed, ledger.honest, ledger.framings, honest.found, honest.reasons, honest.framed, honest.framings); }
+                found.push((ledger.loss, honest.loss));
             }
         }
         for (attack, found) in attacks().iter().zip(found) {

@@ -128,6 +128,8 @@ pub struct Played {
     pub steps: BTreeMap<String, u32>,
     /// Why updates did not count, by worker.
     pub reasons: BTreeMap<String, String>,
+    /// The number of the shard that each worker was assigned.
+    pub shards: BTreeMap<String, usize>,
 }
 
 /// Plays one round, and takes the chain on.
@@ -201,7 +203,9 @@ pub fn play(
     let mut steps = BTreeMap::new();
     all.iter().for_each(|sent| *steps.entry(sent.worker.clone()).or_insert(0) += sent.steps);
     let reason = |s: &l402::score::Score| Some((s.worker.clone(), s.reason.clone()?));
-    Played { reasons: scores.scores.iter().filter_map(reason).collect(), scores, steps }
+    let number = |a: &Assignment| world.shards.iter().position(|s| s.digest() == a.shard_digest).expect("it is there");
+    let shards = assignments.iter().map(|a| (a.worker.clone(), number(a))).collect();
+    Played { shards, reasons: scores.scores.iter().filter_map(reason).collect(), scores, steps }
 }
 
 /// The finding of a replay: the whole work again, or what the beacon draws of it.

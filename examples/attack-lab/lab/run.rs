@@ -14,6 +14,8 @@ use super::world::World;
 pub struct Ledger {
     /// By round, what each worker earned in msat, and the inner steps that it executed for it.
     pub rounds: Vec<BTreeMap<String, (u64, u32)>>,
+    /// What the work on each shard earned, in msat.
+    pub by_shard: BTreeMap<usize, u64>,
     /// The workers that are the attack.
     pub attackers: Vec<String>,
     /// Attackers' updates that did not count.
@@ -94,6 +96,7 @@ pub fn run(world: &World, rounds: u64, mode: Mode, attack: &mut dyn Attack, done
             played.steps.into_iter().map(|(worker, steps)| (worker, (0, steps))).collect();
         for score in &played.scores.scores {
             workers.entry(score.worker.clone()).or_default().0 += score.entitled_msat;
+            *ledger.by_shard.entry(played.shards[&score.worker]).or_default() += score.entitled_msat;
         }
         ledger.rounds.push(workers);
         ledger.honest += (world.setting.workers - attackers.len()) as u64;

@@ -38,13 +38,15 @@ pub struct Setting {
     pub before: u32,
     /// The inner learning rate.
     pub lr: f64,
+    /// Whether the text of the i-th of n training shards has n - 1 - i of n parts of drawn bytes.
+    pub spoilt: bool,
     /// Tables of the recipe: codec, verify, outer, score, pay.
     pub rules: String,
 }
 
 impl Default for Setting {
     fn default() -> Setting {
-        Setting { seed: 1, workers: 7, steps: 6, batch: 4, shard: 240, before: 100, lr: 2e-3, rules: RULES.into() }
+        Setting { seed: 1, workers: 7, steps: 6, batch: 4, shard: 240, before: 100, lr: 1e-3, spoilt: false, rules: RULES.into() }
     }
 }
 
@@ -115,7 +117,7 @@ pub struct World {
 impl World {
     /// Makes a world.
     pub fn new(setting: Setting) -> World {
-        let Setting { seed, workers, steps, batch, shard, before, lr, ref rules } = setting;
+        let Setting { seed, workers, steps, batch, shard, before, lr, spoilt, ref rules } = setting;
         let toml = format!(
             "arithmetic = 1\nname = \"attack-lab\"\nseed = {seed}\n[model]\n[data]\ntokenizer = \"bytes\"\n\
              seq_len = {SEQ_LEN}\n[inner]\nsteps = {steps}\nbatch = {batch}\nlr = {lr:?}\n{rules}"
@@ -126,9 +128,10 @@ impl World {
         let plan = Plan::training(&config, SEQ_LEN, batch, None, 1 << 30);
         let text = Text::new(seed);
         let pieces = workers as u64;
+        let bad = |i: u64| if spoilt { pieces - 1 - i } else { 0 };
         let shards: Vec<Arc<Shard>> =
-            (0..pieces).map(|i| Arc::new(text.shard(Split::Train, i, pieces, shard))).collect();
-        let held_out = text.shard(Split::Val, 0, 1, HELD_OUT);
+            (0..pieces).map(|i| Arc::new(text.shard(Split::Train, i, pieces, shard, bad(i)))).collect();
+        let held_out = text.shard(Split::Val, 0, 1, HELD_OUT, 0);
         let all = shards.iter().map(Arc::as_ref).chain([&held_out]);
         let manifest = Manifest::new(all.map(|s| ShardEntry::new(s.info(), s.digest())).collect()).expect("a list");
         let mut theta_0 = initial_parameters(&config, &Layout::new(&config), seed);
@@ -136,7 +139,7 @@ impl World {
             let mut alone = recipe.clone();
             (alone.inner.steps, alone.inner.batch, alone.inner.lr) = (before, 8, 1e-2);
             let plan = Plan::training(&config, SEQ_LEN, 8, None, 1 << 30);
-            let shard = text.shard(Split::Train, pieces, pieces + 1, 8 * before as usize);
+            let shard = text.shard(Split::Train, pieces, pieces + 1, 8 * before as usize, 0);
             let order = l402::data::BatchOrder::new(&Digest::of(b"before"), shard.sequences());
             let input = RoundInput { recipe: &alone, model: &model, plan, shard: &shard, order: &order, round: 0 };
             let moments = Moments::zero(&model.layout);
@@ -193,7 +196,8 @@ impl Text {
         Text { bytes, order }
     }
 
-    fn shard(&self, split: Split, index: u64, of: u64, sequences: usize) -> Shard {
+    /// A shard, of whose tokens `bad` of `of` parts are drawn.
+    fn shard(&self, split: Split, index: u64, of: u64, sequences: usize, bad: u64) -> Shard {
         let width = SEQ_LEN + 1;
         let info = ShardInfo {
             tokenizer: "bytes".into(),
@@ -207,8 +211,11 @@ impl Text {
         };
         let first = if split == Split::Val { 0 } else { ROOM * (1 + index as usize) };
         let picked = &self.order[first..first + sequences];
-        let tokens: Vec<u32> =
-            picked.iter().flat_map(|&i| &self.bytes[i * width..(i + 1) * width]).map(|b| u32::from(*b)).collect();
+        let token = |at: usize| {
+            let [which, value, ..] = philox::philox([7, 7], [at as u32, 0, 0, 0]);
+            if u64::from(which) % of < bad { value % 256 } else { u32::from(self.bytes[at]) }
+        };
+        let tokens: Vec<u32> = picked.iter().flat_map(|&i| i * width..(i + 1) * width).map(token).collect();
         let mut data = Vec::new();
         to_bytes(&tokens, info.vocab_size, &mut data);
         let mut writer = Writer::new("shard", Vec::new(), info.header()).expect("a header");

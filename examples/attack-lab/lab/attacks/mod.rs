@@ -30,7 +30,7 @@ pub use little::Little;
 pub use old::{Old, Stale};
 pub use several::Several;
 pub use sybil::{Ranks, Sybil};
-pub use unequal::{Unequal, What};
+pub use unequal::Unequal;
 
 use super::round::{Attack, Scene, Sent};
 use super::vectors::norm;
