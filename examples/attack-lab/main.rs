@@ -28,8 +28,7 @@ struct Asked {
 }
 
 fn asked() -> Result<Asked, String> {
-    let mut asked =
-        Asked { signals: false, seeds: 20, rounds: 3, attacks: Vec::new(), setting: Setting::default() };
+    let mut asked = Asked { signals: false, seeds: 20, rounds: 3, attacks: Vec::new(), setting: Setting::default() };
     for word in std::env::args().skip(1) {
         let (key, value) = word.split_once('=').unwrap_or((&word, ""));
         let number = || value.parse::<u64>().map_err(|_| format!("{word}: expected a number"));
@@ -85,9 +84,9 @@ fn table(asked: &Asked) {
                     continue;
                 }
                 let identities = attack.identities();
-                let control = controls.entry(identities).or_insert_with(|| {
-                    run(&world, asked.rounds, Mode::Off, &mut Honest { identities }, &done)
-                });
+                let control = controls
+                    .entry(identities)
+                    .or_insert_with(|| run(&world, asked.rounds, Mode::Off, &mut Honest { identities }, &done));
                 let ledger = run(&world, asked.rounds, mode, &mut *attack, &done);
                 found.entry((i, mode)).or_default().push((ledger, control.clone()));
             }
