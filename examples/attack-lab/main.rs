@@ -1,42 +1,49 @@
 //! What attackers earn beside honest workers, see `recipes/attack-lab.sh`:
 //!
 //! ```text
-//! attack-lab [table | signals] [seeds=N] [rounds=N] [attacks=NAME,...] [TABLE.FIELD=VALUE]...
+//! attack-lab [table | signals | unequal | robust] [seeds=N] [rounds=N] [attacks=NAME,...] [open] [TABLE.FIELD=VALUE]...
 //! ```
 //!
-//! `table` prints what each attacker earned a step, by mode of replay, as tab-separated lines: attack, mode, ratio to honest
-//! pay, half of its 95 % interval, steps, updates that did not count, updates, the model's loss beside that of the honest
-//! run, and why updates did not count. `signals` prints quantiles of what the updates of honest workers show.
+//! `table` prints what each attacker earned, by mode of replay, as tab-separated lines: attack, mode, its part of what honest
+//! workers earn for the same steps (of what they earn in its place where it executes none), half of its 95 % interval, steps, updates that did not count, updates, the model's loss beside that of the honest
+//! run, and why updates did not count. `signals` prints quantiles of what the updates of honest workers show, `unequal` the
+//! rank correlation of pay with known contributions, `robust` the model's loss with two attackers of seven, and with `open`
+//! no gates but the rule.
 
 mod lab;
 
 use std::collections::BTreeMap;
 
-use lab::attacks::{self, Honest};
-use lab::round::{Chain, Done, Mode, play};
+use lab::attacks::{self, Flipper, Honest, Idler, Inflater, Little, Several, Unequal, What};
+use lab::round::{Attack, Chain, Done, Mode, play};
 use lab::run::{Ledger, attackers, run};
-use lab::stats::{quantile, ratio};
+use lab::stats::{quantile, rank_correlation, ratio};
 use lab::world::{Setting, World};
 
 /// What is asked for on the command line.
 struct Asked {
-    signals: bool,
+    what: fn(&Asked),
     seeds: u64,
     rounds: u64,
+    open: bool,
     attacks: Vec<String>,
     setting: Setting,
 }
 
 fn asked() -> Result<Asked, String> {
-    let mut asked = Asked { signals: false, seeds: 20, rounds: 3, attacks: Vec::new(), setting: Setting::default() };
+    let mut asked =
+        Asked { what: table, seeds: 20, rounds: 3, open: false, attacks: Vec::new(), setting: Setting::default() };
     for word in std::env::args().skip(1) {
         let (key, value) = word.split_once('=').unwrap_or((&word, ""));
         let number = || value.parse::<u64>().map_err(|_| format!("{word}: expected a number"));
         match key {
-            "table" => asked.signals = false,
-            "signals" => asked.signals = true,
+            "table" => asked.what = table,
+            "signals" => asked.what = signals,
+            "unequal" => asked.what = unequal,
+            "robust" => asked.what = robust,
             "seeds" => asked.seeds = number()?,
             "rounds" => asked.rounds = number()?,
+            "open" => asked.open = true,
             "workers" => asked.setting.workers = number()? as usize,
             "steps" => asked.setting.steps = number()? as u32,
             "batch" => asked.setting.batch = number()? as usize,
@@ -59,18 +66,11 @@ fn main() {
     });
     // Operators this small are not worth a second thread.
     rayon::ThreadPoolBuilder::new().num_threads(1).build_global().expect("the first pool");
-    if asked.signals { signals(&asked) } else { table(&asked) }
+    (asked.what)(&asked)
 }
 
 fn worlds(asked: &Asked) -> impl Iterator<Item = World> {
     (1..=asked.seeds).map(|seed| World::new(Setting { seed, ..asked.setting.clone() }))
-}
-
-/// Msat a step, or a place of an honest worker's steps where none was executed.
-fn a_step(ledger: &Ledger, honest: &Ledger) -> (f64, f64) {
-    let steps = if ledger.attackers_steps > 0 { ledger.attackers_steps } else { honest.attackers_steps };
-    let pay = |msat: u64, steps: u64| msat as f64 / steps as f64;
-    (pay(ledger.attackers_msat, steps), pay(honest.attackers_msat, honest.attackers_steps))
 }
 
 fn table(asked: &Asked) {
@@ -96,7 +96,8 @@ fn table(asked: &Asked) {
     println!("attack\tmode\tratio\thalf\tsteps\trefused\tupdates\tframed\thonest\tloss\treasons");
     let names: Vec<&str> = attacks::all().iter().map(|attack| attack.name()).collect();
     for ((i, mode), runs) in found {
-        let pairs: Vec<(f64, f64)> = runs.iter().map(|(ledger, honest)| a_step(ledger, honest)).collect();
+        let pairs: Vec<(f64, f64)> =
+            runs.iter().map(|(ledger, honest)| (ledger.earned() as f64, ledger.worth_of_steps(honest))).collect();
         let earned = ratio(&pairs);
         let losses: Vec<(f64, f64)> = runs.iter().map(|(ledger, honest)| (ledger.loss, honest.loss)).collect();
         let sum = |of: fn(&Ledger) -> u64| runs.iter().map(|(ledger, _)| of(ledger)).sum::<u64>();
@@ -110,9 +111,9 @@ fn table(asked: &Asked) {
             names[i],
             earned.mean,
             earned.half,
-            sum(|l| l.attackers_steps),
+            sum(Ledger::steps),
             sum(|l| l.found),
-            sum(|l| l.attacked),
+            sum(Ledger::attacked),
             sum(|l| l.framed),
             sum(|l| l.honest),
             ratio(&losses).mean,
@@ -163,4 +164,67 @@ fn signals(asked: &Asked) {
         println!("{name}\t{}", at.join("\t"));
     }
     println!("{updates} updates, refused: {refused:?}");
+}
+
+/// The rank correlation of pay with what workers brought, by seed.
+fn unequal(asked: &Asked) {
+    for what in [What::Steps, What::Text] {
+        let mut found = Vec::new();
+        for world in worlds(asked) {
+            let count = world.setting.workers;
+            let ledger = run(&world, asked.rounds, Mode::Off, &mut Unequal { what, count }, &Done::default());
+            let pay: Vec<f64> = ledger.pay().values().map(|msat| *msat as f64).collect();
+            let brought: Vec<f64> = (0..pay.len()).map(|i| i as f64).collect();
+            found.push(rank_correlation(&pay, &brought));
+            println!(
+                "{}\t{}\t{:.3}\t{pay:?}",
+                Unequal { what, count }.name(),
+                world.setting.seed,
+                found[found.len() - 1]
+            );
+        }
+        println!("mean {:.3}, least {:.3}", found.iter().sum::<f64>() / found.len() as f64, quantile(&mut found, 0.0));
+    }
+}
+
+/// The loss at the end beside the honest run's, under each rule.
+fn robust(asked: &Asked) {
+    let rules = ["mean", "median_norm", "trimmed_mean", "krum", "centered_clip"];
+    println!("rule\tattack\tloss to honest\tmost\thonest loss");
+    for rule in rules {
+        let mut setting = asked.setting.clone();
+        setting.set("outer", "rule", &format!("{rule:?}"));
+        if ["trimmed_mean", "krum"].contains(&rule) {
+            setting.set("outer", "faulty", "2");
+        }
+        for gate in
+            ["clip_ppm", "max_norm_ppm", "max_overlap_ppm", "min_residual_ppm", "max_against_ppm", "floor_ppm", "own"]
+        {
+            if asked.open {
+                setting.set("score", gate, "0");
+            }
+        }
+        let attacks = || -> Vec<Box<dyn Attack>> {
+            vec![
+                Box::new(Several { count: 2, attack: Box::new(Idler { norm: 1.0 }) }),
+                Box::new(Several { count: 2, attack: Box::new(Flipper) }),
+                Box::new(Several { count: 2, attack: Box::new(Inflater { factor: -10.0 }) }),
+                Box::new(Little { z: 0.3 }),
+                Box::new(Little { z: 1.5 }),
+            ]
+        };
+        let mut found: Vec<Vec<(f64, f64)>> = vec![Vec::new(); attacks().len()];
+        for seed in 1..=asked.seeds {
+            let world = World::new(Setting { seed, ..setting.clone() });
+            let done = Done::default();
+            let honest = run(&world, asked.rounds, Mode::Off, &mut Honest { identities: 2 }, &done);
+            for (attack, found) in attacks().iter_mut().zip(&mut found) {
+                found.push((run(&world, asked.rounds, Mode::Off, &mut **attack, &done).loss, honest.loss));
+            }
+        }
+        for (attack, found) in attacks().iter().zip(found) {
+            let most = found.iter().map(|(a, b)| a / b).fold(0.0, f64::max);
+            println!("{rule}\t{}\t{:.4}\t{most:.4}\t{:.4}", attack.name(), ratio(&found).mean, found[0].1);
+        }
+    }
 }

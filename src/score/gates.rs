@@ -99,7 +99,7 @@ pub(super) fn gains<U>(
     let measured: Vec<usize> = (0..entries.len()).filter(|&i| entries[i].gains.is_some()).collect();
     let held_out = |i: usize| entries[i].gains.as_ref().map_or(&[][..], |gains| &gains.held_out);
     let found: Vec<Gain> = measured.iter().map(|&i| Gain::of(held_out(i), rule.z_milli)).collect::<Result<_>>()?;
-    let needed = if rule.z_milli > 0 { noise::needed(&found) } else { None };
+    let needed = noise::needed(&found);
     for ((&i, gain), reason) in measured.iter().zip(&found).zip(noise::refuses(&found, rule.floor_ppm)) {
         entries[i].signals.error_q32 = gain.error_q32.map(|error| error.to_string());
         entries[i].reason = reason;

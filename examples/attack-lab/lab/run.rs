@@ -12,17 +12,11 @@ use super::world::World;
 /// What came of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
-    /// The attackers' msat, all identities together.
-    pub attackers_msat: u64,
-    /// Inner steps that they executed.
-    pub attackers_steps: u64,
-    /// The honest workers' msat.
-    pub honest_msat: u64,
-    /// Their inner steps.
-    pub honest_steps: u64,
-    /// Identities of the attack, times rounds.
-    pub attacked: u64,
-    /// Of those, how many did not count.
+    /// By round, what each worker earned in msat, and the inner steps that it executed for it.
+    pub rounds: Vec<BTreeMap<String, (u64, u32)>>,
+    /// The workers that are the attack.
+    pub attackers: Vec<String>,
+    /// Attackers' updates that did not count.
     pub found: u64,
     /// Honest updates that were sent.
     pub honest: u64,
@@ -37,16 +31,46 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// What a step earned, as a part of what an honest one did; of an attacker that executed none, of what an honest worker's
-    /// work of all rounds did, for each identity.
-    pub fn ratio(&self) -> f64 {
-        let honest = self.honest_msat as f64 / self.honest_steps as f64;
-        let steps = if self.attackers_steps > 0 {
-            self.attackers_steps as f64
-        } else {
-            self.attacked as f64 * self.honest_steps as f64 / self.honest as f64
+    /// What the attackers earned, all identities together, in msat.
+    pub fn earned(&self) -> u64 {
+        self.of_attackers().map(|(_, _, (msat, _))| msat).sum()
+    }
+
+    /// Inner steps that they executed.
+    pub fn steps(&self) -> u64 {
+        self.of_attackers().map(|(_, _, (_, steps))| u64::from(steps)).sum()
+    }
+
+    /// What each worker earned.
+    pub fn pay(&self) -> BTreeMap<String, u64> {
+        let mut pay = BTreeMap::new();
+        for (worker, (msat, _)) in self.rounds.iter().flatten() {
+            *pay.entry(worker.clone()).or_default() += msat;
+        }
+        pay
+    }
+
+    /// What the steps that the attackers executed earned in an honest run of the same world, in msat: of each worker and
+    /// round as many of its pay's parts as they executed of its steps. Of attackers that execute none, all that honest
+    /// workers earned in their places.
+    pub fn worth_of_steps(&self, honest: &Ledger) -> f64 {
+        let idle = self.steps() == 0;
+        let one = |(round, worker, (_, steps)): (usize, &String, (u64, u32))| {
+            let (msat, all) = honest.rounds[round][worker];
+            if idle { msat as f64 } else { msat as f64 * f64::from(steps) / f64::from(all) }
         };
-        if self.honest_msat == 0 { f64::NAN } else { self.attackers_msat as f64 / steps / honest }
+        self.of_attackers().map(one).sum()
+    }
+
+    fn of_attackers(&self) -> impl Iterator<Item = (usize, &String, (u64, u32))> {
+        let rounds = self.rounds.iter().enumerate();
+        let all = rounds.flat_map(|(round, workers)| workers.iter().map(move |(worker, done)| (round, worker, *done)));
+        all.filter(|(_, worker, _)| self.attackers.contains(worker))
+    }
+
+    /// Updates that the attackers were to send.
+    pub fn attacked(&self) -> u64 {
+        (self.rounds.len() * self.attackers.len()) as u64
     }
 }
 
@@ -63,18 +87,15 @@ pub fn attackers(world: &World, identities: usize) -> Vec<String> {
 pub fn run(world: &World, rounds: u64, mode: Mode, attack: &mut dyn Attack, done: &Done) -> Ledger {
     let attackers = attackers(world, attack.identities());
     let mut chain = Chain::start(world);
-    let mut ledger = Ledger::default();
+    let mut ledger = Ledger { attackers: attackers.clone(), ..Ledger::default() };
     for round in 0..rounds {
         let played = play(world, &mut chain, round, mode, &attackers, attack, done);
+        let mut workers: BTreeMap<String, (u64, u32)> =
+            played.steps.into_iter().map(|(worker, steps)| (worker, (0, steps))).collect();
         for score in &played.scores.scores {
-            let msat = score.entitled_msat;
-            if attackers.contains(&score.worker) { ledger.attackers_msat += msat } else { ledger.honest_msat += msat }
+            workers.entry(score.worker.clone()).or_default().0 += score.entitled_msat;
         }
-        for (worker, steps) in &played.steps {
-            let steps = u64::from(*steps);
-            if attackers.contains(worker) { ledger.attackers_steps += steps } else { ledger.honest_steps += steps }
-        }
-        ledger.attacked += attackers.len() as u64;
+        ledger.rounds.push(workers);
         ledger.honest += (world.setting.workers - attackers.len()) as u64;
         for (worker, reason) in played.reasons {
             let (count, reasons) = match attackers.contains(&worker) {

@@ -44,7 +44,7 @@ pub struct Setting {
 
 impl Default for Setting {
     fn default() -> Setting {
-        Setting { seed: 1, workers: 7, steps: 6, batch: 4, shard: 48, before: 100, lr: 2e-3, rules: RULES.into() }
+        Setting { seed: 1, workers: 7, steps: 6, batch: 4, shard: 240, before: 100, lr: 2e-3, rules: RULES.into() }
     }
 }
 
@@ -77,9 +77,12 @@ top_k = 256
 accept = \"sampled\"
 [score]
 sequences = 64
-own = 8
 rate_ppm = 200000
 clip_ppm = 1000000
+min_residual_ppm = 500000
+floor_ppm = 250000
+own = 24
+own_z_milli = 2500
 [pay]
 round_msat = 7000000
 ";

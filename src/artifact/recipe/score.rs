@@ -119,7 +119,7 @@ fn default_max_overlap() -> u64 {
     500_000
 }
 fn default_min_residual() -> u64 {
-    250_000
+    100_000
 }
 fn default_max_against() -> u64 {
     100_000
@@ -131,7 +131,7 @@ fn default_floor() -> u64 {
     100_000
 }
 fn default_own_z() -> i64 {
-    0
+    1000
 }
 fn default_own_rate() -> u64 {
     50_000

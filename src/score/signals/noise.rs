@@ -17,11 +17,15 @@ pub struct Gain {
     pub needed: u64,
 }
 
+/// Two standard errors.
+const TWO: u32 = 2000;
+
 impl Gain {
     /// Of the gains on each sequence; `z_milli` standard errors, in thousandths, stand out. With `z_milli` 0 nothing is
-    /// noise.
+    /// noise, and what it takes is reckoned for two.
     pub fn of(gains: &[i128], z_milli: u32) -> Result<Gain> {
-        let Significance { sequences, error_q32, significant, needed, .. } = paired(gains, z_milli)?;
+        let z = if z_milli == 0 { TWO } else { z_milli };
+        let Significance { sequences, error_q32, significant, needed, .. } = paired(gains, z)?;
         Ok(Gain {
             total_q32: gains.iter().sum(),
             error_q32: error_q32.map(|error| error * u128::from(sequences)),

@@ -90,12 +90,16 @@ impl Pairs {
     }
 
     /// How many of the places that the one sends are among those of the other, of the update that sends fewer, beyond what
-    /// chance gives: 0 where they are drawn independently, 1000000 where all of them are. Updates that send most of what
-    /// there is share it, whoever made them, and that is no overlap. In parts per million, rounded down, at least 0.
+    /// chance gives: 0 where they are drawn independently, 1000000 where all of them are. In parts per million, rounded
+    /// down, at least 0. Updates that send a quarter of what there is and more are not sparse: rows of tokens that nobody
+    /// has seen are zero in all of them, and what is left is shared, whoever made them. Their overlap is 0.
     pub fn overlap_ppm(&self, i: usize, j: usize) -> u64 {
         let sends = |i: usize| i128::from(self.common[self.at(i, i)]);
         let (a, b) = (sends(i), sends(j));
         let (fewer, elements) = (a.min(b), i128::from(self.elements));
+        if 4 * a.max(b) >= elements {
+            return 0;
+        }
         // (common - a b / n) / (fewer - a b / n)
         let most = fewer * elements - a * b;
         let more = i128::from(self.common[self.at(i, j)]) * elements - a * b;
@@ -121,11 +125,15 @@ mod tests {
         let mut found = pairs(&[vec![3.0, 0.0, 4.0, 0.0], vec![0.0, 0.0, 2.0, 1.0]]);
         assert_eq!((found.norm(0), found.count()), (5.0, 2));
         assert_eq!(found.cosine(0, 1), 8.0 / (5.0 * 5f64.sqrt()));
-        // One place in common, one expected by chance (2 of 4, 2 of 4).
+        // A half of what there is.
         assert_eq!(found.overlap_ppm(0, 1), 0);
-        // Of eight places two are shared of 3 each: (2 - 9/8) / (3 - 9/8) = 7/15.
+        let nothing = || vec![0.0; 8];
+        found.add(vec![nothing(), nothing()]);
+        // Of twelve places one is shared of 2 each, and a third of one by chance: (1 - 1/3) / (2 - 1/3).
+        assert_eq!(found.overlap_ppm(0, 1), 400_000);
         found.add(vec![vec![1.0, 0.0, 0.0, 0.0], vec![2.0, 0.0, 0.0, 0.0]]);
-        assert_eq!(found.overlap_ppm(1, 0), 466_666);
+        // Of sixteen, two of 3: (2 - 9/16) / (3 - 9/16) = 23/39.
+        assert_eq!(found.overlap_ppm(1, 0), 589_743);
         assert_eq!(found.cosine(1, 0), 10.0 / (26f64.sqrt() * 9f64.sqrt()));
     }
 

@@ -12,7 +12,9 @@ mod inflater;
 mod late;
 mod little;
 mod old;
+mod several;
 mod sybil;
+mod unequal;
 
 pub use average::{Average, Parts};
 pub use collude::{Collude, Pair};
@@ -26,7 +28,9 @@ pub use inflater::Inflater;
 pub use late::Late;
 pub use little::Little;
 pub use old::{Old, Stale};
+pub use several::Several;
 pub use sybil::{Ranks, Sybil};
+pub use unequal::{Unequal, What};
 
 use super::round::{Attack, Scene, Sent};
 use super::vectors::norm;
