@@ -9,8 +9,8 @@
 # signed or replayed: this is about what codecs do to learning.
 #
 # From the environment: ROUNDS, SEEDS, CODECS, WORKERS, MODEL (a config.json), CORPUS, TOP_K, STEPS and BATCH (of a worker
-# and round), LR, SPARSE_LR (the outer learning rate of the sparse codecs; 1 of the others), EVERY (rounds between two measured losses), DECAY (rounds that the learning rate's cosine takes, all by
-# default), L402 (a binary).
+# and round), LR, SPARSE_LR (the outer learning rate of sparseloco and l402; 1 of the others), EVERY (rounds between two
+# measured losses), DECAY (rounds that the learning rate's cosine takes, all by default), L402 (a binary).
 set -eu
 
 home=$(cd "$(dirname "$0")/.." && pwd)
@@ -55,7 +55,7 @@ workers() { # codec
 recipe() { # codec, seed
     case $1 in adamw) name=dense; size=$((batch * count)) ;; *) name=$1; size=$batch ;; esac
     # Of what sparse codecs do not send, the decay of the error feedback takes a part away: longer steps make up for it.
-    case $1 in l402 | sparseloco | demo) outer=$sparse_lr ;; *) outer=1.0 ;; esac
+    case $1 in l402 | sparseloco) outer=$sparse_lr ;; *) outer=1.0 ;; esac
     cat << TOML
 arithmetic = 1
 name = "codecs"

@@ -97,6 +97,8 @@ beacon() { l402 devnet mine "$net" | cut -d' ' -f2; }
 
 # The state that a worker carries on from its last update that counted, if there is one.
 state() { if [ -e "states/$1" ]; then echo "--state states/$1"; fi; }
+# What workers carry on by their scores, where the recipe has them carry something.
+standing() { if [ "$n" -gt 0 ]; then echo "--previous round-$((n - 1))/scores.jsonl"; fi; }
 previous() { if [ -e "states/$1.update" ]; then echo "--previous states/$1.update"; fi; }
 feedbacks() {
     for id in $workers; do
@@ -188,7 +190,7 @@ for n in $(seq 0 $((rounds - 1))); do
     cat "$now/commitments.jsonl" "$now/closing.jsonl" |
         l402 score --recipe run.toml --model "theta-$n" --val shards/val-00000.safetensors \
         --beacon "$(cat "$now/beacon-b")" --findings "$now/findings.jsonl" --assignments "$now/assignments.jsonl" \
-        --coordinator "$coordinator" --commitments - -o "$now/scores.jsonl" "$now"/*.update
+        --coordinator "$coordinator" --shards shards $(standing) --commitments - -o "$now/scores.jsonl" "$now"/*.update
 
     # One verdict for each offer, forever. What opens a worker's earned payments goes to that worker alone.
     as coordinator settle --scores "$now/scores.jsonl" --findings "$now/findings.jsonl" --offers "$now/offers.jsonl" \
@@ -213,7 +215,7 @@ for n in $(seq 0 $((rounds - 1))); do
         'msat locked' earned returned
     for who in $workers; do
         finding=$(grep -F "\"worker\":\"$who\"" "$now/findings.jsonl")
-        score=$(grep -F "\"worker\":\"$who\"" "$now/scores.jsonl")
+        score=$(grep -F '"type":"score"' "$now/scores.jsonl" | grep -F "\"worker\":\"$who\"")
         if echo "$score" | grep -q '"counts":true'; then
             for kind in moments feedback update; do ln -sf "../$now/$who.$kind" "states/$who.$kind"; done
         fi

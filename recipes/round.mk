@@ -24,6 +24,8 @@ previous = $(addprefix --previous ,$(wildcard $(RUN)/states/$(1).update))
 # The outer momentum, where the recipe has one: what the last round left, and what this one leaves.
 carries = $(shell sed -n '/^momentum *=/p' $(RUN)/run.toml)
 outer   = $(if $(carries),$(call state,outer.momentum) --state-out $(now)/outer.momentum)
+# What workers carry on by their scores.
+standing = $(if $(filter-out 0,$(ROUND)),--previous $(RUN)/round-$(shell expr $(ROUND) - 1)/scores.jsonl)
 random  = head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n'
 # A file that the shell writes appears whole or not at all.
 whole   = > $@.part && mv $@.part $@
@@ -78,8 +80,8 @@ $(now)/findings.jsonl: $(WORKERS:%=$(now)/%.finding)
 
 $(now)/scores.jsonl: $(now)/findings.jsonl $(now)/commitments.jsonl
 	$(L402) score $(recipe) --model $(theta) --val $(RUN)/shards/val-00000.safetensors --beacon $$(cat $(now)/beacon-b) \
-	    --findings $(now)/findings.jsonl --commitments $(now)/commitments.jsonl $(pinned) \
-	    $(WORKERS:%=$(now)/%.update) -o $@ --force
+	    --findings $(now)/findings.jsonl --commitments $(now)/commitments.jsonl $(pinned) --shards $(RUN)/shards \
+	    $(standing) $(WORKERS:%=$(now)/%.update) -o $@ --force
 
 $(next)/config.json: $(now)/scores.jsonl
 	$(L402) aggregate $(recipe) --model $(theta) --scores $< $(WORKERS:%=$(now)/%.update) $(outer) -o $(next) --force

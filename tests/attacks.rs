@@ -36,15 +36,15 @@ fn for_seeds<T: Send>(seeds: u64, work: impl Fn(u64) -> T + Sync) -> Vec<T> {
 }
 
 /// By attack, in the order of [`attacks::all`]: what it earned beside what honest workers earn for the same steps.
-fn earned(mode: Mode, rounds: u64) -> Vec<(&'static str, Mean, Vec<Ledger>)> {
+fn earned(mode: Mode, rounds: fn(&str) -> u64) -> Vec<(&'static str, Mean, Vec<Ledger>)> {
     let by_seed = for_seeds(SEEDS, |seed| {
         let world = World::new(Setting { seed, ..Setting::default() });
         let done = Done::default();
-        let mut honest: BTreeMap<usize, Ledger> = BTreeMap::new();
+        let mut honest: BTreeMap<(usize, u64), Ledger> = BTreeMap::new();
         let one = |mut attack: Box<dyn Attack>| {
-            let identities = attack.identities();
+            let (identities, rounds) = (attack.identities(), rounds(attack.name()));
             let control = honest
-                .entry(identities)
+                .entry((identities, rounds))
                 .or_insert_with(|| run(&world, rounds, Mode::Off, &mut Honest { identities }, &done));
             let ledger = run(&world, rounds, mode, &mut *attack, &done);
             ((ledger.earned() as f64, ledger.worth_of_steps(control)), ledger)
@@ -61,9 +61,9 @@ fn earned(mode: Mode, rounds: u64) -> Vec<(&'static str, Mean, Vec<Ledger>)> {
 /// Nobody gains by an attack: those of them that must earn nothing earn 0 msat, no other more than 1.05 of what honest
 /// workers earn for the same steps, at the upper end of its 95 % interval. `but` are left to a test of their own.
 #[track_caller]
-fn no_attack_pays(mode: Mode, rounds: u64, but: &[&str]) {
+fn no_attack_pays(mode: Mode, rounds: fn(&str) -> u64, but: &[&str]) {
     let nothing = ["idler", "idler-tiny", "copier", "copier-perturbed", "copier-half-noise", "flipper", "free-rider"];
-    let mut seen = 0;
+    let (mut seen, mut framed, mut honest) = (0, 0, 0);
     for (name, part, ledgers) in earned(mode, rounds) {
         let total: u64 = ledgers.iter().map(Ledger::earned).sum();
         println!("{name:20} {mode:?}: {:.3} +- {:.3} of honest pay, {total} msat", part.mean, part.half);
@@ -79,17 +79,19 @@ fn no_attack_pays(mode: Mode, rounds: u64, but: &[&str]) {
         if ledgers.iter().map(Ledger::steps).sum::<u64>() == 0 {
             assert!(part.mean <= 0.01, "{name} {mode:?} executes nothing: {part:?}");
         }
-        let (framed, honest) = ledgers.iter().fold((0, 0), |(f, h), l| (f + l.framed, h + l.honest));
-        assert!(framed * 100 <= honest, "{name} {mode:?}: {framed} of {honest} honest updates did not count");
+        framed += ledgers.iter().map(|l| l.framed).sum::<u64>();
+        honest += ledgers.iter().map(|l| l.honest).sum::<u64>();
     }
     assert_eq!(seen, nothing.len());
+    println!("{mode:?}: {framed} of {honest} honest updates did not count");
+    assert!(framed * 100 < honest, "{mode:?}: {framed} of {honest} honest updates did not count");
 }
 
 #[test]
 fn no_attack_pays_where_nothing_is_replayed() {
     // One worker as five, with as many parts of one pseudo-gradient, is stopped by a closed roster alone; what was done once
     // and is sent again has a test of its own.
-    no_attack_pays(Mode::Off, 3, &["sybil-apart", "stale"]);
+    no_attack_pays(Mode::Off, |_| 2, &["sybil-apart", "stale"]);
 }
 
 /// Nothing but proof of training on the round's own data tells old work with a new label from new work. Each round of it is a
@@ -99,8 +101,8 @@ fn old_work_with_a_new_label_earns_little_where_nothing_is_replayed() {
     let found = for_seeds(SEEDS, |seed| {
         let world = World::new(Setting { seed, ..Setting::default() });
         let done = Done::default();
-        let honest = run(&world, 6, Mode::Off, &mut Honest { identities: 1 }, &done);
-        let ledger = run(&world, 6, Mode::Off, &mut Stale { kept: None }, &done);
+        let honest = run(&world, 5, Mode::Off, &mut Honest { identities: 1 }, &done);
+        let ledger = run(&world, 5, Mode::Off, &mut Stale { kept: None }, &done);
         // Its first round is honest work.
         let later = |ledger: &Ledger| -> f64 {
             ledger.rounds[1..].iter().map(|round| round[&ledger.attackers[0]].0 as f64).sum()
@@ -112,14 +114,19 @@ fn old_work_with_a_new_label_earns_little_where_nothing_is_replayed() {
     assert!(part.mean + part.half <= 0.1, "{part:?}");
 }
 
+/// Rounds are alike where what was not done is refused, but for attacks with the work of an earlier one.
+fn by_attack(name: &str) -> u64 {
+    if ["old-label", "stale"].contains(&name) { 2 } else { 1 }
+}
+
 #[test]
 fn no_attack_pays_where_samples_are_replayed() {
-    no_attack_pays(Mode::Sampled, 2, &[]);
+    no_attack_pays(Mode::Sampled, by_attack, &[]);
 }
 
 #[test]
 fn no_attack_pays_where_everything_is_replayed() {
-    no_attack_pays(Mode::Full, 2, &[]);
+    no_attack_pays(Mode::Full, by_attack, &[]);
 }
 
 /// What a replay recomputes is what an honest worker sent, with nothing remembered in between.
@@ -173,10 +180,8 @@ fn correlation(spoilt: bool) -> f64 {
         let mut workers: Box<dyn Attack> =
             if spoilt { Box::new(Honest { identities: count }) } else { Box::new(Unequal { count }) };
         let ledger = run(&world, 6, Mode::Off, &mut *workers, &Done::default());
-        let earned: Vec<u64> =
-            if spoilt { ledger.by_shard.into_values().collect() } else { ledger.pay().into_values().collect() };
-        assert_eq!(earned.len(), count);
-        let pay: Vec<f64> = earned.iter().map(|msat| *msat as f64).collect();
+        let pay = if spoilt { ledger.earned_by_shard() } else { ledger.earned_by_worker() };
+        assert_eq!(pay.len(), count);
         rank_correlation(&pay, &(0..count).map(|i| i as f64).collect::<Vec<_>>())
     });
     println!("{found:?}");
@@ -208,7 +213,7 @@ fn worst_loss(rules: &[(&str, &str, &str)]) -> f64 {
             Box::new(Little { z: 1.5 }),
         ]
     };
-    let found = for_seeds(4, |seed| {
+    let found = for_seeds(2, |seed| {
         let mut setting = Setting { seed, before: 0, lr: 5e-3, ..Setting::default() };
         rules.iter().for_each(|(table, field, value)| setting.set(table, field, value));
         let (world, done) = (World::new(setting), Done::default());

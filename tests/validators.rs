@@ -37,7 +37,7 @@ fn lines(world: &World, name: &str) -> Vec<Line> {
 }
 
 /// A validator's scores as it would rather have them, signed again by its own key.
-fn lie(world: &World, who: &str, change: impl Fn(&mut Vec<Score>, &mut RoundScore), to: &str) {
+fn lie(world: &World, who: &str, change: impl Fn(&mut [Score], &mut RoundScore), to: &str) {
     let mut all = Scores::of_lines(&lines(world, &format!("{who}.scored"))).unwrap();
     change(&mut all.scores, &mut all.round);
     let key = SigningKey::load(&world.path(&format!("{who}.key"))).unwrap();
@@ -48,7 +48,7 @@ fn lie(world: &World, who: &str, change: impl Fn(&mut Vec<Score>, &mut RoundScor
 }
 
 /// All of it to ann.
-fn greedy(scores: &mut Vec<Score>, round: &mut RoundScore) {
+fn greedy(scores: &mut [Score], round: &mut RoundScore) {
     let all: u64 = scores.iter().map(|s| s.entitled_msat).sum();
     scores.iter_mut().for_each(|s| s.entitled_msat = if s.worker == "ann" { all + round.returned_msat } else { 0 });
     round.returned_msat = 0;

@@ -1,7 +1,8 @@
 //! What attackers earn beside honest workers, see `recipes/attack-lab.sh`:
 //!
 //! ```text
-//! attack-lab [table | signals | unequal | robust] [seeds=N] [rounds=N] [attacks=NAME,...] [open] [TABLE.FIELD=VALUE]...
+//! attack-lab [table | signals | unequal | robust] [seeds=N] [rounds=N] [attacks=NAME,...] [rules=NAME,...] [open]
+//!     [TABLE.FIELD=VALUE]...
 //! ```
 //!
 //! `table` prints what each attacker earned, by mode of replay, as tab-separated lines: attack, mode, its part of what honest
@@ -26,6 +27,7 @@ struct Asked {
     seeds: u64,
     rounds: u64,
     open: bool,
+    /// Rules of aggregation, with commas between.
     rules: String,
     attacks: Vec<String>,
     setting: Setting,
@@ -86,9 +88,9 @@ fn table(asked: &Asked) {
                     continue;
                 }
                 let identities = attack.identities();
-                let control = controls.entry(identities).or_insert_with(|| {
-                    run(&world, asked.rounds, Mode::Off, &mut Honest { identities }, &done)
-                });
+                let control = controls
+                    .entry(identities)
+                    .or_insert_with(|| run(&world, asked.rounds, Mode::Off, &mut Honest { identities }, &done));
                 let ledger = run(&world, asked.rounds, mode, &mut *attack, &done);
                 found.entry((i, mode)).or_default().push((ledger, control.clone()));
             }
@@ -173,19 +175,22 @@ fn unequal(asked: &Asked) {
     for spoilt in [false, true] {
         let mut found = Vec::new();
         for seed in 1..=asked.seeds {
-            let world = World::new(Setting { seed, spoilt, ..asked.setting.clone() });
+            let mut setting = Setting { seed, spoilt, ..asked.setting.clone() };
+            if spoilt {
+                // What earlier rounds on other shards have left would be sent too.
+                setting.set("codec", "feedback", "0.0");
+            }
+            let world = World::new(setting);
             let count = world.setting.workers;
             let mut attack: Box<dyn Attack> =
                 if spoilt { Box::new(Honest { identities: count }) } else { Box::new(Unequal { count }) };
             let ledger = run(&world, asked.rounds, Mode::Off, &mut *attack, &Done::default());
-            let earned = if spoilt { ledger.by_shard.into_values().collect() } else { ledger.pay().into_values().collect() };
-            let earned: Vec<u64> = earned;
-            let pay: Vec<f64> = earned.iter().map(|msat| *msat as f64).collect();
+            let pay = if spoilt { ledger.earned_by_shard() } else { ledger.earned_by_worker() };
             let brought: Vec<f64> = (0..pay.len()).map(|i| i as f64).collect();
             found.push(rank_correlation(&pay, &brought));
         }
         let (mean, what) = (found.iter().sum::<f64>() / found.len() as f64, if spoilt { "text" } else { "steps" });
-        println!("{what}\t{mean:.3}\t{:.3}", quantile(&mut found, 0.0));
+        println!("{what}\tmean {mean:.3}\tleast {:.3}", quantile(&mut found, 0.0));
     }
 }
 
@@ -199,7 +204,9 @@ fn robust(asked: &Asked) {
         if ["trimmed_mean", "krum"].contains(&rule) {
             setting.set("outer", "faulty", "2");
         }
-        for gate in ["clip_ppm", "max_norm_ppm", "max_overlap_ppm", "min_residual_ppm", "max_against_ppm", "floor_ppm", "own"] {
+        for gate in
+            ["clip_ppm", "max_norm_ppm", "max_overlap_ppm", "min_residual_ppm", "max_against_ppm", "floor_ppm", "own"]
+        {
             if asked.open {
                 setting.set("score", gate, "0");
             }
@@ -220,7 +227,6 @@ fn robust(asked: &Asked) {
             let honest = run(&world, asked.rounds, Mode::Off, &mut Honest { identities: 2 }, &done);
             for (attack, found) in attacks().iter_mut().zip(&mut found) {
                 let ledger = run(&world, asked.rounds, Mode::Off, &mut **attack, &done);
-                if std::env::var_os("LAB_DEBUG").is_some() { eprintln!("{rule} {} seed {seed} {:.4} {:.4}: found {} of {} {:?}; framed {} of {} {:?}; honest run {} {:?} {} {:?}", attack.name(), ledger.loss, honest.loss, ledger.found, ledger.attacked(), ledger.reasons, ledger.framed, ledger.honest, ledger.framings, honest.found, honest.reasons, honest.framed, honest.framings); }
                 found.push((ledger.loss, honest.loss));
             }
         }

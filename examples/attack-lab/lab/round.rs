@@ -87,7 +87,10 @@ pub trait Attack {
 
 /// Honest work that was done before, by everything that decides it: worlds are compared under several attacks and modes.
 #[derive(Default)]
-pub struct Done(RefCell<HashMap<(Digest, Digest, Option<Digest>), Made>>);
+pub struct Done(RefCell<HashMap<Task, Made>>);
+
+/// The model, the assignment, and the error feedback that the work began with.
+type Task = (Digest, Digest, Option<Digest>);
 
 impl Done {
     /// The assigned work, all of it.

@@ -43,13 +43,18 @@ impl Ledger {
         self.of_attackers().map(|(_, _, (_, steps))| u64::from(steps)).sum()
     }
 
-    /// What each worker earned.
-    pub fn pay(&self) -> BTreeMap<String, u64> {
-        let mut pay = BTreeMap::new();
+    /// What each worker earned, by ascending id.
+    pub fn earned_by_worker(&self) -> Vec<f64> {
+        let mut pay: BTreeMap<&str, u64> = BTreeMap::new();
         for (worker, (msat, _)) in self.rounds.iter().flatten() {
-            *pay.entry(worker.clone()).or_default() += msat;
+            *pay.entry(worker).or_default() += msat;
         }
-        pay
+        pay.into_values().map(|msat| msat as f64).collect()
+    }
+
+    /// What the work on each shard earned, by its number.
+    pub fn earned_by_shard(&self) -> Vec<f64> {
+        self.by_shard.values().map(|msat| *msat as f64).collect()
     }
 
     /// What the steps that the attackers executed earned in an honest run of the same world, in msat: of each worker and

@@ -1,0 +1,43 @@
+#!/bin/sh
+# What attackers earn: honest workers beside each attacker, many rounds on a tiny model and real text, by mode of replay.
+#
+#   recipes/attack-lab.sh [FOLDER]      (default: attack-lab-run in the repository)
+#
+# Leaves FOLDER/attacks.tsv (attack, mode of replay, pay a step beside an honest one's, half of its 95 % interval, and why
+# updates did not count), unequal.tsv (rank correlation of pay with what workers brought), robust.tsv (the model's loss
+# beside the honest run's, by aggregation rule), signals.tsv (what honest updates show), attacks.svg, and prints a table.
+#
+# From the environment: SEEDS (20), ROUNDS (3), LONG (rounds of the last two, 10), ATTACKS (names, with commas between).
+set -eu
+
+home=$(cd "$(dirname "$0")/.." && pwd)
+run=${1:-$home/attack-lab-run}
+seeds=${SEEDS:-20}
+rounds=${ROUNDS:-3}
+long=${LONG:-10}
+mkdir -p "$run"
+run=$(cd "$run" && pwd)
+cd "$home"
+cargo build --release --example attack-lab
+target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+lab=$target/release/examples/attack-lab
+
+keep() { # file, words
+    name=$1
+    shift
+    "$lab" "$@" > "$run/$name.part"
+    mv "$run/$name.part" "$run/$name"
+}
+keep attacks.tsv table "seeds=$seeds" "rounds=$rounds" ${ATTACKS:+"attacks=$ATTACKS"}
+keep signals.tsv signals "seeds=$seeds" "rounds=$rounds"
+keep unequal.tsv unequal "seeds=$seeds" "rounds=$long"
+keep robust.tsv robust "seeds=$seeds" "rounds=$long"
+
+awk -f recipes/attack-lab-table.awk "$run/attacks.tsv"
+awk -f recipes/attack-lab-plot.awk "$run/attacks.tsv" > "$run/attacks.svg"
+echo
+cat "$run/signals.tsv"
+echo
+grep '^mean' "$run/unequal.tsv"
+echo
+cat "$run/robust.tsv"

@@ -1,0 +1,117 @@
+//! What workers carry from round to round by their scores: proof of training on their own data, and a rating.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use common::{FULL, WORKERS, World, beacon, records, talk};
+
+/// Rounds played by `recipes/round.mk` with a recipe whose scores look at the workers' own data, and rate.
+fn played(rounds: u64) -> World {
+    let world = World::new(FULL);
+    let recipe = String::from_utf8(world.bytes("r.toml")).unwrap();
+    let score = "[score]\nown = 6\nown_z_milli = -100000\nrating = true\n";
+    world.write("run.toml", recipe.replace("[score]\n", score).as_bytes());
+    (0..rounds).for_each(|round| drop(play(&world, round)));
+    world
+}
+
+fn play(world: &World, round: u64) -> Output {
+    let output = Command::new("make")
+        .args(["--silent", "-f"])
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/round.mk"))
+        .arg(format!("RUN={}", world.path(".").display()))
+        .arg(format!("ROUND={round}"))
+        .arg(format!("L402={} --quiet", env!("CARGO_BIN_EXE_l402")))
+        .arg(format!("random=printf {}", beacon(&format!("standings {round}"))))
+        .stdout(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", talk(&output));
+    output
+}
+
+fn standings(world: &World, round: u64) -> Vec<serde_json::Value> {
+    records(&world.bytes(&format!("round-{round}/scores.jsonl")), "standing")
+}
+
+fn number(value: &serde_json::Value) -> f64 {
+    value.as_str().unwrap().parse::<f64>().unwrap() / 4294967296.0
+}
+
+fn audit(world: &World) -> Output {
+    world.run("audit .")
+}
+
+#[test]
+fn standings_go_on_from_round_to_round_and_an_audit_recomputes_them() {
+    let world = played(3);
+    for round in 0..3 {
+        let found = standings(&world, round);
+        let who: Vec<&str> = found.iter().map(|s| s["worker"].as_str().unwrap()).collect();
+        assert_eq!(who, WORKERS, "round {round}");
+        assert!(found.iter().all(|s| s["own_rounds"] == round + 1 && s["round"] == round), "{found:?}");
+    }
+    // The ratings are OpenSkill's: somebody wins a first round of three unknowns with beta 7 and tau 0.1, by hand
+    // mu + sigma^2 / c * (1 - 1/3), c^2 = 3 (sigma^2 + beta^2).
+    let variance: f64 = (25.0f64 / 3.0).powi(2) + 0.01;
+    let c = (3.0 * (variance + 49.0)).sqrt();
+    let best = standings(&world, 0).iter().map(|s| number(&s["mu_q32"])).fold(0.0, f64::max);
+    assert!((best - (25.0 + variance / c * 2.0 / 3.0)).abs() < 1e-6, "{best}");
+    // Rounds say more and more.
+    let widest = |round| standings(&world, round).iter().map(|s| number(&s["sigma_q32"])).fold(0.0, f64::max);
+    assert!(widest(0) > widest(1) && widest(1) > widest(2));
+    // Every update was measured on the workers' own sequences too.
+    let text = world.bytes("round-2/scores.jsonl");
+    assert_eq!(records(&text, "round_score")[0]["own_sequences"], 18);
+    assert!(records(&text, "score").iter().all(|s| s["signals"]["own_q32"].is_string()));
+    let output = audit(&world);
+    assert_eq!(output.status.code(), Some(0), "{}", talk(&output));
+
+    // A standing that was made better.
+    let text = String::from_utf8(world.bytes("round-1/scores.jsonl")).unwrap();
+    let own = standings(&world, 1)[0]["own_q32"].as_str().unwrap().to_owned();
+    let better = text.replacen(&format!("\"own_q32\":\"{own}\",\"own_rounds\""), "\"own_q32\":\"1\",\"own_rounds\"", 1);
+    assert_ne!(better, text);
+    world.write("round-1/scores.jsonl", better.as_bytes());
+    let output = audit(&world);
+    assert_eq!(output.status.code(), Some(1), "{}", talk(&output));
+    assert!(talk(&output).contains("round-1/scores.jsonl"), "{}", talk(&output));
+}
+
+#[test]
+fn a_round_that_forgets_what_its_workers_carry_is_refused() {
+    let world = played(2);
+    let updates = WORKERS.map(|who| format!("round-1/{who}.update")).join(" ");
+    let coordinator = fs::read_to_string(world.path("coordinator.pub")).unwrap();
+    let score = format!(
+        "score --recipe run.toml --model theta-1 --val shards/val-00000.safetensors --beacon {} --findings \
+         round-1/findings.jsonl --commitments round-1/commitments.jsonl --coordinator {} --assignments \
+         round-1/assignments.jsonl",
+        beacon("standings 1"),
+        coordinator.trim()
+    );
+    world.expect(&format!("{score} --shards shards {updates}"), 2, "--previous names the scores of the round before");
+    world.expect(&format!("{score} --previous round-0/scores.jsonl {updates}"), 2, "--shards DIR");
+    let whole = format!("{score} --shards shards --previous");
+    assert_eq!(
+        world.ok(&format!("{whole} round-0/scores.jsonl {updates}")).stdout,
+        world.bytes("round-1/scores.jsonl")
+    );
+    // The round's own scores are not those of the round before; nor is a standing that is no number.
+    world.expect(&format!("{whole} round-1/scores.jsonl {updates}"), 1, "and earlier, found");
+    let text = String::from_utf8(world.bytes("round-0/scores.jsonl")).unwrap();
+    world.write("bad.jsonl", text.replace("\"mu_q32\":\"1", "\"mu_q32\":\"x1").as_bytes());
+    world.expect(&format!("{whole} bad.jsonl {updates}"), 65, "expected a rating");
+    let twice: String = text.lines().chain(text.lines()).map(|line| format!("{line}\n")).collect();
+    world.write("twice.jsonl", twice.as_bytes());
+    world.expect(&format!("{whole} twice.jsonl {updates}"), 65, "a second one");
+    // Another shard than the assigned one.
+    world.copy_folder("shards", "other");
+    world.write("other/train-00000.safetensors", &world.bytes("other/train-00001.safetensors"));
+    world.write("other/train-00002.safetensors", &world.bytes("other/train-00001.safetensors"));
+    world.write("other/train-00003.safetensors", &world.bytes("other/train-00001.safetensors"));
+    world.expect(&format!("{score} --shards other --previous round-0/scores.jsonl {updates}"), 1, "expected the shard");
+}
