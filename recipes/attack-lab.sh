@@ -4,17 +4,18 @@
 #   recipes/attack-lab.sh [FOLDER]      (default: attack-lab-run in the repository)
 #
 # Leaves FOLDER/attacks.tsv (attack, mode of replay, pay a step beside an honest one's, half of its 95 % interval, and why
-# updates did not count), unequal.tsv (rank correlation of pay with what workers brought), robust.tsv (the model's loss
-# beside the honest run's, by aggregation rule), signals.tsv (what honest updates show), attacks.svg, and prints a table.
+# updates did not count), unequal.tsv (rank correlation of pay with what workers brought), robust.tsv and open.tsv (the
+# model's loss beside the honest run's from random weights, by aggregation rule, with the scores' gates and without),
+# signals.tsv (what honest updates show), attacks.svg, and prints a table. Ten minutes on one core.
 #
-# From the environment: SEEDS (20), ROUNDS (3), LONG (rounds of the last two, 10), ATTACKS (names, with commas between).
+# From the environment: SEEDS (20), ROUNDS (3), LONG (rounds of unequal workers, 6), ATTACKS (names, with commas between).
 set -eu
 
 home=$(cd "$(dirname "$0")/.." && pwd)
 run=${1:-$home/attack-lab-run}
 seeds=${SEEDS:-20}
 rounds=${ROUNDS:-3}
-long=${LONG:-10}
+long=${LONG:-6}
 mkdir -p "$run"
 run=$(cd "$run" && pwd)
 cd "$home"
@@ -30,14 +31,19 @@ keep() { # file, words
 }
 keep attacks.tsv table "seeds=$seeds" "rounds=$rounds" ${ATTACKS:+"attacks=$ATTACKS"}
 keep signals.tsv signals "seeds=$seeds" "rounds=$rounds"
-keep unequal.tsv unequal "seeds=$seeds" "rounds=$long"
-keep robust.tsv robust "seeds=$seeds" "rounds=$long"
+# Whose work is replayed cannot inflate it: measured at the norm that it has.
+keep unequal.tsv unequal "seeds=$seeds" "rounds=$long" steps=7 score.sequences=128 score.clip_ppm=0 score.floor_ppm=100000
+# From random weights all text is alike, and whose data it was shows in nothing yet.
+keep robust.tsv robust seeds=3 rounds=8 before=0 lr=5e-3 score.own=0
+keep open.tsv robust seeds=3 rounds=8 before=0 lr=5e-3 open
 
 awk -f recipes/attack-lab-table.awk "$run/attacks.tsv"
 awk -f recipes/attack-lab-plot.awk "$run/attacks.tsv" > "$run/attacks.svg"
 echo
 cat "$run/signals.tsv"
 echo
-grep '^mean' "$run/unequal.tsv"
+cat "$run/unequal.tsv"
 echo
 cat "$run/robust.tsv"
+echo
+cat "$run/open.tsv"

@@ -34,8 +34,15 @@ struct Asked {
 }
 
 fn asked() -> Result<Asked, String> {
-    let mut asked =
-        Asked { what: table, seeds: 20, rounds: 3, open: false, rules: "mean,median_norm,trimmed_mean,krum,centered_clip".into(), attacks: Vec::new(), setting: Setting::default() };
+    let mut asked = Asked {
+        what: table,
+        seeds: 20,
+        rounds: 3,
+        open: false,
+        rules: "mean,median_norm,trimmed_mean,krum,centered_clip".into(),
+        attacks: Vec::new(),
+        setting: Setting::default(),
+    };
     for word in std::env::args().skip(1) {
         let (key, value) = word.split_once('=').unwrap_or((&word, ""));
         let number = || value.parse::<u64>().map_err(|_| format!("{word}: expected a number"));

@@ -46,7 +46,17 @@ pub struct Setting {
 
 impl Default for Setting {
     fn default() -> Setting {
-        Setting { seed: 1, workers: 7, steps: 6, batch: 4, shard: 240, before: 100, lr: 1e-3, spoilt: false, rules: RULES.into() }
+        Setting {
+            seed: 1,
+            workers: 7,
+            steps: 6,
+            batch: 4,
+            shard: 240,
+            before: 100,
+            lr: 1e-3,
+            spoilt: false,
+            rules: RULES.into(),
+        }
     }
 }
 
