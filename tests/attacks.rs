@@ -51,8 +51,8 @@ fn earned(mode: Mode, rounds: fn(&str) -> u64) -> Vec<(&'static str, Mean, Vec<L
         };
         attacks::all().into_iter().map(one).collect::<Vec<_>>()
     });
-    let names: Vec<&str> = attacks::all().iter().map(|attack| attack.name()).collect();
-    let summed = |(i, name)| {
+    let names: Vec<&'static str> = attacks::all().iter().map(|attack| attack.name()).collect();
+    let summed = |(i, name): (usize, &'static str)| {
         let pairs: Vec<(f64, f64)> = by_seed.iter().map(|seed| seed[i].0).collect();
         (name, ratio(&pairs), by_seed.iter().map(|seed| seed[i].1.clone()).collect())
     };

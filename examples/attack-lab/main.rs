@@ -2,14 +2,15 @@
 //!
 //! ```text
 //! attack-lab [table | signals | unequal | robust] [seeds=N] [rounds=N] [attacks=NAME,...] [rules=NAME,...] [open]
-//!     [TABLE.FIELD=VALUE]...
+//!            [workers=N] [steps=N] [batch=N] [before=N] [lr=X] [TABLE.FIELD=VALUE]...
 //! ```
 //!
-//! `table` prints what each attacker earned, by mode of replay, as tab-separated lines: attack, mode, its part of what honest
-//! workers earn for the same steps (of what they earn in its place where it executes none), half of its 95 % interval, steps, updates that did not count, updates, the model's loss beside that of the honest
-//! run, and why updates did not count. `signals` prints quantiles of what the updates of honest workers show, `unequal` the
-//! rank correlation of pay with known contributions, `robust` the model's loss with two attackers of seven, and with `open`
-//! no gates but the rule.
+//! `table` prints what each attacker earned, by mode of replay, as tab-separated lines: attack, mode, its part of what
+//! honest workers earn for the same steps (of what they earn in its place where it executes none), half of its 95 %
+//! interval, steps, updates that did not count, updates, honest updates that did not count, honest updates, the model's
+//! loss beside that of the honest run, and why updates did not count. `signals` prints quantiles of what the updates of
+//! honest workers show, `unequal` the rank correlation of pay with known contributions, `robust` the model's loss with two
+//! attackers of seven beside the honest run's by the same rule, and with `open` no gates but the rule.
 
 mod lab;
 
