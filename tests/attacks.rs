@@ -63,7 +63,7 @@ fn earned(mode: Mode, rounds: u64) -> Vec<(&'static str, Mean, Vec<Ledger>)> {
 #[track_caller]
 fn no_attack_pays(mode: Mode, rounds: u64, but: &[&str]) {
     let nothing = ["idler", "idler-tiny", "copier", "copier-perturbed", "copier-half-noise", "flipper", "free-rider"];
-    let mut seen = 0;
+    let (mut seen, mut framed, mut honest) = (0, 0, 0);
     for (name, part, ledgers) in earned(mode, rounds) {
         let total: u64 = ledgers.iter().map(Ledger::earned).sum();
         println!("{name:20} {mode:?}: {:.3} +- {:.3} of honest pay, {total} msat", part.mean, part.half);
@@ -79,9 +79,11 @@ fn no_attack_pays(mode: Mode, rounds: u64, but: &[&str]) {
         if ledgers.iter().map(Ledger::steps).sum::<u64>() == 0 {
             assert!(part.mean <= 0.01, "{name} {mode:?} executes nothing: {part:?}");
         }
-        let (framed, honest) = ledgers.iter().fold((0, 0), |(f, h), l| (f + l.framed, h + l.honest));
-        assert!(framed * 100 <= honest, "{name} {mode:?}: {framed} of {honest} honest updates did not count");
+        framed += ledgers.iter().map(|l| l.framed).sum::<u64>();
+        honest += ledgers.iter().map(|l| l.honest).sum::<u64>();
     }
+    println!("{mode:?}: {framed} of {honest} honest updates did not count");
+    assert!(framed * 100 <= honest, "{mode:?}: {framed} of {honest} honest updates did not count");
     assert_eq!(seen, nothing.len());
 }
 
@@ -135,17 +137,17 @@ fn fewer_than_one_honest_update_in_a_hundred_is_refused() {
     assert!(updates == 30 * 5 * 7 && refused * 100 < updates, "{refused} of {updates}");
 }
 
-/// Per seed the rank correlation of pay with what workers brought. Updates are measured at the norm that they have: whose
-/// work is replayed cannot inflate it.
+/// The mean over seeds of the rank correlation of pay with what workers brought. Pay by gain alone: the signals are for
+/// those who may lie, and whose work is replayed cannot.
 fn correlation(what: What) -> f64 {
     let found = for_seeds(10, |seed| {
         let mut setting = Setting { seed, steps: 7, ..Setting::default() };
-        for (field, value) in [("sequences", "128"), ("clip_ppm", "0"), ("floor_ppm", "100000")] {
+        for (field, value) in [("sequences", "128"), ("clip_ppm", "0"), ("floor_ppm", "0"), ("own", "0")] {
             setting.set("score", field, value);
         }
         let world = World::new(setting);
         let count = world.setting.workers;
-        let ledger = run(&world, 6, Mode::Off, &mut Unequal { what, count }, &Done::default());
+        let ledger = run(&world, 8, Mode::Off, &mut Unequal { what, count }, &Done::default());
         let pay: Vec<f64> = ledger.pay().values().map(|msat| *msat as f64).collect();
         assert_eq!(pay.len(), count);
         rank_correlation(&pay, &(0..count).map(|i| i as f64).collect::<Vec<_>>())
@@ -166,9 +168,9 @@ fn pay_follows_the_text_that_workers_had() {
     assert!(found >= 0.9, "{found}");
 }
 
-/// Two of seven attack; the largest loss at the end, beside that of an honest run by the same rule. From random weights,
-/// where every round matters: 5.6 nats to about 3.2.
-fn worst_loss(rules: &[(&str, &str, &str)]) -> f64 {
+/// Two of seven attack; the largest loss at the end, beside that of an honest run by the same rule, of a model that began
+/// as this setting has it.
+fn worst_loss(begin: &Setting, rules: &[(&str, &str, &str)]) -> f64 {
     let attacks = || -> Vec<Box<dyn Attack>> {
         let two = |attack| -> Box<dyn Attack> { Box::new(Several { count: 2, attack }) };
         vec![
@@ -180,11 +182,10 @@ fn worst_loss(rules: &[(&str, &str, &str)]) -> f64 {
         ]
     };
     let found = for_seeds(4, |seed| {
-        let mut setting = Setting { seed, before: 0, lr: 5e-3, ..Setting::default() };
+        let mut setting = Setting { seed, ..begin.clone() };
         rules.iter().for_each(|(table, field, value)| setting.set(table, field, value));
         let (world, done) = (World::new(setting), Done::default());
         let honest = run(&world, 8, Mode::Off, &mut Honest { identities: 2 }, &done).loss;
-        assert!(honest < 4.0, "{rules:?}: {honest}");
         attacks().iter_mut().map(|attack| run(&world, 8, Mode::Off, &mut **attack, &done).loss / honest).collect()
     });
     let by_attack = |i: usize| found.iter().map(|losses: &Vec<f64>| losses[i]).sum::<f64>() / found.len() as f64;
@@ -205,24 +206,27 @@ const OPEN: [(&str, &str, &str); 7] = [
 
 #[test]
 fn two_attackers_of_seven_do_no_harm_to_the_model_where_scores_decide() {
-    for rule in ["\"mean\"", "\"median_norm\"", "\"centered_clip\""] {
-        let worst = worst_loss(&[("outer", "rule", rule)]);
-        assert!(worst <= 1.02, "{rule}: {worst}");
+    let begin = Setting::default();
+    let krum = [("outer", "rule", "\"krum\""), ("outer", "faulty", "2")];
+    for rules in [&[("outer", "rule", "\"median_norm\"")][..], &[("outer", "rule", "\"centered_clip\"")], &krum] {
+        let worst = worst_loss(&begin, rules);
+        assert!(worst <= 1.02, "{rules:?}: {worst}");
     }
-    let worst = worst_loss(&[("outer", "rule", "\"krum\""), ("outer", "faulty", "2")]);
-    assert!(worst <= 1.02, "krum: {worst}");
+    let trimmed = [("codec", "name", "\"dense\""), ("outer", "rule", "\"trimmed_mean\""), ("outer", "faulty", "2")];
+    let worst = worst_loss(&begin, &trimmed);
+    assert!(worst <= 1.02, "trimmed mean: {worst}");
+    // And the attacks are ones: where nothing is scored the plain mean does not hold.
+    let worst = worst_loss(&begin, &OPEN);
+    assert!(worst > 1.05, "mean: {worst}");
 }
 
 #[test]
-fn krum_and_on_dense_updates_the_trimmed_mean_hold_without_any_score() {
+fn without_any_score_krum_holds_from_the_first_step() {
+    // From random weights every round matters: 5.6 nats to about 3.2.
+    let begin = Setting { before: 0, lr: 5e-3, ..Setting::default() };
     let krum = [&[("outer", "rule", "\"krum\""), ("outer", "faulty", "2")], &OPEN[..]].concat();
-    let worst = worst_loss(&krum);
+    let worst = worst_loss(&begin, &krum);
     assert!(worst <= 1.02, "krum: {worst}");
-    let dense = ("codec", "name", "\"dense\"");
-    let trimmed = [&[dense, ("outer", "rule", "\"trimmed_mean\""), ("outer", "faulty", "2")], &OPEN[..]].concat();
-    let worst = worst_loss(&trimmed);
-    assert!(worst <= 1.02, "trimmed mean: {worst}");
-    // And the attacks are ones: the plain mean does not hold.
-    let worst = worst_loss(&[&[("outer", "rule", "\"mean\"")], &OPEN[..]].concat());
+    let worst = worst_loss(&begin, &OPEN);
     assert!(worst > 1.2, "mean: {worst}");
 }

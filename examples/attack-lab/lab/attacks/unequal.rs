@@ -14,7 +14,7 @@ use super::{Attack, Scene, Sent};
 pub enum What {
     /// The i-th of n takes i + 1 of n parts of the steps.
     Steps,
-    /// All take all steps; of the i-th of n, n - 1 - i of 2 n parts of the text are drawn bytes.
+    /// All take all steps; of the i-th of n, n - 1 - i of n parts of the text are drawn bytes.
     Text,
 }
 
@@ -43,7 +43,7 @@ impl Attack for Unequal {
                 What::Steps => (all * (i as u32 + 1) / n as u32, 0),
                 What::Text => (all, n - 1 - i),
             };
-            let (delta, _) = place.trained(&spoilt(&place.shard(), bad, 2 * n, scene.key), steps);
+            let (delta, _) = place.trained(&spoilt(&place.shard(), bad, n, scene.key), steps);
             Sent::made_up(&place.assignment.worker, place.send(&delta, place.made_up()), steps)
         };
         scene.places.iter().enumerate().map(send).collect()
