@@ -51,11 +51,11 @@ fn earned(mode: Mode, rounds: u64) -> Vec<(&'static str, Mean, Vec<Ledger>)> {
         };
         attacks::all().into_iter().map(one).collect::<Vec<_>>()
     });
-    let summed = |(i, attack): (usize, &Box<dyn Attack>)| {
+    let summed = |(i, attack): (usize, Box<dyn Attack>)| {
         let pairs: Vec<(f64, f64)> = by_seed.iter().map(|seed| seed[i].0).collect();
         (attack.name(), ratio(&pairs), by_seed.iter().map(|seed| seed[i].1.clone()).collect())
     };
-    attacks::all().iter().enumerate().map(summed).collect()
+    attacks::all().into_iter().enumerate().map(summed).collect()
 }
 
 /// Nobody gains by an attack: those of them that must earn nothing earn 0 msat, no other more than 1.05 of what honest
