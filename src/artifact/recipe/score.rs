@@ -128,7 +128,7 @@ fn default_z() -> u32 {
     0
 }
 fn default_floor() -> u64 {
-    100_000
+    0
 }
 fn default_own_z() -> i64 {
     1000
