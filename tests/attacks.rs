@@ -80,6 +80,9 @@ fn no_attack_pays(mode: Mode, rounds: fn(&str) -> u64, but: &[&str]) {
         if ledgers.iter().map(Ledger::steps).sum::<u64>() == 0 {
             assert!(part.mean <= 0.01, "{name} {mode:?} executes nothing: {part:?}");
         }
+        // Who is copied is no copier, whatever comes after.
+        let as_a_copy = |l: &Ledger| l.framings.keys().any(|reason| reason.contains("earlier"));
+        assert!(!ledgers.iter().any(as_a_copy), "{name} {mode:?}: an honest update was taken for a copy");
         framed += ledgers.iter().map(|l| l.framed).sum::<u64>();
         honest += ledgers.iter().map(|l| l.honest).sum::<u64>();
     }
