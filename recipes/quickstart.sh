@@ -98,7 +98,7 @@ beacon() { l402 devnet mine "$net" | cut -d' ' -f2; }
 # The state that a worker carries on from its last update that counted, if there is one.
 state() { if [ -e "states/$1" ]; then echo "--state states/$1"; fi; }
 # What workers carry on by their scores, where the recipe has them carry something.
-standing() { if [ "$n" -gt 0 ]; then echo "--previous round-$((n - 1))/scores.jsonl"; fi; }
+standing() { if [ "$n" -gt 0 ]; then echo "--previous round-$((n - 1))/scores.jsonl --earlier ."; fi; }
 previous() { if [ -e "states/$1.update" ]; then echo "--previous states/$1.update"; fi; }
 feedbacks() {
     for id in $workers; do

@@ -25,7 +25,7 @@ previous = $(addprefix --previous ,$(wildcard $(RUN)/states/$(1).update))
 carries = $(shell sed -n '/^momentum *=/p' $(RUN)/run.toml)
 outer   = $(if $(carries),$(call state,outer.momentum) --state-out $(now)/outer.momentum)
 # What workers carry on by their scores.
-standing = $(if $(filter-out 0,$(ROUND)),--previous $(RUN)/round-$(shell expr $(ROUND) - 1)/scores.jsonl)
+standing = $(if $(filter-out 0,$(ROUND)),--previous $(RUN)/round-$(shell expr $(ROUND) - 1)/scores.jsonl --earlier $(RUN))
 random  = head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n'
 # A file that the shell writes appears whole or not at all.
 whole   = > $@.part && mv $@.part $@

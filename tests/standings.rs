@@ -1,4 +1,5 @@
-//! What workers carry from round to round by their scores: proof of training on their own data, and a rating.
+//! What workers carry from round to round by their scores: proof of training on their own data, a rating, and which of
+//! their updates counted last.
 
 mod common;
 
@@ -8,11 +9,11 @@ use std::process::{Command, Output, Stdio};
 
 use common::{FULL, WORKERS, World, beacon, records, talk};
 
-/// Rounds played by `recipes/round.mk` with a recipe whose scores look at the workers' own data, and rate.
+/// Rounds played by `recipes/round.mk` with a recipe whose scores look at the workers' own data, rate, and remember.
 fn played(rounds: u64) -> World {
     let world = World::new(FULL);
     let recipe = String::from_utf8(world.bytes("r.toml")).unwrap();
-    let score = "[score]\nown = 6\nown_z_milli = -100000\nrating = true\n";
+    let score = "[score]\nown = 6\nown_z_milli = -100000\nrating = true\nmemory = 2\n";
     world.write("run.toml", recipe.replace("[score]\n", score).as_bytes());
     (0..rounds).for_each(|round| drop(play(&world, round)));
     world
@@ -63,6 +64,21 @@ fn standings_go_on_from_round_to_round_and_an_audit_recomputes_them() {
     // Rounds say more and more.
     let widest = |round| standings(&world, round).iter().map(|s| number(&s["sigma_q32"])).fold(0.0, f64::max);
     assert!(widest(0) > widest(1) && widest(1) > widest(2));
+    // The last two updates that counted are remembered, and that whoever comes first has nothing earlier in the first round
+    // alone.
+    let rounds = |round| -> Vec<Vec<u64>> {
+        let rounds = |s: &serde_json::Value| {
+            s["counted"].as_array().unwrap().iter().map(|c| c["round"].as_u64().unwrap()).collect()
+        };
+        standings(&world, round).iter().map(rounds).collect()
+    };
+    assert_eq!((rounds(0), rounds(2)), (vec![vec![0]; 3], vec![vec![1, 2]; 3]));
+    let residuals = |round| -> Vec<u64> {
+        let text = world.bytes(&format!("round-{round}/scores.jsonl"));
+        records(&text, "score").iter().map(|s| s["signals"]["residual_ppm"].as_u64().unwrap()).collect()
+    };
+    assert!(residuals(0).contains(&1_000_000), "{:?}", residuals(0));
+    assert!(residuals(1).iter().all(|ppm| *ppm < 1_000_000), "{:?}", residuals(1));
     // Every update was measured on the workers' own sequences too.
     let text = world.bytes("round-2/scores.jsonl");
     assert_eq!(records(&text, "round_score")[0]["own_sequences"], 18);
@@ -94,8 +110,15 @@ fn a_round_that_forgets_what_its_workers_carry_is_refused() {
         coordinator.trim()
     );
     world.expect(&format!("{score} --shards shards {updates}"), 2, "--previous names the scores of the round before");
-    world.expect(&format!("{score} --previous round-0/scores.jsonl {updates}"), 2, "--shards DIR");
-    let whole = format!("{score} --shards shards --previous");
+    world.expect(&format!("{score} --previous round-0/scores.jsonl --earlier . {updates}"), 2, "--shards DIR");
+    let previous = "--previous round-0/scores.jsonl";
+    world.expect(&format!("{score} --shards shards {previous} {updates}"), 66, "--earlier names the run folder");
+    world.expect(&format!("{score} --shards shards {previous} --earlier shards {updates}"), 66, "round-0/");
+    world.copy_folder("round-0", "moved/round-0");
+    world.write("moved/round-0/ann.update", &world.bytes("round-0/bob.update"));
+    let moved = format!("{score} --shards shards {previous} --earlier moved {updates}");
+    world.expect(&moved, 65, "moved/round-0/ann.update: expected update");
+    let whole = format!("{score} --shards shards --earlier . --previous");
     assert_eq!(
         world.ok(&format!("{whole} round-0/scores.jsonl {updates}")).stdout,
         world.bytes("round-1/scores.jsonl")
@@ -113,5 +136,9 @@ fn a_round_that_forgets_what_its_workers_carry_is_refused() {
     world.write("other/train-00000.safetensors", &world.bytes("other/train-00001.safetensors"));
     world.write("other/train-00002.safetensors", &world.bytes("other/train-00001.safetensors"));
     world.write("other/train-00003.safetensors", &world.bytes("other/train-00001.safetensors"));
-    world.expect(&format!("{score} --shards other --previous round-0/scores.jsonl {updates}"), 1, "expected the shard");
+    world.expect(
+        &format!("{score} --shards other --previous round-0/scores.jsonl --earlier . {updates}"),
+        1,
+        "expected the shard",
+    );
 }

@@ -159,6 +159,7 @@ impl<'a> Rescoring<'a> {
             read_assigned(self.run.source(&file).map_err(missing)?, assignment, &self.start.recipe, vocabulary)
         };
         let standings = self.standings()?;
+        let earlier = self.earlier(&standings)?;
         let input = Scoring {
             recipe: &self.start.recipe,
             round: self.round,
@@ -168,6 +169,7 @@ impl<'a> Rescoring<'a> {
             lists: &lists,
             shards: Some(&shard),
             standings: &standings,
+            earlier: &earlier.iter().collect::<Vec<_>>(),
         };
         let layout = &self.folder.layout;
         let open = |i: usize| open(self.run, self.start, layout, &given[i].file, candidates[i].digest);
@@ -179,12 +181,27 @@ impl<'a> Rescoring<'a> {
 
     /// What the workers carry into the round: the scores of the round before, which were checked with it.
     fn standings(&self) -> Checked<Vec<Standing>> {
-        let rule = &self.start.recipe.score;
-        let Some(before) = self.round.checked_sub(1).filter(|_| rule.own > 0 || rule.rating) else {
+        let carries = self.start.recipe.score.carries();
+        let Some(before) = self.round.checked_sub(1).filter(|_| carries) else {
             return Ok(Vec::new());
         };
         let file = Names::of(before).scores;
         blame(&file, record::select(&self.run.lines(&file)?))
+    }
+
+    /// The updates of earlier rounds that the standings name: they were looked at with their rounds.
+    fn earlier(&self, standings: &[Standing]) -> Checked<Vec<Update>> {
+        let mut earlier = Vec::new();
+        for standing in standings {
+            for counted in &standing.counted {
+                let file = counted.file(&standing.worker);
+                let found = read_update(self.run.source(&file)?, &self.start.recipe, &self.folder.layout);
+                let found = blame(&file, found)?;
+                same(&file, "digest", counted.update, found.digest())?;
+                earlier.push(found);
+            }
+        }
+        Ok(earlier)
     }
 
     /// The held-out shard that the scores name, else the first.

@@ -10,13 +10,15 @@ use crate::artifact::key::SigningKey;
 use crate::artifact::record::Signer;
 use crate::artifact::{Digest, Recipe, record};
 use crate::cli::OutputArgs;
+use crate::codec::Update;
 use crate::data::Assignment;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::model::Layout;
 use crate::pay::{NodeId, NodeSigner};
 use crate::score::{
     Candidate, Eligibility, OpenShard, Scores, Scoring, Standing, Watch, endorse, in_time, read_assigned,
-    read_held_out, score_round,
+    read_held_out, read_update, score_round,
 };
 use crate::ui::Ui;
 use crate::verify::require_machine;
@@ -25,8 +27,8 @@ use crate::verify::require_machine;
 ///
 /// An update counts if it is assigned, matches its signed commitment and was replayed to equality, as far as the lists
 /// are given. Gains are exact integers, so anyone who recomputes them arrives at the same msat. Prints one record an
-/// update by ascending worker id, one a worker for what it carries on, and one for the round. Without updates it measures the model alone, on all held-out
-/// sequences where no beacon draws some.
+/// update by ascending worker id, one a worker for what it carries on, and one for the round. Without updates it
+/// measures the model alone, on all held-out sequences where no beacon draws some.
 ///
 /// Where the recipe names validators, each of them signs what it arrives at (--key), and --consensus merges their files:
 /// honest ones arrive at the same bytes, and what a minority says changes nothing.
@@ -52,7 +54,7 @@ pub struct Args {
     /// Merge the signed scores of the recipe's validators by their clipped median; what is not validly signed is left out
     #[arg(long, value_name = "SCORES", num_args = 1..,
           conflicts_with_all = ["model", "val", "key", "rpc_file", "lightning_dir", "beacon", "findings", "assignments",
-                                "shards", "previous", "commitments", "updates"])]
+                                "shards", "previous", "earlier", "commitments", "updates"])]
     consensus: Vec<PathBuf>,
     /// Draws the held-out sequences, where the recipe takes a part of them
     #[arg(long, value_name = "HEX", value_parser = updates::digest)]
@@ -68,9 +70,14 @@ pub struct Args {
     /// The folder of the shards, where the recipe measures updates on the workers' own data (`score.own`)
     #[arg(long, value_name = "DIR", requires = "assignments")]
     shards: Option<PathBuf>,
-    /// The scores of the round before, where the recipe has workers carry something on (`score.own`, `score.rating`)
+    /// The scores of the round before, where the recipe has workers carry something on (`score.own`, `score.rating`,
+    /// `score.memory`)
     #[arg(long, value_name = "SCORES")]
     previous: Option<PathBuf>,
+    /// The run folder with the updates of earlier rounds, where the recipe remembers what counted (`score.memory`):
+    /// `round-N/WORKER.update` of those that the scores of the round before name
+    #[arg(long, value_name = "DIR", requires = "previous")]
+    earlier: Option<PathBuf>,
     /// Commitments and the records that open them: what does not match does not count
     #[arg(long, value_name = "FILE")]
     commitments: Option<PathBuf>,
@@ -97,6 +104,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let vocabulary = folder.config.vocab_size;
     let held_out = read_held_out(open(val)?, &recipe, vocabulary)?;
     let standings = standings(args, &recipe, round)?;
+    let earlier = earlier(args, &recipe, &folder.layout, &standings)?;
     let shard = |assignment: &Assignment| {
         let folder = args.shards.as_deref().unwrap_or(Path::new("."));
         read_assigned(open(&folder.join(&assignment.shard))?, assignment, &recipe, vocabulary)
@@ -110,6 +118,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         lists: &lists,
         shards: args.shards.is_some().then_some(&shard as &OpenShard<'_>),
         standings: &standings,
+        earlier: &earlier.iter().collect::<Vec<_>>(),
     };
     let mut bar = None;
     let scores = score_round(&input, &candidates, |i| Ok(&given[i]), &mut |watch| match watch {
@@ -130,15 +139,32 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
 
 /// What the workers carry into the round. A round that forgets it would forgive them everything.
 fn standings(args: &Args, recipe: &Recipe, round: u64) -> Result<Vec<Standing>> {
-    let carries = recipe.score.own > 0 || recipe.score.rating;
     match &args.previous {
         Some(path) => record::read(path),
-        None if carries && round > 0 && !args.updates.is_empty() => {
+        None if recipe.score.carries() && round > 0 && !args.updates.is_empty() => {
             Err(Error::usage("the recipe has workers carry their standing from round to round: none given")
                 .hint("--previous names the scores of the round before"))
         }
         None => Ok(Vec::new()),
     }
+}
+
+/// The updates of earlier rounds that the standings name.
+fn earlier(args: &Args, recipe: &Recipe, layout: &Layout, standings: &[Standing]) -> Result<Vec<Update>> {
+    let Some(folder) = &args.earlier else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for standing in standings {
+        for counted in &standing.counted {
+            let path = folder.join(counted.file(&standing.worker));
+            let update = read_update(open(&path)?, recipe, layout)?;
+            if update.digest() != counted.update {
+                let (file, expected, found) = (path.display(), counted.update, update.digest());
+                return Err(Error::data(format!("{file}: expected update {expected}, which counted, found {found}")));
+            }
+            found.push(update);
+        }
+    }
+    Ok(found)
 }
 
 /// The line that signs the scores, where a validator is named.

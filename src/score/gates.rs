@@ -52,22 +52,26 @@ fn committed_order<U>(entries: &[Entry<U>], candidates: &[Candidate], commitment
     order
 }
 
-/// What the updates show before anything is measured with them: norms, then copies among all of them, then, among those
-/// that are left, signs.
+/// What the updates show before anything is measured with them: norms, then copies among all of them and of those that are
+/// remembered from earlier rounds, then, among those that are left, signs.
 pub(super) fn shapes<U: Borrow<Update>>(
     input: &Scoring<'_>,
     candidates: &[Candidate],
     entries: &mut [Entry<U>],
+    remembered: &[&Update],
 ) -> Result<()> {
     let rule = &input.recipe.score;
-    let updates: Vec<&Update> = entries.iter().map(|entry| entry.update.borrow()).collect();
+    let updates: Vec<&Update> =
+        entries.iter().map(|entry| entry.update.borrow()).chain(remembered.iter().copied()).collect();
     let pairs = Pairs::measure(&input.folder.layout, &updates)?;
-    let norms = Norms::of(&pairs);
+    let norms = Norms::of(&pairs, entries.len());
     let run = input.recipe.digest();
     let of_round = |c: &&Commitment| (c.run, c.round) == (run, input.round);
     let commitments: Vec<Commitment> =
         input.lists.commitments.iter().flat_map(|(list, _)| list).filter(of_round).cloned().collect();
-    let likeness = copies::against_earlier(&pairs, &committed_order(entries, candidates, &commitments));
+    let mut order: Vec<usize> = (entries.len()..pairs.count()).collect();
+    order.extend(committed_order(entries, candidates, &commitments));
+    let likeness = copies::against_earlier(&pairs, &order);
     for (i, entry) in entries.iter_mut().enumerate() {
         let like = likeness[i];
         entry.clip = norms.clip(i, rule.clip_ppm);

@@ -77,6 +77,23 @@ pub struct Signals {
     pub own_error_q32: Option<String>,
 }
 
+/// An update that counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Counted {
+    /// In this round.
+    pub round: u64,
+    /// Its digest.
+    pub update: Digest,
+}
+
+impl Counted {
+    /// Where a run folder has it.
+    pub fn file(&self, worker: &str) -> String {
+        format!("round-{}/{worker}.update", self.round)
+    }
+}
+
 /// What a worker carries from round to round by its scores.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -91,6 +108,9 @@ pub struct Standing {
     pub own_q32: String,
     /// Rounds that are in it.
     pub own_rounds: u64,
+    /// Its last updates that counted, as many as the recipe has remembered, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counted: Vec<Counted>,
     /// The rating's mean, in 2^-32, where the recipe rates.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mu_q32: Option<String>,

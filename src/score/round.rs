@@ -41,6 +41,8 @@ pub struct Scoring<'a> {
     pub shards: Option<&'a OpenShard<'a>>,
     /// What the round before left of every worker's standing.
     pub standings: &'a [Standing],
+    /// The updates that counted in earlier rounds, those at least that the standings name.
+    pub earlier: &'a [&'a Update],
 }
 
 /// What a round's scores are.
@@ -152,7 +154,8 @@ pub fn score_round<U: Borrow<Update>>(
     for i in listed {
         entries.push(Entry::new(i, open(i)?));
     }
-    shapes(input, candidates, &mut entries)?;
+    let mut standings = Standings::carried(input)?;
+    shapes(input, candidates, &mut entries, &standings.remembered()?)?;
 
     let beacon = input.beacon.as_ref();
     let count = if candidates.is_empty() && beacon.is_none() { 0 } else { recipe.score.sequences };
@@ -181,7 +184,6 @@ pub fn score_round<U: Borrow<Update>>(
             Err(error) => return Err(error),
         }
     }
-    let mut standings = Standings::carried(input)?;
     let needed_sequences = gains(input, candidates, &mut entries, &pool, &mut standings)?;
     if let Some(needed) = needed_sequences.filter(|needed| *needed > drawn.len() as u64) {
         watch(Watch::Few { drawn: drawn.len() as u64, needed });
@@ -196,6 +198,7 @@ pub fn score_round<U: Borrow<Update>>(
         signals.insert(entry.candidate, entry.signals);
         reasons[entry.candidate] = entry.reason;
     }
+    standings.remember(candidates, |i| reasons[i].is_none());
     standings.rate(candidates, |i| gained.get(&i).copied().filter(|_| reasons[i].is_none()))?;
     let score = |(i, (candidate, reason)): (usize, (&Candidate, Option<String>))| -> Result<Score> {
         let finding = lists.finding_of(candidate, &run, round);

@@ -1,11 +1,14 @@
-//! What workers carry from round to round by their scores: the average of their proofs of training, and a rating.
+//! What workers carry from round to round by their scores: the average of their proofs of training, a rating, and which of
+//! their updates counted last.
 
 use std::collections::BTreeMap;
 
 use super::eligible::Candidate;
 use super::rating::{FixedRating, PlackettLuce, Rating, ranks};
-use super::records::Standing;
+use super::records::{Counted, Standing};
 use super::round::Scoring;
+use crate::artifact::recipe::ScoreRecipe;
+use crate::codec::Update;
 use crate::error::{Context, Error, Result};
 
 /// A worker's standing, its average as a number.
@@ -36,6 +39,7 @@ impl<'a> Standings<'a> {
             let average =
                 average.ok_or_else(|| Error::data(format!("{}: own_q32: expected -2^32 to 2^32", place())))?;
             rating_of(standing).at(place())?;
+            check_counted(standing, &input.recipe.score).at(place())?;
             let standing = Standing { round: input.round, ..standing.clone() };
             if by_worker.insert(standing.worker.clone(), Held { standing, average }).is_some() {
                 return Err(Error::data(format!("{}: a second one", place())));
@@ -52,6 +56,7 @@ impl<'a> Standings<'a> {
             worker: worker.to_owned(),
             own_q32: "0".into(),
             own_rounds: 0,
+            counted: Vec::new(),
             mu_q32: None,
             sigma_q32: None,
         };
@@ -82,10 +87,51 @@ impl<'a> Standings<'a> {
         Ok(())
     }
 
+    /// The updates that are remembered, by ascending worker, each worker's oldest first: what the recipe has of them must be
+    /// among [`Scoring::earlier`].
+    pub fn remembered(&self) -> Result<Vec<&'a Update>> {
+        let earlier = self.input.earlier;
+        let find = |(worker, counted): (&String, &Counted)| {
+            earlier.iter().copied().find(|update| update.digest() == counted.update).ok_or_else(|| {
+                let Counted { round, update } = counted;
+                Error::missing(format!("update {update} of {worker}, which counted in round {round}: not given"))
+                    .hint("--earlier names the run folder that has it")
+            })
+        };
+        let of = |(worker, held): (&'_ String, &'_ Held)| {
+            held.standing.counted.iter().map(|counted| find((worker, counted))).collect::<Vec<_>>()
+        };
+        self.by_worker.iter().flat_map(of).collect()
+    }
+
+    /// Remembers those that count, and forgets what is older than the recipe's memory.
+    pub fn remember(&mut self, candidates: &[Candidate], counts: impl Fn(usize) -> bool) {
+        let (memory, round) = (self.input.recipe.score.memory as usize, self.input.round);
+        if memory == 0 {
+            return;
+        }
+        for (_, candidate) in candidates.iter().enumerate().filter(|(i, _)| counts(*i)) {
+            let counted = &mut self.of(&candidate.worker).standing.counted;
+            counted.push(Counted { round, update: candidate.digest });
+            counted.drain(..counted.len().saturating_sub(memory));
+        }
+    }
+
     /// The records, by ascending worker.
     pub fn records(self) -> Vec<Standing> {
         self.by_worker.into_values().map(|held| held.standing).collect()
     }
+}
+
+/// What counted must have done so in earlier rounds, one after the other, and be no more than the recipe has remembered.
+fn check_counted(standing: &Standing, rule: &ScoreRecipe) -> Result<()> {
+    let Standing { counted, round, .. } = standing;
+    let ascending = counted.windows(2).all(|pair| pair[0].round < pair[1].round);
+    if counted.len() as u64 > rule.memory || !ascending || counted.last().is_some_and(|last| last.round > *round) {
+        let most = rule.memory;
+        return Err(Error::data(format!("counted: expected at most {most} updates of ascending rounds up to {round}")));
+    }
+    Ok(())
 }
 
 /// The rating in a standing; that of somebody unknown where there is none.

@@ -114,12 +114,19 @@ pub struct Chain {
     pub feedback: BTreeMap<String, Vec<u8>>,
     /// Standings.
     pub standings: Vec<Standing>,
+    /// The updates that they name.
+    pub earlier: Vec<Arc<Update>>,
 }
 
 impl Chain {
     /// At the start of a run.
     pub fn start(world: &World) -> Chain {
-        Chain { folder: world.folder(world.theta_0.clone()), feedback: BTreeMap::new(), standings: Vec::new() }
+        Chain {
+            folder: world.folder(world.theta_0.clone()),
+            feedback: BTreeMap::new(),
+            standings: Vec::new(),
+            earlier: Vec::new(),
+        }
     }
 }
 
@@ -188,6 +195,7 @@ pub fn play(
         lists: &lists,
         shards: Some(&shards),
         standings: &chain.standings,
+        earlier: &chain.earlier.iter().map(|update| &**update).collect::<Vec<_>>(),
     };
     let scores = score_round(&input, &candidates, |i| Ok(&*given[i]), &mut |_| {}).expect("it scores");
     let counting: Vec<&Arc<Update>> =
@@ -198,6 +206,10 @@ pub fn play(
     let counted: Vec<String> = counting.iter().map(|update| update.worker().to_owned()).collect();
     chain.folder = world.folder(parameters);
     chain.standings = scores.standings.clone();
+    let named = |update: &Arc<Update>| {
+        chain.standings.iter().flat_map(|s| &s.counted).any(|counted| counted.update == update.digest())
+    };
+    chain.earlier = chain.earlier.iter().chain(counting.iter().copied()).filter(|u| named(u)).cloned().collect();
     for sent in &all {
         if counted.contains(&sent.worker) {
             chain.feedback.insert(sent.worker.clone(), sent.made.feedback.clone());

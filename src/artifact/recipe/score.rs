@@ -31,6 +31,9 @@ pub struct ScoreRecipe {
     /// The least part of an update's squared norm that no sum of multiples of earlier ones explains.
     #[serde(default = "default_min_residual")]
     pub min_residual_ppm: u64,
+    /// Of each worker the last so many updates that counted, which are committed to earlier than any of this round.
+    #[serde(default)]
+    pub memory: u64,
     /// How far below zero the cosine with the sum of the others may be.
     #[serde(default = "default_max_against")]
     pub max_against_ppm: u64,
@@ -81,6 +84,7 @@ impl Default for ScoreRecipe {
             max_norm_ppm: default_max_norm(),
             max_overlap_ppm: default_max_overlap(),
             min_residual_ppm: default_min_residual(),
+            memory: 0,
             max_against_ppm: default_max_against(),
             z_milli: default_z(),
             floor_ppm: default_floor(),
@@ -116,10 +120,10 @@ fn default_max_norm() -> u64 {
     3_000_000
 }
 fn default_max_overlap() -> u64 {
-    500_000
+    900_000
 }
 fn default_min_residual() -> u64 {
-    100_000
+    10_000
 }
 fn default_max_against() -> u64 {
     100_000
@@ -156,6 +160,11 @@ fn default_tau() -> f64 {
 }
 
 impl ScoreRecipe {
+    /// Whether workers carry something from one round's scores to the next.
+    pub fn carries(&self) -> bool {
+        self.own > 0 || self.rating || self.memory > 0
+    }
+
     pub(super) fn check(&self) -> Result<()> {
         require((1..=1_000_000).contains(&self.kappa_ppm), "score.kappa_ppm", "1 to 1000000")?;
         let validators = &self.validators;
@@ -175,6 +184,7 @@ impl ScoreRecipe {
         require(self.max_norm_ppm <= 1_000_000_000, "score.max_norm_ppm", "at most 1000000000")?;
         require(part(self.max_overlap_ppm), "score.max_overlap_ppm", "at most 1000000")?;
         require(part(self.min_residual_ppm), "score.min_residual_ppm", "at most 1000000")?;
+        require(self.memory <= 100, "score.memory", "at most 100")?;
         require(part(self.max_against_ppm), "score.max_against_ppm", "at most 1000000")?;
         require(self.z_milli <= 100_000, "score.z_milli", "at most 100000")?;
         require(part(self.floor_ppm), "score.floor_ppm", "at most 1000000")?;

@@ -16,9 +16,9 @@ pub struct Norms {
 }
 
 impl Norms {
-    /// Of all updates.
-    pub fn of(pairs: &Pairs) -> Norms {
-        let norms: Vec<f64> = (0..pairs.count()).map(|i| pairs.norm(i)).collect();
+    /// Of the first `count` updates.
+    pub fn of(pairs: &Pairs, count: usize) -> Norms {
+        let norms: Vec<f64> = (0..count).map(|i| pairs.norm(i)).collect();
         let median = median(norms.clone());
         Norms { norms, median }
     }
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     fn norms(values: &[f32]) -> Norms {
-        Norms::of(&pairs(&values.iter().map(|v| vec![*v, 0.0]).collect::<Vec<_>>()))
+        Norms::of(&pairs(&values.iter().map(|v| vec![*v, 0.0]).collect::<Vec<_>>()), values.len())
     }
 
     #[test]
