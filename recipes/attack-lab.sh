@@ -31,8 +31,9 @@ keep() { # file, words
 }
 keep attacks.tsv table "seeds=$seeds" "rounds=$rounds" ${ATTACKS:+"attacks=$ATTACKS"}
 keep signals.tsv signals "seeds=$seeds" "rounds=$rounds"
-# Whose work is replayed cannot inflate it: measured at the norm that it has.
-keep unequal.tsv unequal "seeds=$seeds" "rounds=$long" steps=7 score.sequences=128 score.clip_ppm=0 score.floor_ppm=100000
+# Whose work is replayed cannot inflate it, nor train on other data: measured at the norm that it has, without that proof.
+keep unequal.tsv unequal "seeds=$seeds" "rounds=$long" steps=7 score.sequences=128 score.clip_ppm=0 score.floor_ppm=100000 \
+    score.own=0
 # From random weights all text is alike, and whose data it was shows in nothing yet.
 keep robust.tsv robust seeds=3 rounds=8 before=0 lr=5e-3 score.own=0
 keep open.tsv robust seeds=3 rounds=8 before=0 lr=5e-3 open

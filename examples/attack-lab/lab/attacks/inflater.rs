@@ -11,7 +11,11 @@ pub struct Inflater {
 
 impl Attack for Inflater {
     fn name(&self) -> &'static str {
-        if self.factor > 3.0 { "inflater" } else { "inflater-below" }
+        match self.factor {
+            factor if factor < 0.0 => "inflater-flipped",
+            factor if factor > 3.0 => "inflater",
+            _ => "inflater-below",
+        }
     }
 
     fn play(&mut self, scene: &Scene<'_>) -> Vec<Sent> {

@@ -12,7 +12,7 @@ pub struct Little {
 
 impl Attack for Little {
     fn name(&self) -> &'static str {
-        "little"
+        if self.z < 1.0 { "little" } else { "little-more" }
     }
 
     fn identities(&self) -> usize {
