@@ -123,12 +123,30 @@ fn a_round_that_forgets_what_its_workers_carry_is_refused() {
         world.ok(&format!("{whole} round-0/scores.jsonl {updates}")).stdout,
         world.bytes("round-1/scores.jsonl")
     );
+    // A commitment that the worker did not sign gives it no place before others, and another's file in its name no part in
+    // the ratings.
+    let list = String::from_utf8(world.bytes("round-1/commitments.jsonl")).unwrap();
+    let cy = list.lines().find(|line| line.contains("\"type\":\"commitment\"") && line.contains("\"cy\"")).unwrap();
+    let mut forged: serde_json::Value = serde_json::from_str(cy).unwrap();
+    forged["commitment"] = "00".repeat(32).into();
+    forged.as_object_mut().unwrap().remove("sig").unwrap();
+    world.write("forged.jsonl", format!("{forged}\n{list}").as_bytes());
+    let with = |list: &str, updates: &str| {
+        let score = whole.replace("round-1/commitments.jsonl", list);
+        world.ok(&format!("{score} round-0/scores.jsonl {updates}")).stdout
+    };
+    assert_eq!(with("forged.jsonl", &updates), world.bytes("round-1/scores.jsonl"));
+    let two = "round-1/ann.update round-1/cy.update";
+    let (absent, named) = (with("forged.jsonl", two), with("forged.jsonl", &format!("{two} round-0/bob.update")));
+    assert_eq!(records(&absent, "standing"), records(&named, "standing"));
+    assert_eq!(records(&named, "score").len(), 3);
     // The round's own scores are not those of the round before; nor is a standing that is no number.
-    world.expect(&format!("{whole} round-1/scores.jsonl {updates}"), 1, "and earlier, found");
+    world.expect(&format!("{whole} round-1/scores.jsonl {updates}"), 1, "expected the scores of round 0");
     let text = String::from_utf8(world.bytes("round-0/scores.jsonl")).unwrap();
     world.write("bad.jsonl", text.replace("\"mu_q32\":\"1", "\"mu_q32\":\"x1").as_bytes());
     world.expect(&format!("{whole} bad.jsonl {updates}"), 65, "expected a rating");
-    let twice: String = text.lines().chain(text.lines()).map(|line| format!("{line}\n")).collect();
+    let standing = text.lines().find(|line| line.contains("\"type\":\"standing\"")).unwrap();
+    let twice = format!("{standing}\n{text}");
     world.write("twice.jsonl", twice.as_bytes());
     world.expect(&format!("{whole} twice.jsonl {updates}"), 65, "a second one");
     // Another shard than the assigned one.

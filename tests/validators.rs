@@ -5,6 +5,7 @@ mod common;
 use std::fs;
 
 use common::{FULL, WORKERS, World, beacon, records, talk};
+use l402::artifact::Digest;
 use l402::artifact::key::SigningKey;
 use l402::artifact::record::{self, Line};
 use l402::score::{Endorsement, RoundScore, Score, Scores, endorse};
@@ -40,8 +41,13 @@ fn lines(world: &World, name: &str) -> Vec<Line> {
 fn lie(world: &World, who: &str, change: impl Fn(&mut [Score], &mut RoundScore), to: &str) {
     let mut all = Scores::of_lines(&lines(world, &format!("{who}.scored"))).unwrap();
     change(&mut all.scores, &mut all.round);
+    sign(world, who, &all, to);
+}
+
+/// Scores, signed by a validator's key.
+fn sign(world: &World, who: &str, all: &Scores, to: &str) {
     let key = SigningKey::load(&world.path(&format!("{who}.key"))).unwrap();
-    let mut made: Endorsement = endorse(&all, &key.public()).unwrap();
+    let mut made: Endorsement = endorse(all, &key.public()).unwrap();
     record::sign(&mut made, &key).unwrap();
     let text = all.text().unwrap() + &record::line(&made).unwrap();
     world.write(to, text.as_bytes());
@@ -52,6 +58,23 @@ fn greedy(scores: &mut [Score], round: &mut RoundScore) {
     let all: u64 = scores.iter().map(|s| s.entitled_msat).sum();
     scores.iter_mut().for_each(|s| s.entitled_msat = if s.worker == "ann" { all + round.returned_msat } else { 0 });
     round.returned_msat = 0;
+}
+
+/// Other words about the same, and less of it.
+fn words(scores: &mut [Score], _: &mut RoundScore) {
+    for score in scores {
+        (score.gain_q32, score.after_q32, score.bytes) = (Some("1".into()), Some("-5".into()), 1);
+    }
+}
+
+/// A validator's scores with one that nobody else has: a second update of ann's, stolen.
+fn extra(world: &World, who: &str, to: &str) {
+    let mut all = Scores::of_lines(&lines(world, &format!("{who}.scored"))).unwrap();
+    let ann = all.scores.iter().find(|s| s.worker == "ann").unwrap();
+    let reason = Some("ann sent a second, stolen update".into());
+    let update = Digest([0xab; 32]);
+    all.scores.push(Score { update, reason, counts: false, entitled_msat: 0, ..ann.clone() });
+    sign(world, who, &all, to);
 }
 
 /// Worker and msat, of merged scores.
@@ -104,6 +127,24 @@ fn honest_validators_sign_the_same_bytes_and_a_lone_liar_changes_nothing() {
     let output = world.ok(&format!("{merge} greedy.scored"));
     assert_eq!(paid(&output.stdout), truth);
     assert!(talk(&output).contains("its scores are not those of the others"), "{}", talk(&output));
+    // Nor do other words for the same, or what nobody else has heard of, whoever comes first. And it is the liar who is named.
+    let honest_scores = |text: &[u8]| -> Vec<String> {
+        String::from_utf8_lossy(text).lines().filter(|l| !l.contains("\"consensus\"")).map(str::to_owned).collect()
+    };
+    for liar in VALIDATORS {
+        let others = VALIDATORS.iter().filter(|who| **who != liar).map(|who| format!("{who}.scored "));
+        let others = others.collect::<String>();
+        lie(&world, liar, words, "words.scored");
+        extra(&world, liar, "extra.scored");
+        let key = world.text(&format!("key {liar}.key"));
+        for file in ["words.scored", "extra.scored"] {
+            let output = world.ok(&format!("score --recipe r.toml --consensus {others}{file}"));
+            assert_eq!(honest_scores(&output.stdout), honest_scores(&honest), "{liar} {file}");
+            let named = format!("{}: its scores are not those of the others", key.trim());
+            let said = talk(&output);
+            assert!(said.contains(&named) && said.matches("are not those of").count() == 1, "{liar} {file}: {said}");
+        }
+    }
     // Two of three who agree decide; one alone never does, nor do two that disagree raise anybody.
     assert_eq!(paid(&world.ok(merge).stdout), truth);
     world.expect("score --recipe r.toml --consensus val-a.scored", 1, "expected the same measurement by 500001 ppm");
@@ -166,6 +207,35 @@ fn an_audit_recomputes_the_consensus_and_proves_a_validators_lie() {
     assert_eq!(output.status.code(), Some(1), "{}", talk(&output));
     assert!(talk(&output).contains("pub/round-0/scores.jsonl"), "{}", talk(&output));
 
+    // Without any, or with one alone, there are no scores, whatever the coordinator writes.
+    world.write("0.scores.jsonl", &world.bytes("alone.jsonl"));
+    for files in [&[][..], &["val-a.scored"]] {
+        publish(&world, files);
+        let output = audit();
+        assert_eq!(output.status.code(), Some(1), "{files:?}: {}", talk(&output));
+        assert!(talk(&output).contains("expected the same measurement"), "{}", talk(&output));
+    }
+    let aggregate = world.aggregate(0, &updates);
+    world.expect(&format!("{aggregate} -o theta-2"), 1, "no majority of validators");
+    // A validator stops nobody by signing nothing.
+    merge("val-a.scored val-b.scored");
+    publish(&world, &["val-a.scored", "val-b.scored"]);
+    world.write("pub/round-0/z.scored", b"rubbish\n");
+    let output = audit();
+    assert_eq!(output.status.code(), Some(0), "{}", talk(&output));
+    assert!(talk(&output).contains("z.scored: passed over"), "{}", talk(&output));
+
+    // One altered byte of a signed file is that file's.
+    merge("val-a.scored val-b.scored val-c.scored");
+    publish(&world, &["val-a.scored", "val-b.scored", "val-c.scored"]);
+    let mut bytes = world.bytes("pub/round-0/val-a.scored");
+    let place = String::from_utf8_lossy(&bytes).find("entitled_msat").unwrap() + 16;
+    bytes[place] = if bytes[place] == b'1' { b'2' } else { b'1' };
+    world.write("pub/round-0/val-a.scored", &bytes);
+    let output = audit();
+    assert_eq!(output.status.code(), Some(1), "{}", talk(&output));
+    assert!(talk(&output).contains("pub/round-0/val-a.scored"), "{}", talk(&output));
+
     // A majority that lies decides what is paid, and cannot deny it.
     lie(&world, "val-b", greedy, "too.scored");
     merge("val-a.scored too.scored greedy.scored");
@@ -175,13 +245,4 @@ fn an_audit_recomputes_the_consensus_and_proves_a_validators_lie() {
     let found = records(&output.stdout, "evidence");
     let files: Vec<&str> = found.iter().map(|e| e["artifact"].as_str().unwrap()).collect();
     assert_eq!(files, ["round-0/greedy.scored", "round-0/too.scored"], "{}", talk(&output));
-
-    // One altered byte of a signed file is that file's.
-    let mut bytes = world.bytes("pub/round-0/val-a.scored");
-    let place = String::from_utf8_lossy(&bytes).find("entitled_msat").unwrap() + 16;
-    bytes[place] = if bytes[place] == b'1' { b'2' } else { b'1' };
-    world.write("pub/round-0/val-a.scored", &bytes);
-    let output = audit();
-    assert_eq!(output.status.code(), Some(1), "{}", talk(&output));
-    assert!(talk(&output).contains("pub/round-0/val-a.scored"), "{}", talk(&output));
 }

@@ -15,8 +15,8 @@ use crate::error::{Error, Kind, Result};
 use crate::fsio::content_digest;
 use crate::model::{Layout, ModelFolder};
 use crate::score::{
-    Candidate, Eligibility, RoundScore, Score, Scores, Scoring, Standing, deciding, finding_digest, in_order,
-    read_assigned, read_held_out, read_update, score_round, uncommitted,
+    Candidate, Eligibility, RoundScore, Score, Scores, Scoring, Standing, committed, deciding, finding_digest,
+    in_order, read_assigned, read_held_out, read_update, score_round,
 };
 use crate::verify::{Finding, malformed_finding};
 
@@ -249,6 +249,11 @@ impl<'a> Rescoring<'a> {
             self.findings_are_on_updates()?;
             return Ok(again);
         }
+        // What stood in the consensus when it was made, and stands there no more.
+        let rest = recorded.strip_prefix(again.scores.text()?.as_str());
+        if let (Some((file, why)), Some(1)) = (again.validated.rubbish.first(), rest.map(|rest| rest.lines().count())) {
+            return wrong(file, why);
+        }
         self.locate(&again, &recorded).map_err(|stop| match stop {
             // What the judge has signed on false scores proves it.
             Stop::Differs(difference, _) if difference.artifact == self.names.scores => {
@@ -342,7 +347,7 @@ impl<'a> Rescoring<'a> {
         let of = |g: &&&Given| key(g) == (score.worker.as_str(), score.update);
         let candidate = again.given.iter().find(of).and_then(|g| g.update.as_ref().ok());
         let (Some(assignment), Some((candidate, _))) = (assignment, candidate) else { return Ok(()) };
-        let why = uncommitted(candidate, self.round, Some(assignment), list, &self.lists.reveals);
+        let why = committed(candidate, self.round, Some(assignment), list, &self.lists.reveals).err();
         // A closed list neither grows nor shrinks: two in it are what the judge has seen.
         let seen = self.lists.closed && why.as_deref() == Some("two commitments");
         let was = score.reason.as_deref().filter(|reason| UNCOMMITTED.contains(reason));

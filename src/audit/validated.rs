@@ -1,10 +1,9 @@
 //! The scores that validators signed, beside the ones that the round's files make.
 
-use super::differs::{Checked, blame};
+use super::differs::{Checked, Stop, blame};
 use super::evidence::{Evidence, value};
 use super::scores::{ENDING, Rescoring};
 use crate::artifact::key::parse_public;
-use crate::error::Kind;
 use crate::score::{Ballot, Scores, endorse, merge};
 
 /// What the validators of a round signed.
@@ -12,25 +11,34 @@ use crate::score::{Ballot, Scores, endorse, merge};
 pub struct Validated {
     /// File and content.
     pub ballots: Vec<(String, Ballot)>,
+    /// Files that are no ballot, and why: a validator stops no audit by signing nothing.
+    pub rubbish: Vec<(String, String)>,
 }
 
 impl Validated {
     /// Reads the files of a round, where the recipe names validators.
     pub fn read(round: &Rescoring<'_>) -> Checked<Validated> {
         let (run, recipe) = (round.run, &round.start.recipe);
-        let mut ballots = Vec::new();
+        let mut validated = Validated::default();
         if recipe.score.validators.is_empty() {
-            return Ok(Validated::default());
+            return Ok(validated);
         }
         for file in run.below(&round.names.folder).filter(|name| name.ends_with(ENDING)) {
-            let ballot = blame(file, Ballot::read(&run.lines(file)?, recipe))?;
-            ballots.push((file.to_owned(), ballot));
+            let read = || blame(file, Ballot::read(&run.lines(file)?, recipe));
+            match read() {
+                Ok(ballot) if ballot.scores.round.round == round.round => {
+                    validated.ballots.push((file.to_owned(), ballot));
+                }
+                Ok(_) => validated.rubbish.push((file.to_owned(), "scores of another round".into())),
+                Err(Stop::Differs(why, _)) => validated.rubbish.push((file.to_owned(), why.what)),
+                Err(failed) => return Err(failed),
+            }
         }
-        Ok(Validated { ballots })
+        Ok(validated)
     }
 
     /// The text of the round's scores: those of a sole coordinator as they are; of validators what they merge into, where
-    /// that is what the files make.
+    /// that is what the files make. Without a majority of them there are no scores.
     pub fn text(&self, round: &Rescoring<'_>, truth: &Scores) -> Checked<String> {
         let recipe = &round.start.recipe;
         if recipe.score.validators.is_empty() {
@@ -40,8 +48,7 @@ impl Validated {
         match merge(recipe, ballots, |_| ()) {
             Ok(merged) if merged.scores == *truth => Ok(merged.text()?),
             Ok(_) => Ok(truth.text()?),
-            Err(error) if error.kind() == Kind::Refused => Ok(truth.text()?),
-            Err(error) => Err(error.into()),
+            Err(error) => blame(&round.names.scores, Err(error)),
         }
     }
 
@@ -56,7 +63,8 @@ impl Validated {
         let say = |(file, ballot): &(String, Ballot)| {
             format!("{file}: validator {} signed scores that are not the round's", ballot.endorsement.validator)
         };
-        Ok(self.false_ones(truth)?.into_iter().map(say).collect())
+        let rubbish = self.rubbish.iter().map(|(file, why)| format!("{file}: passed over: {why}"));
+        Ok(self.false_ones(truth)?.into_iter().map(say).chain(rubbish).collect())
     }
 
     /// What proves it.

@@ -8,11 +8,11 @@ use super::{files, init, updates};
 use crate::artifact::{Digest, Recipe, record};
 use crate::cli::OutputDirArgs;
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::fsio::{Outcome, Source, Target};
 use crate::model::{Layout, ModelFolder};
 use crate::optimizer::{Momentum, outer_reads};
-use crate::score::{Acceptance, Score, Step, next_model, one_a_worker};
+use crate::score::{Acceptance, Score, Step, next_model, one_a_worker, votes};
 use crate::ui::Ui;
 use crate::verify::{Finding, Verdict, require_machine};
 
@@ -120,7 +120,15 @@ fn momentum(args: &Args, recipe: &Recipe, folder: &ModelFolder) -> Result<Option
 fn counting(args: &Args, recipe: &Recipe, layout: &Layout, round: u64) -> Result<Vec<HashSet<(String, Digest)>>> {
     let (mut lists, run) = (Vec::new(), &recipe.digest());
     if let Some(path) = &args.scores {
-        let scores: Vec<Score> = record::read(path)?;
+        let lines = record::read_lines(path)?;
+        let scores: Vec<Score> = record::select(&lines)?;
+        if !recipe.score.validators.is_empty() && votes(&lines).at(path.display())?.is_none() {
+            return Err(Error::refused(format!(
+                "{}: scores that no majority of validators has signed",
+                path.display()
+            ))
+            .hint("the recipe names validators: `score --consensus` merges what they sign"));
+        }
         if scores.iter().any(|s| s.run != *run || s.round != round) {
             return Err(Error::refused(format!("{}: scores of another run or round", path.display())));
         }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::artifact::{Recipe, record};
 use crate::cli::OutputArgs;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::score::{Ballot, merge};
 use crate::ui::Ui;
 
@@ -16,8 +16,11 @@ pub fn run(recipe: &Path, files: &[PathBuf], round: Option<u64>, output: &Output
     }
     let mut ballots = Vec::new();
     for path in files {
-        let (lines, malformed) = record::read_lines_of_many(path)?;
-        let ballot = malformed.into_iter().next().map_or_else(|| Ballot::read(&lines, &recipe), Err);
+        let ballot = match record::read_lines_of_many(path) {
+            Ok((lines, malformed)) => malformed.into_iter().next().map_or_else(|| Ballot::read(&lines, &recipe), Err),
+            Err(error) if error.kind() != Kind::Data => return Err(error),
+            Err(error) => Err(error),
+        };
         match ballot.at(path.display()) {
             Ok(ballot) if round.is_none_or(|round| ballot.scores.round.round == round) => ballots.push(ballot),
             Ok(_) => ui.say(format!("left out: {}: of another round", path.display())),

@@ -13,12 +13,13 @@ use crate::cli::OutputArgs;
 use crate::codec::Update;
 use crate::data::Assignment;
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::model::Layout;
 use crate::pay::{NodeId, NodeSigner};
+use crate::score::signals::noise::NONE_IS_ENOUGH;
 use crate::score::{
-    Candidate, Eligibility, OpenShard, Scores, Scoring, Standing, Watch, endorse, in_time, read_assigned,
-    read_held_out, read_update, score_round,
+    Candidate, Eligibility, OpenShard, Scores, Scoring, Standing, Watch, check_standings, endorse, in_time,
+    read_assigned, read_held_out, read_update, score_round,
 };
 use crate::ui::Ui;
 use crate::verify::require_machine;
@@ -126,9 +127,11 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         Watch::Begin(total) => bar = Some(ui.progress("score", total)),
         Watch::MicroBatch => bar.iter().for_each(|bar| bar.tick("")),
         Watch::Few { drawn, needed } => {
-            let few =
-                format!("{drawn} held-out sequences are few: {needed} would put the median update's gain above noise");
-            ui.say(few);
+            let enough = match needed {
+                NONE_IS_ENOUGH => "no number would put".to_owned(),
+                needed => format!("{needed} would put"),
+            };
+            ui.say(format!("{drawn} held-out sequences are few: {enough} the median update's gain above noise"));
         }
         Watch::Breaks(error) => ui.say(format!("does not count: {error}")),
     })?;
@@ -137,10 +140,23 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     Ok(())
 }
 
-/// What the workers carry into the round. A round that forgets it would forgive them everything.
+/// What the workers carry into the round, from the scores of the round before and no other. A round that forgets it would
+/// forgive them everything.
 fn standings(args: &Args, recipe: &Recipe, round: u64) -> Result<Vec<Standing>> {
     match &args.previous {
-        Some(path) => record::read(path),
+        Some(path) => {
+            let before = Scores::of_lines(&record::read_lines(path)?).at(path.display())?;
+            let (of, expected) = ((before.round.run, before.round.round), round.checked_sub(1));
+            if of.0 != recipe.digest() || Some(of.1) != expected {
+                let expected =
+                    expected.map_or("no scores, in the first round".into(), |n| format!("the scores of round {n}"));
+                let found =
+                    format!("{}: expected {expected} of this run, found run {}, round {}", path.display(), of.0, of.1);
+                return Err(Error::refused(found));
+            }
+            check_standings(recipe, round, &before.standings).at(path.display())?;
+            Ok(before.standings)
+        }
         None if recipe.score.carries() && round > 0 && !args.updates.is_empty() => {
             Err(Error::usage("the recipe has workers carry their standing from round to round: none given")
                 .hint("--previous names the scores of the round before"))

@@ -52,32 +52,44 @@ pub struct Eligibility {
     pub findings: Option<Vec<Finding>>,
 }
 
-/// Why the update does not count; `None` where it does.
-pub fn judge(update: &Candidate, round: u64, rule: &Acceptance<'_>, lists: &Eligibility) -> Option<String> {
+/// Why the lists do not let an update count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unlisted {
+    /// Why.
+    pub reason: String,
+    /// Whether it is the worker that it names who sent it: anybody can put a name on a file.
+    pub sent: bool,
+}
+
+/// Whether the lists let the update count: then the place of the commitment that it opens in the list, 0 without one.
+pub fn judge(
+    update: &Candidate,
+    round: u64,
+    rule: &Acceptance<'_>,
+    lists: &Eligibility,
+) -> std::result::Result<usize, Unlisted> {
     let run = &rule.recipe.digest();
+    let unsent = |reason: String| Unlisted { reason, sent: false };
     if update.run != *run {
-        return Some("made for another run".into());
+        return Err(unsent("made for another run".into()));
     }
     if update.round != round {
-        return Some(format!("made for round {}", update.round));
+        return Err(unsent(format!("made for round {}", update.round)));
     }
     let assignment = match &lists.assignments {
         None => None,
-        Some(list) => match Assignment::find(list, round, &update.worker) {
-            Ok(assignment) => Some(assignment),
-            Err(_) => return Some("no assignment".into()),
-        },
+        Some(list) => Some(Assignment::find(list, round, &update.worker).map_err(|_| unsent("no assignment".into()))?),
     };
-    if let Some((commitments, reveals)) = &lists.commitments
-        && let Some(reason) = uncommitted(update, round, assignment, commitments, reveals)
-    {
-        return Some(reason);
-    }
-    lists.findings.as_ref()?;
-    match lists.finding_of(update, run, round) {
-        None => Some("not replayed".into()),
-        Some(finding) => rule.refuses(finding),
-    }
+    let place = match &lists.commitments {
+        None => 0,
+        Some((commitments, reveals)) => committed(update, round, assignment, commitments, reveals).map_err(unsent)?,
+    };
+    let refused = match lists.findings.as_ref().map(|_| lists.finding_of(update, run, round)) {
+        None => None,
+        Some(None) => Some("not replayed".into()),
+        Some(Some(finding)) => rule.refuses(finding),
+    };
+    refused.map_or(Ok(place), |reason| Err(Unlisted { reason, sent: true }))
 }
 
 impl Eligibility {
@@ -95,35 +107,36 @@ pub fn deciding<'f, I: Iterator<Item = &'f Finding>>(all: impl Fn() -> I) -> Opt
     [Verdict::Mismatch, Verdict::Exact, Verdict::Sampled, Verdict::Near].into_iter().find_map(last)
 }
 
-/// Why commitments and reveals do not let an update count; `None` where they do.
-pub fn uncommitted(
+/// Where in the list the commitment stands that the update opens, the worker's own; or why commitments and reveals do not
+/// let it count.
+pub fn committed(
     update: &Candidate,
     round: u64,
     assignment: Option<&Assignment>,
     commitments: &[Commitment],
     reveals: &[Reveal],
-) -> Option<String> {
-    let named = |c: &&Commitment| c.run == update.run && c.round == round && c.worker == update.worker;
-    let mut own: Vec<&Commitment> = commitments.iter().filter(named).collect();
+) -> std::result::Result<usize, String> {
+    let named = |c: &Commitment| c.run == update.run && c.round == round && c.worker == update.worker;
+    let mut own: Vec<(usize, &Commitment)> = commitments.iter().enumerate().filter(|(_, c)| named(c)).collect();
     if own.is_empty() {
-        return Some("no commitment".into());
+        return Err("no commitment".into());
     }
     // Only what the worker signed can count for or against it. Where the roster names no key, anybody could have written
     // a second commitment in its name, so that cannot count against it.
     if let Some(key) = assignment.and_then(|a| a.worker_key().ok().flatten()) {
-        own.retain(|c| c.signed_by(&key).unwrap_or(false));
-        let Some((commitment, others)) = own.split_first() else {
-            return Some("the commitment is not signed by the worker".into());
+        own.retain(|(_, c)| c.signed_by(&key).unwrap_or(false));
+        let Some(((_, commitment), others)) = own.split_first() else {
+            return Err("the commitment is not signed by the worker".into());
         };
-        if others.iter().any(|other| other.commitment != commitment.commitment) {
-            return Some("two commitments".into());
+        if others.iter().any(|(_, other)| other.commitment != commitment.commitment) {
+            return Err("two commitments".into());
         }
     }
-    let own: HashSet<Digest> = own.iter().map(|c| c.commitment).collect();
     let about =
         |r: &&Reveal| (r.run, r.round, &r.worker, r.update) == (update.run, round, &update.worker, update.digest);
-    let opened = reveals.iter().filter(about).any(|r| own.contains(&opened_commitment(r)));
-    (!opened).then(|| "does not match its commitment".into())
+    let opened: HashSet<Digest> = reveals.iter().filter(about).map(opened_commitment).collect();
+    let first = own.iter().find(|(_, commitment)| opened.contains(&commitment.commitment));
+    first.map(|(place, _)| *place).ok_or_else(|| "does not match its commitment".into())
 }
 
 /// The commitment that a reveal opens.

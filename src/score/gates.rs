@@ -13,7 +13,6 @@ use super::signals::noise::{self, Gain};
 use super::signals::norms::Norms;
 use super::signals::{Pairs, copies, own, signs};
 use super::standings::{Held, Standings};
-use crate::artifact::Commitment;
 use crate::codec::Update;
 use crate::error::Result;
 
@@ -21,6 +20,8 @@ use crate::error::Result;
 pub(super) struct Entry<U> {
     /// Its number among the candidates.
     pub candidate: usize,
+    /// The place of its commitment in the list.
+    pub place: usize,
     /// Itself.
     pub update: U,
     /// What was measured of it.
@@ -34,21 +35,16 @@ pub(super) struct Entry<U> {
 }
 
 impl<U> Entry<U> {
-    pub fn new(candidate: usize, update: U) -> Entry<U> {
-        Entry { candidate, update, signals: Signals::default(), reason: None, clip: 1.0, gains: None }
+    pub fn new(candidate: usize, place: usize, update: U) -> Entry<U> {
+        Entry { candidate, place, update, signals: Signals::default(), reason: None, clip: 1.0, gains: None }
     }
 }
 
-/// Candidates in the order in which they were committed to: by the place of the worker's first commitment in the list, as
-/// it was given. Without a list, and behind it, by ascending worker id.
-fn committed_order<U>(entries: &[Entry<U>], candidates: &[Candidate], commitments: &[Commitment]) -> Vec<usize> {
-    let mut first: BTreeMap<&str, usize> = BTreeMap::new();
-    for (place, commitment) in commitments.iter().enumerate() {
-        first.entry(&commitment.worker).or_insert(place);
-    }
+/// Entries in the order in which they were committed to: by the places of the commitments that they open in the list, as it
+/// was given. Without a list by ascending worker id.
+fn committed_order<U>(entries: &[Entry<U>]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..entries.len()).collect();
-    let worker = |i: usize| candidates[entries[i].candidate].worker.as_str();
-    order.sort_by_key(|&i| (first.get(worker(i)).copied().unwrap_or(usize::MAX), i));
+    order.sort_by_key(|&i| (entries[i].place, i));
     order
 }
 
@@ -56,7 +52,6 @@ fn committed_order<U>(entries: &[Entry<U>], candidates: &[Candidate], commitment
 /// remembered from earlier rounds, then, among those that are left, signs.
 pub(super) fn shapes<U: Borrow<Update>>(
     input: &Scoring<'_>,
-    candidates: &[Candidate],
     entries: &mut [Entry<U>],
     remembered: &[&Update],
 ) -> Result<()> {
@@ -65,12 +60,8 @@ pub(super) fn shapes<U: Borrow<Update>>(
         entries.iter().map(|entry| entry.update.borrow()).chain(remembered.iter().copied()).collect();
     let pairs = Pairs::measure(&input.folder.layout, &updates)?;
     let norms = Norms::of(&pairs, entries.len());
-    let run = input.recipe.digest();
-    let of_round = |c: &&Commitment| (c.run, c.round) == (run, input.round);
-    let commitments: Vec<Commitment> =
-        input.lists.commitments.iter().flat_map(|(list, _)| list).filter(of_round).cloned().collect();
     let mut order: Vec<usize> = (entries.len()..pairs.count()).collect();
-    order.extend(committed_order(entries, candidates, &commitments));
+    order.extend(committed_order(entries));
     let likeness = copies::against_earlier(&pairs, &order);
     for (i, entry) in entries.iter_mut().enumerate() {
         let like = likeness[i];

@@ -25,7 +25,7 @@ mod worth;
 
 pub use accept::Acceptance;
 pub use consensus::{ClippedMedian, clipped_median};
-pub use eligible::{Candidate, Eligibility, deciding, in_time, judge, opened_commitment, uncommitted};
+pub use eligible::{Candidate, Eligibility, Unlisted, committed, deciding, in_time, judge, opened_commitment};
 pub use entitled::entitled;
 pub use gain::{draw_sequences, sequence_losses};
 pub use next::{Next, Step, next_model};
@@ -38,5 +38,6 @@ pub use records::{Counted, RoundScore, Score, Signals, Standing};
 pub use round::{
     Scores, Scoring, Watch, finding_digest, in_order, one_a_worker, read_held_out, read_update, score_round,
 };
+pub use standings::check_standings;
 pub use validators::{Ballot, Consensus, Endorsement, Merged, Vote, endorse, merge, votes};
 pub use worth::{Worth, coalitions, worth};

@@ -76,7 +76,8 @@ fn powers(worth: &[i128], exponent: u32) -> Vec<u128> {
     let positive = |w: &i128| w.max(&0).unsigned_abs();
     let bits = |n: u128| u128::BITS - n.leading_zeros();
     let largest = worth.iter().map(positive).max().unwrap_or(0);
-    let room = (126 - bits(worth.len() as u128)) / exponent;
+    let count = worth.iter().filter(|worth| **worth > 0).count();
+    let room = (126 - bits(count as u128)) / exponent;
     let excess = bits(largest).saturating_sub(room);
     worth.iter().map(|w| (positive(w) >> excess).pow(exponent)).collect()
 }

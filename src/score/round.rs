@@ -147,15 +147,16 @@ pub fn score_round<U: Borrow<Update>>(
     let Scoring { recipe, round, folder, held_out, lists, .. } = *input;
     let run = recipe.digest();
     let rule = Acceptance { recipe, layout: &folder.layout, beacon: input.beacon.as_ref() };
-    let mut reasons: Vec<Option<String>> = candidates.iter().map(|c| judge(c, round, &rule, lists)).collect();
-    let listed: Vec<usize> = (0..candidates.len()).filter(|&i| reasons[i].is_none()).collect();
-    one_a_worker(listed.iter().map(|&i| (candidates[i].worker.as_str(), candidates[i].file.as_str())))?;
+    let judged: Vec<_> = candidates.iter().map(|c| judge(c, round, &rule, lists)).collect();
+    let listed: Vec<(usize, usize)> =
+        judged.iter().enumerate().filter_map(|(i, judged)| Some((i, *judged.as_ref().ok()?))).collect();
+    one_a_worker(listed.iter().map(|&(i, _)| (candidates[i].worker.as_str(), candidates[i].file.as_str())))?;
     let mut entries = Vec::with_capacity(listed.len());
-    for i in listed {
-        entries.push(Entry::new(i, open(i)?));
+    for (i, place) in listed {
+        entries.push(Entry::new(i, place, open(i)?));
     }
     let mut standings = Standings::carried(input)?;
-    shapes(input, candidates, &mut entries, &standings.remembered()?)?;
+    shapes(input, &mut entries, &standings.remembered()?)?;
 
     let beacon = input.beacon.as_ref();
     let count = if candidates.is_empty() && beacon.is_none() { 0 } else { recipe.score.sequences };
@@ -192,6 +193,9 @@ pub fn score_round<U: Borrow<Update>>(
     let workers = lists.assignments.as_ref().map_or(candidates.len(), Vec::len) as u64;
     let before = total(&before.held_out);
     let (mut paid, returned_msat) = earn(input, &entries, before, workers, &mut meter, watch)?;
+    let sent = |i: usize| judged[i].as_ref().map_or_else(|unlisted| unlisted.sent, |_| true);
+    let mut reasons: Vec<Option<String>> =
+        judged.iter().map(|judged| judged.as_ref().err().map(|unlisted| unlisted.reason.clone())).collect();
     let (mut gained, mut signals) = (BTreeMap::new(), BTreeMap::new());
     for entry in entries {
         gained.extend(entry.gains.map(|gains| (entry.candidate, total(&gains.held_out))));
@@ -199,7 +203,7 @@ pub fn score_round<U: Borrow<Update>>(
         reasons[entry.candidate] = entry.reason;
     }
     standings.remember(candidates, |i| reasons[i].is_none());
-    standings.rate(candidates, |i| gained.get(&i).copied().filter(|_| reasons[i].is_none()))?;
+    standings.rate(candidates, sent, |i| gained.get(&i).copied().filter(|_| reasons[i].is_none()))?;
     let score = |(i, (candidate, reason)): (usize, (&Candidate, Option<String>))| -> Result<Score> {
         let finding = lists.finding_of(candidate, &run, round);
         let earned = paid.remove(&i).unwrap_or_default();

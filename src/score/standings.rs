@@ -8,6 +8,7 @@ use super::rating::{FixedRating, PlackettLuce, Rating, ranks};
 use super::records::{Counted, Standing};
 use super::round::Scoring;
 use crate::artifact::recipe::ScoreRecipe;
+use crate::artifact::{Recipe, valid_worker_id};
 use crate::codec::Update;
 use crate::error::{Context, Error, Result};
 
@@ -25,27 +26,9 @@ pub(super) struct Standings<'a> {
 }
 
 impl<'a> Standings<'a> {
-    /// What the workers stood at before, as of this round. They must be of this run, each worker's once, of a round before.
+    /// What the workers stood at before, as of this round, see [`check_standings`].
     pub fn carried(input: &'a Scoring<'a>) -> Result<Standings<'a>> {
-        let run = input.recipe.digest();
-        let mut by_worker = BTreeMap::new();
-        for standing in input.standings {
-            let place = || format!("standing of {}", standing.worker);
-            if standing.run != run || standing.round >= input.round {
-                let of = format!("run {}, round {}", standing.run, standing.round);
-                return Err(Error::refused(format!("{}: expected one of this run, and earlier, found {of}", place())));
-            }
-            let average = standing.own_q32.parse().ok().filter(|average: &i64| average.unsigned_abs() <= 1 << 32);
-            let average =
-                average.ok_or_else(|| Error::data(format!("{}: own_q32: expected -2^32 to 2^32", place())))?;
-            rating_of(standing).at(place())?;
-            check_counted(standing, &input.recipe.score).at(place())?;
-            let standing = Standing { round: input.round, ..standing.clone() };
-            if by_worker.insert(standing.worker.clone(), Held { standing, average }).is_some() {
-                return Err(Error::data(format!("{}: a second one", place())));
-            }
-        }
-        Ok(Standings { input, by_worker })
+        Ok(Standings { input, by_worker: held(input.recipe, input.round, input.standings)? })
     }
 
     /// A worker's, a new one where it never stood anywhere.
@@ -64,16 +47,21 @@ impl<'a> Standings<'a> {
     }
 
     /// Rates everybody who sent an update, where the recipe rates: by the gains of those that count, the others last and
-    /// equal. Who sent none plays no part in the round.
-    pub fn rate(&mut self, candidates: &[Candidate], gain: impl Fn(usize) -> Option<i128>) -> Result<()> {
+    /// equal. Who sent none plays no part in the round, whoever sent one in that name.
+    pub fn rate(
+        &mut self,
+        candidates: &[Candidate],
+        sent: impl Fn(usize) -> bool,
+        gain: impl Fn(usize) -> Option<i128>,
+    ) -> Result<()> {
         let rule = &self.input.recipe.score;
-        if !rule.rating || candidates.is_empty() {
-            return Ok(());
-        }
         let mut best: BTreeMap<&str, i128> = BTreeMap::new();
-        for (i, candidate) in candidates.iter().enumerate() {
+        for (i, candidate) in candidates.iter().enumerate().filter(|(i, _)| sent(*i)) {
             let gain = gain(i).unwrap_or(i128::MIN);
             best.entry(&candidate.worker).and_modify(|best| *best = gain.max(*best)).or_insert(gain);
+        }
+        if !rule.rating || best.is_empty() {
+            return Ok(());
         }
         let worth: Vec<i128> = best.values().copied().collect();
         let before: Vec<Rating> =
@@ -123,6 +111,35 @@ impl<'a> Standings<'a> {
     }
 }
 
+/// Whether standings can be carried into a round: they must be of this run, each worker's once, of a round before.
+pub fn check_standings(recipe: &Recipe, round: u64, standings: &[Standing]) -> Result<()> {
+    held(recipe, round, standings).map(drop)
+}
+
+fn held(recipe: &Recipe, round: u64, standings: &[Standing]) -> Result<BTreeMap<String, Held>> {
+    let run = recipe.digest();
+    let mut by_worker = BTreeMap::new();
+    for standing in standings {
+        let place = || format!("standing of {:?}", standing.worker);
+        if standing.run != run || standing.round >= round {
+            let of = format!("run {}, round {}", standing.run, standing.round);
+            return Err(Error::refused(format!("{}: expected one of this run, and earlier, found {of}", place())));
+        }
+        if !valid_worker_id(&standing.worker) {
+            return Err(Error::data(format!("{}: expected a worker's id", place())));
+        }
+        let average = canonical(&standing.own_q32).filter(|average| average.unsigned_abs() <= 1 << 32);
+        let average = average.ok_or_else(|| Error::data(format!("{}: own_q32: expected -2^32 to 2^32", place())))?;
+        rating_of(standing).at(place())?;
+        check_counted(standing, &recipe.score).at(place())?;
+        let standing = Standing { round, ..standing.clone() };
+        if by_worker.insert(standing.worker.clone(), Held { standing, average }).is_some() {
+            return Err(Error::data(format!("{}: a second one", place())));
+        }
+    }
+    Ok(by_worker)
+}
+
 /// What counted must have done so in earlier rounds, one after the other, and be no more than the recipe has remembered.
 fn check_counted(standing: &Standing, rule: &ScoreRecipe) -> Result<()> {
     let Standing { counted, round, .. } = standing;
@@ -134,12 +151,17 @@ fn check_counted(standing: &Standing, rule: &ScoreRecipe) -> Result<()> {
     Ok(())
 }
 
+/// A number as records have it: no plus sign, no leading zero, no minus zero.
+fn canonical(text: &str) -> Option<i64> {
+    text.parse().ok().filter(|number: &i64| number.to_string() == text)
+}
+
 /// The rating in a standing; that of somebody unknown where there is none.
 fn rating_of(standing: &Standing) -> Result<Rating> {
     match (&standing.mu_q32, &standing.sigma_q32) {
         (None, None) => Ok(PlackettLuce::UNKNOWN),
-        (Some(mu), Some(sigma)) => match (mu.parse(), sigma.parse()) {
-            (Ok(mu_q32), Ok(sigma_q32)) => FixedRating { mu_q32, sigma_q32 }.to_float(),
+        (Some(mu), Some(sigma)) => match (canonical(mu), canonical(sigma)) {
+            (Some(mu_q32), Some(sigma_q32)) => FixedRating { mu_q32, sigma_q32 }.to_float(),
             _ => Err(Error::data(format!("expected a rating in 2^-32, found mu {mu:?}, sigma {sigma:?}"))),
         },
         _ => Err(Error::data("expected mu and sigma together")),

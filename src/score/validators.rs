@@ -123,7 +123,7 @@ impl Ballot {
             return Err(Error::refused(format!("expected scores of run {run}, found run {}", endorsement.run)));
         }
         let of_round = |s: &Score| (s.run, s.round) == (run, round.round);
-        let keys: BTreeSet<Key> = scores.scores.iter().map(key_of).collect();
+        let keys: BTreeSet<Key<'_>> = scores.scores.iter().map(key_of).collect();
         if !scores.scores.iter().all(of_round) || keys.len() != scores.scores.len() {
             return Err(Error::data("scores of another round, or two of one update"));
         }
@@ -150,17 +150,13 @@ impl Ballot {
     pub fn digest(&self) -> Digest {
         self.endorsement.scores
     }
-
-    fn score(&self, of: &Key) -> Option<&Score> {
-        self.scores.scores.iter().find(|s| key_of(s) == *of)
-    }
 }
 
 /// A worker and an update.
-type Key = (String, String);
+type Key<'a> = (&'a str, Digest);
 
-fn key_of(score: &Score) -> Key {
-    (score.worker.clone(), score.update.to_string())
+fn key_of(score: &Score) -> Key<'_> {
+    (&score.worker, score.update)
 }
 
 /// What a validator signs, not signed yet.
@@ -173,7 +169,8 @@ pub fn endorse(scores: &Scores, validator: &PublicKey) -> Result<Endorsement> {
 ///
 /// Those count that measured the same (model, held-out data, beacon), as a majority did: where there is none, nothing is
 /// decided. What an update is entitled to is the largest amount that validators with `score.kappa_ppm` of all votes
-/// allow; it counts if as many say so. Where medians of different majorities add up to more than the round pays, all of
+/// allow; it counts if as many say so, is listed if as many list it, and is spoken of in the words that most votes have for
+/// it. Where medians of different majorities add up to more than the round pays, all of
 /// them are lowered together.
 pub fn merge(recipe: &Recipe, ballots: Vec<Ballot>, mut dissent: impl FnMut(String)) -> Result<Merged> {
     let rule = &recipe.score;
@@ -182,20 +179,22 @@ pub fn merge(recipe: &Recipe, ballots: Vec<Ballot>, mut dissent: impl FnMut(Stri
         return Err(Error::usage("score.validators: the recipe names none"));
     }
     let ballots = comparable(one_each(ballots, &mut dissent), of, rule.kappa_ppm, &mut dissent)?;
-    let keys: BTreeSet<Key> = ballots.iter().flat_map(|b| &b.scores.scores).map(key_of).collect();
-    let median = median(&ballots, &keys, of, rule.kappa_ppm)?;
+    let mut said: BTreeMap<Key<'_>, Vec<(usize, &Score)>> = BTreeMap::new();
+    for (i, ballot) in ballots.iter().enumerate() {
+        ballot.scores.scores.iter().for_each(|score| said.entry(key_of(score)).or_default().push((i, score)));
+    }
+    // What no majority has heard of, nobody has sent.
+    let votes = |said: &[(usize, &Score)]| said.iter().map(|(i, _)| ballots[*i].weight).sum();
+    said.retain(|_, said| reaches(votes(said), of, rule.kappa_ppm));
+    let ceilings = median(&ballots, &said, of, rule.kappa_ppm)?;
     let (mut scores, mut worth) = (Vec::new(), Vec::new());
-    for (key, ceiling) in keys.iter().zip(median) {
-        let said: Vec<(u64, &Score)> = ballots.iter().filter_map(|b| Some((b.weight, b.score(key)?))).collect();
-        let votes: u64 = said.iter().filter(|(_, score)| score.counts).map(|(weight, _)| weight).sum();
-        let counts = reaches(votes, of, rule.kappa_ppm);
-        let amount = if counts { ceiling } else { 0 };
-        // The words are those of the first validator who says the same.
-        let like = || said.iter().map(|(_, score)| *score).filter(|score| score.counts == counts);
-        let agrees = like().find(|score| !counts || score.entitled_msat == amount);
-        let Some(words) = agrees.or_else(|| like().next()) else { continue };
-        scores.push(words.clone());
-        worth.push(amount);
+    for (said, ceiling) in said.values().zip(ceilings) {
+        let counting: Vec<(usize, &Score)> = said.iter().copied().filter(|(_, score)| score.counts).collect();
+        let counts = reaches(votes(&counting), of, rule.kappa_ppm);
+        let words = words(&ballots, said.iter().copied().filter(|(_, score)| score.counts == counts))?;
+        let Some(words) = words else { continue };
+        scores.push(words);
+        worth.push(if counts { ceiling } else { 0 });
     }
     let first = &ballots[0].scores;
     let msat = fit_to(&worth, first.round.round_msat);
@@ -223,13 +222,32 @@ pub fn merge(recipe: &Recipe, ballots: Vec<Ballot>, mut dissent: impl FnMut(Stri
     Ok(Merged { scores, consensus })
 }
 
+/// The words that most votes have for an update, but for the amount; of those with as many, the first.
+fn words<'a>(ballots: &[Ballot], said: impl Iterator<Item = (usize, &'a Score)>) -> Result<Option<Score>> {
+    let mut votes: BTreeMap<String, (u64, Score)> = BTreeMap::new();
+    for (i, score) in said {
+        let words = Score { entitled_msat: 0, ..score.clone() };
+        votes.entry(record::line(&words)?).or_insert((0, words)).0 += ballots[i].weight;
+    }
+    // The last of the largest, from the end.
+    Ok(votes.into_values().rev().max_by_key(|(votes, _)| *votes).map(|(_, words)| words))
+}
+
 /// The clipped median of what each update is entitled to. Who is absent gives nothing.
-fn median(ballots: &[Ballot], keys: &BTreeSet<Key>, of: u64, kappa_ppm: u64) -> Result<Vec<u64>> {
-    let entitled = |b: &Ballot, key: &Key| b.score(key).filter(|s| s.counts).map_or(0, |s| s.entitled_msat);
-    let mut given: Vec<Vec<u64>> = ballots.iter().map(|b| keys.iter().map(|key| entitled(b, key)).collect()).collect();
+fn median(
+    ballots: &[Ballot],
+    said: &BTreeMap<Key<'_>, Vec<(usize, &Score)>>,
+    of: u64,
+    kappa_ppm: u64,
+) -> Result<Vec<u64>> {
+    let mut given = vec![vec![0; said.len()]; ballots.len()];
+    for (at, said) in said.values().enumerate() {
+        let counting = said.iter().filter(|(_, score)| score.counts);
+        counting.for_each(|(i, score)| given[*i][at] = score.entitled_msat);
+    }
     let mut weights: Vec<u64> = ballots.iter().map(|b| b.weight).collect();
     weights.push(of - weights.iter().sum::<u64>());
-    given.push(vec![0; keys.len()]);
+    given.push(vec![0; said.len()]);
     Ok(clipped_median(ballots[0].scores.round.round_msat, &weights, kappa_ppm, &given)?.ceiling_msat)
 }
 

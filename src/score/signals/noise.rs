@@ -58,11 +58,15 @@ pub fn refuses(gains: &[Gain], floor_ppm: u64) -> Vec<Option<String>> {
     gains.iter().map(reason).collect()
 }
 
-/// How many sequences put the median update's gain above noise: the lower median of what each needs, at most 2^53 - 1.
+/// What [`needed`] says where no number of sequences is enough, or none that a record can hold.
+pub const NONE_IS_ENOUGH: u64 = (1 << 53) - 1;
+
+/// How many sequences put the median update's gain above noise: the lower median of what each needs, at most
+/// [`NONE_IS_ENOUGH`].
 pub fn needed(gains: &[Gain]) -> Option<u64> {
     let mut needed: Vec<u64> = gains.iter().map(|gain| gain.needed).collect();
     needed.sort_unstable();
-    needed.get(needed.len().saturating_sub(1) / 2).map(|needed| *needed.min(&((1 << 53) - 1)))
+    needed.get(needed.len().saturating_sub(1) / 2).map(|needed| *needed.min(&NONE_IS_ENOUGH))
 }
 
 #[cfg(test)]
@@ -97,7 +101,7 @@ mod tests {
         let gains = [gain(&[3, 5, 4, 4]), gain(&[10, -8, 12, -6]), gain(&[-1, -1, -1, -1])];
         assert_eq!(needed(&gains), Some(gains[1].needed));
         assert!(gains[1].needed > 4);
-        assert_eq!(needed(&gains[2..]), Some((1 << 53) - 1));
+        assert_eq!(needed(&gains[2..]), Some(NONE_IS_ENOUGH));
         assert_eq!(needed(&[]), None);
     }
 }

@@ -3,14 +3,15 @@
 use super::Pairs;
 
 /// The cosine of each of these updates with the sum of the others, each of them at norm 1, so that nobody has more of a
-/// vote by being larger. In parts per million, towards zero. `None` of fewer than three, where the others are no majority.
+/// vote by being larger. In parts per million, towards zero. `None` of fewer than four: of two
+/// others one may be the attacker, and who is honest would go against their sum.
 ///
 /// From the Gram matrix G at norm 1: `sum_{j != i} g_ij / sqrt(sum_{j, k != i} g_jk)`, both sums chains by ascending
 /// number.
 pub fn agreement(pairs: &Pairs, among: &[usize]) -> Vec<Option<i64>> {
     let one = |i: usize| -> Option<i64> {
         let others: Vec<usize> = among.iter().copied().filter(|&j| j != i).collect();
-        if others.len() < 2 {
+        if others.len() < 3 {
             return None;
         }
         let with = others.iter().fold(0.0, |sum, &j| sum + pairs.cosine(i, j));
@@ -63,10 +64,11 @@ mod tests {
     }
 
     #[test]
-    fn two_alone_are_no_majority_over_each_other() {
-        let all = pairs(&[vec![1.0], vec![-1.0], vec![1.0]]);
-        assert_eq!(agreement(&all, &[0, 1]), [None, None]);
+    fn of_three_one_who_flips_its_signs_takes_nobody_along() {
+        let all = pairs(&[vec![1.0], vec![-1.0], vec![1.0], vec![1.0]]);
+        assert_eq!(agreement(&all, &[0, 1, 2]), [None; 3]);
         assert_eq!(refuses(None, 1), None);
-        assert_eq!(agreement(&all, &[0, 1, 2]), [Some(0), Some(-1_000_000), Some(0)]);
+        let found = agreement(&all, &[0, 1, 2, 3]);
+        assert_eq!(found, [Some(1_000_000), Some(-1_000_000), Some(1_000_000), Some(1_000_000)]);
     }
 }
