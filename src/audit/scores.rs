@@ -12,11 +12,10 @@ use crate::artifact::{Digest, Meta, record};
 use crate::codec::Update;
 use crate::data::{Assignment, Shard, Split};
 use crate::error::{Error, Kind, Result};
-use crate::fsio::content_digest;
 use crate::model::{Layout, ModelFolder};
 use crate::score::{
     Candidate, Eligibility, RoundScore, Score, Scores, Scoring, Standing, committed, deciding, finding_digest,
-    in_order, read_assigned, read_held_out, read_update, score_round,
+    in_order, read_assigned, read_held_out, read_update, score_round, update_digest,
 };
 use crate::verify::{Finding, malformed_finding};
 
@@ -48,9 +47,9 @@ pub fn read_given(run: &RunFolder, start: &Start, layout: &Layout, names: &Names
             Err(error) if matches!(error.kind(), Kind::Data | Kind::Refused) => Err(error),
             Err(error) => return Err(error.into()),
         };
-        // What has no content, a cut frame, has no digest either.
-        let content = match content_digest(&run.path(file)) {
-            Ok(hash) => Digest(*hash.as_bytes()),
+        // What has no content, a cut frame, has no digest either, nor what no update can be.
+        let content = match update_digest(&run.path(file), layout) {
+            Ok(digest) => digest,
             Err(error) if error.kind() == Kind::Data => Digest([0; 32]),
             Err(error) => return Err(error.into()),
         };

@@ -14,9 +14,9 @@ use crate::codec::{Feedback, Update};
 use crate::data::{Assignment, Shard};
 use crate::engine::Engine;
 use crate::error::{Context, Error, Kind, Result};
-use crate::fsio::content_digest;
 use crate::model::{Layout, Model};
 use crate::optimizer::StepReport;
+use crate::score::update_digest;
 use crate::ui::Ui;
 use crate::verify::{
     Difference, Finding, Leaves, ReplayInput, Segments, States, Verdict, malformed_finding, replay, replay_near,
@@ -104,7 +104,9 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     assignment.check_shard(&shard).at(shard_path.display())?;
     let read = Reader::open(open(&args.update)?);
     let update = match read.and_then(|reader| Update::open_for(&recipe, reader, folder.layout.shapes())) {
-        Err(error) if error.kind() == Kind::Data => return malformed(args, &recipe, assignment, error, ui),
+        Err(error) if error.kind() == Kind::Data => {
+            return malformed(args, &recipe, &folder.layout, assignment, error, ui);
+        }
         other => other?,
     };
     let mut states = read_states(&args.state, &folder.layout, &recipe, assignment)?;
@@ -191,9 +193,16 @@ fn conclude(finding: &Finding, update: &Path, ui: &Ui) -> Result<()> {
 }
 
 /// An update that cannot be read is no reason to stop: that it is malformed is the finding.
-fn malformed(args: &Args, recipe: &Recipe, assignment: &Assignment, error: Error, ui: &Ui) -> Result<()> {
-    // What has no content, a cut frame or a pipe that was read, has no digest either.
-    let digest = content_digest(&args.update).map_or(Digest([0; 32]), |hash| Digest(*hash.as_bytes()));
+fn malformed(
+    args: &Args,
+    recipe: &Recipe,
+    layout: &Layout,
+    assignment: &Assignment,
+    error: Error,
+    ui: &Ui,
+) -> Result<()> {
+    // What has no content, a cut frame or a pipe that was read, has no digest either, nor what no update can be.
+    let digest = update_digest(&args.update, layout).unwrap_or(Digest([0; 32]));
     let finding = malformed_finding(recipe.digest(), assignment, digest, &args.update.display().to_string(), &error);
     args.output.target().write_text(&record::line(&finding)?)?;
     conclude(&finding, &args.update, ui)

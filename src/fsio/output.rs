@@ -2,7 +2,7 @@
 //! artifacts and never gets binary when it is a terminal.
 
 use std::fs;
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -238,9 +238,17 @@ pub(super) fn exists(path: &Path) -> Error {
 
 /// BLAKE3 over the content of a file, zstd undone.
 pub fn content_digest(path: &Path) -> Result<blake3::Hash> {
+    content_digest_within(path, u64::MAX)
+}
+
+/// [`content_digest`] of at most so many bytes: zstd frames of others can hold far more than they take.
+pub fn content_digest_within(path: &Path, most: u64) -> Result<blake3::Hash> {
     let mut hasher = blake3::Hasher::new();
-    let mut source = Source::open(path)?;
+    let mut source = Source::open(path)?.take(most);
     io::copy(&mut source, &mut hasher).path(path)?;
+    if source.limit() == 0 && source.into_inner().read(&mut [0]).path(path)? > 0 {
+        return Err(Error::data(format!("{}: expected at most {most} bytes, found more", path.display())));
+    }
     Ok(hasher.finalize())
 }
 
@@ -256,5 +264,23 @@ pub fn write_secret(path: &Path, content: &[u8]) -> Result<()> {
         Ok(_) => temp::sync_dir(temp::parent(path)),
         Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Err(exists(path)),
         Err(error) => Err(Error::io(path.display(), &error.error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    #[test]
+    fn a_digest_reads_no_more_than_it_is_told_whatever_a_frame_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, content) = (folder.path().join("frame"), vec![0u8; 1 << 20]);
+        std::fs::write(&path, zstd::encode_all(&content[..], 1).unwrap()).unwrap();
+        let whole = content_digest(&path).unwrap();
+        assert_eq!((whole, content_digest_within(&path, 1 << 20).unwrap()), (blake3::hash(&content), whole));
+        let error = content_digest_within(&path, (1 << 20) - 1).unwrap_err();
+        assert_eq!(error.kind(), Kind::Data);
+        assert!(error.to_string().contains("expected at most 1048575 bytes"), "{error}");
     }
 }

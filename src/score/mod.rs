@@ -37,6 +37,7 @@ pub use rating::{FixedRating, PlackettLuce, Rating, ranks};
 pub use records::{Counted, RoundScore, Score, Signals, Standing};
 pub use round::{
     Scores, Scoring, Watch, finding_digest, in_order, one_a_worker, read_held_out, read_update, score_round,
+    update_digest,
 };
 pub use standings::check_standings;
 pub use validators::{Ballot, Consensus, Endorsement, Merged, Vote, endorse, merge, votes};

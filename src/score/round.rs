@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 
 use super::accept::Acceptance;
 use super::eligible::{Candidate, Eligibility, judge};
@@ -20,7 +21,7 @@ use crate::artifact::{Digest, Reader, Recipe, record};
 use crate::codec::Update;
 use crate::data::{Shard, Split};
 use crate::error::{Context, Error, Kind, Result};
-use crate::fsio::Source;
+use crate::fsio::{Source, content_digest_within};
 use crate::model::{Layout, ModelFolder};
 
 /// What a round is scored by.
@@ -104,6 +105,14 @@ pub fn read_update(source: Source, recipe: &Recipe, layout: &Layout) -> Result<U
     let update = Update::open_for(recipe, Reader::open(source)?, layout.shapes())?;
     update.verify()?;
     Ok(update)
+}
+
+/// The digest of a file that should hold an update, whatever it holds; malformed data where that is more than any update
+/// of this model can be.
+pub fn update_digest(path: &Path, layout: &Layout) -> Result<Digest> {
+    // Four bytes an element is a dense one; and a header, leaves and roots.
+    let most = (layout.total as u64).saturating_mul(16).saturating_add(1 << 26);
+    content_digest_within(path, most).map(|hash| Digest(*hash.as_bytes()))
 }
 
 /// Updates in the order in which they are scored and summed: by ascending worker id, then by digest. Whoever sends
