@@ -167,7 +167,9 @@ fn what_is_not_a_validators_word_is_left_out() {
     fs::copy(world.path("val-c.key"), world.path("kept.key")).unwrap();
     fs::copy(world.path("mallory.key"), world.path("stranger.key")).unwrap();
     lie(&world, "stranger", |_, _| (), "stranger.scored");
+    fs::create_dir(world.path("folder.scored")).unwrap();
     for (file, why) in [
+        ("folder.scored", "found a directory"),
         ("altered.scored", "expected the scores that were signed"),
         ("alone.jsonl", "expected one endorsement, found 0"),
         ("rubbish.scored", "not UTF-8"),

@@ -16,15 +16,15 @@ pub fn run(recipe: &Path, files: &[PathBuf], round: Option<u64>, output: &Output
     }
     let mut ballots = Vec::new();
     for path in files {
-        let ballot = match record::read_lines_of_many(path) {
-            Ok((lines, malformed)) => malformed.into_iter().next().map_or_else(|| Ballot::read(&lines, &recipe), Err),
-            Err(error) if error.kind() != Kind::Data => return Err(error),
-            Err(error) => Err(error),
-        };
-        match ballot.at(path.display()) {
+        let ballot = record::read_lines_of_many(path).and_then(|(lines, malformed)| {
+            let read = || Ballot::read(&lines, &recipe).at(path.display());
+            malformed.into_iter().next().map_or_else(read, Err)
+        });
+        match ballot {
             Ok(ballot) if round.is_none_or(|round| ballot.scores.round.round == round) => ballots.push(ballot),
             Ok(_) => ui.say(format!("left out: {}: of another round", path.display())),
-            Err(error) => ui.say(format!("left out: {error}")),
+            Err(error) if matches!(error.kind(), Kind::Data | Kind::Refused) => ui.say(format!("left out: {error}")),
+            Err(error) => return Err(error),
         }
     }
     let merged = merge(&recipe, ballots, |dissent| ui.say(dissent))?;

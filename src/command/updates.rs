@@ -15,8 +15,7 @@ use crate::ui::Ui;
 pub fn read(paths: &[PathBuf], recipe: &Recipe, layout: &Layout, ui: &Ui) -> Result<Vec<Update>> {
     let mut given = Vec::new();
     for path in paths {
-        let source = Source::open(path)?;
-        match read_update(source, recipe, layout) {
+        match Source::open(path).and_then(|source| read_update(source, recipe, layout)) {
             Ok(update) => given.push(update),
             Err(error) if matches!(error.kind(), Kind::Data | Kind::Refused) => {
                 ui.say(format!("left out: {error}"));

@@ -276,7 +276,7 @@ mod tests {
     fn a_digest_reads_no_more_than_it_is_told_whatever_a_frame_holds() {
         let folder = tempfile::tempdir().unwrap();
         let (path, content) = (folder.path().join("frame"), vec![0u8; 1 << 20]);
-        std::fs::write(&path, zstd::encode_all(&content[..], 1).unwrap()).unwrap();
+        fs::write(&path, zstd::encode_all(&content[..], 1).unwrap()).unwrap();
         let whole = content_digest(&path).unwrap();
         assert_eq!((whole, content_digest_within(&path, 1 << 20).unwrap()), (blake3::hash(&content), whole));
         let error = content_digest_within(&path, (1 << 20) - 1).unwrap_err();
