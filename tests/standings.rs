@@ -20,18 +20,23 @@ fn played(rounds: u64) -> World {
 }
 
 fn play(world: &World, round: u64) -> Output {
-    let output = Command::new("make")
+    let output = make(world, round, "");
+    assert!(output.status.success(), "{}", talk(&output));
+    output
+}
+
+fn make(world: &World, round: u64, validators: &str) -> Output {
+    Command::new("make")
         .args(["--silent", "-f"])
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/round.mk"))
         .arg(format!("RUN={}", world.path(".").display()))
         .arg(format!("ROUND={round}"))
+        .arg(format!("VALIDATORS={validators}"))
         .arg(format!("L402={} --quiet", env!("CARGO_BIN_EXE_l402")))
         .arg(format!("random=printf {}", beacon(&format!("standings {round}"))))
         .stdout(Stdio::null())
         .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", talk(&output));
-    output
+        .unwrap()
 }
 
 fn standings(world: &World, round: u64) -> Vec<serde_json::Value> {
@@ -95,6 +100,59 @@ fn standings_go_on_from_round_to_round_and_an_audit_recomputes_them() {
     let output = audit(&world);
     assert_eq!(output.status.code(), Some(1), "{}", talk(&output));
     assert!(talk(&output).contains("round-1/scores.jsonl"), "{}", talk(&output));
+}
+
+#[test]
+fn a_round_with_validators_is_scored_by_each_of_them_and_merged() {
+    let world = World::new(FULL);
+    let seats = ["one", "two", "three"].map(|who| {
+        let key = world.text(&format!("key {who}.key"));
+        format!("[[score.validators]]\nkey = \"{}\"\n", key.trim())
+    });
+    let recipe = String::from_utf8(world.bytes("r.toml")).unwrap();
+    // A momentum, as TOML has it too.
+    let recipe = recipe.replace("[outer]\n", "[outer]\n  momentum = 0.9 # decays\n") + &seats.concat();
+    world.write("run.toml", recipe.as_bytes());
+    // Nobody signs in another's place, and nothing is made up for whom there is no key.
+    let output = make(&world, 0, "one four");
+    assert!(!output.status.success() && talk(&output).contains("four.scored"), "{}", talk(&output));
+    for round in 0..2 {
+        let output = make(&world, round, "one two three");
+        assert!(output.status.success(), "{}", talk(&output));
+        let scores = world.bytes(&format!("round-{round}/scores.jsonl"));
+        assert_eq!(records(&scores, "consensus")[0]["votes"].as_array().unwrap().len(), 3);
+        assert!(records(&scores, "score").iter().all(|s| s["counts"] == true));
+    }
+    let output = audit(&world);
+    assert_eq!(output.status.code(), Some(0), "{}", talk(&output));
+    let score = format!(
+        "score --recipe run.toml --model theta-0 --val shards/val-00000.safetensors --beacon {} --key ann.key \
+         round-0/ann.update",
+        beacon("standings 0")
+    );
+    world.expect(&score, 1, "is no validator of this recipe");
+}
+
+/// What a whole replay has recomputed is the assigned work: no signal refuses it, and without the finding it would.
+#[test]
+fn no_signal_refuses_what_was_recomputed_to_equality() {
+    let world = World::new(FULL);
+    let recipe = String::from_utf8(world.bytes("r.toml")).unwrap();
+    let strict = "[score]\nown = 6\nown_z_milli = 100000\nmin_residual_ppm = 1000000\nmax_norm_ppm = 1000\n";
+    world.write("run.toml", recipe.replace("[score]\n", strict).as_bytes());
+    play(&world, 0);
+    let counts = |text: &[u8]| records(text, "score").iter().filter(|s| s["counts"] == true).count();
+    assert_eq!(counts(&world.bytes("round-0/scores.jsonl")), 3);
+    let updates = WORKERS.map(|who| format!("round-0/{who}.update")).join(" ");
+    let coordinator = fs::read_to_string(world.path("coordinator.pub")).unwrap();
+    let output = world.ok(&format!(
+        "score --recipe run.toml --model theta-0 --val shards/val-00000.safetensors --beacon {} --shards shards \
+         --coordinator {} --assignments round-0/assignments.jsonl {updates}",
+        beacon("standings 0"),
+        coordinator.trim()
+    ));
+    assert_eq!(counts(&output.stdout), 0);
+    assert!(talk(&output).contains("does not count: update of ann: "), "{}", talk(&output));
 }
 
 #[test]

@@ -64,9 +64,16 @@ fn asked() -> Result<Asked, String> {
             "attacks" => asked.attacks = value.split(',').map(str::to_owned).collect(),
             _ => match key.split_once('.') {
                 Some((table, field)) => asked.setting.set(table, field, value),
-                None => return Err(format!("{word}: expected table, signals, seeds=N or TABLE.FIELD=VALUE")),
+                None => return Err(format!("{word}: expected what the head of this program's source lists")),
             },
         }
+    }
+    let names: Vec<&str> = attacks::all().iter().map(|attack| attack.name()).collect();
+    if let Some(unknown) = asked.attacks.iter().find(|name| !names.contains(&name.as_str())) {
+        return Err(format!("attacks={unknown}: expected some of {}", names.join(",")));
+    }
+    if asked.seeds < 2 || asked.rounds == 0 {
+        return Err("expected two seeds and one round at least".into());
     }
     Ok(asked)
 }

@@ -1,5 +1,6 @@
 //! `l402 inspect`: what is in a file.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -76,10 +77,22 @@ fn inspect(path: &Path) -> Result<Value> {
         let recipe = Recipe::load(path)?;
         return Ok(json!({ "file": name, "kind": "recipe", "name": recipe.name, "run": recipe.digest().to_string() }));
     }
-    if name.trim_end_matches(".zst").ends_with(".jsonl") {
+    let named = name.trim_end_matches(".zst").ends_with(".jsonl");
+    // A record begins with a brace; a file of tensors would announce a header of that many bytes.
+    if named || begins_a_record(path)? {
         return inspect_records(path, &name);
     }
     inspect_tensors(Reader::open(Source::open(path)?)?)
+}
+
+/// Whether a regular file begins as records do; whatever is read once alone is not looked into.
+fn begins_a_record(path: &Path) -> Result<bool> {
+    if !path.is_file() {
+        return Ok(false);
+    }
+    let mut head = [0; 2];
+    let read = Source::open(path)?.read_exact(&mut head);
+    Ok(read.is_ok() && head == *b"{\"")
 }
 
 fn report(recipe: &Recipe, path: &Path, state: Option<&Path>) -> Result<Report> {

@@ -24,10 +24,11 @@ use crate::score::{
 use crate::ui::Ui;
 use crate::verify::require_machine;
 
-/// Measure each update on held-out data, and split the round's msat in proportion to what they gained.
+/// Measure each update on held-out data, and split the round's msat by what it is worth.
 ///
 /// An update counts if it is assigned, matches its signed commitment and was replayed to equality, as far as the lists
-/// are given. Gains are exact integers, so anyone who recomputes them arrives at the same msat. Prints one record an
+/// are given, and if it shows nothing of what the recipe refuses (docs/scoring.md). `pay.rule` makes msat of gains
+/// (docs/pay.md). Gains are exact integers, so anyone who recomputes them arrives at the same msat. Prints one record an
 /// update by ascending worker id, one a worker for what it carries on, and one for the round. Without updates it
 /// measures the model alone, on all held-out sequences where no beacon draws some.
 ///
@@ -133,10 +134,14 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
             };
             ui.say(format!("{drawn} held-out sequences are few: {enough} the median update's gain above noise"));
         }
-        Watch::Breaks(error) => ui.say(format!("does not count: {error}")),
+        Watch::Breaks(error) => ui.say(error.to_string()),
     })?;
     drop(bar);
-    args.output.target().write_text(&(scores.text()? + &endorsement(args, &scores)?))?;
+    for score in &scores.scores {
+        let why = score.reason.iter().map(|reason| format!("does not count: update of {}: {reason}", score.worker));
+        why.for_each(|why| ui.say(why));
+    }
+    args.output.target().write_text(&(scores.text()? + &endorsement(args, &recipe, &scores)?))?;
     Ok(())
 }
 
@@ -184,8 +189,12 @@ fn earlier(args: &Args, recipe: &Recipe, layout: &Layout, standings: &[Standing]
 }
 
 /// The line that signs the scores, where a validator is named.
-fn endorsement(args: &Args, scores: &Scores) -> Result<String> {
+fn endorsement(args: &Args, recipe: &Recipe, scores: &Scores) -> Result<String> {
     let sign = |signer: &dyn Signer| {
+        let public = signer.public().to_string();
+        if !recipe.score.validators.iter().any(|validator| validator.key == public) {
+            return Err(Error::refused(format!("{public} is no validator of this recipe (score.validators)")));
+        }
         let mut made = endorse(scores, &signer.public())?;
         record::sign(&mut made, signer)?;
         record::line(&made)

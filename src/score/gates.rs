@@ -22,6 +22,8 @@ pub(super) struct Entry<U> {
     pub candidate: usize,
     /// The place of its commitment in the list.
     pub place: usize,
+    /// Whether a replay of the whole arrived at it: then it is the assigned work, whatever else it looks like.
+    pub exact: bool,
     /// Itself.
     pub update: U,
     /// What was measured of it.
@@ -35,8 +37,8 @@ pub(super) struct Entry<U> {
 }
 
 impl<U> Entry<U> {
-    pub fn new(candidate: usize, place: usize, update: U) -> Entry<U> {
-        Entry { candidate, place, update, signals: Signals::default(), reason: None, clip: 1.0, gains: None }
+    pub fn new(candidate: usize, place: usize, exact: bool, update: U) -> Entry<U> {
+        Entry { candidate, place, exact, update, signals: Signals::default(), reason: None, clip: 1.0, gains: None }
     }
 }
 
@@ -49,7 +51,7 @@ fn committed_order<U>(entries: &[Entry<U>]) -> Vec<usize> {
 }
 
 /// What the updates show before anything is measured with them: norms, then copies among all of them and of those that are
-/// remembered from earlier rounds, then, among those that are left, signs.
+/// remembered from earlier rounds, then, among those that are left, signs. None of it decides on what was recomputed to equality.
 pub(super) fn shapes<U: Borrow<Update>>(
     input: &Scoring<'_>,
     entries: &mut [Entry<U>],
@@ -71,18 +73,19 @@ pub(super) fn shapes<U: Borrow<Update>>(
         entry.signals.cosine_ppm = like.cosine_ppm;
         entry.signals.residual_ppm = like.residual_ppm;
         let copy = || copies::refuses(&like, rule.max_overlap_ppm, rule.min_residual_ppm);
-        entry.reason = norms.refuses(i, rule.max_norm_ppm).or_else(copy);
+        let reason = || norms.refuses(i, rule.max_norm_ppm).or_else(copy);
+        entry.reason = if entry.exact { None } else { reason() };
     }
     let left: Vec<usize> = (0..entries.len()).filter(|&i| entries[i].reason.is_none()).collect();
     for (&i, agreement) in left.iter().zip(signs::agreement(&pairs, &left)) {
         entries[i].signals.agreement_ppm = agreement.map(|ppm| ppm.to_string());
-        entries[i].reason = signs::refuses(agreement, rule.max_against_ppm);
+        entries[i].reason = signs::refuses(agreement, rule.max_against_ppm).filter(|_| !entries[i].exact);
     }
     Ok(())
 }
 
 /// What the gains show: noise, then, among those that are left, proof of training on one's own data, which goes into their
-/// standings. Returns how many sequences the median update needs.
+/// standings, and decides on what was not recomputed to equality. Returns how many sequences the median update needs.
 pub(super) fn gains<U>(
     input: &Scoring<'_>,
     candidates: &[Candidate],
@@ -117,7 +120,7 @@ pub(super) fn gains<U>(
         standing.own_q32 = average.to_string();
         standing.own_rounds += u64::from(found.is_some());
         let low = || own::stands_low(*average, standing.own_rounds, rule.own_least_ppm, rule.own_rounds);
-        entries[i].reason = own::refuses(found, rule.own_z_milli).or_else(low);
+        entries[i].reason = own::refuses(found, rule.own_z_milli).or_else(low).filter(|_| !entries[i].exact);
         entries[i].signals.own_q32 = found.map(|found| found.difference_q32.to_string());
         entries[i].signals.own_error_q32 = found.map(|found| found.error_q32.to_string());
     }

@@ -23,6 +23,7 @@ use crate::data::{Shard, Split};
 use crate::error::{Context, Error, Kind, Result};
 use crate::fsio::{Source, content_digest_within};
 use crate::model::{Layout, ModelFolder};
+use crate::verify::Verdict;
 
 /// What a round is scored by.
 pub struct Scoring<'a> {
@@ -162,7 +163,8 @@ pub fn score_round<U: Borrow<Update>>(
     one_a_worker(listed.iter().map(|&(i, _)| (candidates[i].worker.as_str(), candidates[i].file.as_str())))?;
     let mut entries = Vec::with_capacity(listed.len());
     for (i, place) in listed {
-        entries.push(Entry::new(i, place, open(i)?));
+        let exact = lists.finding_of(&candidates[i], &run, round).is_some_and(|f| f.finding == Verdict::Exact);
+        entries.push(Entry::new(i, place, exact, open(i)?));
     }
     let mut standings = Standings::carried(input)?;
     shapes(input, &mut entries, &standings.remembered()?)?;

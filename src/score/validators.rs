@@ -288,16 +288,22 @@ fn comparable(ballots: Vec<Ballot>, of: u64, kappa_ppm: u64, dissent: &mut impl 
     // Of two with as many votes, none is a majority of all, unless kappa lets it: then the first by its text.
     let most = votes.iter().rev().max_by_key(|(_, votes)| **votes).filter(|(_, votes)| reaches(**votes, of, kappa_ppm));
     let Some((most, _)) = most else {
-        return Err(Error::refused(format!(
+        let found = format!(
             "expected the same measurement by {kappa_ppm} ppm of {of} votes, found {present} votes on {} measurements",
             votes.len()
-        )));
+        );
+        return Err(Error::refused(found).hint("every validator signs a file of its own: `score --key`"));
     };
     let mut kept = Vec::new();
     for ballot in ballots {
-        match measured(&ballot)? == *most {
+        let (validator, own) = (&ballot.endorsement.validator, measured(&ballot)?);
+        match own == *most {
             true => kept.push(ballot),
-            false => dissent(format!("{}: left out: it measured something else", ballot.endorsement.validator)),
+            // The round's record is the last line.
+            false if own.lines().last() == most.lines().last() => {
+                dissent(format!("{validator}: left out: its workers carry on something else, by its standings"));
+            }
+            false => dissent(format!("{validator}: left out: it measured something else")),
         }
     }
     Ok(kept)

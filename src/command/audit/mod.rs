@@ -121,7 +121,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
             ));
         }
         ui.say(format!(
-            "equal: run {}: {rounds} rounds, {} updates, {} of them count, {} msat earned, {} msat paid, {} steps replayed",
+            "equal: run {}: {rounds} rounds, {} updates, {} of them count, {} msat entitled, {} msat paid, {} steps replayed",
             run.short(),
             totals.updates,
             totals.counting,

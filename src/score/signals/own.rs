@@ -90,7 +90,7 @@ pub fn refuses(found: Option<Difference>, z_milli: i64) -> Option<String> {
     let Difference { difference_q32, error_q32 } = found?;
     // Gains below 2^80 make errors below 2^81.
     let least = i128::from(z_milli) * error_q32 as i128;
-    (1000 * difference_q32 <= least).then(|| "it gains no more on its own data than on others'".into())
+    (1000 * difference_q32 <= least).then(|| "it does not gain clearly more on its own data than on others'".into())
 }
 
 /// A mean that forgets, of the differences' signs: 1 for above zero, else -1, in 2^-32, from 0. `rate_ppm` is the part of
@@ -106,7 +106,7 @@ pub fn average(before_q32: i64, found: Option<Difference>, rate_ppm: u64) -> i64
 pub fn stands_low(average_q32: i64, seen: u64, least_ppm: u64, rounds: u64) -> Option<String> {
     let low = i128::from(average_q32) * 1_000_000 < i128::from(least_ppm) << 32;
     (least_ppm > 0 && seen >= rounds && low)
-        .then(|| "over rounds it gains no more on its own data than on others'".into())
+        .then(|| "over rounds it does not gain more on its own data than on others'".into())
 }
 
 #[cfg(test)]
