@@ -34,6 +34,10 @@ struct Asked {
     setting: Setting,
 }
 
+/// What it can be asked.
+const WORDS: &str = "table, signals, unequal, robust, open, seeds=N, rounds=N, attacks=NAME,..., rules=NAME,..., workers=N, \
+                     steps=N, batch=N, before=N, lr=X or TABLE.FIELD=VALUE";
+
 fn asked() -> Result<Asked, String> {
     let mut asked = Asked {
         what: table,
@@ -64,7 +68,7 @@ fn asked() -> Result<Asked, String> {
             "attacks" => asked.attacks = value.split(',').map(str::to_owned).collect(),
             _ => match key.split_once('.') {
                 Some((table, field)) => asked.setting.set(table, field, value),
-                None => return Err(format!("{word}: expected what the head of this program's source lists")),
+                None => return Err(format!("{word}: expected {WORDS}")),
             },
         }
     }
