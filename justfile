@@ -55,3 +55,11 @@ fuzz-corpus:
 # Codecs: megabytes of float32 a second, beside copying memory.
 bench-codecs *ARGS:
     cargo bench --bench codecs -- {{ARGS}}
+
+# What attackers earn beside honest workers.
+attack-lab *ARGS:
+    recipes/attack-lab.sh {{ARGS}}
+
+# Forward passes that scoring costs.
+bench-score *ARGS:
+    cargo bench --bench score -- {{ARGS}}

@@ -61,7 +61,7 @@ fn four_workers_train_a_model_and_are_paid_to_the_msat_but_for_the_one_who_lies(
     let (before, after) = (decimal(losses, 2), decimal(losses, 4));
     let bigram = bigram_cross_entropy(&std::fs::read(home.join("testdata/text/tinyshakespeare.txt")).unwrap());
     assert!((5.4..5.8).contains(&before), "{losses}");
-    assert!(after < bigram - 0.1, "{losses}, bigrams {bigram}");
+    assert!(after < 2.3 && after < bigram - 0.15, "{losses}, bigrams {bigram}");
 
     assert_eq!(line("earned by mallory:"), "earned by mallory: 0 msat");
     let rounds = text.lines().filter(|l| l.starts_with("round ")).count();

@@ -16,10 +16,10 @@ mod lab;
 
 use std::collections::BTreeMap;
 
-use lab::attacks::{self, Flipper, Honest, Idler, Inflater, Little, Several, Unequal};
+use lab::attacks::{self, Flipper, Honest, Idler, Inflater, Little, Several};
 use lab::round::{Attack, Chain, Done, Mode, play};
-use lab::run::{Ledger, attackers, run};
-use lab::stats::{quantile, rank_correlation, ratio};
+use lab::run::{Ledger, attackers, pay_correlation, run};
+use lab::stats::{quantile, ratio};
 use lab::world::{Setting, World};
 
 /// What is asked for on the command line.
@@ -194,19 +194,7 @@ fn unequal(asked: &Asked) {
     for spoilt in [false, true] {
         let mut found = Vec::new();
         for seed in 1..=asked.seeds {
-            let mut setting = Setting { seed, spoilt, ..asked.setting.clone() };
-            if spoilt {
-                // What earlier rounds on other shards have left would be sent too.
-                setting.set("codec", "feedback", "0.0");
-            }
-            let world = World::new(setting);
-            let count = world.setting.workers;
-            let mut attack: Box<dyn Attack> =
-                if spoilt { Box::new(Honest { identities: count }) } else { Box::new(Unequal { count }) };
-            let ledger = run(&world, asked.rounds, Mode::Off, &mut *attack, &Done::default());
-            let pay = if spoilt { ledger.earned_by_shard() } else { ledger.earned_by_worker() };
-            let brought: Vec<f64> = (0..pay.len()).map(|i| i as f64).collect();
-            found.push(rank_correlation(&pay, &brought));
+            found.push(pay_correlation(Setting { seed, spoilt, ..asked.setting.clone() }, asked.rounds));
         }
         let (mean, what) = (found.iter().sum::<f64>() / found.len() as f64, if spoilt { "text" } else { "steps" });
         println!("{what}\tmean {mean:.3}\tleast {:.3}", quantile(&mut found, 0.0));

@@ -1,7 +1,14 @@
-//! JSON in one form: keys sorted by bytes, no white space. Sorted here and not by a map's habit, which a
+//! JSON and integers in one form. JSON: keys sorted by bytes, no white space. Sorted here and not by a map's habit, which a
 //! dependency's feature could change.
 
+use std::str::FromStr;
+
 use serde_json::Value;
+
+/// An integer as records and names have it: no plus sign, no leading zero, no minus zero.
+pub fn integer<T: FromStr + ToString>(text: &str) -> Option<T> {
+    text.parse().ok().filter(|number: &T| number.to_string() == text)
+}
 
 /// The canonical text of a value.
 pub fn json(value: &Value) -> String {

@@ -4,6 +4,7 @@ use super::folder::RunFolder;
 use super::outer::MOMENTUM;
 use super::scores::ENDING;
 use super::start::Start;
+use crate::artifact::canonical;
 use crate::data::MANIFEST;
 
 /// The lists and beacons of a round.
@@ -38,11 +39,6 @@ pub fn rounds(run: &RunFolder) -> (u64, bool) {
     if scored && stepped { (begun, false) } else { (last, true) }
 }
 
-/// A number as names have it: no sign, no leading zero.
-fn canonical(text: &str) -> Option<u64> {
-    text.parse().ok().filter(|number: &u64| number.to_string() == text)
-}
-
 /// The files that an audit of so many rounds does not look at: they are no part of a run folder.
 pub fn foreign<'a>(run: &'a RunFolder, start: &Start, rounds: u64) -> Vec<&'a str> {
     let workers: Vec<&str> = start.roster.members().iter().map(|m| m.worker.as_str()).collect();
@@ -53,7 +49,7 @@ pub fn foreign<'a>(run: &'a RunFolder, start: &Start, rounds: u64) -> Vec<&'a st
         }
         Some(("shards", file)) => file == MANIFEST || start.manifest.entries().iter().any(|e| e.file == file),
         Some((folder, file)) => {
-            let number = |prefix: &str| canonical(folder.strip_prefix(prefix)?);
+            let number = |prefix: &str| canonical::integer::<u64>(folder.strip_prefix(prefix)?);
             let model = ["config.json", "model.safetensors"].contains(&file);
             let first = file == "model.safetensors.index.json" || file.ends_with(".safetensors");
             let of_worker = WORKER.iter().filter_map(|ending| file.strip_suffix(ending));

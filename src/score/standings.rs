@@ -8,7 +8,7 @@ use super::rating::{FixedRating, PlackettLuce, Rating, ranks};
 use super::records::{Counted, Standing};
 use super::round::Scoring;
 use crate::artifact::recipe::ScoreRecipe;
-use crate::artifact::{Recipe, valid_worker_id};
+use crate::artifact::{Recipe, canonical, valid_worker_id};
 use crate::codec::Update;
 use crate::error::{Context, Error, Result};
 
@@ -128,7 +128,7 @@ fn held(recipe: &Recipe, round: u64, standings: &[Standing]) -> Result<BTreeMap<
         if !valid_worker_id(&standing.worker) {
             return Err(Error::data(format!("{}: expected a worker's id", place())));
         }
-        let average = canonical(&standing.own_q32).filter(|average| average.unsigned_abs() <= 1 << 32);
+        let average = canonical::integer(&standing.own_q32).filter(|average: &i64| average.unsigned_abs() <= 1 << 32);
         let average = average.ok_or_else(|| Error::data(format!("{}: own_q32: expected -2^32 to 2^32", place())))?;
         rating_of(standing).at(place())?;
         check_counted(standing, &recipe.score).at(place())?;
@@ -151,16 +151,11 @@ fn check_counted(standing: &Standing, rule: &ScoreRecipe) -> Result<()> {
     Ok(())
 }
 
-/// A number as records have it: no plus sign, no leading zero, no minus zero.
-fn canonical(text: &str) -> Option<i64> {
-    text.parse().ok().filter(|number: &i64| number.to_string() == text)
-}
-
 /// The rating in a standing; that of somebody unknown where there is none.
 fn rating_of(standing: &Standing) -> Result<Rating> {
     match (&standing.mu_q32, &standing.sigma_q32) {
         (None, None) => Ok(PlackettLuce::UNKNOWN),
-        (Some(mu), Some(sigma)) => match (canonical(mu), canonical(sigma)) {
+        (Some(mu), Some(sigma)) => match (canonical::integer(mu), canonical::integer(sigma)) {
             (Some(mu_q32), Some(sigma_q32)) => FixedRating { mu_q32, sigma_q32 }.to_float(),
             _ => Err(Error::data(format!("expected a rating in 2^-32, found mu {mu:?}, sigma {sigma:?}"))),
         },

@@ -6,8 +6,10 @@ use l402::engine::philox;
 use l402::model::{Plan, Workspace};
 use l402::score::sequence_losses;
 
+use super::attacks::{Honest, Unequal};
 use super::round::{Attack, Chain, Done, Mode, play};
-use super::world::World;
+use super::stats::rank_correlation;
+use super::world::{Setting, World};
 
 /// What came of a run.
 #[derive(Clone, Debug, Default)]
@@ -127,4 +129,23 @@ pub fn loss(world: &World, parameters: &[f32]) -> f64 {
     let losses = sequence_losses(&world.model, &plan, &mut workspace, parameters, shard, &all, || ());
     let total: i128 = losses.expect("finite losses").iter().sum();
     total as f64 / 4_294_967_296.0 / (all.len() * shard.seq_len()) as f64
+}
+
+/// The rank correlation of pay with what was brought, nobody attacking: where text is spoilt, of the work on each shard with
+/// what is clean of it, else of each worker with its steps.
+pub fn pay_correlation(mut setting: Setting, rounds: u64) -> f64 {
+    let spoilt = setting.spoilt;
+    if spoilt {
+        // What earlier rounds on other shards have left would be sent too.
+        setting.set("codec", "feedback", "0.0");
+    }
+    let world = World::new(setting);
+    let count = world.setting.workers;
+    let mut workers: Box<dyn Attack> =
+        if spoilt { Box::new(Honest { identities: count }) } else { Box::new(Unequal { count }) };
+    let ledger = run(&world, rounds, Mode::Off, &mut *workers, &Done::default());
+    let pay = if spoilt { ledger.earned_by_shard() } else { ledger.earned_by_worker() };
+    let brought: Vec<f64> = (0..count).map(|i| i as f64).collect();
+    assert_eq!(pay.len(), count, "everybody is scored");
+    rank_correlation(&pay, &brought)
 }

@@ -7,7 +7,7 @@ use super::judge::{Begin, Judge};
 use crate::verify::leaves::{Leaf, batches_digest};
 use crate::verify::trace::sum_digest;
 
-use crate::artifact::Digest;
+use crate::artifact::{Digest, canonical};
 
 /// What is wrong with a leaf after these steps, if anything is.
 pub(super) fn leaf(judge: &Judge<'_>, leaf: &Leaf, steps: Range<u32>) -> Option<String> {
@@ -51,5 +51,5 @@ pub(super) fn trace_end(leaf: &Leaf, outputs: &[Digest]) -> Option<String> {
 }
 
 fn parse_loss(text: &str) -> Option<i128> {
-    text.parse().ok().filter(|loss: &i128| loss.to_string() == text)
+    canonical::integer(text)
 }
