@@ -3,16 +3,15 @@
 //! The library behind the command line. Imports run one way: `command` -> `verify`, `score`, `codec`, `model`,
 //! `optimizer`, `data` -> `engine`, `artifact`; only `command` speaks to people.
 
+pub use l402_base::{error, fsio};
+
 pub mod artifact;
 pub mod audit;
 pub mod cli;
 pub mod codec;
 pub mod command;
 pub mod data;
-pub mod devnet;
 pub mod engine;
-pub mod error;
-pub mod fsio;
 pub mod model;
 pub mod optimizer;
 pub mod pay;

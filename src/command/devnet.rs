@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use clap::Subcommand;
+use l402_devnet::{Channel, Devnet, MAX_NODES, Network, NodeStatus, Process, parse_channel, run_chain, run_node};
 use serde_json::json;
 
-use crate::devnet::{self, Channel, Devnet, MAX_NODES, Network, NodeStatus, Process, parse_channel};
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::fsio::Target;
 use crate::ui::Ui;
@@ -100,8 +100,8 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         Verb::Down(args) => Devnet::open_locked(&args.dir)?.down(),
         Verb::Mine(args) => mine(args),
         Verb::Status(args) => print_status(&Devnet::open(&args.dir)?, args.json),
-        Verb::RunNode { dir, name } => devnet::run_node(dir, name),
-        Verb::RunChain { dir } => devnet::run_chain(dir),
+        Verb::RunNode { dir, name } => run_node(dir, name),
+        Verb::RunChain { dir } => run_chain(dir),
     }
 }
 

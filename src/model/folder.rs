@@ -12,9 +12,8 @@ use crate::artifact::{
     ArtifactKind, Digest, Dtype, FORMAT_VERSION, Header, Meta, Reader, TensorInfo, Writer, digest_of, f32_from_le,
 };
 use crate::engine::Engine;
-use crate::engine::machine::MappedFloats;
 use crate::error::{Context, Error, Result};
-use crate::fsio::{Source, map_floats, read_text};
+use crate::fsio::{MappedFloats, Source, map_floats, read_text};
 
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";

@@ -15,7 +15,7 @@ use lightning::bitcoin::{
     TxOut, Txid, Witness, relative, script, transaction,
 };
 
-use crate::devnet::disk;
+use crate::disk;
 use crate::error::{Context, Error, IoContext, Result};
 
 use super::FAUCET_MARK;

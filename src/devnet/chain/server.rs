@@ -11,10 +11,10 @@ use lightning::bitcoin::Transaction;
 use lightning::bitcoin::consensus::encode::{deserialize_hex, serialize_hex};
 use serde_json::{Value, json};
 
-use crate::devnet::crash::CrashPoints;
-use crate::devnet::layout::{self, Layout, Life};
-use crate::devnet::network::Network;
+use crate::crash::CrashPoints;
 use crate::error::{Error, IoContext, Result};
+use crate::layout::{self, Layout, Life};
+use crate::network::Network;
 
 use super::FIRST_BLOCKS;
 use super::ledger::Ledger;

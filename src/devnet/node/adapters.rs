@@ -11,7 +11,7 @@ use lightning::bitcoin::Transaction;
 use lightning::chain::chaininterface::{BroadcasterInterface, ConfirmationTarget, FeeEstimator};
 use lightning::util::logger::{Level, Logger, Record};
 
-use crate::devnet::chain::ChainClient;
+use crate::chain::ChainClient;
 use crate::error::{IoContext, Result};
 
 /// Sat per 1000 weight units, always.

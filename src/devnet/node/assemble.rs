@@ -15,13 +15,13 @@ use lightning::sign::{InMemorySigner, KeysManager, NodeSigner, Recipient};
 use lightning::util::config::{MaxDustHTLCExposure, UserConfig};
 use lightning::util::ser::ReadableArgs;
 
-use crate::devnet::chain::{self, ChainClient};
-use crate::devnet::crash::CrashPoints;
-use crate::devnet::layout::Layout;
-use crate::devnet::network::Network;
-use crate::devnet::{clock, disk};
+use crate::chain::{self, ChainClient};
+use crate::crash::CrashPoints;
 use crate::error::{Error, Result};
 use crate::fsio;
+use crate::layout::Layout;
+use crate::network::Network;
+use crate::{clock, disk};
 
 use super::adapters::{Broadcaster, FixedFees, LogFile};
 use super::gossip::Gossip;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lightning::chain::Listen;
 
-use crate::devnet::chain;
+use crate::chain;
 
 use super::Node;
 

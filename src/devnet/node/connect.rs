@@ -6,7 +6,7 @@ use std::time::Duration;
 use lightning::bitcoin::secp256k1::PublicKey;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::devnet::disk;
+use crate::disk;
 use crate::error::{Error, IoContext, Result};
 
 use super::Node;

@@ -9,7 +9,7 @@ use lightning::ln::channel_state::InboundHTLCStateDetails;
 use lightning::ln::types::ChannelId;
 use lightning::types::payment::{PaymentHash, PaymentPreimage};
 
-use crate::devnet::clock;
+use crate::clock;
 use crate::error::Result;
 
 use super::Node;

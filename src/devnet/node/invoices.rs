@@ -7,7 +7,7 @@ use lightning_invoice::{
     Bolt11Invoice, Bolt11InvoiceDescription, Description, RawTaggedField, SignedRawBolt11Invoice, TaggedField,
 };
 
-use crate::devnet::clock;
+use crate::clock;
 use crate::error::{Error, Result};
 
 use super::Node;

@@ -27,11 +27,11 @@ use lightning::bitcoin::secp256k1::PublicKey;
 use lightning::types::payment::PaymentHash;
 use tokio::sync::Notify;
 
-use crate::devnet::chain::ChainClient;
-use crate::devnet::crash::CrashPoints;
-use crate::devnet::layout::Layout;
-use crate::devnet::network::Network;
-use crate::devnet::rpc::Datum;
+use crate::chain::ChainClient;
+use crate::crash::CrashPoints;
+use crate::layout::Layout;
+use crate::network::Network;
+use crate::rpc::Datum;
 
 pub use adapters::FEERATE;
 pub use balance::{scid_text, to_us_msat};

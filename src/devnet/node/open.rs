@@ -13,8 +13,8 @@ use lightning::bitcoin::{
 use lightning::ln::types::ChannelId;
 use serde::{Deserialize, Serialize};
 
-use crate::devnet::chain::FAUCET_MARK;
-use crate::devnet::disk;
+use crate::chain::FAUCET_MARK;
+use crate::disk;
 use crate::error::{Error, IoContext, Result};
 use crate::fsio;
 
@@ -37,7 +37,7 @@ impl Node {
     /// Opens the channels that this node has to open, to the peers that are connected.
     pub(super) fn open_channels(&self) {
         let opened = self.opened.lock().expect("no panic under the lock").clone();
-        let own = |(_, c): &(usize, &crate::devnet::network::Channel)| c.from == self.name;
+        let own = |(_, c): &(usize, &crate::network::Channel)| c.from == self.name;
         let wanted: Vec<_> = self.network.channels.iter().enumerate().filter(own).collect();
         if wanted.iter().all(|(i, _)| opened.contains(i)) {
             return;

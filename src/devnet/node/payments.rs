@@ -5,7 +5,7 @@ use lightning::ln::channelmanager::{Bolt11PaymentError, PaymentId, RecentPayment
 use lightning::routing::router::RouteParametersConfig;
 use lightning_invoice::Bolt11Invoice;
 
-use crate::devnet::clock;
+use crate::clock;
 use crate::error::Result;
 
 use super::Node;

@@ -18,8 +18,8 @@ use lightning::sign::InMemorySigner;
 use lightning::util::persist::MonitorName;
 use lightning::util::ser::Writeable;
 
-use crate::devnet::crash::CrashPoints;
-use crate::devnet::disk;
+use crate::crash::CrashPoints;
+use crate::disk;
 use crate::error::{IoContext, Result};
 use crate::fsio;
 

@@ -3,7 +3,19 @@
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::pay::HoldState;
+/// A hold invoice's state, as the plugin names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HoldState {
+    /// Nothing came.
+    Unpaid,
+    /// A payment is held.
+    Accepted,
+    /// Settled.
+    Paid,
+    /// Given back.
+    Cancelled,
+}
 
 /// A hold invoice, as `listholdinvoices` shows it.
 #[derive(Clone, Serialize, Deserialize)]

@@ -10,10 +10,10 @@ use lightning::types::payment::PaymentHash;
 use lightning::util::ser::Writeable;
 use lightning::util::wakers::Future;
 
-use crate::devnet::layout::{self, Layout, Life};
-use crate::devnet::network::Network;
-use crate::devnet::{disk, rpc};
 use crate::error::{Error, Result};
+use crate::layout::{self, Layout, Life};
+use crate::network::Network;
+use crate::{disk, rpc};
 
 use super::holds::MPP_TIMEOUT;
 use super::wake::Bell;

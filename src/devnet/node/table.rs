@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::devnet::crash::CrashPoints;
-use crate::devnet::disk;
+use crate::crash::CrashPoints;
+use crate::disk;
 use crate::error::{Error, IoContext, Result};
 use crate::fsio;
 

@@ -5,7 +5,7 @@ use lightning::ln::channel_state::{
 };
 use serde_json::{Value, json};
 
-use crate::devnet::node::{CLTV_DELTA, DUST_LIMIT_SAT, FEE_BASE_MSAT, FEE_PPM, FEERATE, Node, scid_text, to_us_msat};
+use crate::node::{CLTV_DELTA, DUST_LIMIT_SAT, FEE_BASE_MSAT, FEE_PPM, FEERATE, Node, scid_text, to_us_msat};
 
 use super::answer::Answer;
 use super::args::Args;

@@ -1,10 +1,10 @@
 //! `datastore` and `listdatastore`: small values that clients leave with the node.
 
+use lightning::bitcoin::hashes::{Hash, sha256};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::artifact::Digest;
-use crate::devnet::node::Node;
+use crate::node::Node;
 
 use super::answer::{Answer, RpcError};
 use super::args::Args;
@@ -44,8 +44,7 @@ fn parse_key(value: &Value) -> Result<Vec<String>, RpcError> {
 
 /// The row that a key is kept in.
 fn row(key: &[String]) -> String {
-    let parts: Vec<&[u8]> = key.iter().map(String::as_bytes).collect();
-    Digest::of_parts("devnet/datastore", &parts).to_string()
+    sha256::Hash::hash(Value::from(key.to_vec()).to_string().as_bytes()).to_string()
 }
 
 /// `datastore`: sets a value, as its mode allows.

@@ -6,7 +6,7 @@ use lightning::bitcoin::hashes::{Hash, sha256};
 use lightning_invoice::Bolt11Invoice;
 use serde_json::{Value, json};
 
-use crate::devnet::node::{HoldAnswer, Node};
+use crate::node::{HoldAnswer, Node};
 
 use super::answer::{Answer, RpcError};
 use super::args::Args;

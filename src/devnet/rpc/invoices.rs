@@ -5,7 +5,7 @@ use std::str::FromStr;
 use lightning_invoice::{Bolt11Invoice, Bolt11InvoiceDescriptionRef};
 use serde_json::{Value, json};
 
-use crate::devnet::node::{Invoice, Node, scid_text};
+use crate::node::{Invoice, Node, scid_text};
 
 use super::answer::{Answer, RpcError};
 use super::args::Args;

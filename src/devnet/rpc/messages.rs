@@ -6,7 +6,7 @@ use lightning::sign::NodeSigner;
 use lightning::util::message_signing;
 use serde_json::json;
 
-use crate::devnet::node::Node;
+use crate::node::Node;
 
 use super::answer::{Answer, RpcError};
 use super::args::Args;

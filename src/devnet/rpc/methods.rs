@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::devnet::node::Node;
+use crate::node::Node;
 
 use super::answer::{Answer, RpcError};
 use super::args::Args;

@@ -20,8 +20,8 @@ use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Mutex;
 
-use crate::devnet::node::Node;
 use crate::error::{IoContext, Result};
+use crate::node::Node;
 
 use answer::RpcError;
 pub use datastore::Datum;

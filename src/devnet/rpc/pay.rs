@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::devnet::node::{Begun, Node, PayRequest, PayStatus, Payment};
+use crate::node::{Begun, Node, PayRequest, PayStatus, Payment};
 
 use super::answer::{Answer, RpcError};
 use super::args::Args;

@@ -5,6 +5,8 @@
 //! `network` describes a network, `control` starts, stops and watches its processes, `chain` and `node` are what runs in
 //! them, `rpc` is a node's socket.
 
+use l402_base::{error, fsio};
+
 mod chain;
 mod client;
 mod clock;

@@ -11,7 +11,7 @@ mod temp;
 
 pub use append::{AppendFile, LockedDir};
 pub use input::{Source, read_text};
-pub use mapped::map_floats;
+pub use mapped::{MappedFloats, map_floats};
 pub use outdir::OutDir;
 pub use output::{Outcome, Output, Target, content_digest, content_digest_within, write_secret};
 pub use private::{private_dir, random, read_private};
