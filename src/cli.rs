@@ -1,13 +1,11 @@
 //! The command line: one tree, from which help, man pages and completions are made.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::command;
 use crate::error::{Error, Kind, Result};
-use crate::fsio::Target;
 use crate::ui::Ui;
 
 /// Train one language model together, verify it bit by bit, and be paid for it.
@@ -43,44 +41,6 @@ pub struct Global {
     /// Say more; twice for the details
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-}
-
-/// Where a verb's artifact goes.
-#[derive(Args, Clone, Debug)]
-pub struct OutputArgs {
-    /// Output file, written beside and renamed; `*.zst` is compressed [default: standard output]
-    #[arg(short, long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
-    /// Replace an output that exists and differs
-    #[arg(long)]
-    pub force: bool,
-}
-
-impl OutputArgs {
-    /// The output target.
-    pub fn target(&self) -> Target {
-        Target::new(self.output.as_deref(), self.force)
-    }
-}
-
-/// Where a verb's output folder goes.
-#[derive(Args, Clone, Debug)]
-pub struct OutputDirArgs {
-    /// Output folder, built beside and renamed
-    #[arg(short, long, value_name = "DIR")]
-    pub output: PathBuf,
-    /// Replace a folder that exists and differs
-    #[arg(long)]
-    pub force: bool,
-}
-
-/// A worker id, as `--worker` takes it.
-pub fn worker_id(text: &str) -> std::result::Result<String, String> {
-    if crate::artifact::valid_worker_id(text) {
-        Ok(text.to_owned())
-    } else {
-        Err("expected 1 to 64 of a-z 0-9 . _ -, beginning with a letter or digit".to_owned())
-    }
 }
 
 /// The verbs, one file each in `command/`. Their help is the documentation of their `Args`: a comment here would
@@ -136,8 +96,8 @@ impl Cli {
             Verb::Key(args) => command::key::run(&args, ui),
             Verb::Devnet(args) => command::devnet::run(&args, ui),
             Verb::Selftest(args) => command::selftest::run(&args, ui),
-            Verb::Completions(args) => command::completions::run(&args, ui),
-            Verb::Man(args) => command::man::run(&args, ui),
+            Verb::Completions(args) => command::completions::run(&args, Cli::command()),
+            Verb::Man(args) => command::man::run(&args, &Cli::command()),
         }
     }
 }

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use clap::CommandFactory;
+use l402::cli::Cli;
+
 #[test]
 fn the_committed_man_pages_are_those_of_the_command_line() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("man");
@@ -13,7 +16,7 @@ fn the_committed_man_pages_are_those_of_the_command_line() {
             (path.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read_to_string(path).unwrap())
         })
         .collect();
-    let made: BTreeMap<String, String> = l402::command::man::pages().unwrap().into_iter().collect();
+    let made: BTreeMap<String, String> = l402::command::man::pages(&Cli::command()).unwrap().into_iter().collect();
     let names = |pages: &BTreeMap<String, String>| pages.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&committed), names(&made), "`just generate` makes them");
     for (name, page) in made {

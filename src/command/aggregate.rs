@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::common::RoundArgs;
 use super::{files, init, updates};
 use crate::artifact::{Digest, Recipe, record};
-use crate::cli::OutputDirArgs;
+use crate::command::args::OutputDirArgs;
 use crate::engine::Engine;
 use crate::error::{Context, Error, Result};
 use crate::fsio::{Outcome, Source, Target};

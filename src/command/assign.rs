@@ -7,7 +7,7 @@ use super::node::NodeArgs;
 use crate::artifact::key::SigningKey;
 use crate::artifact::record::Signer;
 use crate::artifact::{Digest, Reader, Recipe, record};
-use crate::cli::OutputArgs;
+use crate::command::args::OutputArgs;
 use crate::data::{Draw, MANIFEST, Manifest, Roster, ShardInfo};
 use crate::error::{Context, Error, Kind, Result};
 use crate::fsio::{Outcome, Source};

@@ -8,7 +8,7 @@ use super::escrow::{self, EscrowArgs};
 use crate::artifact::key::SigningKey;
 use crate::artifact::record::Signer;
 use crate::artifact::{self, ArtifactKind, Commitment, Digest, Meta, Reader, record};
-use crate::cli::OutputArgs;
+use crate::command::args::OutputArgs;
 use crate::error::{Context, Error, Result};
 use crate::pay::{Closing, Entry, Ledger, NodeSigner, Offer, hash_of};
 use crate::ui::Ui;
@@ -31,7 +31,7 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..1 << 53))]
     round: u64,
     /// The worker
-    #[arg(long, value_name = "ID", value_parser = crate::cli::worker_id, required_unless_present = "close")]
+    #[arg(long, value_name = "ID", value_parser = crate::command::args::worker_id, required_unless_present = "close")]
     worker: Option<String>,
     /// The worker's signing key, made by `l402 key`; or name a node
     #[arg(long, value_name = "FILE", conflicts_with_all = ["rpc_file", "lightning_dir"])]

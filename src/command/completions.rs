@@ -1,12 +1,9 @@
 //! `l402 completions`: completions for a shell, from the same tree as the help.
 
-use clap::CommandFactory;
 use clap_complete::Shell;
 
-use crate::cli::Cli;
 use crate::error::{Error, Result};
 use crate::fsio::Target;
-use crate::ui::Ui;
 
 /// Print completions for a shell.
 #[derive(clap::Args, Debug)]
@@ -15,10 +12,10 @@ pub struct Args {
     shell: Shell,
 }
 
-/// Runs the verb.
-pub fn run(args: &Args, _ui: &Ui) -> Result<()> {
+/// Runs the verb on the whole tree.
+pub fn run(args: &Args, mut tree: clap::Command) -> Result<()> {
     let mut bytes = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "l402", &mut bytes);
+    clap_complete::generate(args.shell, &mut tree, "l402", &mut bytes);
     let text = String::from_utf8(bytes).map_err(|_| Error::bug("the completions are not UTF-8"))?;
     Target::new(None, false).write_text(&text)?;
     Ok(())

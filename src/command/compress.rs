@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::files::distinct;
 use crate::artifact::{Reader, Recipe, Writer, canonical};
-use crate::cli::OutputArgs;
 use crate::codec::{EncodedUpdate, Feedback, Update, compress_stream};
+use crate::command::args::OutputArgs;
 use crate::error::{Error, Result};
 use crate::fsio::{Outcome, Output, Source, Target};
 use crate::ui::Ui;

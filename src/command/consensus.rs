@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::artifact::{Recipe, record};
-use crate::cli::OutputArgs;
+use crate::command::args::OutputArgs;
 use crate::error::{Context, Error, Kind, Result};
 use crate::score::{Ballot, merge};
 use crate::ui::Ui;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::artifact::Meta;
-use crate::cli::OutputDirArgs;
+use crate::command::args::OutputDirArgs;
 use crate::error::{Context, Error, Result};
 use crate::fsio::{OutDir, Outcome, Target, read_text};
 use crate::model::{self, Layout, ModelConfig};

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::artifact::{ArtifactKind, Meta};
-use crate::cli::OutputArgs;
+use crate::command::args::OutputArgs;
 use crate::error::{Context, Error, Result};
 use crate::fsio::{Source, Target};
 use crate::model::Layout;

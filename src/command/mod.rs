@@ -1,6 +1,7 @@
 //! The verbs: one file each, with its arguments and its `run`. Only this module speaks to files and people.
 
 pub mod aggregate;
+pub mod args;
 pub mod assign;
 pub mod audit;
 pub mod commit;

@@ -9,8 +9,8 @@ use super::open::DrawArgs;
 use super::shown::Shown;
 use super::train::MemoryArgs;
 use crate::artifact::{ArtifactKind, Digest, Reader, Recipe, record};
-use crate::cli::OutputArgs;
 use crate::codec::{Feedback, Update};
+use crate::command::args::OutputArgs;
 use crate::data::{Assignment, Shard};
 use crate::engine::Engine;
 use crate::error::{Context, Error, Kind, Result};
@@ -44,7 +44,7 @@ pub struct Args {
     #[command(flatten)]
     assignment: AssignmentArgs,
     /// The worker whose assignment it is; may be left out where the file holds one assignment
-    #[arg(long, value_name = "ID", value_parser = crate::cli::worker_id)]
+    #[arg(long, value_name = "ID", value_parser = crate::command::args::worker_id)]
     worker: Option<String>,
     /// The round [default: that of the assignment]
     #[arg(long, value_name = "N")]

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::artifact::Writer;
-use crate::cli::OutputDirArgs;
+use crate::command::args::OutputDirArgs;
 use crate::data::{
     Corpus, Cutter, Encoder, Format, MANIFEST, MAX_SEQ_LEN, Manifest, ShardEntry, ShardInfo, Split, TOKENS, Tokenizer,
     read_json_lines, read_parquet, read_text, to_bytes,

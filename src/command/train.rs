@@ -7,7 +7,7 @@ use super::files::{self, MomentsIn};
 use super::kept::Kept;
 use crate::artifact::recipe::InnerState;
 use crate::artifact::{Meta, Recipe, record};
-use crate::cli::OutputArgs;
+use crate::command::args::OutputArgs;
 use crate::data::{Assignment, BatchOrder, Shard, Split};
 use crate::engine::Engine;
 use crate::error::{Context, Error, Result};
@@ -58,7 +58,7 @@ pub struct WorkArgs {
     #[arg(long, value_name = "N")]
     pub(super) round: u64,
     /// The worker
-    #[arg(long, value_name = "ID", value_parser = crate::cli::worker_id)]
+    #[arg(long, value_name = "ID", value_parser = crate::command::args::worker_id)]
     pub(super) worker: String,
     #[command(flatten)]
     assignment: AssignmentArgs,

@@ -15,7 +15,7 @@ use crate::artifact::{Digest, key};
 use crate::audit::{
     Audit, Chain, Depth, Pins, Start, Stop, Totals, audit_round, check_keys, check_start, foreign, rounds,
 };
-use crate::cli::OutputArgs;
+use crate::command::args::OutputArgs;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::pay::NodeId;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::Asked;
+use super::asked::Asked;
 use crate::artifact::{Digest, Meta};
 use crate::command::kept::last_kept;
 use crate::data::BatchOrder;

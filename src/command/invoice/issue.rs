@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::super::escrow::{Escrow, EscrowArgs};
 use super::pins::JudgeArg;
 use crate::artifact::record;
-use crate::cli::OutputArgs;
+use crate::command::args::OutputArgs;
 use crate::error::{Context, Error, Result};
 use crate::fsio::Outcome;
 use crate::pay::{Entry, Invoices, Offer, invoice, route_hints};

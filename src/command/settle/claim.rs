@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::super::escrow::Escrow;
 use super::super::invoice::cancel;
-use super::Args;
+use super::args::Args;
 use crate::artifact::record;
 use crate::error::{Context, Error, Result};
 use crate::fsio::{Outcome, read_private};

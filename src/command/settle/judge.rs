@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::super::escrow::Escrow;
-use super::Args;
+use super::args::Args;
 use crate::artifact::record;
 use crate::artifact::{Commitment, Digest, Reveal};
 use crate::error::{Context, Error, Kind, Result};

@@ -1,56 +1,13 @@
 //! `l402 settle`: verdicts and what they reveal, and the worker's claim.
 
+mod args;
 mod claim;
 mod judge;
 
-use std::path::PathBuf;
+pub use args::Args;
 
-use super::escrow::EscrowArgs;
-use crate::cli::OutputArgs;
 use crate::error::Result;
 use crate::ui::Ui;
-
-/// Decide what was earned and reveal the preimages for it; or, as the worker, claim it.
-///
-/// The judge: each offer gets one signed `verdict` record, forever, and the worker's preimages go to a file of their own
-/// in the folder that --reveal names. Send each worker its file, and nobody else: whoever routes a payment could claim
-/// with it. Settled again, the same files come out; with other scores that is refused.
-///
-/// The worker, with --claim: what was earned is settled, everything else is cancelled, and a signed `claimed` record says
-/// that the money is there. Exit status 75: it is on its way.
-#[derive(clap::Args, Debug)]
-pub struct Args {
-    /// The round's scores
-    #[arg(long, value_name = "FILE", required_unless_present = "claim")]
-    scores: Option<PathBuf>,
-    /// The offers
-    #[arg(long, value_name = "FILE", required_unless_present = "claim")]
-    offers: Option<PathBuf>,
-    /// The workers' `held` records
-    #[arg(long, value_name = "FILE", required_unless_present = "claim")]
-    held: Option<PathBuf>,
-    /// Commitments, the closing of their list, and what opens them; as often as there are files
-    #[arg(long, value_name = "FILE", required_unless_present = "claim")]
-    commitments: Vec<PathBuf>,
-    /// The findings that the scores rest on; the verdict names their digest
-    #[arg(long, value_name = "FILE")]
-    findings: Option<PathBuf>,
-    /// Where each worker's preimages go: a folder for the judge alone, outside of what is published
-    #[arg(long, value_name = "DIR", required_unless_present = "claim")]
-    reveal: Option<PathBuf>,
-    /// The worker: claim with the file that the judge sent
-    #[arg(long, value_name = "REVEAL",
-          conflicts_with_all = ["scores", "offers", "held", "commitments", "findings", "reveal"])]
-    claim: Option<PathBuf>,
-    /// The worker: look again until the money is there, for so many seconds [default with the flag: 600]
-    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "600", require_equals = true,
-          requires = "claim")]
-    wait: Option<u64>,
-    #[command(flatten)]
-    escrow: EscrowArgs,
-    #[command(flatten)]
-    output: OutputArgs,
-}
 
 /// Runs the verb.
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::issue::now;
 use super::super::status::refresh_payments;
-use super::Args;
+use super::args::Args;
 use crate::command::escrow::Escrow;
 use crate::error::{Context, Error, Result};
 use crate::pay::{Invoices, Msat, NodeId, Offer, OfferId, PayRequest, PaymentStatus, State, invoice};

@@ -1,63 +1,22 @@
 //! `l402 invoice lock`: the payer pays every rung, and thereby locks the money.
 
 mod accept;
+mod args;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+
+pub use args::Args;
 
 use accept::{Todo, accept};
 
-use super::super::escrow::{Escrow, EscrowArgs};
-use super::pins::{JudgeArg, WorkerPins};
+use super::super::escrow::Escrow;
 use super::status::refresh_payments;
 use crate::artifact::record;
 use crate::error::{Error, Kind, Result};
 use crate::fsio::Target;
 use crate::pay::preflight::{self, Limits, Planned};
-use crate::pay::{Account, CallError, Entry, Invoices, MAX_DELAY, Msat, Offer, OfferId, PayRequest, Report, State};
+use crate::pay::{Account, CallError, Entry, Invoices, Msat, Offer, OfferId, PayRequest, Report, State};
 use crate::ui::Ui;
-
-/// Pay the workers' invoices, and thereby lock the money: it waits at their nodes until the verdict.
-///
-/// Everything is checked before anything is paid: each field of each invoice, the budget, HTLC slots, dust, money and
-/// fees, and whether a worker still sits on payments whose time is over. A worker whose invoices are refused holds up
-/// nobody else (1). Payments go on when this ends. Run again it begins what is not begun, and never pays twice.
-#[derive(clap::Args, Debug)]
-pub struct Args {
-    /// The workers' `invoices` records
-    #[arg(value_name = "INVOICES")]
-    invoices: PathBuf,
-    /// The offers
-    #[arg(long, value_name = "FILE")]
-    offers: PathBuf,
-    #[command(flatten)]
-    judge: JudgeArg,
-    #[command(flatten)]
-    workers: WorkerPins,
-    /// The most that the round may bind and cost, fees among it
-    #[arg(long, value_name = "MSAT")]
-    budget_msat: u64,
-    /// The most that a rung's route may cost, in msat beside --max-fee-ppm
-    #[arg(long, value_name = "MSAT", default_value_t = 5000)]
-    max_fee_base: u64,
-    /// The most that a rung's route may cost, in millionths of the rung
-    #[arg(long, value_name = "N", default_value_t = 5000)]
-    max_fee_ppm: u64,
-    /// The most blocks that a payment may be locked for, its route among it
-    #[arg(long, value_name = "BLOCKS", default_value_t = 1008, value_parser = clap::value_parser!(u32).range(..=i64::from(MAX_DELAY)))]
-    max_delay: u32,
-    /// HTLCs that a channel takes; Core Lightning's max-concurrent-htlcs
-    #[arg(long, value_name = "N", default_value_t = 30)]
-    max_htlcs: u32,
-    /// Dust that a channel takes; a little under Core Lightning's max-dust-htlc-exposure-msat of 50,000 sat
-    #[arg(long, value_name = "MSAT", default_value_t = 47_000_000)]
-    max_dust_msat: u64,
-    /// Print every rung's state as JSON Lines
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    escrow: EscrowArgs,
-}
 
 /// Runs the verb.
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {

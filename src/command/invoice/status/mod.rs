@@ -1,6 +1,7 @@
 //! `l402 invoice status`: what has become of the payments, and the worker's word that they are held.
 
 mod payer;
+mod progress;
 mod worker;
 
 use std::path::PathBuf;
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::super::escrow::{Escrow, EscrowArgs};
 use crate::artifact::record;
-use crate::cli::OutputArgs;
+use crate::command::args::OutputArgs;
 use crate::error::{Error, Kind, Result};
 use crate::pay::{Account, OfferId, Report};
 use crate::ui::Ui;
@@ -17,6 +18,7 @@ pub use payer::refresh_payments;
 pub use worker::cancel;
 
 use payer::take_held;
+use progress::Progress;
 use worker::look_as_worker;
 
 /// Look at the payments of this folder's offers, and print a `held` record for each whose rungs all wait at this node.
@@ -44,17 +46,6 @@ pub struct Args {
     escrow: EscrowArgs,
     #[command(flatten)]
     output: OutputArgs,
-}
-
-/// How far an offer is, to the party that looks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Progress {
-    /// As far as it goes for now.
-    Done,
-    /// Something is missing.
-    Waiting(String),
-    /// It came to nothing.
-    Failed(String),
 }
 
 /// Runs the verb.

@@ -1,6 +1,6 @@
 //! The worker's look: is every rung held? And what it gives back.
 
-use super::Progress;
+use super::progress::Progress;
 use crate::command::escrow::Escrow;
 use crate::error::{Error, Result};
 use crate::pay::{CallError, Entry, Held, HeldRung, HoldState, Node, OfferId, RecordHash, State};

@@ -1,0 +1,45 @@
+//! Arguments that several verbs take.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::fsio::Target;
+
+/// Where a verb's artifact goes.
+#[derive(Args, Clone, Debug)]
+pub struct OutputArgs {
+    /// Output file, written beside and renamed; `*.zst` is compressed [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Replace an output that exists and differs
+    #[arg(long)]
+    pub force: bool,
+}
+
+impl OutputArgs {
+    /// The output target.
+    pub fn target(&self) -> Target {
+        Target::new(self.output.as_deref(), self.force)
+    }
+}
+
+/// Where a verb's output folder goes.
+#[derive(Args, Clone, Debug)]
+pub struct OutputDirArgs {
+    /// Output folder, built beside and renamed
+    #[arg(short, long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// Replace a folder that exists and differs
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// A worker id, as `--worker` takes it.
+pub fn worker_id(text: &str) -> Result<String, String> {
+    if crate::artifact::valid_worker_id(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected 1 to 64 of a-z 0-9 . _ -, beginning with a letter or digit".to_owned())
+    }
+}
