@@ -2,8 +2,8 @@
 
 use super::folder::RunFolder;
 use super::outer::MOMENTUM;
-use super::scores::ENDING;
 use super::start::Start;
+use super::validated::ENDING;
 use crate::artifact::canonical;
 use crate::data::MANIFEST;
 

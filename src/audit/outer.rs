@@ -3,7 +3,7 @@
 use super::differs::{Checked, blame, same, wrong};
 use super::folder::RunFolder;
 use super::replays::{StateRoom, state_name};
-use super::round::Audit;
+use super::start::Start;
 use super::theta::{check_next, weights};
 use crate::codec::Update;
 use crate::error::Result;
@@ -28,23 +28,25 @@ pub fn is_momentum(name: &str) -> bool {
 /// Takes the outer step again with the updates that count, from the momentum that the audit itself has arrived at, and
 /// compares the next model, to the byte; and the momentum where the round has published it.
 pub fn check_outer_step(
-    audit: &Audit<'_>,
+    run: &RunFolder,
+    start: &Start,
+    room: &dyn StateRoom,
     folder: &ModelFolder,
     round: u64,
     count: usize,
     open: impl Fn(usize) -> Result<Update>,
 ) -> Checked<()> {
-    let (run, recipe) = (audit.run, &audit.start.recipe);
+    let recipe = &start.recipe;
     let carries = recipe.outer.momentum > 0.0;
     let before = match round.checked_sub(1).filter(|_| carries) {
-        Some(before) => Some(Momentum::read(audit.room.open(&momentum_name(before))?, &folder.layout)?),
+        Some(before) => Some(Momentum::read(room.open(&momentum_name(before))?, &folder.layout)?),
         None => None,
     };
     let step = Step { recipe, folder, round, momentum: before };
     let next = blame(&weights(round + 1), next_model(step, count, open, || ()))?;
     check_next(run, folder, &next, round)?;
     match next.momentum {
-        Some(momentum) => keep(audit.room, run, &momentum, &folder.layout, round),
+        Some(momentum) => keep(room, run, &momentum, &folder.layout, round),
         None if run.has(&published(round)) => wrong(&published(round), "the recipe has no outer momentum"),
         None => Ok(()),
     }

@@ -6,28 +6,12 @@ use super::assigned::with_evidence;
 use super::chain::Chain;
 use super::differs::{Checked, blame, differs, same, wrong};
 use super::evidence::{Evidence, value};
-use super::scores::{Rescored, Rescoring};
-use super::settled::{Paid, broken, evidence, proves, recompute, rests};
+use super::paid::{Paid, read_paid};
+use super::rescoring::{Rescored, Rescoring};
+use super::settled::{broken, evidence, proves, recompute, rests};
 use crate::data::Assignment;
 use crate::error::Result;
 use crate::pay::{Claimed, Invoices, Msat, NodeId, Offer, RecordHash, Report, State, Verdict, hash_of, invoice};
-
-/// The escrow's files of a round, if it has any.
-pub fn read(round: &Rescoring<'_>) -> Checked<Option<Paid>> {
-    let name = |file: &str| format!("{}{file}.jsonl", round.names.folder);
-    let (run, file) = (round.run, name("verdicts"));
-    if !["offers", "held", "verdicts"].iter().any(|file| run.has(&name(file))) {
-        return Ok(None);
-    }
-    let list = |file: &str| run.has(&name(file)).then(|| name(file));
-    Ok(Some(Paid {
-        offers: run.records(&name("offers"))?,
-        held: list("held").map(|file| run.records(&file)).transpose()?.unwrap_or_default(),
-        closings: list("closing").map(|file| run.records(&file)).transpose()?.unwrap_or_default(),
-        verdicts: run.has(&file).then(|| run.records(&file)).transpose()?.unwrap_or_default(),
-        file,
-    }))
-}
 
 /// The escrow of a round being checked.
 struct Escrow<'a> {
@@ -40,7 +24,7 @@ struct Escrow<'a> {
 
 /// Checks the records of a paid round; returns what was paid, `None` for a round without pay.
 pub fn check_paid(round: &Rescoring<'_>, again: &Rescored<'_>, chain: &Chain) -> Checked<Option<Msat>> {
-    let Some(paid) = read(round)? else { return Ok(None) };
+    let Some(paid) = read_paid(round.run, round.names)? else { return Ok(None) };
     let Some(first) = paid.offers.first() else {
         return wrong(&format!("{}offers.jsonl", round.names.folder), "expected offers, found none");
     };

@@ -4,11 +4,12 @@ use super::assigned::check_assignments;
 use super::chain::{Chain, Last};
 use super::differs::Checked;
 use super::folder::RunFolder;
+use super::given::{open, read_given};
 use super::lists::{Names, check_parts, read_lists};
 use super::outer::check_outer_step;
 use super::pay::check_paid;
 use super::replays::{Depth, Replays, StateRoom, check_inputs, check_states};
-use super::scores::{Rescoring, open, read_given};
+use super::rescoring::Rescoring;
 use super::start::{Start, check_keys};
 use super::theta::open as open_theta;
 
@@ -111,7 +112,7 @@ pub fn audit_round(audit: &Audit<'_>, round: u64, chain: &mut Chain) -> Checked<
 
     let counting: Vec<_> = again.counting().collect();
     let opened = |i: usize| open(run, start, &folder.layout, &counting[i].file, counting[i].content);
-    check_outer_step(audit, &folder, round, counting.len(), opened)?;
+    check_outer_step(run, start, audit.room, &folder, round, counting.len(), opened)?;
     let totals = Totals {
         updates: given.len() as u64,
         counting: counting.len() as u64,

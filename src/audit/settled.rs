@@ -4,26 +4,13 @@ use serde_json::Value;
 
 use super::differs::{Checked, differs, same, wrong};
 use super::evidence::{Evidence, value};
-use super::scores::{Rescored, Rescoring};
+use super::paid::{Paid, read_paid};
+use super::rescoring::{Rescored, Rescoring};
 use crate::artifact::Digest;
 use crate::artifact::record::Line;
 use crate::error::Kind;
 use crate::pay::{Case, Closing, Held, Offer, Verdict, decide, hash_of};
 use crate::score::{entitled, votes};
-
-/// The files of a paid round that a verdict rests on.
-pub struct Paid {
-    /// The offers.
-    pub offers: Vec<Offer>,
-    /// The workers' word that all is held.
-    pub held: Vec<Held>,
-    /// The closed lists of commitments.
-    pub closings: Vec<Closing>,
-    /// The verdicts.
-    pub verdicts: Vec<Verdict>,
-    /// Where the verdicts stand.
-    pub file: String,
-}
 
 /// What the judge must have decided on an offer; none where nothing can be decided.
 pub fn recompute(
@@ -102,7 +89,9 @@ pub fn rests(round: &Rescoring<'_>, paid: &Paid, offer: &Offer, signed: &Verdict
 
 /// Findings that were appended after the judge had signed on the scores that do not rest on them.
 pub fn findings_grown(round: &Rescoring<'_>) -> Checked<()> {
-    let (Ok(Some(paid)), Some(found)) = (super::pay::read(round), round.lists.findings_digest) else { return Ok(()) };
+    let (Ok(Some(paid)), Some(found)) = (read_paid(round.run, round.names), round.lists.findings_digest) else {
+        return Ok(());
+    };
     let recorded = round.run.digest(&round.names.scores)?;
     for signed in paid.verdicts.iter().filter(|v| v.scores == recorded) {
         let offer = paid.offers.iter().find(|o| o.id().is_ok_and(|id| id == signed.task.offer));
@@ -166,7 +155,7 @@ pub fn evidence(
 
 /// The signed verdicts that rest on the scores as they were recorded, and would be others by these ones.
 pub fn false_verdicts(round: &Rescoring<'_>, again: &Rescored<'_>, rule: &str) -> Checked<Vec<Evidence>> {
-    let Ok(Some(paid)) = super::pay::read(round) else { return Ok(Vec::new()) };
+    let Ok(Some(paid)) = read_paid(round.run, round.names) else { return Ok(Vec::new()) };
     let recorded = round.run.digest(&round.names.scores)?;
     let mut found = Vec::new();
     for signed in paid.verdicts.iter().filter(|v| v.scores == recorded) {

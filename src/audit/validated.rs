@@ -2,9 +2,14 @@
 
 use super::differs::{Checked, Stop, blame};
 use super::evidence::{Evidence, value};
-use super::scores::{ENDING, Rescoring};
+use super::folder::RunFolder;
+use super::lists::Names;
 use crate::artifact::key::parse_public;
+use crate::artifact::{Digest, Recipe};
 use crate::score::{Ballot, Scores, endorse, merge};
+
+/// Ending of the files that hold what validators signed.
+pub const ENDING: &str = ".scored";
 
 /// What the validators of a round signed.
 #[derive(Default)]
@@ -17,16 +22,15 @@ pub struct Validated {
 
 impl Validated {
     /// Reads the files of a round, where the recipe names validators.
-    pub fn read(round: &Rescoring<'_>) -> Checked<Validated> {
-        let (run, recipe) = (round.run, &round.start.recipe);
+    pub fn read(run: &RunFolder, recipe: &Recipe, names: &Names) -> Checked<Validated> {
         let mut validated = Validated::default();
         if recipe.score.validators.is_empty() {
             return Ok(validated);
         }
-        for file in run.below(&round.names.folder).filter(|name| name.ends_with(ENDING)) {
+        for file in run.below(&names.folder).filter(|name| name.ends_with(ENDING)) {
             let read = || blame(file, Ballot::read(&run.lines(file)?, recipe));
             match read() {
-                Ok(ballot) if ballot.scores.round.round == round.round => {
+                Ok(ballot) if ballot.scores.round.round == names.round => {
                     validated.ballots.push((file.to_owned(), ballot));
                 }
                 Ok(_) => validated.rubbish.push((file.to_owned(), "scores of another round".into())),
@@ -39,8 +43,7 @@ impl Validated {
 
     /// The text of the round's scores: those of a sole coordinator as they are; of validators what they merge into, where
     /// that is what the files make. Without a majority of them there are no scores.
-    pub fn text(&self, round: &Rescoring<'_>, truth: &Scores) -> Checked<String> {
-        let recipe = &round.start.recipe;
+    pub fn text(&self, recipe: &Recipe, names: &Names, truth: &Scores) -> Checked<String> {
         if recipe.score.validators.is_empty() {
             return Ok(truth.text()?);
         }
@@ -48,7 +51,7 @@ impl Validated {
         match merge(recipe, ballots, |_| ()) {
             Ok(merged) if merged.scores == *truth => Ok(merged.text()?),
             Ok(_) => Ok(truth.text()?),
-            Err(error) => blame(&round.names.scores, Err(error)),
+            Err(error) => blame(&names.scores, Err(error)),
         }
     }
 
@@ -68,13 +71,13 @@ impl Validated {
     }
 
     /// What proves it.
-    pub fn evidence(&self, round: &Rescoring<'_>, truth: &Scores) -> Checked<Vec<Evidence>> {
+    pub fn evidence(&self, run: Digest, round: u64, truth: &Scores) -> Checked<Vec<Evidence>> {
         let mut found = Vec::new();
         for (file, ballot) in self.false_ones(truth)? {
             let signed = &ballot.endorsement;
             found.push(Evidence {
-                run: round.start.id,
-                round: round.round,
+                run,
+                round,
                 worker: signed.validator.clone(),
                 artifact: file.clone(),
                 rule: "the scores that a validator signs are what the round's files make them".into(),
