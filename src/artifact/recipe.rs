@@ -5,6 +5,7 @@
 
 mod outer;
 mod pay;
+mod require;
 mod score;
 
 use std::path::Path;
@@ -16,6 +17,8 @@ use super::canonical;
 use super::digest::Digest;
 use crate::error::{Error, Result};
 use crate::fsio::read_text;
+
+use self::require::require;
 
 pub use outer::{OuterRecipe, OuterRule};
 pub use pay::{PayName, PayRecipe};
@@ -350,10 +353,6 @@ impl Recipe {
         self.score.check()?;
         self.pay.check()
     }
-}
-
-fn require(holds: bool, field: &str, expected: &str) -> Result<()> {
-    if holds { Ok(()) } else { Err(Error::data(format!("{field}: expected {expected}"))) }
 }
 
 fn floats_to_bits(value: &mut Value) {

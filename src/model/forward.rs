@@ -1,7 +1,8 @@
 //! The forward pass over one micro-batch of whole sequences.
 
-use super::activations::{LayerActs, Scratch, Workspace};
+use super::activations::{Scratch, Workspace};
 use super::config::ModelConfig;
+use super::layer_acts::LayerActs;
 use super::layout::{LayerIds, Layout};
 use crate::engine::{AttentionShape, Engine, Mat, MatMut, RopeTable, Start};
 

@@ -6,6 +6,7 @@ mod config;
 mod folder;
 mod forward;
 mod init;
+mod layer_acts;
 mod layout;
 mod plan;
 

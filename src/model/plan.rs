@@ -1,7 +1,7 @@
 //! How much memory a pass takes, decided before the first step. The plan never changes a bit of the result.
 
-use super::activations::LayerActs;
 use super::config::ModelConfig;
+use super::layer_acts::LayerActs;
 
 /// Tokens of a micro-batch, where memory allows: enough for the products, few enough for the caches.
 const TARGET_TOKENS: usize = 1024;

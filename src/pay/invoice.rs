@@ -7,9 +7,10 @@ use lightning::bitcoin::hashes::{Hash, sha256};
 use lightning::bitcoin::secp256k1::{Secp256k1, SecretKey};
 use lightning::types::payment::PaymentSecret;
 use lightning::types::routing::RouteHint;
-use lightning_invoice::{Bolt11Invoice, Bolt11InvoiceDescriptionRef, Currency, InvoiceBuilder};
+use lightning_invoice::{Bolt11Invoice, Bolt11InvoiceDescriptionRef, InvoiceBuilder};
 
 use super::ids::{NodeId, PaymentHash};
+use super::network::currency;
 use super::offer::Offer;
 use super::secret::EscrowSecret;
 use crate::error::{Context, Error, Result};
@@ -37,17 +38,6 @@ pub struct HintLimits {
 /// Ten times Core Lightning's defaults.
 pub const HINT_LIMITS: HintLimits =
     HintLimits { hints: 8, base_msat: 10_000, proportional_millionths: 5000, cltv_expiry_delta: 144 };
-
-/// The currency of a network that Core Lightning names so.
-pub fn currency(network: &str) -> Result<Currency> {
-    match network {
-        "bitcoin" => Ok(Currency::Bitcoin),
-        "testnet" | "testnet4" => Ok(Currency::BitcoinTestnet),
-        "signet" => Ok(Currency::Signet),
-        "regtest" => Ok(Currency::Regtest),
-        other => Err(Error::data(format!("network: expected bitcoin, testnet, signet or regtest, found {other:?}"))),
-    }
-}
 
 /// The unsigned invoice of a rung, as text with a signature that nobody made: `signinvoice` replaces it.
 ///
@@ -232,7 +222,7 @@ mod tests {
     fn another_network() {
         let signed: SignedRawBolt11Invoice = invoice_of(&offer()).parse().unwrap();
         let mut raw = signed.into_parts().0;
-        raw.hrp.currency = Currency::Bitcoin;
+        raw.hrp.currency = lightning_invoice::Currency::Bitcoin;
         no(&sign_raw(raw, &worker()), "network");
     }
 

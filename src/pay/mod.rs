@@ -11,6 +11,7 @@ mod judge;
 mod ladder;
 mod ledger;
 mod messages;
+mod network;
 mod node;
 mod offer;
 pub mod preflight;

@@ -210,7 +210,7 @@ impl Offer {
         if !valid_worker_id(&self.worker) {
             return Err(Error::data("offer: worker: not a worker id"));
         }
-        super::invoice::currency(&self.network).at(&place)?;
+        super::network::currency(&self.network).at(&place)?;
         self.ladder().at(&place)?;
         if self.hashes.len() != self.rungs_msat.len() {
             let (expected, found) = (self.rungs_msat.len(), self.hashes.len());

@@ -8,7 +8,7 @@ use super::eligible::Candidate;
 use super::measure::Losses;
 use super::pool::Pool;
 use super::records::Signals;
-use super::round::Scoring;
+use super::scoring::Scoring;
 use super::signals::noise::{self, Gain};
 use super::signals::norms::Norms;
 use super::signals::{Pairs, copies, own, signs};

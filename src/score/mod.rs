@@ -16,11 +16,13 @@ mod rating;
 mod records;
 mod remainder;
 mod round;
+mod scoring;
 pub mod shapley;
 pub mod signals;
 mod spread;
 mod standings;
 mod validators;
+mod watch;
 mod worth;
 
 pub use accept::Acceptance;
@@ -32,13 +34,14 @@ pub use next::{Next, Step, next_model};
 pub use noise::{Significance, paired};
 pub use pay_rules::{PayRule, Weighting};
 pub use payout::{Payout, proportional, split};
-pub use pool::{OpenShard, read_assigned};
+pub use pool::read_assigned;
 pub use rating::{FixedRating, PlackettLuce, Rating, ranks};
 pub use records::{Counted, RoundScore, Score, Signals, Standing};
 pub use round::{
-    Scores, Scoring, Watch, finding_digest, in_order, one_a_worker, read_held_out, read_update, score_round,
-    update_digest,
+    Scores, finding_digest, in_order, one_a_worker, read_held_out, read_update, score_round, update_digest,
 };
+pub use scoring::{OpenShard, Scoring};
 pub use standings::check_standings;
 pub use validators::{Ballot, Consensus, Endorsement, Merged, Vote, endorse, merge, votes};
+pub use watch::Watch;
 pub use worth::{Worth, coalitions, worth};

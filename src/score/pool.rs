@@ -3,15 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::round::Scoring;
+use super::scoring::Scoring;
 use super::signals::own::{draw, trained};
 use crate::artifact::{Digest, Recipe};
 use crate::data::{Assignment, Shard, Split};
 use crate::error::{Context, Error, Result};
 use crate::fsio::Source;
-
-/// Opens the shard of an assignment.
-pub type OpenShard<'a> = dyn Fn(&Assignment) -> Result<Arc<Shard>> + 'a;
 
 /// Sequences by shard, and who was to train on them.
 #[derive(Default)]

@@ -5,15 +5,17 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use super::accept::Acceptance;
-use super::eligible::{Candidate, Eligibility, judge};
+use super::eligible::{Candidate, judge};
 use super::gain::draw_sequences;
 use super::gates::{Entry, gains, shapes};
 use super::measure::{Meter, apply_alone, together};
 use super::pay_rules::PayRule;
 use super::payout::split;
-use super::pool::{OpenShard, Pool};
+use super::pool::Pool;
 use super::records::{RoundScore, Score, Standing};
+use super::scoring::Scoring;
 use super::standings::Standings;
+use super::watch::Watch;
 use super::worth::{coalitions, worth};
 use crate::artifact::recipe::PayName;
 use crate::artifact::record::Line;
@@ -22,30 +24,8 @@ use crate::codec::Update;
 use crate::data::{Shard, Split};
 use crate::error::{Context, Error, Kind, Result};
 use crate::fsio::{Source, content_digest_within};
-use crate::model::{Layout, ModelFolder};
+use crate::model::Layout;
 use crate::verify::Verdict;
-
-/// What a round is scored by.
-pub struct Scoring<'a> {
-    /// The recipe.
-    pub recipe: &'a Recipe,
-    /// The round.
-    pub round: u64,
-    /// The model at its start.
-    pub folder: &'a ModelFolder,
-    /// The held-out shard.
-    pub held_out: &'a Shard,
-    /// Draws the held-out sequences.
-    pub beacon: Option<Digest>,
-    /// What decides which updates count.
-    pub lists: &'a Eligibility,
-    /// Opens the shards that were assigned, where the recipe measures updates on the workers' own data.
-    pub shards: Option<&'a OpenShard<'a>>,
-    /// What the round before left of every worker's standing.
-    pub standings: &'a [Standing],
-    /// The updates that counted in earlier rounds, those at least that the standings name.
-    pub earlier: &'a [&'a Update],
-}
 
 /// What a round's scores are.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,25 +59,6 @@ impl Scores {
             round.map_err(|found| Error::data(format!("expected one round_score record, found {}", found.len())))?;
         Ok(Scores { scores: record::select(lines)?, standings: record::select(lines)?, round })
     }
-}
-
-/// For whoever watches a round being scored.
-pub enum Watch<'a> {
-    /// The rule of pay needs so many forward passes over the held-out data, at most.
-    Passes(u64),
-    /// So many micro-batches are ahead.
-    Begin(u64),
-    /// One is done.
-    MicroBatch,
-    /// An update breaks the model, and does not count.
-    Breaks(&'a Error),
-    /// The held-out sequences are too few to tell the median update's gain from noise.
-    Few {
-        /// So many were drawn.
-        drawn: u64,
-        /// So many it takes.
-        needed: u64,
-    },
 }
 
 /// Reads an update of this run and model, decoded once so that nothing in it can fail later. A malformed one is

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::eligible::Candidate;
 use super::rating::{FixedRating, PlackettLuce, Rating, ranks};
 use super::records::{Counted, Standing};
-use super::round::Scoring;
+use super::scoring::Scoring;
 use crate::artifact::recipe::ScoreRecipe;
 use crate::artifact::{Recipe, canonical, valid_worker_id};
 use crate::codec::Update;

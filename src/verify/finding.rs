@@ -1,7 +1,5 @@
 //! What a replay found.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use super::near::Nearness;
@@ -83,23 +81,4 @@ pub enum Verdict {
 
 impl Record for Finding {
     const TYPE: &'static str = "finding";
-}
-
-/// The first thing that differs.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Difference {
-    /// What.
-    pub what: String,
-    /// What it should be.
-    pub expected: String,
-    /// What it is.
-    pub found: String,
-}
-
-impl Difference {
-    /// `None` where both are equal.
-    pub fn between(what: &str, expected: impl fmt::Display, found: impl fmt::Display) -> Option<Difference> {
-        let (expected, found) = (expected.to_string(), found.to_string());
-        (expected != found).then(|| Difference { what: what.to_owned(), expected, found })
-    }
 }

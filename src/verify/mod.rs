@@ -1,5 +1,6 @@
 //! Verification: the same work again, whole or a drawn part of it, and equality.
 
+mod difference;
 pub mod dispute;
 mod finding;
 mod leaves;
@@ -11,7 +12,8 @@ mod sampled;
 mod segments;
 pub mod trace;
 
-pub use finding::{Difference, Finding, Sample, Verdict};
+pub use difference::Difference;
+pub use finding::{Finding, Sample, Verdict};
 pub use leaves::{Leaf, LeafLog, Leaves};
 pub use machine::{OperatorCheck, check_machine, require_machine};
 pub use near::Nearness;

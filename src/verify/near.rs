@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::finding::Difference;
+use super::difference::Difference;
 use crate::artifact::Recipe;
 use crate::codec::{EncodedUpdate, Update};
 use crate::error::Result;

@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use super::finding::{Difference, Finding, Verdict};
+use super::difference::Difference;
+use super::finding::{Finding, Verdict};
 use super::leaves::{Leaf, LeafLog, Leaves};
 use super::near::nearness;
 use super::segments::Segments;

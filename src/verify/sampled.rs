@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::sink;
 
-use super::finding::{Difference, Finding, Sample, Verdict};
+use super::difference::Difference;
+use super::finding::{Finding, Sample, Verdict};
 use super::leaves::{Leaf, LeafLog, Leaves};
 use super::openings::{ChunkIndex, OpenedChunk, OpenedLeaf, check_leaves, read_chunks, states_needed};
 use super::replay::{ReplayInput, Start, States, compress, delta, first_difference};

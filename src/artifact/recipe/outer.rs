@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{one_f64, require};
+use super::require::require;
 use crate::error::Result;
 
 /// The outer step.
@@ -10,7 +10,7 @@ use crate::error::Result;
 #[serde(deny_unknown_fields)]
 pub struct OuterRecipe {
     /// Outer learning rate (alpha).
-    #[serde(default = "one_f64")]
+    #[serde(default = "whole")]
     pub lr: f64,
     /// How many updates become one.
     #[serde(default)]
@@ -106,6 +106,9 @@ impl Default for OuterRecipe {
     }
 }
 
+fn whole() -> f64 {
+    1.0
+}
 fn three() -> u32 {
     3
 }

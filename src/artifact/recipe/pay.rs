@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::require;
+use super::require::require;
 use crate::error::Result;
 
 /// Pay.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::super::key;
-use super::require;
+use super::require::require;
 use crate::error::Result;
 
 /// Scoring: what is measured of an update, and for which figures it does not count. Parts per million; a limit of 0

@@ -24,10 +24,11 @@ use crate::network::Network;
 use crate::{clock, disk};
 
 use super::adapters::{Broadcaster, FixedFees, LogFile};
-use super::gossip::Gossip;
-use super::persist::{MonitorQueue, Store};
+use super::gossip::{Gossip, Graph};
+use super::monitors::MonitorQueue;
+use super::persist::Store;
 use super::table::Table;
-use super::types::{Graph, Keys, Manager, Monitors, OnionRouter, Router};
+use super::types::{Keys, Manager, Monitors, OnionRouter, Router};
 use super::wake::Bell;
 use super::{CLTV_DELTA, FEE_BASE_MSAT, FEE_PPM, Node, Records};
 

@@ -9,16 +9,18 @@ use lightning::ln::msgs::{
     BaseMessageHandler, ChannelAnnouncement, ChannelUpdate, Init, LightningError, MessageSendEvent, NodeAnnouncement,
     QueryChannelRange, QueryShortChannelIds, ReplyChannelRange, ReplyShortChannelIdsEnd, RoutingMessageHandler,
 };
-use lightning::routing::gossip::{NodeId, P2PGossipSync};
+use lightning::routing::gossip::{NetworkGraph, NodeId, P2PGossipSync};
 use lightning::routing::utxo::UtxoLookup;
 use lightning::types::features::{InitFeatures, NodeFeatures};
 
 use super::adapters::LogFile;
-use super::types::Graph;
 use super::wake::Bell;
 
 /// Updates that are kept, at most.
 const MAX_EARLY: usize = 10_000;
+
+/// What is known of the network.
+pub type Graph = NetworkGraph<Arc<LogFile>>;
 
 type Sync = P2PGossipSync<Arc<Graph>, Arc<dyn UtxoLookup + Send + std::marker::Sync>, Arc<LogFile>>;
 type Handled<T> = Result<T, LightningError>;

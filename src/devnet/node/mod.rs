@@ -9,6 +9,7 @@ mod events;
 mod gossip;
 mod holds;
 mod invoices;
+mod monitors;
 mod open;
 mod payments;
 mod persist;
@@ -31,20 +32,21 @@ use crate::chain::ChainClient;
 use crate::crash::CrashPoints;
 use crate::layout::Layout;
 use crate::network::Network;
-use crate::rpc::Datum;
 
 pub use adapters::FEERATE;
 pub use balance::{scid_text, to_us_msat};
 pub use holds::HoldAnswer;
 pub use open::Progress;
 pub use payments::{Begun, PayRequest};
-pub use records::{Hold, Invoice, PayStatus, Payment};
+pub use records::{Datum, Hold, Invoice, PayStatus, Payment};
 pub use run::run;
 
 use adapters::LogFile;
-use persist::{MonitorQueue, Store};
+use gossip::Graph;
+use monitors::MonitorQueue;
+use persist::Store;
 use table::Table;
-use types::{Graph, Keys, Manager, Monitors, Peers};
+use types::{Keys, Manager, Monitors, Peers};
 use wake::Bell;
 
 /// The forwarding fee of every node: Core Lightning's default.

@@ -138,3 +138,14 @@ pub struct Payment {
     /// Core Lightning's error code and text, once failed.
     pub error: Option<(i32, String)>,
 }
+
+/// A value, as `listdatastore` shows it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Datum {
+    /// Its key's parts.
+    pub key: Vec<String>,
+    /// Counts its changes from 0.
+    pub generation: u64,
+    /// The value.
+    pub hex: String,
+}

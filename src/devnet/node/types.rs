@@ -7,15 +7,14 @@ use lightning::chain::chainmonitor::ChainMonitor;
 use lightning::ln::channelmanager::ChannelManager;
 use lightning::ln::peer_handler::{IgnoringMessageHandler, PeerManager};
 use lightning::onion_message::messenger::DefaultMessageRouter;
-use lightning::routing::gossip::NetworkGraph;
 use lightning::routing::router::DefaultRouter;
 use lightning::routing::scoring::FixedPenaltyScorer;
 use lightning::sign::{InMemorySigner, KeysManager};
 use lightning_net_tokio::SocketDescriptor;
 
 use super::adapters::{Broadcaster, FixedFees, LogFile};
-use super::gossip::Gossip;
-use super::persist::MonitorQueue;
+use super::gossip::{Gossip, Graph};
+use super::monitors::MonitorQueue;
 
 /// Keys.
 pub type Keys = Arc<KeysManager>;
@@ -29,8 +28,6 @@ pub type Monitors = ChainMonitor<
     Arc<MonitorQueue>,
     Keys,
 >;
-/// What is known of the network.
-pub type Graph = NetworkGraph<Arc<LogFile>>;
 /// Finds routes; all are alike to it but for their fees.
 pub type Router =
     DefaultRouter<Arc<Graph>, Arc<LogFile>, Keys, Arc<RwLock<FixedPenaltyScorer>>, (), FixedPenaltyScorer>;

@@ -1,24 +1,12 @@
 //! `datastore` and `listdatastore`: small values that clients leave with the node.
 
 use lightning::bitcoin::hashes::{Hash, sha256};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::node::Node;
+use crate::node::{Datum, Node};
 
 use super::answer::{Answer, RpcError};
 use super::args::Args;
-
-/// A value, as `listdatastore` shows it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Datum {
-    /// Its key's parts.
-    pub key: Vec<String>,
-    /// Counts its changes from 0.
-    pub generation: u64,
-    /// The value.
-    pub hex: String,
-}
 
 impl Datum {
     fn to_json(&self) -> Value {

@@ -24,7 +24,6 @@ use crate::error::{IoContext, Result};
 use crate::node::Node;
 
 use answer::RpcError;
-pub use datastore::Datum;
 
 /// The largest request.
 const MAX_REQUEST: usize = 4 << 20;

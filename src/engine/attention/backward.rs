@@ -1,7 +1,7 @@
 //! Attention's backward pass: blocks of scores are computed again from the row maxima, and their gradients carried on to
 //! queries (over ascending keys), keys and values (over ascending queries).
 
-use super::{AttentionShape, View};
+use super::shape::{AttentionShape, View};
 use crate::engine::exp::exp;
 use crate::engine::machine::{Engine, Kernel, Simd, WIDTH};
 use crate::engine::matmul::kernel::{self, Edge};

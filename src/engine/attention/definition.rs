@@ -1,6 +1,6 @@
 //! The plain scalar definitions (A9): no score is ever multiplied by a mask, masked keys are left out.
 
-use super::AttentionShape;
+use super::shape::AttentionShape;
 use crate::engine::cross_entropy::definition::row_max as max;
 use crate::engine::exp::exp;
 use crate::engine::sum::definition::{dot, sum};

@@ -1,6 +1,6 @@
 //! Attention's forward pass: for some query rows at a time, all their scores, the softmax, and the weighted values.
 
-use super::{AttentionShape, View};
+use super::shape::{AttentionShape, View};
 use crate::engine::cross_entropy::row_max;
 use crate::engine::exp::exp;
 use crate::engine::machine::{Engine, Kernel, Simd, WIDTH};

@@ -1,6 +1,6 @@
 //! The plain scalar definitions: one chain of fused multiply-adds over ascending k for each element of the result.
 
-use super::{Mat, MatMut, Start};
+use super::matrix::{Mat, MatMut, Start};
 
 /// `c[i][j]` = fma(a(i, k-1), b(k-1, j), ... fma(a(i, 0), b(0, j), start)).
 fn chains(

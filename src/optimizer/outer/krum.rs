@@ -8,7 +8,7 @@
 //! ascending distances. What overflows is infinite, and far away. Equal scores go by ascending worker id. Memory: the tensors
 //! of a group, see [`super::given::groups`], and n^2 numbers: two models in all, or n of the largest tensor.
 
-use super::Direction;
+use super::direction::Direction;
 use super::given::Given;
 use super::mean::weighted;
 use crate::error::Result;

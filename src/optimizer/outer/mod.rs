@@ -12,6 +12,7 @@
 //! A3, those over tensors a chain by ascending name, averages multiply by the reciprocal of their number (A8).
 
 mod centered_clip;
+mod direction;
 mod given;
 mod krum;
 mod mean;
@@ -29,27 +30,10 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::model::TensorSpec;
 
+pub use direction::Direction;
 use given::Given;
 pub use given::Sent;
 pub use momentum::Momentum;
-
-/// What a rule makes of the updates.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Direction {
-    /// What theta moves against, by the layout.
-    pub values: Vec<f32>,
-    /// How many faulty updates it withstands, where the rule says so: fewer than the recipe asks for where there are too few
-    /// updates.
-    pub faulty: Option<usize>,
-    /// The updates that it is the mean of, ascending, where the rule chooses some.
-    pub chosen: Option<Vec<usize>>,
-}
-
-impl Direction {
-    fn plain(values: Vec<f32>) -> Direction {
-        Direction { values, faulty: None, chosen: None }
-    }
-}
 
 /// Makes one of many: at least one update, of these tensors by ascending name.
 pub fn aggregate(

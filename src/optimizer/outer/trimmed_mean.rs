@@ -7,7 +7,7 @@
 
 use rayon::prelude::*;
 
-use super::Direction;
+use super::direction::Direction;
 use super::given::Given;
 use crate::engine::Isa;
 use crate::error::Result;

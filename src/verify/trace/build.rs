@@ -1,8 +1,9 @@
 //! How the graph of a step is put together: sources, the batch a sequence at a time, sums, optimiser, state. The order
 //! of the chains is the contract's (A4): sequences ascending, groups ascending, tensors by ascending name.
 
-use super::graph::{Graph, plain};
+use super::graph::{Graph, StepAt, plain};
 use super::operator::{Form, Kind, Operator, ValueId};
+use crate::artifact::Recipe;
 use crate::model::{LayerIds, Model};
 
 /// Elements of a chunk of logits, where it keeps its least rows: the head is worked on in rows, or the logits of a long
@@ -11,8 +12,17 @@ const LOGITS: usize = 1 << 23;
 /// Rows that a chunk of logits has at the least.
 const LOGIT_ROWS: usize = 256;
 
+impl Graph {
+    /// The graph of a step of this recipe and model; the batch must be the recipe's number of sequences.
+    pub fn new(recipe: &Recipe, model: &Model, at: StepAt) -> Graph {
+        let mut graph = Graph::empty(recipe, model, at);
+        build(&mut graph, model, recipe.inner.grad_groups);
+        graph
+    }
+}
+
 /// Adds all operators of a step to an empty graph.
-pub(super) fn build(graph: &mut Graph, model: &Model, groups: usize) {
+fn build(graph: &mut Graph, model: &Model, groups: usize) {
     let tensors = model.layout.tensors.len();
     let [parameters, first, second] =
         [Kind::Parameter, Kind::FirstMoment, Kind::SecondMoment].map(|kind| state_sources(graph, model, kind));

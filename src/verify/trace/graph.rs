@@ -39,10 +39,10 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// The graph of a step of this recipe and model; the batch must be the recipe's number of sequences.
-    pub fn new(recipe: &Recipe, model: &Model, at: StepAt) -> Graph {
+    /// The graph of a step, without its operators yet.
+    pub(super) fn empty(recipe: &Recipe, model: &Model, at: StepAt) -> Graph {
         let targets = at.batch.len() * model.seq_len();
-        let mut graph = Graph {
+        Graph {
             operators: Vec::new(),
             values: Vec::new(),
             scale: 1.0 / targets as f32,
@@ -50,9 +50,7 @@ impl Graph {
             inner: recipe.inner.clone(),
             run: recipe.digest(),
             config: model.config.digest(),
-        };
-        super::build::build(&mut graph, model, recipe.inner.grad_groups);
-        graph
+        }
     }
 
     /// The number of operators.
