@@ -22,6 +22,12 @@ impl RunFolder {
         RunFolder { root: root.to_owned(), names }
     }
 
+    /// The same without files that are no part of it, given in ascending order.
+    pub fn without(&self, foreign: &[&str]) -> RunFolder {
+        let names = self.names.iter().filter(|name| foreign.binary_search(&name.as_str()).is_err()).cloned().collect();
+        RunFolder { root: self.root.clone(), names }
+    }
+
     /// Where a file lies.
     pub fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)

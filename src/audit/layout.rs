@@ -30,13 +30,22 @@ const ROUND: [&str; 15] = [
 /// Endings of the files that a round has for each worker.
 const WORKER: [&str; 7] = [".commitment", ".feedback", ".finding", ".leaves", ".moments", ".reveal", ".update"];
 
+/// A model that a round leaves.
+const MODEL: [&str; 2] = ["config.json", "model.safetensors"];
+
 /// How many rounds there are, and whether the last one is not finished and left out.
 pub fn rounds(run: &RunFolder) -> (u64, bool) {
     let begun = (0u64..).take_while(|n| run.below(&format!("round-{n}/")).next().is_some()).count() as u64;
     let Some(last) = begun.checked_sub(1) else { return (0, false) };
     let scored = run.has(&format!("round-{last}/scores.jsonl"));
-    let stepped = run.below(&format!("theta-{begun}/")).next().is_some();
+    let stepped = MODEL.iter().any(|file| run.has(&format!("theta-{begun}/{file}")));
     if scored && stepped { (begun, false) } else { (last, true) }
+}
+
+/// Whether a folder of this name is a part of a run folder.
+pub fn is_folder(name: &str) -> bool {
+    let number = |prefix: &str| canonical::integer::<u64>(name.strip_prefix(prefix)?);
+    name == "shards" || number("theta-").is_some() || number("round-").is_some()
 }
 
 /// The files that an audit of so many rounds does not look at: they are no part of a run folder.
@@ -50,7 +59,7 @@ pub fn foreign<'a>(run: &'a RunFolder, start: &Start, rounds: u64) -> Vec<&'a st
         Some(("shards", file)) => file == MANIFEST || start.manifest.entries().iter().any(|e| e.file == file),
         Some((folder, file)) => {
             let number = |prefix: &str| canonical::integer::<u64>(folder.strip_prefix(prefix)?);
-            let model = ["config.json", "model.safetensors"].contains(&file);
+            let model = MODEL.contains(&file);
             let first = file == "model.safetensors.index.json" || file.ends_with(".safetensors");
             let of_worker = WORKER.iter().filter_map(|ending| file.strip_suffix(ending));
             number("theta-").is_some_and(|n| n <= rounds && (model || n == 0 && first))

@@ -1,6 +1,8 @@
 //! One altered byte names its artifact; what is missing is named, what is foreign does not matter.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 
 use l402::artifact::Recipe;
 
@@ -87,4 +89,38 @@ fn what_is_missing_is_named_and_what_is_foreign_does_not_matter() {
     let said = equal(&world, "");
     assert!(said.contains("notes.txt") && said.contains("round-0/ann.delta"), "{said}");
     world.expect("audit nowhere", 66, "nowhere");
+}
+
+#[test]
+fn names_that_are_none_of_ours_do_not_matter_whatever_stands_in_them() {
+    let world = played(1);
+    equal(&world, "--work work");
+    let names: [&[u8]; 4] = ["caf\u{e9}.txt".as_bytes(), b"\xff\xfe", b"a\nl402: equal", b"\x1b[31mred"];
+    fs::create_dir(world.path("pub/elsewhere")).unwrap();
+    for folder in ["", "round-0", "theta-0", "theta-1", "shards", "elsewhere", "round-1"] {
+        let folder = world.path("pub").join(folder);
+        let _ = fs::create_dir(&folder);
+        for name in names {
+            fs::write(folder.join(OsStr::from_bytes(name)), b"a remark").unwrap();
+            fs::create_dir(folder.join(OsStr::from_bytes(&[name, b" folder"].concat()))).unwrap();
+        }
+    }
+    // Nor is it read: more than anybody has hours for.
+    for file in ["round-0/remark", "theta-1/remark", "shards/remark", "remark"] {
+        fs::File::create(world.path(&format!("pub/{file}"))).unwrap().set_len(1 << 42).unwrap();
+    }
+    for more in ["", "--replay all", "--work work", "--work other", "--work other"] {
+        let said = equal(&world, more);
+        assert!(said.contains("not part of a run folder") && said.contains("1 rounds"), "{more}: {said}");
+        assert!(said.contains("\\xc3\\xa9") && !said.contains("\nl402: equal\n"), "{more}: {said}");
+        assert!(said.bytes().all(|b| b == b'\n' || (b' '..=b'~').contains(&b)), "{more}: {said}");
+    }
+    // What was verified before they came is so still.
+    assert!(equal(&world, "--work work").contains("are verified"));
+    // What somebody else keeps in the audit's own folder stays there.
+    fs::write(world.path("work/states/caf\u{e9}"), b"mine").unwrap();
+    fs::create_dir(world.path("work/states/mine")).unwrap();
+    fs::remove_file(world.path("work/round-0.jsonl")).unwrap();
+    equal(&world, "--work work");
+    assert!(world.has("work/states/caf\u{e9}") && world.has("work/states/mine"));
 }

@@ -147,7 +147,10 @@ fn audit(args: &Args, ui: &Ui) -> std::result::Result<Summary, Stop> {
     if unfinished {
         ui.say(format!("round-{rounds}: not finished: left out"));
     }
-    name_foreign(&foreign(&run, &start, rounds + u64::from(unfinished)), &links, ui);
+    let others = foreign(&run, &start, rounds + u64::from(unfinished));
+    name_foreign(&others, &links, ui);
+    // Neither read nor remembered.
+    let run = run.without(&others);
     pin(&mut start, &run.path("round-0/assignments.jsonl"), ui);
 
     let depth = args.replay.unwrap_or(Depth::Recorded);

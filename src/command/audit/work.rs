@@ -35,6 +35,9 @@ impl Record for Audited {
     const TYPE: &'static str = "audited";
 }
 
+/// Endings of the states that are kept.
+const STATES: [&str; 3] = [".feedback", ".moments", ".momentum"];
+
 /// How far an earlier audit came.
 pub struct Known {
     /// Rounds that are verified.
@@ -142,7 +145,10 @@ impl Work {
         }
         let folder = self.folder.join("states");
         for entry in fs::read_dir(&folder).path(&folder)?.flatten() {
-            if entry.file_name().to_str().is_none_or(|name| !audited.states.contains_key(name)) {
+            let name = entry.file_name();
+            // What somebody else keeps there is not ours to remove.
+            let ours = |name: &&str| STATES.iter().any(|kind| name.ends_with(kind));
+            if name.to_str().filter(ours).is_some_and(|name| !audited.states.contains_key(name)) {
                 fs::remove_file(entry.path()).path(&entry.path())?;
             }
         }
@@ -206,7 +212,8 @@ pub fn round_files(run: &RunFolder, round: u64) -> Result<BTreeMap<String, Diges
 pub fn base(run: &RunFolder) -> Result<Digest> {
     let own =
         |name: &&str| ["run.toml", "roster.jsonl"].contains(name) || name.ends_with(".pub") && !name.contains('/');
-    let below = |name: &&str| name.starts_with("shards/") || name.starts_with("theta-0/");
+    let tensors = |name: &str| [".safetensors", ".json", ".jsonl"].iter().any(|end| name.ends_with(end));
+    let below = |name: &&str| (name.starts_with("shards/") || name.starts_with("theta-0/")) && tensors(name);
     let ground = run.names().iter().map(String::as_str).filter(|name| own(name) || below(name));
     let files = digests(run, ground)?;
     let parts: Vec<Vec<u8>> = files.iter().flat_map(|(name, d)| [name.as_bytes().to_vec(), d.0.to_vec()]).collect();
