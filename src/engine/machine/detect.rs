@@ -1,0 +1,91 @@
+//! Which instruction sets this processor has.
+
+/// How an [`Engine`] computes. All give the same bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isa {
+    /// The plain scalar definitions, as written: slow, single-threaded, the specification itself.
+    Definition,
+    /// The fast versions compiled for the target's baseline.
+    Portable,
+    /// x86-64 with AVX2 and FMA.
+    Avx2,
+    /// x86-64 with AVX-512 (F, VL, BW, DQ).
+    Avx512,
+    /// aarch64, whose baseline has fused multiply-add.
+    Neon,
+}
+
+/// The operators, on one instruction set that this processor has.
+///
+/// The field is private to this file: holding an `Engine` is the proof that its instruction set was detected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Engine {
+    isa: Isa,
+}
+
+impl Engine {
+    /// The fastest engine that this processor has.
+    pub fn detect() -> Engine {
+        [Isa::Avx512, Isa::Avx2, Isa::Neon]
+            .into_iter()
+            .find_map(Engine::with_isa)
+            .unwrap_or(Engine { isa: Isa::Portable })
+    }
+
+    /// The engine for `isa`, or `None` where the processor lacks it.
+    pub fn with_isa(isa: Isa) -> Option<Engine> {
+        has(isa).then_some(Engine { isa })
+    }
+
+    /// Every fast engine that this processor has, slowest first. The definitions are not among them.
+    pub fn available() -> Vec<Engine> {
+        [Isa::Portable, Isa::Avx2, Isa::Avx512, Isa::Neon].into_iter().filter_map(Engine::with_isa).collect()
+    }
+
+    /// The engine that runs the plain scalar definitions.
+    pub fn definition() -> Engine {
+        Engine { isa: Isa::Definition }
+    }
+
+    /// The instruction set of this engine.
+    pub fn isa(self) -> Isa {
+        self.isa
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has(isa: Isa) -> bool {
+    let avx2 = || is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+    match isa {
+        Isa::Definition | Isa::Portable => true,
+        Isa::Avx2 => avx2(),
+        Isa::Avx512 => {
+            avx2()
+                && is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512vl")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq")
+        }
+        Isa::Neon => false,
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn has(isa: Isa) -> bool {
+    match isa {
+        Isa::Definition | Isa::Portable => true,
+        Isa::Neon => cfg!(target_arch = "aarch64"),
+        Isa::Avx2 | Isa::Avx512 => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_detected_engine_is_the_last_available_one() {
+        assert_eq!(Engine::available().last(), Some(&Engine::detect()));
+        assert!(Engine::with_isa(Isa::Neon).is_none() || Engine::with_isa(Isa::Avx2).is_none());
+    }
+}
