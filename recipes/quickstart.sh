@@ -120,15 +120,19 @@ work() {
         l402 compress --recipe run.toml $(state "$1.feedback") --state-out "$now/$1.feedback" -o "$now/$1.update"
 }
 
-# Mallory's recipe asks for a tenth of the work; she writes the real run and her assignment over the traces of it.
+# Mallory's recipe asks for a tenth of the work. She writes her run over the real one in the model, and the real run and her
+# assignment over the traces of it in what comes out.
 cheat() {
     line=$(grep -nF "\"worker\":\"$1\"" "$now/assignments.jsonl" | cut -d: -f1)
     assignment=$(l402 inspect --json "$now/assignments.jsonl" | grep -o '[0-9a-f]\{64\}' | sed -n "$((line + 1))p")
-    l402 train --recipe mallory.toml --model theta-0 --shard "shards/$(shard_of "$1")" --round "$n" --worker "$1" > "$now/lazy"
-    lazy=$(l402 inspect --json "$now/lazy")
-    LC_ALL=C sed -e "1s/$(echo "$lazy" | field l402.run)/$run_id/" \
-        -e "1s/$(echo "$lazy" | field l402.assignment)/$assignment/" \
-        -e "1s/$(echo "$lazy" | field l402.theta)/$(l402 inspect --json "theta-$n" | field model)/" "$now/lazy" |
+    lazy_id=$(l402 inspect --json mallory.toml | field run)
+    mkdir -p "$private/$1/theta"
+    cp "theta-$n/config.json" "$private/$1/theta"
+    LC_ALL=C sed "1s/$run_id/$lazy_id/" "theta-$n/model.safetensors" > "$private/$1/theta/model.safetensors"
+    l402 train --recipe mallory.toml --model "$private/$1/theta" --shard "shards/$(shard_of "$1")" --round "$n" \
+        --worker "$1" > "$private/$1/delta"
+    own=$(l402 inspect --json "$private/$1/delta" | field l402.assignment)
+    LC_ALL=C sed -e "1s/$lazy_id/$run_id/" -e "1s/$own/$assignment/" "$private/$1/delta" |
         l402 compress --recipe run.toml -o "$now/$1.update"
 }
 

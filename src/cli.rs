@@ -1,8 +1,11 @@
 //! The command line: one tree, from which help, man pages and completions are made.
 
+use std::error::Error as _;
+use std::num::ParseIntError;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::error::{ContextKind, ContextValue};
+use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::command;
 use crate::error::{Error, Kind, Result};
@@ -102,9 +105,27 @@ impl Cli {
     }
 }
 
+/// The tree as it is parsed: `-1` after a flag is its value, and no flag that nobody knows.
+fn tolerant(command: clap::Command) -> clap::Command {
+    let negative = |arg: Arg| if arg.is_positional() { arg } else { arg.allow_negative_numbers(true) };
+    let takes_value = |arg: Arg| if arg.get_action().takes_values() { negative(arg) } else { arg };
+    let names: Vec<String> = command.get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
+    names.into_iter().fold(command.mut_args(takes_value), |command, name| command.mut_subcommand(name, tolerant))
+}
+
+/// Adds what is expected where something that is no whole number was given.
+fn explained(mut error: clap::Error) -> clap::Error {
+    if error.source().is_some_and(|source| source.is::<ParseIntError>()) {
+        let tip = ContextValue::StyledStrs(vec!["a whole number is expected, 0, 1, 2, ...".into()]);
+        error.insert(ContextKind::Suggested, tip);
+    }
+    error
+}
+
 /// Parses the command line; what clap has to say (help, version, a usage error) is already printed.
 pub fn parse() -> std::result::Result<Cli, ExitCode> {
-    Cli::try_parse().map_err(|error| {
+    let parsed = tolerant(Cli::command()).try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    parsed.map_err(explained).map_err(|error| {
         // A reader that has gone away is no reason to fail a help text.
         let _ = error.print();
         ExitCode::from(if error.use_stderr() { 2 } else { 0 })

@@ -180,11 +180,13 @@ struct Hostile {
 const COMPRESS: &str = "compress --recipe r.toml FILE";
 const UNDO: &str = "compress -d --recipe r.toml FILE";
 const SCORE: &str = "score --recipe r.toml --model theta-0 --val shards/val-00000.safetensors --beacon BEACON FILE";
-const TRAIN: &str = "train --recipe r.toml --model theta-0 --round 1 --worker ann --shard FILE";
-const TRAIN_STATE: &str = "train --recipe r.toml --model theta-0 --round 1 --worker ann \
+const TRAIN: &str = "train --recipe r.toml --model theta-0 --round 0 --worker ann --shard FILE";
+const TRAIN_STATE: &str = "train --recipe r.toml --model theta-0 --round 0 --worker ann \
                            --shard shards/train-00000.safetensors --state FILE";
 const INIT: &str = "init --seed 1 -o out --config FILE";
 const ASSIGN: &str = "assign --recipe r.toml --round 0 --shards shards --beacon BEACON --workers ./FILE";
+/// Unlike a roster, which people write, a list of assignments has one form.
+const ASSIGNED: &str = "replay --recipe r.toml --model theta-0 --shards shards --assignments FILE --update update";
 const INSPECT: &str = "inspect FILE";
 /// The model's folder, with FILE in the place of its weights or index.
 const MODEL: &str = "inspect MODEL";
@@ -354,7 +356,7 @@ fn hostile_tensors() -> Vec<Hostile> {
         ),
         case("window-of-2-to-the-31.safetensors.zst", frame(31, &delta, 0), COMPRESS, 65, "zstd frame"),
         case("truncated-frame.safetensors.zst", frame(20, &delta, 4096)[..delta.len() / 2].to_vec(), COMPRESS, 65, ""),
-        case("update-bomb.safetensors.zst", update_bomb(), SCORE, 0, "left out: FILE"),
+        case("update-bomb.safetensors.zst", update_bomb(), SCORE, 1, "left out: FILE"),
         case(
             "update-wrong-shape.safetensors",
             bent_update(|meta, _| {
@@ -362,7 +364,7 @@ fn hostile_tensors() -> Vec<Hostile> {
                 *shapes = shapes.replace("[257,8]", "[8,257]");
             }),
             SCORE,
-            0,
+            1,
             "expected shape [257, 8]",
         ),
         case(
@@ -388,7 +390,7 @@ fn hostile_tensors() -> Vec<Hostile> {
                 meta.insert("l402.worker".into(), "../../ann".into());
             }),
             SCORE,
-            0,
+            1,
             "not a worker id",
         ),
         case(
@@ -397,7 +399,7 @@ fn hostile_tensors() -> Vec<Hostile> {
                 meta.insert("l402.round".into(), "-1".into());
             }),
             SCORE,
-            0,
+            1,
             "l402.round",
         ),
         case("token-beyond-the-vocabulary.safetensors", shard_of(&[257; 51]), TRAIN, 65, "token id below 257"),
@@ -459,7 +461,7 @@ fn hostile_texts() -> Vec<Hostile> {
             "canonical form",
         ),
         case("unsorted.jsonl", roster(r#""worker":"ann","type":"roster","v":1"#), ASSIGN, 65, "canonical form"),
-        case("white-space.jsonl", roster(r#""type": "roster","v":1,"worker":"ann""#), ASSIGN, 65, "canonical form"),
+        case("white-space.jsonl", roster(r#""type": "roster","v":1,"worker":"ann""#), ASSIGNED, 65, "canonical form"),
         case(
             "unknown-field.jsonl",
             roster(r#""type":"roster","v":1,"worker":"ann","zeal":1"#),
@@ -671,10 +673,10 @@ const TENSOR_PLACES: [(&str, bool); 14] = [
 /// The same for records, configurations and recipes.
 const TEXT_PLACES: [(&str, bool); 12] = [
     (INSPECT, true),
-    (ASSIGN, false),
+    (ASSIGN, true),
     (INIT, false),
     ("assign --recipe FILE --round 0 --shards shards --beacon BEACON --workers ann", false),
-    ("replay --recipe r.toml --model theta-0 --shards shards --assignments FILE --update update", false),
+    (ASSIGNED, false),
     ("replay --recipe FILE --model theta-0 --shards shards --assignments assignments.jsonl --update update", false),
     (
         "score --recipe r.toml --model theta-0 --val shards/val-00000.safetensors --beacon BEACON --findings FILE update",

@@ -519,9 +519,14 @@ fn the_next_model_is_made_of_what_counts_alone() {
     // Scores of another round decide nothing here.
     let other = world.aggregate(0, &ALL).replace("0.scores", "1.scores");
     world.expect(&format!("{other} -o other"), 1, "another run or round");
-    // Another content under the name that counts does not count.
+    // Another content under the name that counts does not count, and a model without what counts is none of the run's.
     world.write("ann.1.update", &honest);
-    world.ok(&format!("{} -o of-one", world.aggregate(1, &ALL)));
+    world.expect(
+        &format!("{} -o of-one", world.aggregate(1, &ALL)),
+        66,
+        "of worker ann: expected it among the updates",
+    );
+    world.ok(&format!("{findings} {} -o of-one", ALL.join(" ")));
     world.ok("aggregate --recipe r.toml --model theta-1 cy.1.update -o cy-alone");
     assert_eq!(world.tree("of-one"), world.tree("cy-alone"));
 }

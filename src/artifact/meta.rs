@@ -60,6 +60,20 @@ impl fmt::Display for ArtifactKind {
     }
 }
 
+/// What a worker's work of a round is made from, by keys of its artifacts.
+pub const WORK: [&str; 6] = ["run", "round", "worker", "theta", "shard", "assignment"];
+
+/// A key that two artifacts do not agree on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyDiffers<'k> {
+    /// The key.
+    pub key: &'k str,
+    /// What it should say.
+    pub expected: String,
+    /// What it says.
+    pub found: String,
+}
+
 /// Metadata, by key. Keys of ours begin with `l402.`; `format: pt` is for other readers.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Meta(pub BTreeMap<String, String>);
@@ -87,6 +101,27 @@ impl Meta {
             }
         }
         self
+    }
+
+    /// The first of these keys that `found` says otherwise; a key that is not there is `none`. This is how every verb looks
+    /// whether artifacts belong together.
+    pub fn first_difference<'k>(&self, found: &Meta, keys: &[&'k str]) -> Option<KeyDiffers<'k>> {
+        let says = |meta: &Meta, key: &str| meta.opt(key).unwrap_or("none").to_owned();
+        let differ = |key: &&&str| self.opt(key) != found.opt(key);
+        keys.iter().find(differ).map(|key| KeyDiffers { key, expected: says(self, key), found: says(found, key) })
+    }
+
+    /// Refuses metadata that says otherwise in one of these keys; `what` it is of, in errors.
+    pub fn require(&self, what: impl fmt::Display, found: &Meta, keys: &[&str]) -> Result<()> {
+        match self.first_difference(found, keys) {
+            None => Ok(()),
+            Some(KeyDiffers { key, .. }) if found.opt(key).is_none() => {
+                Err(Error::data(format!("{what}: metadata l402.{key} is missing")))
+            }
+            Some(KeyDiffers { key, expected, found }) => {
+                Err(Error::refused(format!("{what}: {key}: expected {expected}, found {found}")))
+            }
+        }
     }
 
     /// Reads the metadata of a file that should be of this kind.
@@ -137,6 +172,9 @@ impl Meta {
             .ok_or_else(|| Error::data(format!("{file}: metadata l402.{key}: expected a number, found {text:?}")))
     }
 }
+
+/// What a worker id is, for errors.
+pub const WORKER_ID: &str = "1 to 64 of a-z 0-9 . _ -, beginning with a letter or digit";
 
 /// Whether this is a worker id: 1 to 64 of `a-z 0-9 . _ -`, beginning with a letter or digit.
 pub fn valid_worker_id(id: &str) -> bool {

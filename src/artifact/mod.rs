@@ -15,7 +15,7 @@ mod tensors;
 
 pub use commitment::{Commitment, Reveal, commit};
 pub use digest::Digest;
-pub use meta::{ArtifactKind, FORMAT_VERSION, Meta, valid_worker_id};
+pub use meta::{ArtifactKind, FORMAT_VERSION, KeyDiffers, Meta, WORK, WORKER_ID, valid_worker_id};
 pub use recipe::Recipe;
 pub use roots::{ChunkAt, chunk_hash, chunk_hashes, climb_chunk, tensor_root};
 pub use tensors::{Header, Reader, TensorInfo, Writer, digest_of, f32_from_le};

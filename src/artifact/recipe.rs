@@ -36,6 +36,7 @@ pub struct Recipe {
     #[serde(default)]
     pub seed: u64,
     /// Where theta_0 comes from.
+    #[serde(default)]
     pub model: ModelRecipe,
     /// Tokens.
     pub data: DataRecipe,
@@ -59,7 +60,7 @@ pub struct Recipe {
 }
 
 /// The model at the start: the digest of theta_0, as `l402 init` and `l402 inspect` print it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelRecipe {
     /// Digest of the model folder of round 0; empty while it is not decided.
@@ -287,10 +288,21 @@ impl Recipe {
 
     /// Parses and checks a recipe.
     pub fn parse(text: &str) -> Result<Recipe> {
-        let recipe: Recipe =
-            toml::from_str(text).map_err(|e| Error::data(format!("not a recipe: {}", e.to_string().trim_end())))?;
-        recipe.check()?;
+        let recipe: Recipe = toml::from_str(text).map_err(|e| not_a_recipe(text, &e))?;
+        recipe.check().map_err(|error| recipe.with_value(error))?;
         Ok(recipe)
+    }
+
+    /// Adds what a field says to the error that names it and what was expected.
+    fn with_value(&self, error: Error) -> Error {
+        let message = error.to_string();
+        let field = message.split_once(": expected").map(|(field, _)| field);
+        let value = self.values();
+        let value = field.and_then(|field| field.split('.').try_fold(&value, |table, name| table.get(name)));
+        match value {
+            Some(value) if !message.contains(", found ") => Error::data(format!("{message}, found {value}")),
+            _ => error,
+        }
     }
 
     /// The run's id: BLAKE3 of the canonical form.
@@ -298,11 +310,25 @@ impl Recipe {
         Digest::of_parts("l402/recipe/1", &[self.canonical().as_bytes()])
     }
 
+    /// Every field with its value, defaults spelled out, by table.
+    pub fn values(&self) -> Value {
+        serde_json::to_value(self).expect("a recipe is plain data")
+    }
+
     /// Sorted JSON with every default spelled out and every float as its 64 bits in hex.
     fn canonical(&self) -> String {
-        let mut value = serde_json::to_value(self).expect("a recipe is plain data");
+        let mut value = self.values();
         floats_to_bits(&mut value);
         canonical::json(&value)
+    }
+
+    /// Refuses another model than theta_0 in round 0, where the recipe names it.
+    pub fn check_first(&self, round: u64, theta: &str) -> Result<()> {
+        let theta_0 = &self.model.theta_0;
+        if round > 0 || theta_0.is_empty() || theta_0 == theta {
+            return Ok(());
+        }
+        Err(Error::refused(format!("model: expected digest {theta_0}, the recipe's theta_0, found {theta}")))
     }
 
     fn check(&self) -> Result<()> {
@@ -355,6 +381,30 @@ impl Recipe {
     }
 }
 
+/// What is wrong with a text: line and column as the parser has them, or the table that lacks a field.
+fn not_a_recipe(text: &str, error: &toml::de::Error) -> Error {
+    let Some(field) = error.message().strip_prefix("missing field ") else {
+        return Error::data(format!("not a recipe: {}", error.to_string().trim_end()));
+    };
+    let table = text.parse().ok().and_then(|table| lacking(&table));
+    let what = match (table, field) {
+        (Some(table), _) => format!("{field} in [{table}]"),
+        (None, "`data`" | "`inner`") => format!("table [{}]", field.trim_matches('`')),
+        (None, _) => format!("{field}, before the first table"),
+    };
+    Error::data(format!("not a recipe: expected {what}, found none")).hint("docs/recipe.md lists all fields")
+}
+
+/// The table that lacks a field it must have.
+fn lacking(recipe: &toml::Table) -> Option<&'static str> {
+    fn lacks<T: serde::de::DeserializeOwned>(value: &toml::Value) -> bool {
+        value.clone().try_into::<T>().is_err_and(|error| error.message().starts_with("missing field"))
+    }
+    let tables: [(&str, fn(&toml::Value) -> bool); 3] =
+        [("data", lacks::<DataRecipe>), ("inner", lacks::<InnerRecipe>), ("score", lacks::<ScoreRecipe>)];
+    tables.into_iter().find(|(name, lacks)| recipe.get(*name).is_some_and(lacks)).map(|(name, _)| name)
+}
+
 fn floats_to_bits(value: &mut Value) {
     match value {
         Value::Number(n) if n.is_f64() => {
@@ -394,10 +444,30 @@ mod tests {
     }
 
     #[test]
+    fn a_table_of_defaults_may_be_left_out_and_what_is_missing_is_named_with_its_table() {
+        let without = |part: &str| Recipe::parse(&RECIPE.replace(part, ""));
+        assert_eq!(without("[model]").unwrap(), Recipe::parse(RECIPE).unwrap());
+        for (part, says) in [
+            ("lr = 1e-3", "expected `lr` in [inner], found none"),
+            ("seq_len = 8", "expected `seq_len` in [data], found none"),
+            ("name = \"t\"", "expected `name`, before the first table, found none"),
+            ("[data]\n        tokenizer = \"bytes\"\n        seq_len = 8", "expected table [data], found none"),
+        ] {
+            let error = without(part).unwrap_err().to_string();
+            assert!(error.contains(says) && !error.contains("line"), "{error}");
+        }
+        let validator = Recipe::parse(&format!("{RECIPE}[[score.validators]]\nweight = 2")).unwrap_err();
+        assert!(validator.to_string().contains("expected `key` in [score]"), "{validator}");
+        let kind = Recipe::parse(&RECIPE.replace("steps = 1", "steps = \"one\"")).unwrap_err();
+        assert!(kind.to_string().contains("line 9"), "{kind}");
+    }
+
+    #[test]
     fn an_unknown_or_impossible_value_is_refused_by_name() {
         let unknown = Recipe::parse(&format!("{RECIPE}\nbeta3 = 0.9")).unwrap_err();
         assert!(unknown.to_string().contains("beta3"), "{unknown}");
         let impossible = Recipe::parse(&format!("{RECIPE}\nbeta1 = 1.5")).unwrap_err();
-        assert!(impossible.to_string().contains("inner.beta1"), "{impossible}");
+        let says = "inner.beta1: expected 0 to below 1, found 1.5";
+        assert!(impossible.to_string().contains(says), "{impossible}");
     }
 }

@@ -106,9 +106,26 @@ impl Line {
         Ok(Line { place: place.to_owned(), kind, value })
     }
 
+    /// Parses a line that people write: white space between its parts is nothing.
+    pub fn by_hand(place: &str, text: &str) -> Result<Line> {
+        let (mut in_string, mut escaped) = (false, false);
+        let part = |c: &char| {
+            let keep = in_string || !c.is_ascii_whitespace();
+            in_string ^= *c == '"' && !escaped;
+            escaped = in_string && *c == '\\' && !escaped;
+            keep
+        };
+        Line::parse(place, &text.chars().filter(part).collect::<String>())
+    }
+
     /// The value of `"type"`.
     pub fn kind(&self) -> &str {
         &self.kind
+    }
+
+    /// What a field says.
+    pub fn field(&self, name: &str) -> Option<&Value> {
+        self.value.get(name)
     }
 
     /// The record, if the line is of its type.

@@ -44,7 +44,7 @@ const COORDINATOR: &str = "coordinator.pub";
 /// Checks recipe, roster, coordinator's key, shards and first model.
 pub fn check_start(run: &RunFolder, pins: Pins) -> Checked<(Start, ModelFolder)> {
     let recipe = blame("run.toml", Recipe::parse(&run.text("run.toml")?))?;
-    let roster = blame("roster.jsonl", Roster::new(run.records("roster.jsonl")?))?;
+    let roster = blame("roster.jsonl", Roster::parse("roster.jsonl", &run.text("roster.jsonl")?))?;
     let mut coordinator = pins.coordinator;
     if run.has(COORDINATOR) {
         let found = public(run, COORDINATOR)?;

@@ -8,7 +8,7 @@ use super::report::Report;
 use super::shapes::Shapes;
 use super::{Codec, codec_for};
 use crate::artifact::{
-    ArtifactKind, Digest, Dtype, Header, Meta, Reader, Recipe, TensorInfo, Writer, digest_of, tensor_root,
+    ArtifactKind, Digest, Dtype, Header, Meta, Reader, Recipe, TensorInfo, WORKER_ID, Writer, digest_of, tensor_root,
     valid_worker_id,
 };
 use crate::error::{Context, Error, Result};
@@ -65,8 +65,11 @@ impl<W: Write> Compressor<W> {
         }
         let round = given.number(file, "round")?;
         let worker = given.get(file, "worker")?;
+        if let Some(theta) = given.opt("theta") {
+            recipe.check_first(round, theta).at(file)?;
+        }
         if !valid_worker_id(worker) {
-            return Err(Error::data(format!("{file}: {worker:?} is not a worker id")));
+            return Err(Error::data(format!("{file}: {worker:?} is not a worker id: expected {WORKER_ID}")));
         }
         let codec = codec_for(&recipe.codec);
         for tensor in &delta.tensors {

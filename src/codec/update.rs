@@ -7,7 +7,7 @@ use super::feedback::Feedback;
 use super::report::Report;
 use super::shapes::Shapes;
 use super::{Codec, check_payload, codec_for};
-use crate::artifact::{ArtifactKind, Digest, Header, Meta, Reader, Recipe, TensorInfo, valid_worker_id};
+use crate::artifact::{ArtifactKind, Digest, Header, Meta, Reader, Recipe, TensorInfo, WORKER_ID, valid_worker_id};
 use crate::engine::Engine;
 use crate::error::{Context, Error, Result};
 
@@ -64,7 +64,7 @@ impl Update {
         let round = meta.number(&file, "round")?;
         let worker = meta.get(&file, "worker")?.to_owned();
         if !valid_worker_id(&worker) {
-            return Err(Error::data(format!("{file}: {worker:?} is not a worker id")));
+            return Err(Error::data(format!("{file}: {worker:?} is not a worker id: expected {WORKER_ID}")));
         }
         meta.digest(&file, "delta")?;
         if meta.get(&file, "feedback_in")? != "zero" {

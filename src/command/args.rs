@@ -40,6 +40,6 @@ pub fn worker_id(text: &str) -> Result<String, String> {
     if crate::artifact::valid_worker_id(text) {
         Ok(text.to_owned())
     } else {
-        Err("expected 1 to 64 of a-z 0-9 . _ -, beginning with a letter or digit".to_owned())
+        Err(format!("expected {}", crate::artifact::WORKER_ID))
     }
 }

@@ -10,7 +10,7 @@ use crate::artifact::{Digest, Reader, Recipe, record};
 use crate::command::args::OutputArgs;
 use crate::data::{Draw, MANIFEST, Manifest, Roster, ShardInfo};
 use crate::error::{Context, Error, Kind, Result};
-use crate::fsio::{Outcome, Source};
+use crate::fsio::{Outcome, Source, read_text};
 use crate::pay::NodeSigner;
 use crate::ui::Ui;
 
@@ -88,7 +88,7 @@ fn roster(workers: &str) -> Result<Roster> {
         !workers.contains([',', '=']) && (workers == "-" || workers.contains('/') || plain.ends_with(".jsonl"));
     let path = Path::new(workers);
     if is_file {
-        return Roster::parse_lines(&record::read_lines(path)?).at(workers);
+        return Roster::parse(workers, &read_text(path)?);
     }
     if path.is_file() {
         return Err(Error::usage(format!("--workers {workers}: this is a file, and could be a worker's id"))

@@ -74,12 +74,9 @@ fn commit(args: &Args, update: &Path, worker: &str, ui: &Ui) -> Result<()> {
     let file = reader.name().to_owned();
     let meta = Meta::read(&file, reader.header(), ArtifactKind::Update)?;
     let run = meta.digest(&file, "run")?;
-    for (field, expected) in [("worker", worker.to_owned()), ("round", args.round.to_string())] {
-        let found = meta.get(&file, field)?;
-        if found != expected {
-            return Err(Error::refused(format!("{file}: {field}: expected {expected}, found {found}")));
-        }
-    }
+    let mut expected = Meta::default();
+    expected.set("worker", worker).set("round", args.round);
+    expected.require(&file, &meta, &["worker", "round"])?;
     // The folder knows which offers its node accepted. Closed again before the node is asked to sign.
     let books = match (&args.offers, args.reveal) {
         (Some(_), false) if args.escrow.node.named() => Some(args.escrow.open(false, ui)?.ledger),

@@ -38,24 +38,27 @@ impl RoundArgs {
     }
 }
 
+/// A model is of the run and round that its file names. One that names none was not made by a round: it is a first one.
 fn check_theta(recipe: &Recipe, folder: &ModelFolder, round: u64) -> Result<()> {
     let run = recipe.digest();
     if let Some(found) = folder.meta.opt("run").filter(|found| *found != run.to_string()) {
         return Err(Error::refused(format!("model: expected one of run {run}, found one of run {found}")));
     }
-    if let Some(found) = folder.meta.opt("round").filter(|found| *found != round.to_string()) {
-        return Err(Error::refused(format!(
-            "model: expected the one of round {round}, found the one of round {found}"
-        )));
+    match (folder.meta.opt("run"), folder.meta.opt("round")) {
+        (_, Some(found)) if found != round.to_string() => {
+            let what = format!("model: expected the one of round {round}, found the one of round {found}");
+            return Err(Error::refused(what));
+        }
+        (Some(_), Some(_)) => {}
+        _ if round == 0 => {}
+        _ => {
+            let what = format!("model: expected the one of round {round}, found one that no round has made");
+            return Err(
+                Error::refused(what).hint("such a model is of round 0; `aggregate` makes those of later rounds")
+            );
+        }
     }
-    let theta_0 = &recipe.model.theta_0;
-    if round == 0 && !theta_0.is_empty() && *theta_0 != folder.digest.to_string() {
-        return Err(Error::refused(format!(
-            "model: expected digest {theta_0}, the recipe's theta_0, found {}",
-            folder.digest
-        )));
-    }
-    Ok(())
+    recipe.check_first(round, &folder.digest.to_string())
 }
 
 /// Signed assignments and the key that must have signed them.

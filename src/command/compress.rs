@@ -4,7 +4,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::files::distinct;
-use crate::artifact::{Reader, Recipe, Writer, canonical};
+use super::made::made_from;
+use crate::artifact::{ArtifactKind, Meta, Reader, Recipe, Writer, canonical};
 use crate::codec::{EncodedUpdate, Feedback, Update, compress_stream};
 use crate::command::args::OutputArgs;
 use crate::error::{Error, Result};
@@ -55,8 +56,23 @@ fn compress(args: &Args, recipe: &Recipe, target: &Target, ui: &Ui) -> Result<()
     let feedback = args.state.as_deref().map(open_state).transpose()?;
     let state_target = args.state_out.as_deref().map(|path| Target::new(Some(path), args.output.force));
     let state_name = state_target.as_ref().map_or("feedback".to_owned(), Target::name);
-    let state = State(state_target.as_ref().map(Target::create).transpose()?);
+    let feedback_in = feedback.as_ref().map_or("zero".to_owned(), |feedback| feedback.digest().to_string());
+    let check = |more: &Meta| -> Result<()> {
+        let mut inputs = Meta::new(ArtifactKind::Update);
+        inputs.set("run", recipe.digest()).set("feedback_in", &feedback_in);
+        let mut state = Feedback::meta_after(&inputs, &feedback_in);
+        // What the input says beside what it is.
+        let said = more.0.iter().filter(|(key, _)| !["l402.kind", "l402.format", "format"].contains(&key.as_str()));
+        inputs.0.extend(said.map(|(key, value)| (key.clone(), value.clone())));
+        made_from(target, &inputs)?;
+        state.copy(more, &["round", "worker"]);
+        state_target.as_ref().map_or(Ok(None), |target| made_from(target, &state)).map(drop)
+    };
+    // Before there is any input to wait for, and when it has said what it is.
+    check(&Meta::default())?;
     let delta = Reader::open(Source::open(&args.input)?)?;
+    check(&Meta(delta.header().metadata.clone()))?;
+    let state = State(state_target.as_ref().map(Target::create).transpose()?);
     let progress = ui.progress("compress", delta.header().tensors.len() as u64);
     let asked = args.report.is_some();
     let report_target = args.report.iter().flatten().next().map(|path| Target::new(Some(path), args.output.force));

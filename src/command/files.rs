@@ -34,12 +34,9 @@ impl MomentsIn {
 
 /// A state must be of this run and worker, and of an earlier round.
 pub fn check_owner(file: &str, meta: &Meta, run: &Digest, round: u64, worker: &str) -> Result<()> {
-    for (key, expected) in [("run", run.to_string()), ("worker", worker.to_owned())] {
-        let found = meta.get(file, key)?;
-        if found != expected {
-            return Err(Error::refused(format!("{file}: state: {key}: expected {expected}, found {found}")));
-        }
-    }
+    let mut expected = Meta::default();
+    expected.set("run", run).set("worker", worker);
+    expected.require(format!("{file}: state"), meta, &["run", "worker"])?;
     let found = meta.number(file, "round")?;
     if found >= round {
         return Err(Error::refused(format!(

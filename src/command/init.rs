@@ -1,8 +1,9 @@
 //! `l402 init`: random weights as a Hugging Face folder.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::artifact::Meta;
+use super::made::file_made_from;
+use crate::artifact::{Digest, Meta};
 use crate::command::args::OutputDirArgs;
 use crate::error::{Context, Error, Result};
 use crate::fsio::{OutDir, Outcome, Target, read_text};
@@ -30,6 +31,12 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let text = read_text(&args.config)?;
     let config = ModelConfig::parse(&text).at(args.config.display())?;
     check_memory(&config).at(args.config.display())?;
+    if !args.output.force {
+        // The digest of the parameters is what is about to be made: any will do.
+        let mut first = model::first_meta(&Digest([0; 32]), &text, args.seed)?;
+        first.0.remove("l402.model");
+        check_model(&args.output.output, &first)?;
+    }
     let layout = Layout::new(&config);
     let parameters = model::initial_parameters(&config, &layout, args.seed);
     let digest = model::model_digest(&config, &layout, &parameters);
@@ -47,6 +54,15 @@ fn check_memory(config: &ModelConfig) -> Result<()> {
     Vec::<f32>::new()
         .try_reserve_exact(parameters)
         .map_err(|_| Error::data(format!("{parameters} parameters: too large for this machine's memory")))
+}
+
+/// Refuses a model in the place of another that was made from other inputs (73), before the work.
+pub(super) fn check_model(folder: &Path, inputs: &Meta) -> Result<()> {
+    let weights = folder.join("model.safetensors");
+    if !weights.is_file() {
+        return Ok(());
+    }
+    file_made_from(&weights, folder.display(), inputs).map(drop)
 }
 
 /// Writes a model folder: `config.json` and `model.safetensors`.

@@ -16,9 +16,11 @@ use crate::ui::Ui;
 
 /// Show what is in a file: header, metadata, digests, and statistics of every tensor.
 ///
-/// Reads safetensors files of any origin, records, recipes, and model folders (whose digest is a recipe's theta_0). With its run's
-/// recipe, an update's payloads are taken apart too: what its bits are spent on, beside the least that they could be; and
-/// with the state that it left, the squared error.
+/// Reads safetensors files of any origin, records, recipes with the values of all their fields, and model folders (whose
+/// digest is a recipe's theta_0). With its run's recipe, an update's payloads are taken apart too: what its bits are spent
+/// on, beside the least that they could be; and with the state that it left, the squared error.
+///
+/// For scripts, --field prints one value a line and nothing else.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// Files, or model folders
@@ -33,10 +35,26 @@ pub struct Args {
     /// Print JSON, one line a file
     #[arg(long)]
     json: bool,
+    /// Print what this field says, a line for each file that has it: a field of a recipe (outer.momentum), of what is shown
+    /// (model) or of its metadata (l402.round); of records, a line for each record that has it
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["recipe", "json"])]
+    field: Option<String>,
+    /// Of records, only those with this value in this field; several are all to be so
+    #[arg(long = "where", value_name = "NAME=VALUE", value_parser = condition, requires = "field")]
+    conditions: Vec<(String, String)>,
+}
+
+fn condition(text: &str) -> std::result::Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// Runs the verb.
 pub fn run(args: &Args, _ui: &Ui) -> Result<()> {
+    if let Some(field) = &args.field {
+        let lines = args.files.iter().map(|path| fields(path, field, &args.conditions)).collect::<Result<String>>()?;
+        return Target::new(None, false).write_text(&lines).map(drop);
+    }
     if args.state.is_some() && args.files.len() != 1 {
         return Err(Error::usage("--state: expected one update, which left it"));
     }
@@ -75,14 +93,49 @@ fn inspect(path: &Path) -> Result<Value> {
     }
     if path.extension().is_some_and(|e| e == "toml") {
         let recipe = Recipe::load(path)?;
-        return Ok(json!({ "file": name, "kind": "recipe", "name": recipe.name, "run": recipe.digest().to_string() }));
+        let (run, values) = (recipe.digest().to_string(), recipe.values());
+        return Ok(json!({ "file": name, "kind": "recipe", "name": recipe.name, "run": run, "recipe": values }));
     }
-    let named = name.trim_end_matches(".zst").ends_with(".jsonl");
-    // A record begins with a brace; a file of tensors would announce a header of that many bytes.
-    if named || begins_a_record(path)? {
+    if holds_records(path)? {
         return inspect_records(path, &name);
     }
     inspect_tensors(Reader::open(Source::open(path)?)?)
+}
+
+/// What a field says, of a file or of each of its records.
+fn fields(path: &Path, field: &str, conditions: &[(String, String)]) -> Result<String> {
+    if path.is_dir() || !holds_records(path)? {
+        if !conditions.is_empty() {
+            return Err(Error::usage(format!("--where: {}: expected a file of records", path.display())));
+        }
+        let shown = inspect(path)?;
+        let found = shown.get(field).or_else(|| shown.get("metadata")?.get(field));
+        let found = found.or_else(|| field.split('.').try_fold(shown.get("recipe")?, |table, name| table.get(name)));
+        return Ok(found.map_or(String::new(), |value| plain(value) + "\n"));
+    }
+    let name = path.display();
+    let mut values = String::new();
+    for (i, content) in read_text(path)?.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let record = Line::by_hand(&format!("{name}:{}", i + 1), content)?;
+        let says = |field: &str| record.field(field).map(plain);
+        if conditions.iter().all(|(name, value)| says(name).as_ref() == Some(value)) {
+            values.extend(says(field).map(|value| value + "\n"));
+        }
+    }
+    Ok(values)
+}
+
+fn holds_records(path: &Path) -> Result<bool> {
+    let name = path.display().to_string();
+    let named = name.trim_end_matches(".zst").ends_with(".jsonl");
+    // A record begins with a brace; a file of tensors would announce a header of that many bytes.
+    Ok(named || begins_a_record(path)?)
+}
+
+/// A value on a line of its own: text as it is, but for control characters.
+fn plain(value: &Value) -> String {
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
 }
 
 /// Whether a regular file begins as records do; whatever is read once alone is not looked into.
@@ -105,7 +158,10 @@ fn inspect_records(path: &Path, name: &str) -> Result<Value> {
     let mut types = std::collections::BTreeMap::<String, usize>::new();
     let mut digests = Vec::new();
     for (i, content) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
-        let line = Line::parse(&format!("{name}:{}", i + 1), content)?;
+        let place = format!("{name}:{}", i + 1);
+        // People write rosters.
+        let line = Line::parse(&place, content)
+            .or_else(|error| Line::by_hand(&place, content).ok().filter(|l| l.kind() == "roster").ok_or(error))?;
         digests.push(Digest::of(format!("{content}\n").as_bytes()).to_string());
         *types.entry(line.kind().to_owned()).or_default() += 1;
     }
@@ -178,13 +234,13 @@ fn statistics(data: &[u8]) -> Vec<(&'static str, Value)> {
 }
 
 fn table(shown: &Value) -> String {
-    let plain = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
     let mut text = String::new();
     let empty = serde_json::Map::new();
     let fields = shown.as_object().unwrap_or(&empty);
     text += &format!("{}\n", plain(&shown["file"]));
-    for (key, value) in
-        fields.iter().filter(|(k, _)| !["file", "tensors", "metadata", "records", "digests"].contains(&k.as_str()))
+    for (key, value) in fields
+        .iter()
+        .filter(|(k, _)| !["file", "tensors", "metadata", "records", "digests", "recipe"].contains(&k.as_str()))
     {
         text += &format!("  {key}: {}\n", plain(value));
     }
@@ -196,6 +252,9 @@ fn table(shown: &Value) -> String {
             text += &format!("  {key} = {}{dots}\n", cut.escape_debug());
         }
     }
+    if let Some(tables) = shown.get("recipe") {
+        values("", tables, &mut text);
+    }
     for tensor in shown["tensors"].as_array().map_or(&[][..], Vec::as_slice) {
         text += &format!("  {} {} {}", plain(&tensor["name"]).escape_debug(), plain(&tensor["dtype"]), tensor["shape"]);
         for key in ["min", "max", "mean", "rms", "non_finite"] {
@@ -206,4 +265,15 @@ fn table(shown: &Value) -> String {
         text.push('\n');
     }
     text
+}
+
+/// The fields of a recipe, each on a line, by its table and name.
+fn values(table: &str, value: &Value, text: &mut String) {
+    match value.as_object() {
+        Some(fields) => {
+            let dot = if table.is_empty() { "" } else { "." };
+            fields.iter().for_each(|(name, value)| values(&format!("{table}{dot}{name}"), value, text));
+        }
+        None => *text += &format!("  {table} = {value}\n"),
+    }
 }

@@ -6,13 +6,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::artifact::{ArtifactKind, Meta};
+use crate::artifact::{ArtifactKind, Meta, WORK, merkle};
 use crate::command::args::OutputArgs;
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::fsio::{Source, Target};
 use crate::model::Layout;
 use crate::optimizer::State;
-use crate::verify::{Segments, state_file};
+use crate::verify::{Leaf, Segments, state_file};
 
 /// Leaves as `train --openings` keeps them.
 pub const LEAVES: &str = "leaves.jsonl";
@@ -35,6 +35,12 @@ impl Kept {
         Ok(Kept { folder: folder.to_owned(), steps })
     }
 
+    /// Whether all of it is there, as these say of the leaves' file and of the file of the state after so many steps.
+    pub fn complete(&self, leaves: impl FnOnce(&Path) -> bool, state: impl Fn(&Path, u32) -> bool) -> bool {
+        let at = |step: &u32| state(&self.folder.join(state_file(*step)), *step);
+        leaves(&self.folder.join(LEAVES)) && self.steps.iter().all(at)
+    }
+
     /// Keeps the state after `step` steps, if it is one of those.
     pub fn keep(&self, step: u32, state: &State, delta: &Meta, layout: &Layout) -> Result<()> {
         if !self.steps.contains(&step) {
@@ -53,10 +59,17 @@ impl Kept {
 /// Writes a state of the midst of a round, whole or not at all.
 pub fn write_state(path: &Path, force: bool, step: u32, state: &State, delta: &Meta, layout: &Layout) -> Result<()> {
     let mut meta = Meta::new(ArtifactKind::State);
-    meta.copy(delta, &["run", "round", "worker", "theta", "shard", "assignment"]).set("step", step);
+    meta.copy(delta, &WORK).set("step", step);
     let target = Target::new(Some(path), force);
     let (out, _) = state.write(&target.name(), target.create()?, meta, layout)?;
     out.finish().map(drop)
+}
+
+/// Whether a state is the one that its leaf commits to.
+pub fn is_of(state: &State, leaf: &Leaf, layout: &Layout) -> bool {
+    let [first, second] = state.moments.roots(layout);
+    let parameters = merkle::root(layout.tensor_roots(&state.parameters));
+    (parameters, first, second, state.moments.steps) == (leaf.parameters, leaf.first, leaf.second, leaf.optimizer_steps)
 }
 
 /// The last state that a folder holds at or before `step` steps, read and checked for the work that it is of.
@@ -72,11 +85,6 @@ pub fn last_kept(folder: &Path, step: u32, delta: &Meta, layout: &Layout) -> Res
     let Some(found) = steps.filter(|found| *found <= step).max() else { return Ok(None) };
     let path = folder.join(state_file(found));
     let (meta, state) = State::read(Source::open(&path)?, layout)?;
-    for key in ["run", "round", "worker", "theta", "shard", "assignment"] {
-        let (expected, says) = (delta.opt(key).unwrap_or("none"), meta.opt(key).unwrap_or("none"));
-        if expected != says {
-            return Err(Error::refused(format!("{key}: expected {expected}, found {says}"))).at(path.display());
-        }
-    }
+    delta.require(path.display(), &meta, &WORK)?;
     Ok(Some((found, state)))
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::artifact::key::SigningKey;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fsio::Target;
 use crate::ui::Ui;
 
@@ -13,17 +13,22 @@ use crate::ui::Ui;
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The key file
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    #[arg(value_name = "FILE", required_unless_present = "output")]
+    file: Option<PathBuf>,
+    /// The same as FILE
+    #[arg(short, long, value_name = "FILE", conflicts_with = "file")]
+    output: Option<PathBuf>,
 }
 
 /// Runs the verb.
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
-    let key = if args.file.exists() {
-        SigningKey::load(&args.file)?
+    let file = args.file.as_ref().or(args.output.as_ref());
+    let file = file.ok_or_else(|| Error::bug("the command line lacks what it requires"))?;
+    let key = if file.exists() {
+        SigningKey::load(file)?
     } else {
-        let key = SigningKey::generate(&args.file)?;
-        ui.detail(format!("made {}", args.file.display()));
+        let key = SigningKey::generate(file)?;
+        ui.detail(format!("made {}", file.display()));
         key
     };
     Target::new(None, false).write_text(&format!("{}\n", key.public()))?;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::common::open;
 use super::files::MomentsIn;
 use super::kept::{self, last_kept, write_state};
+use super::made::shown_state;
 use super::train::{Work, WorkArgs};
 use super::updates::digest;
 use crate::artifact::{ArtifactKind, ChunkAt, Digest, Meta, Reader, record};
@@ -16,7 +17,7 @@ use crate::model::Layout;
 use crate::optimizer::{Moments, run_steps};
 use crate::ui::Ui;
 use crate::verify::{
-    Audit, CHUNKS, ChunkIndex, FeedbackOpener, LEAVES, Leaves, OpenedChunk, Sampling, Segments, open_leaves,
+    Audit, CHUNKS, ChunkIndex, FeedbackOpener, LEAVES, Leaf, Leaves, OpenedChunk, Sampling, Segments, open_leaves,
     require_machine, segments_for, state_file, states_needed, write_chunks,
 };
 
@@ -128,7 +129,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let target = |name: &str| Target::new(Some(&args.output.join(name)), args.force);
     target(LEAVES).write_text(&open_leaves(&context, &leaves, &drawn)?)?;
     let carried = moments.digest != "zero";
-    write_states(args, &work, moments.moments, &states_needed(segments, &drawn, carried), &meta, ui)?;
+    write_states(args, &work, moments.moments, &states_needed(segments, &drawn, carried), &leaves, &meta, ui)?;
 
     let before = feedback.map(|path| opened(&path, layout, &chunks)).transpose()?;
     let zero = before.is_none();
@@ -175,11 +176,28 @@ fn read_states(paths: &[PathBuf], work: &Work, layout: &Layout) -> Result<(Momen
     Ok((moments, feedback))
 }
 
-/// Writes the states before these steps, ascending: kept ones as they are, others computed from the last one before.
-fn write_states(args: &Args, work: &Work, moments: Moments, steps: &[u32], meta: &Meta, ui: &Ui) -> Result<()> {
+/// Writes the states before these steps, ascending: kept ones as they are, others computed from the last one before. What is
+/// shown already stays, and is known by its leaf.
+fn write_states(
+    args: &Args,
+    work: &Work,
+    moments: Moments,
+    steps: &[u32],
+    leaves: &[Leaf],
+    meta: &Meta,
+    ui: &Ui,
+) -> Result<()> {
     let layout = &work.folder.layout;
     let mut held = (0, work.start(moments));
+    let mut missing = Vec::new();
     for &step in steps {
+        let leaf = leaves.iter().find(|leaf| leaf.step == step);
+        let path = args.output.join(state_file(step));
+        if leaf.map_or(Ok(None), |leaf| shown_state(&path, args.force, leaf, meta, layout))?.is_none() {
+            missing.push(step);
+        }
+    }
+    for step in missing {
         if let Some((found, state)) = last_kept(&args.openings, step, meta, layout)?
             && found > held.0
         {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::common::{AssignmentArgs, RoundArgs, open, read_assignments};
 use super::dispute::{self, Asked, DisputeArgs};
 use super::files::{self, MomentsIn};
+use super::made::about;
 use super::open::DrawArgs;
 use super::shown::Shown;
 use super::train::MemoryArgs;
@@ -109,6 +110,17 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         }
         other => other?,
     };
+    let target = args.output.target();
+    if !args.dispute.any() {
+        about(&target, |lines| {
+            let found: Vec<Finding> = record::select(lines)?;
+            let [finding] = &found[..] else { return Err(Error::data("expected one finding")) };
+            let of = (finding.run, finding.round, finding.worker.as_str(), finding.update);
+            let this = (recipe.digest(), assignment.round, assignment.worker.as_str(), update.digest());
+            Ok((of != this).then(|| "update".into()))
+        })?;
+    }
+    let _claim = target.claim()?;
     let mut states = read_states(&args.state, &folder.layout, &recipe, assignment)?;
     let previous = args.previous.as_deref().map(|path| read_previous(path, &recipe, &folder.layout, assignment));
     states.previous = previous.transpose()?;
@@ -125,7 +137,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let wrong = args.leaves.as_deref().map_or(Ok(None), |path| leaves_differ(path, &update))?;
     if let Some(difference) = wrong {
         let finding = Finding::of(&input, &update, states.previous.as_ref(), 0, Some(difference));
-        args.output.target().write_text(&record::line(&finding)?)?;
+        target.write_text(&record::line(&finding)?)?;
         return conclude(&finding, &args.update, ui);
     }
     let segments = Segments::of(&recipe);
@@ -144,7 +156,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         }
     };
     drop(bar);
-    args.output.target().write_text(&record::line(&finding)?)?;
+    target.write_text(&record::line(&finding)?)?;
     conclude(&finding, &args.update, ui)
 }
 

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use super::common::{CoordinatorArg, RoundArgs, open, read_assignments};
+use super::made::about;
 use super::node::NodeArgs;
 use super::{consensus, updates};
 use crate::artifact::key::SigningKey;
@@ -14,12 +15,12 @@ use crate::command::args::OutputArgs;
 use crate::data::Assignment;
 use crate::engine::Engine;
 use crate::error::{Context, Error, Result};
-use crate::model::Layout;
+use crate::model::{Layout, ModelFolder};
 use crate::pay::{NodeId, NodeSigner};
 use crate::score::signals::noise::NONE_IS_ENOUGH;
 use crate::score::{
     Candidate, Eligibility, OpenShard, Scores, Scoring, Standing, Watch, check_standings, endorse, in_time,
-    read_assigned, read_held_out, read_update, score_round,
+    read_assigned, read_held_out, read_update, score_round, update_digest,
 };
 use crate::ui::Ui;
 use crate::verify::require_machine;
@@ -101,8 +102,9 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     require_machine(Engine::detect())?;
     let (recipe, folder, round) = RoundArgs { recipe: args.recipe.clone(), model: model.clone() }.load(args.round)?;
     let lists = read_lists(args, &recipe, round, ui)?;
-    let given = updates::read(&args.updates, &recipe, &folder.layout, ui)?;
+    let updates::Given { updates: given, left_out } = updates::read(&args.updates, &recipe, &folder.layout, ui)?;
     let candidates: Vec<Candidate> = given.iter().map(Candidate::of).collect();
+    require_some(&candidates, &left_out, &lists, &recipe, &folder, round)?;
     let vocabulary = folder.config.vocab_size;
     let held_out = read_held_out(open(val)?, &recipe, vocabulary)?;
     let standings = standings(args, &recipe, round)?;
@@ -111,6 +113,19 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         let folder = args.shards.as_deref().unwrap_or(Path::new("."));
         read_assigned(open(&folder.join(&assignment.shard))?, assignment, &recipe, vocabulary)
     };
+    let target = args.output.target();
+    about(&target, |lines| {
+        let of = Scores::of_lines(lines)?.round;
+        let differs = [
+            ("run", of.run != recipe.digest()),
+            ("round", of.round != round),
+            ("model", of.theta != folder.digest),
+            ("held-out shard", of.held_out != held_out.digest()),
+            ("beacon", of.beacon != args.beacon),
+        ];
+        Ok(differs.iter().find(|(_, differs)| *differs).map(|(what, _)| (*what).to_owned()))
+    })?;
+    let _claim = target.claim()?;
     let input = Scoring {
         recipe: &recipe,
         round,
@@ -124,25 +139,67 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     };
     let mut bar = None;
     let scores = score_round(&input, &candidates, |i| Ok(&given[i]), &mut |watch| match watch {
-        Watch::Passes(count) => ui.say(format!("the rule of pay: {count} forward passes over the held-out data")),
+        Watch::Passes(count) => ui.say(format!(
+            "the rule of pay measures updates together too: up to {count} forward passes over the held-out data"
+        )),
         Watch::Begin(total) => bar = Some(ui.progress("score", total)),
         Watch::MicroBatch => bar.iter().for_each(|bar| bar.tick("")),
         Watch::Few { drawn, needed } => {
-            let enough = match needed {
-                NONE_IS_ENOUGH => "no number would put".to_owned(),
-                needed => format!("{needed} would put"),
-            };
-            ui.say(format!("{drawn} held-out sequences are few: {enough} the median update's gain above noise"));
+            let what = "held-out sequences the median update";
+            ui.say(match needed {
+                NONE_IS_ENOUGH => format!(
+                    "on {drawn} {what} gains nothing: it may be that this round's updates do not help, and more sequences would \
+                     not show otherwise"
+                ),
+                needed => format!(
+                    "on {drawn} {what} gains something, but no more than chance would: about {needed} would tell (score.sequences \
+                     in the recipe, 0 for all; `shard --val-fraction` holds out more)"
+                ),
+            });
         }
-        Watch::Breaks(error) => ui.say(error.to_string()),
+        Watch::Breaks(error) => ui.say(format!("an update breaks the model, and does not count: {error}")),
     })?;
     drop(bar);
     for score in &scores.scores {
         let why = score.reason.iter().map(|reason| format!("does not count: update of {}: {reason}", score.worker));
         why.for_each(|why| ui.say(why));
     }
-    args.output.target().write_text(&(scores.text()? + &endorsement(args, &recipe, &scores)?))?;
+    target.write_text(&(scores.text()? + &endorsement(args, &recipe, &scores)?))?;
     Ok(())
+}
+
+/// Refuses where not one of the files is an update of this round and model, nor known to a list: that no update counts
+/// would be a mistake of whoever gave them. What a list knows is what a worker has sent, and that may be rubbish.
+fn require_some(
+    updates: &[Candidate],
+    left_out: &[(PathBuf, String)],
+    lists: &Eligibility,
+    recipe: &Recipe,
+    folder: &ModelFolder,
+    round: u64,
+) -> Result<()> {
+    let mut reasons: Vec<&str> = Vec::new();
+    for (path, why) in left_out {
+        // What cannot be read to its end has no digest, and a finding on it names zero.
+        let digest = update_digest(path, &folder.layout).unwrap_or(Digest([0; 32]));
+        if lists.knows(&recipe.digest(), round, &digest) {
+            return Ok(());
+        }
+        reasons.push(why);
+    }
+    let mut foreign = Vec::new();
+    for update in updates {
+        match updates::foreign(update, recipe, &folder.digest, round)? {
+            None => return Ok(()),
+            Some(why) => foreign.push(format!("{}: {why}", update.file)),
+        }
+    }
+    reasons.extend(foreign.iter().map(String::as_str));
+    if reasons.is_empty() {
+        return Ok(());
+    }
+    let what = format!("expected updates of round {round}, made from this model, found none: {}", reasons.join("; "));
+    Err(Error::refused(what))
 }
 
 /// What the workers carry into the round, from the scores of the round before and no other. A round that forgets it would

@@ -4,14 +4,16 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use super::made::about;
 use crate::artifact::Writer;
+use crate::artifact::record::Line;
 use crate::command::args::OutputDirArgs;
 use crate::data::{
     Corpus, Cutter, Encoder, Format, MANIFEST, MAX_SEQ_LEN, Manifest, ShardEntry, ShardInfo, Split, TOKENS, Tokenizer,
     read_json_lines, read_parquet, read_text, to_bytes,
 };
-use crate::error::{Error, IoContext, Result};
-use crate::fsio::{OutDir, Outcome, Source, Spool};
+use crate::error::{Error, IoContext, Kind, Result};
+use crate::fsio::{OutDir, Outcome, Source, Spool, Target};
 use crate::ui::{Progress, Ui};
 
 /// The largest tokenizer.json that makes sense.
@@ -27,8 +29,9 @@ const SPOOL_BYTES: usize = if cfg!(test) { 1 << 12 } else { 64 << 20 };
 ///
 /// Every document is followed by the end-of-document token, and the stream of all documents, in the order of the
 /// command line, is cut into sequences of N + 1 tokens, each beginning with the last token of the one before. Sequences
-/// are dealt out to the training and validation shards in turn, so each of them covers the whole corpus; an incomplete
-/// last sequence is dropped. The same corpus makes the same bytes everywhere.
+/// are dealt out to the training and validation shards in turn, so each of them covers the whole corpus, and validation
+/// gets as much of it as it has of the shards: a third with two training shards and one to validate, unless --val-fraction
+/// says otherwise. An incomplete last sequence is dropped. The same corpus makes the same bytes everywhere.
 ///
 /// `bytes` as tokenizer takes the values of bytes, and 256 as the end of a document. A tokenizer.json sees documents in
 /// pieces of at most 1 MiB, cut after their last newline; text that spells a special token is taken as text.
@@ -49,6 +52,9 @@ pub struct Args {
     /// Validation shards
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=10_000))]
     val_shards: u32,
+    /// The part of the sequences that is held out for validation, as 0.05 [default: the validation shards' part of all]
+    #[arg(long, value_name = "PART", value_parser = part)]
+    val_fraction: Option<u32>,
     /// The field or column that holds the text
     #[arg(long, value_name = "NAME", default_value = "text")]
     text_field: String,
@@ -60,17 +66,62 @@ pub struct Args {
     output: OutputDirArgs,
 }
 
+/// A part as 0.05, in parts per million.
+fn part(text: &str) -> std::result::Result<u32, String> {
+    let part = text.parse::<f64>().ok().map(|part| (part * 1e6).round()).filter(|ppm| (1.0..1e6).contains(ppm));
+    part.map(|ppm| ppm as u32).ok_or_else(|| "expected a part above 0 and below 1, as 0.05".into())
+}
+
+/// Which shard a sequence goes to: training slots first.
+struct Deal {
+    train: u64,
+    val: u64,
+    /// Parts per million that are held out, where that is not what the numbers of shards say.
+    val_ppm: Option<u32>,
+}
+
+impl Deal {
+    /// How many of the first `n` sequences are held out.
+    fn held_out(&self, n: u64) -> u64 {
+        match self.val_ppm {
+            Some(ppm) => (u128::from(n) * u128::from(ppm) / 1_000_000) as u64,
+            None => {
+                let slots = self.train + self.val;
+                n / slots * self.val + (n % slots).saturating_sub(self.train)
+            }
+        }
+    }
+
+    fn slot(&self, i: u64) -> usize {
+        let before = self.held_out(i);
+        let slot = match self.held_out(i + 1) > before {
+            true => self.train + before % self.val,
+            false => (i - before) % self.train,
+        };
+        slot as usize
+    }
+}
+
 /// Runs the verb.
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
+    let deal = Deal { train: args.shards.into(), val: args.val_shards.into(), val_ppm: args.val_fraction };
+    if deal.val_ppm.is_some() && deal.val == 0 {
+        return Err(Error::usage("--val-fraction: expected a validation shard to hold it, found --val-shards 0"));
+    }
     let (tokenizer, json) = load_tokenizer(args)?;
+    if !args.output.force {
+        check_place(args, &tokenizer)?;
+    }
     let out = OutDir::create(&args.output.output, args.output.force)?;
     let slots = (args.shards + args.val_shards) as usize;
     let mut spool = Spool::create(out.path("spool"), slots, SPOOL_BYTES)?;
-    let corpus = read_corpus(args, &tokenizer, &mut spool, ui)?;
-    if corpus.sequences < slots as u64 {
+    let corpus = read_corpus(args, &deal, &tokenizer, &mut spool, ui)?;
+    let held_out = deal.held_out(corpus.sequences);
+    if corpus.sequences - held_out < deal.train || held_out < deal.val {
         return Err(Error::data(format!(
-            "the corpus has {} tokens: expected at least a sequence for each of {slots} shards, found {} sequences",
-            corpus.tokens, corpus.sequences
+            "the corpus has {} tokens: expected at least a sequence for each of {slots} shards, found {} sequences, {held_out} \
+             of them held out for {} validation shards",
+            corpus.tokens, corpus.sequences, deal.val
         ))
         .hint("fewer shards, shorter sequences, or more text"));
     }
@@ -82,17 +133,40 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     }
     let outcome = out.finish()?;
     ui.say(format!(
-        "{}: {} tokens in {} sequences of {}, {} training and {} validation shards; {} tokens at the end dropped{}",
+        "{}: {} tokens in {} sequences of {}, {} training and {} validation shards; {held_out} sequences ({:.1} %) are held out \
+         for validation; {} tokens at the end dropped{}",
         args.output.output.display(),
         corpus.tokens,
         corpus.sequences,
         args.seq_len,
         args.shards,
         args.val_shards,
+        held_out as f64 * 100.0 / corpus.sequences as f64,
         corpus.dropped,
         if outcome == Outcome::UpToDate { "; up to date" } else { "" }
     ));
     Ok(())
+}
+
+/// Refuses shards in the place of others (73), as far as their list tells before the corpus is read.
+fn check_place(args: &Args, tokenizer: &Tokenizer) -> Result<()> {
+    let list = Target::new(Some(&args.output.output.join(MANIFEST)), false);
+    let differs = |lines: &[Line]| {
+        let manifest = Manifest::parse(lines)?;
+        let count = |split| manifest.split(split).count() as u32;
+        let other = |e: &ShardEntry| e.tokenizer != tokenizer.id() || e.seq_len != u64::from(args.seq_len);
+        let differs = [
+            ("tokenizer or length of sequences", manifest.entries().iter().any(other)),
+            ("number of training shards", count(Split::Train) != args.shards),
+            ("number of validation shards", count(Split::Val) != args.val_shards),
+        ];
+        Ok(differs.iter().find(|(_, differs)| *differs).map(|(what, _)| (*what).to_owned()))
+    };
+    about(&list, differs).map_err(|error| match error.kind() {
+        Kind::Exists => Error::new(Kind::Exists, format!("{}: exists: {error}", args.output.output.display()))
+            .hint("--force replaces it"),
+        _ => error,
+    })
 }
 
 /// The tokenizer, and its file where it has one.
@@ -110,10 +184,8 @@ fn load_tokenizer(args: &Args) -> Result<(Tokenizer, Option<Vec<u8>>)> {
     Ok((tokenizer, Some(json)))
 }
 
-/// Reads the whole corpus and leaves its sequences in the spool: sequence i in slot i modulo their number, training
-/// slots first.
-fn read_corpus(args: &Args, tokenizer: &Tokenizer, spool: &mut Spool, ui: &Ui) -> Result<Corpus> {
-    let slots = u64::from(args.shards + args.val_shards);
+/// Reads the whole corpus and leaves its sequences in the spool, each in its slot.
+fn read_corpus(args: &Args, deal: &Deal, tokenizer: &Tokenizer, spool: &mut Spool, ui: &Ui) -> Result<Corpus> {
     let vocab_size = tokenizer.vocab_size();
     let mut cutter = Cutter::new(args.seq_len as usize, vocab_size);
     let mut bytes = Vec::new();
@@ -121,7 +193,7 @@ fn read_corpus(args: &Args, tokenizer: &Tokenizer, spool: &mut Spool, ui: &Ui) -
         cutter.push(tokens, |i, sequence| {
             bytes.clear();
             to_bytes(sequence, vocab_size, &mut bytes);
-            spool.append((i % slots) as usize, &bytes)
+            spool.append(deal.slot(i), &bytes)
         })
     });
     let sizes: Vec<u64> = args.corpus.iter().map(|path| size(path)).collect();
@@ -325,6 +397,34 @@ pub(super) mod tests {
             assert_eq!(sequence, &expected[i * 10..i * 10 + 11], "sequence {i}");
         }
         assert!(!place.path().join("out/spool").exists());
+    }
+
+    #[test]
+    fn sequences_are_dealt_out_in_turn_unless_a_fraction_says_how_many_are_held_out() {
+        for (train, val) in [(1, 0), (1, 1), (4, 1), (3, 2)] {
+            let deal = Deal { train, val, val_ppm: None };
+            assert!((0..200).all(|i| deal.slot(i) as u64 == i % (train + val)), "{train} {val}");
+        }
+        let place = tempfile::tempdir().unwrap();
+        fs::write(place.path().join("a"), "0123456789".repeat(4001)).unwrap();
+        let counts = |more: &str| {
+            shard(place.path(), &format!("@a --tokenizer bytes --seq-len 10 --shards 2 {more} -o @out")).unwrap();
+            let lines = record::read_lines(&place.path().join("out").join(MANIFEST)).unwrap();
+            let manifest = Manifest::parse(&lines).unwrap();
+            fs::remove_dir_all(place.path().join("out")).unwrap();
+            manifest.entries().iter().map(|entry| entry.sequences).collect::<Vec<_>>()
+        };
+        assert_eq!(counts("--val-shards 1"), [1334, 1334, 1333]);
+        assert_eq!(counts("--val-fraction 0.05"), [1901, 1900, 200]);
+        assert_eq!(counts("--val-fraction 0.5 --val-shards 3"), [1001, 1000, 667, 667, 666]);
+        let refuse = |more: &str, kind: Kind, part: &str| {
+            let line = format!("@a --tokenizer bytes --seq-len 10 --shards 2 {more} -o @out");
+            let error = shard(place.path(), &line).unwrap_err();
+            assert_eq!(error.kind(), kind, "{error}");
+            assert!(error.to_string().contains(part), "{error}");
+        };
+        refuse("--val-fraction 0.0001", Kind::Data, "found 4001 sequences, 0 of them held out for 1 validation shards");
+        refuse("--val-fraction 0.1 --val-shards 0", Kind::Usage, "--val-fraction");
     }
 
     #[test]

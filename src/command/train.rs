@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::common::{AssignmentArgs, RoundArgs, open, read_assignments};
 use super::files::{self, MomentsIn};
 use super::kept::Kept;
+use super::made::{Beside, made_from};
 use crate::artifact::recipe::InnerState;
 use crate::artifact::{Meta, Recipe, record};
 use crate::command::args::OutputArgs;
@@ -20,7 +21,9 @@ use crate::verify::{LeafLog, Leaves, Segments, delta, delta_meta, finish_meta, r
 
 /// Take the inner steps of a round on a shard, and write the pseudo-gradient: theta minus the worker's parameters.
 ///
-/// The bits depend on recipe, model, shard, assignment and state alone: not on threads, micro-batches or machine.
+/// The bits depend on recipe, model, shard, assignment and state alone: not on threads, micro-batches or machine. Where a delta
+/// made from the same inputs is in its place, with all that was asked for beside it, nothing is done again; one made from
+/// others is refused before the work (73). A process that is at work on the same output is named (75).
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(flatten)]
@@ -210,8 +213,10 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     require_machine(Engine::detect())?;
     let work = args.work.load(ui)?;
     args.escrow.require(&work.assignment, &work.folder)?;
-    if !work.carries() && (state.is_some() || state_out.is_some()) {
-        return Err(Error::usage("--state: the recipe resets the inner optimiser every round (inner.state)"));
+    let states = [("--state", state), ("--state-out", state_out)];
+    if let Some((flag, _)) = states.iter().find(|(_, path)| path.is_some() && !work.carries()) {
+        let what = format!("{flag}: the recipe begins every round with zero moments (inner.state is \"reset\")");
+        return Err(Error::usage(what).hint("leave --state and --state-out out"));
     }
     let layout = &work.folder.layout;
     let (round, worker) = (args.work.round, &args.work.worker);
@@ -222,6 +227,15 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let mut meta = work.meta(&moments.digest)?;
     let segments = Segments::of(&work.recipe);
     let kept = args.openings.as_deref().map(|folder| Kept::create(folder, segments, args.keep_states)).transpose()?;
+    let target = args.output.target();
+    let beside = |path: &Option<PathBuf>| path.as_deref().map(|path| Target::new(Some(path), args.output.force));
+    let others = Beside { state: beside(state_out), leaves: beside(leaves), kept: kept.as_ref() };
+    let made = made_from(&target, &meta)?;
+    if others.complete(&meta, &Leaves::of(&work.recipe, &meta)?, made.as_ref(), layout)? && made.is_some() {
+        ui.say(format!("up to date: {} was made from the same inputs; --force does it again", target.name()));
+        return Ok(());
+    }
+    let _claim = target.claim()?;
 
     files::describe(ui, &work.folder, &work.plan, work.recipe.inner.grad_groups);
     let bar = ui.progress("train", work.recipe.inner.steps.into());
@@ -252,7 +266,6 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         next = files::write_moments(state_out.as_deref(), args.output.force, &meta, &state.moments, layout)?;
     }
     finish_meta(&work.recipe, &mut meta, layout, &leaves, &state.moments)?;
-    let target = args.output.target();
     // Two outputs that belong together: the state goes to its place first, but not where the delta could not follow.
     // Standard output cannot wait.
     if target.is_stdout() {

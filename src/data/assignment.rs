@@ -9,7 +9,7 @@ use super::roster::{Member, Roster};
 use super::shard::Split;
 use crate::artifact::key::parse_public;
 use crate::artifact::record::{self, Record, Signed, Signer};
-use crate::artifact::{Digest, valid_worker_id};
+use crate::artifact::{Digest, WORKER_ID, valid_worker_id};
 use crate::error::{Context, Error, Result};
 
 /// A worker's work in a round.
@@ -142,7 +142,7 @@ impl Assignment {
 
     fn check(&self) -> Result<()> {
         if !valid_worker_id(&self.worker) {
-            return Err(Error::data("field worker: not a worker id"));
+            return Err(Error::data(format!("field worker: expected {WORKER_ID}, found {:?}", self.worker)));
         }
         self.worker_key()?;
         let index = self.shard.strip_prefix("train-");
@@ -178,7 +178,8 @@ impl Assignment {
     pub fn find<'a>(assignments: &'a [Assignment], round: u64, worker: &str) -> Result<&'a Assignment> {
         let mut of_round = assignments.iter().filter(|a| a.round == round).peekable();
         if of_round.peek().is_none() {
-            return Err(Error::missing(format!("no assignment is for round {round}")));
+            return Err(Error::missing(format!("no assignment is for round {round}"))
+                .hint("`assign --round` makes those of a round"));
         }
         let mut found = of_round.filter(|a| a.worker == worker);
         let Some(first) = found.next() else {

@@ -26,7 +26,8 @@ impl Shard {
         if found == expected {
             return Ok(());
         }
-        Err(Error::refused(format!("shard: split: expected {expected}, found {found}")))
+        Err(Error::refused(format!("shard: split: expected {expected}, found {found}"))
+            .hint("held-out text is never trained on, and training text never scored on"))
     }
 
     /// Refuses a shard whose token ids the model has no rows for.
@@ -35,7 +36,8 @@ impl Shard {
         if found <= vocab_size {
             return Ok(());
         }
-        Err(Error::refused(format!("shard: vocab_size: expected at most the model's {vocab_size}, found {found}")))
+        Err(Error::refused(format!("shard: vocab_size: expected at most the model's {vocab_size}, found {found}"))
+            .hint("`vocab_size` of the model's config.json must cover the tokenizer that made the shard"))
     }
 }
 

@@ -6,7 +6,7 @@ use lightning::bitcoin::secp256k1::PublicKey;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::record::{self, Line, Record};
-use crate::artifact::{key, valid_worker_id};
+use crate::artifact::{WORKER_ID, key, valid_worker_id};
 use crate::error::{Context, Error, Result};
 
 /// More workers in a round are refused.
@@ -29,10 +29,7 @@ impl Record for Member {
 impl Member {
     fn check(&self) -> Result<()> {
         if !valid_worker_id(&self.worker) {
-            return Err(Error::data(format!(
-                "worker {:?}: expected 1 to 64 of a-z 0-9 . _ -, beginning with a letter or digit",
-                self.worker
-            )));
+            return Err(Error::data(format!("worker {:?}: expected {WORKER_ID}", self.worker)));
         }
         self.public_key().map(drop)
     }
@@ -75,9 +72,12 @@ impl Roster {
         Roster::new(members.map(|(worker, key)| Member { worker, key }).collect())
     }
 
-    /// From the `roster` records among lines; records of other types are passed over.
-    pub fn parse_lines(lines: &[Line]) -> Result<Roster> {
-        Roster::new(record::select(lines)?)
+    /// From the `roster` records among the lines of a file, named in errors; records of other types are passed over. People
+    /// write rosters, so white space in them is nothing.
+    pub fn parse(name: &str, text: &str) -> Result<Roster> {
+        let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+        let lines = lines.map(|(i, line)| Line::by_hand(&format!("{name}:{}", i + 1), line));
+        Roster::new(record::select(&lines.collect::<Result<Vec<_>>>()?)?).at(name)
     }
 
     /// The workers, by ascending id.
@@ -96,14 +96,20 @@ mod tests {
     #[test]
     fn a_list_and_a_file_give_the_same_roster() {
         let list = Roster::parse_list(&format!("bob={KEY},ann")).unwrap();
-        let lines: Vec<Line> = [
-            r#"{"type":"roster","v":1,"worker":"ann"}"#.to_owned(),
-            format!(r#"{{"key":"{KEY}","type":"roster","v":1,"worker":"bob"}}"#),
-        ]
-        .iter()
-        .map(|l| Line::parse("x", l).unwrap())
-        .collect();
-        assert_eq!(Roster::parse_lines(&lines).unwrap(), list);
+        let ann = r#"{"type":"roster","v":1,"worker":"ann"}"#;
+        let bob = format!(r#"{{"key":"{KEY}","type":"roster","v":1,"worker":"bob"}}"#);
+        assert_eq!(Roster::parse("x", &format!("{ann}\n{bob}")).unwrap(), list);
+        // As people write it.
+        let spaced = format!("\n {} \r\n\n{}\n", ann.replace(':', ": "), bob.replace(',', " ,\t"));
+        assert_eq!(Roster::parse("x", &spaced).unwrap(), list);
+        for (bad, part) in [
+            (ann.replace("ann", "a nn"), "worker \"a nn\""),
+            (ann.replace("\"v\":1", "\"v\":1,\"v\":1"), "x:1: the record is not in canonical form"),
+            (ann.replace("\"v\":1", "\"v\":1 1"), "x:1: "),
+        ] {
+            let error = Roster::parse("x", &bad).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
         assert_eq!(list.members()[0].worker, "ann");
     }
 

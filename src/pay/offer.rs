@@ -7,7 +7,7 @@ use super::ids::{Instance, NodeId, OfferId, PaymentHash, RecordHash};
 use super::ladder::Ladder;
 use super::secret::EscrowSecret;
 use crate::artifact::record::{self, Record, Signed};
-use crate::artifact::{Digest, valid_worker_id};
+use crate::artifact::{Digest, WORKER_ID, valid_worker_id};
 use crate::error::{Context, Error, Result};
 
 /// Blocks before a payment's expiry in which nothing is locked and nothing settled: time to go on chain.
@@ -208,7 +208,7 @@ impl Offer {
     pub fn check(&self) -> Result<()> {
         let place = self.name();
         if !valid_worker_id(&self.worker) {
-            return Err(Error::data("offer: worker: not a worker id"));
+            return Err(Error::data(format!("offer: worker: expected {WORKER_ID}, found {:?}", self.worker)));
         }
         super::network::currency(&self.network).at(&place)?;
         self.ladder().at(&place)?;

@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 
 use super::accept::Acceptance;
-use crate::artifact::{Commitment, Digest, Reveal, commit};
+use crate::artifact::{Commitment, Digest, Meta, Reveal, WORK, commit};
 use crate::codec::Update;
 use crate::data::Assignment;
 use crate::error::Result;
 use crate::pay::{Closing, NodeId, hash_of};
-use crate::verify::{Finding, Verdict};
+use crate::verify::{Finding, Verdict, input_name};
 
 /// What is known of an update from its own file.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub struct Candidate {
     pub run: Digest,
     /// The round that it names.
     pub round: u64,
+    /// What it names as made from, by the keys of [`WORK`].
+    pub work: Meta,
     /// Its content digest.
     pub digest: Digest,
     /// The size of its content in bytes.
@@ -30,14 +32,38 @@ pub struct Candidate {
 impl Candidate {
     /// What an update says of itself.
     pub fn of(update: &Update) -> Candidate {
+        let mut work = Meta::default();
+        work.copy(update.meta(), &WORK);
         Candidate {
             worker: update.worker().to_owned(),
             run: update.run(),
             round: update.round(),
+            work,
             digest: update.digest(),
             bytes: update.bytes(),
             file: update.file().to_owned(),
         }
+    }
+
+    /// Why it is none of a round's updates; `None` where it is one.
+    pub fn foreign(&self, run: &Digest, round: u64) -> Option<String> {
+        if self.run != *run {
+            return Some("made for another run".into());
+        }
+        (self.round != round).then(|| format!("made for round {}", self.round))
+    }
+
+    /// The first input that it names otherwise than it must be: the model, and of an assignment that too, and its shard.
+    pub fn made_from_another(&self, theta: &Digest, assignment: Option<&Assignment>) -> Result<Option<String>> {
+        let mut expected = Meta::default();
+        expected.set("theta", theta);
+        let mut keys = vec!["theta"];
+        if let Some(assignment) = assignment {
+            expected.set("assignment", assignment.digest()?).set("shard", assignment.shard_digest);
+            keys.extend(["assignment", "shard"]);
+        }
+        let differs = expected.first_difference(&self.work, &keys);
+        Ok(differs.map(|found| format!("made from another {}", input_name(found.key))))
     }
 }
 
@@ -65,16 +91,14 @@ pub struct Unlisted {
 pub fn judge(
     update: &Candidate,
     round: u64,
+    theta: &Digest,
     rule: &Acceptance<'_>,
     lists: &Eligibility,
 ) -> std::result::Result<usize, Unlisted> {
     let run = &rule.recipe.digest();
     let unsent = |reason: String| Unlisted { reason, sent: false };
-    if update.run != *run {
-        return Err(unsent("made for another run".into()));
-    }
-    if update.round != round {
-        return Err(unsent(format!("made for round {}", update.round)));
+    if let Some(reason) = update.foreign(run, round) {
+        return Err(unsent(reason));
     }
     let assignment = match &lists.assignments {
         None => None,
@@ -89,10 +113,20 @@ pub fn judge(
         Some(None) => Some("not replayed".into()),
         Some(Some(finding)) => rule.refuses(finding),
     };
+    // A replay has looked at that too, and says it in its own words.
+    let from_another = || update.made_from_another(theta, assignment).unwrap_or_else(|error| Some(error.to_string()));
+    let refused = refused.or_else(from_another);
     refused.map_or(Ok(place), |reason| Err(Unlisted { reason, sent: true }))
 }
 
 impl Eligibility {
+    /// Whether a list says of this content that somebody sent it in this round.
+    pub fn knows(&self, run: &Digest, round: u64, content: &Digest) -> bool {
+        let found = |f: &Finding| (f.run, f.round, f.update) == (*run, round, *content);
+        let shown = |r: &Reveal| (r.run, r.round, r.update) == (*run, round, *content);
+        self.findings.iter().flatten().any(found) || self.commitments.iter().flat_map(|(_, reveals)| reveals).any(shown)
+    }
+
     /// The finding that decides on an update: of several a mismatch, else the strongest, and of those the last one.
     pub fn finding_of(&self, update: &Candidate, run: &Digest, round: u64) -> Option<&Finding> {
         let about =

@@ -118,7 +118,7 @@ pub fn score_round<U: Borrow<Update>>(
     let Scoring { recipe, round, folder, held_out, lists, .. } = *input;
     let run = recipe.digest();
     let rule = Acceptance { recipe, layout: &folder.layout, beacon: input.beacon.as_ref() };
-    let judged: Vec<_> = candidates.iter().map(|c| judge(c, round, &rule, lists)).collect();
+    let judged: Vec<_> = candidates.iter().map(|c| judge(c, round, &folder.digest, &rule, lists)).collect();
     let listed: Vec<(usize, usize)> =
         judged.iter().enumerate().filter_map(|(i, judged)| Some((i, *judged.as_ref().ok()?))).collect();
     one_a_worker(listed.iter().map(|&(i, _)| (candidates[i].worker.as_str(), candidates[i].file.as_str())))?;

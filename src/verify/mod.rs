@@ -22,7 +22,8 @@ pub use openings::{
     write_chunks,
 };
 pub use replay::{
-    ReplayInput, States, StatesOut, delta, delta_meta, finish_meta, malformed_finding, replay, replay_into, replay_near,
+    ReplayInput, States, StatesOut, delta, delta_meta, finish_meta, input_name, malformed_finding, replay, replay_into,
+    replay_near,
 };
 pub use sampled::{Openings, Sampling, replay_sampled};
 pub use segments::{Audit, Segments, missed_ppm, missed_segments_ppm, segments_for};

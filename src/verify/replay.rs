@@ -85,16 +85,20 @@ pub fn delta(engine: Engine, theta: &[f32], mut parameters: Vec<f32>) -> Vec<f32
     parameters
 }
 
-/// Metadata in the order in which differences are looked for, with the names that findings use.
-const INPUTS: [(&str, &str); 7] = [
-    ("run", "recipe"),
-    ("round", "round"),
-    ("worker", "worker"),
-    ("theta", "model"),
-    ("assignment", "assignment"),
-    ("shard", "shard"),
-    ("inner_in", "state (inner optimiser)"),
-];
+/// Metadata in the order in which differences are looked for.
+const INPUTS: [&str; 8] = ["run", "round", "worker", "theta", "assignment", "shard", "inner_in", "feedback_in"];
+
+/// What findings and scores call an input that the metadata has under this key.
+pub fn input_name(key: &str) -> &str {
+    match key {
+        "run" => "recipe",
+        "theta" => "model",
+        "workers" => "set of updates",
+        "inner_in" => "state (inner optimiser)",
+        "feedback_in" => "state (error feedback)",
+        other => other,
+    }
+}
 
 /// Where a replay leaves the states that the worker's next round begins with: the files that an honest worker has.
 pub struct StatesOut<'a> {
@@ -246,18 +250,15 @@ impl Start {
         let meta = delta_meta(input.recipe, input.folder, input.assignment, input.shard, &inner_in)?;
         let inner = carries.then(|| Difference::between("state (inner optimiser)", left("inner_out"), &inner_in));
         let feedback = || Difference::between("state (error feedback)", left("feedback_out"), &feedback_in);
-        let broken = inner.flatten().or_else(feedback).or_else(|| inputs_differ(&meta, &feedback_in, update));
+        let inputs = || {
+            let mut expected = meta.clone();
+            expected.set("feedback_in", &feedback_in);
+            let found = expected.first_difference(update.meta(), &INPUTS)?;
+            Difference::between(input_name(found.key), found.expected, found.found)
+        };
+        let broken = inner.flatten().or_else(feedback).or_else(inputs);
         Ok(broken.map_or(Ok(Start { meta }), Err))
     }
-}
-
-fn inputs_differ(expected: &Meta, feedback_in: &str, update: &Update) -> Option<Difference> {
-    let says = |key: &str| update.meta().opt(key).unwrap_or("none").to_owned();
-    let inputs = INPUTS
-        .iter()
-        .filter_map(|(key, what)| Difference::between(what, expected.opt(key).unwrap_or("none"), says(key)));
-    let feedback = Difference::between("state (error feedback)", feedback_in, says("feedback_in"));
-    inputs.chain(feedback).next()
 }
 
 pub(super) fn first_difference<W>(expected: &Compressed<W>, update: &Update) -> Option<Difference> {

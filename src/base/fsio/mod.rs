@@ -13,6 +13,6 @@ pub use append::{AppendFile, LockedDir};
 pub use input::{Source, read_text};
 pub use mapped::{MappedFloats, map_floats};
 pub use outdir::OutDir;
-pub use output::{Outcome, Output, Target, content_digest, content_digest_within, write_secret};
+pub use output::{Claim, Outcome, Output, Target, content_digest, content_digest_within, write_secret};
 pub use private::{private_dir, random, read_private};
 pub use spool::Spool;

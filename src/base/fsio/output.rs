@@ -70,6 +70,30 @@ impl Target {
         }
     }
 
+    /// The file in its place, where there is one and it is to be kept.
+    pub fn kept(&self) -> Option<&Path> {
+        self.path.as_deref().filter(|path| !self.force && path.exists())
+    }
+
+    /// Says to other processes, for as long as the claim is held, that this one makes the output: for work that nobody
+    /// wants done twice at a time. Where another has said so it is a matter of trying again (75).
+    pub fn claim(&self) -> Result<Claim> {
+        let Some(path) = &self.path else { return Ok(Claim(None)) };
+        let refuse = |own: Option<&Path>| match temp::maker(path, own)? {
+            None => Ok(()),
+            Some(who) => {
+                let what = format!("{}: {who} is making it", path.display());
+                Err(Error::try_again(what).hint("wait until it is done, or end it"))
+            }
+        };
+        refuse(None)?;
+        let mut file = temporary(path)?;
+        writeln!(file, "{}", std::process::id()).path(path)?;
+        // Of two at a time both may go, and none stays that does not know of the other.
+        refuse(Some(file.path()))?;
+        Ok(Claim(Some(file)))
+    }
+
     /// Opens the output for writing binary content.
     pub fn create(&self) -> Result<Output> {
         self.open(true)
@@ -91,13 +115,7 @@ impl Target {
         let sink = match &self.path {
             None => Sink::Plain(Place::Stdout(BufWriter::new(io::stdout()))),
             Some(path) => {
-                temp::sweep(path)?;
-                let file = tempfile::Builder::new()
-                    .prefix(&temp::prefix(path)?)
-                    .permissions(permissions())
-                    .tempfile_in(temp::parent(path))
-                    .path(path)?;
-                file.as_file().lock().path(path)?;
+                let file = temporary(path)?;
                 let place = Place::File(BufWriter::with_capacity(1 << 18, file));
                 if path.extension().is_some_and(|e| e == "zst") {
                     let encoder = zstd::stream::write::Encoder::new(place, 3).path(path)?;
@@ -109,6 +127,22 @@ impl Target {
         };
         Ok(Output { target: self.clone(), sink, hasher: blake3::Hasher::new() })
     }
+}
+
+/// That this process makes an output, until it is dropped.
+#[must_use]
+pub struct Claim(#[allow(dead_code)] Option<NamedTempFile>);
+
+/// A locked temporary beside an output, after what killed writers have left was swept away.
+fn temporary(path: &Path) -> Result<NamedTempFile> {
+    temp::sweep(path)?;
+    let file = tempfile::Builder::new()
+        .prefix(&temp::prefix(path)?)
+        .permissions(permissions())
+        .tempfile_in(temp::parent(path))
+        .path(path)?;
+    file.as_file().lock().path(path)?;
+    Ok(file)
 }
 
 /// 0666 before the umask, as any other program would make its output.

@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::io::Read;
 use std::path::Path;
 
 use crate::error::{Error, IoContext, Result};
@@ -48,6 +49,27 @@ pub fn sweep(path: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Who is making `path`: what a living process has written into the first line of a temporary of it, but for `own`.
+pub fn maker(path: &Path, own: Option<&Path>) -> Result<Option<String>> {
+    let prefix = prefix(path)?;
+    let Ok(entries) = fs::read_dir(parent(path)) else { return Ok(None) };
+    for entry in entries.flatten() {
+        let named = entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix));
+        if !named || own.is_some_and(|own| own.file_name() == Some(&entry.file_name())) {
+            continue;
+        }
+        let Ok(mut file) = File::open(entry.path()) else { continue };
+        if matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)) {
+            let mut text = String::new();
+            // Whoever writes its output, or is a moment old, has not said who it is.
+            let pid =
+                file.by_ref().take(32).read_to_string(&mut text).ok().and_then(|_| text.trim().parse::<u32>().ok());
+            return Ok(Some(pid.map_or("another process".into(), |pid| format!("process {pid}"))));
+        }
+    }
+    Ok(None)
 }
 
 /// Makes a rename in `folder` last through a power failure.

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::artifact::record;
 use crate::data::Roster;
 use crate::error::{Context, Error, Result};
+use crate::fsio::read_text;
 use crate::pay::NodeId;
 
 /// The pinned judge.
@@ -40,7 +40,7 @@ impl WorkerPins {
             rosters.push(Roster::parse_list(&self.worker.join(",")).at("--worker")?);
         }
         if let Some(path) = &self.workers {
-            rosters.push(Roster::parse_lines(&record::read_lines(path)?).at(path.display())?);
+            rosters.push(Roster::parse(&path.display().to_string(), &read_text(path)?)?);
         }
         let mut pins = BTreeMap::new();
         for member in rosters.iter().flat_map(Roster::members) {
