@@ -1,8 +1,12 @@
 //! From documents to one stream of tokens, with bounded memory.
 //!
-//! `bytes` need no more. A `tokenizer.json` is given pieces: while more than 2^20 bytes of a document remain, the
-//! first 2^20 are cut after their last newline, or after their last whole character where there is none. So the
-//! tokens depend on the document alone, never on how it was read or on the number of threads.
+//! `bytes` need no more. A `tokenizer.json` is given a long document in pieces, and gives the tokens that it would give to the
+//! whole. What a tokenizer does at the beginning and the end of a text (a space before the first word, a word cut in two) it
+//! does at those of a piece too, so pieces reach over each cut, and what both see of the text there, the joint, is encoded by
+//! itself as well. Where the joint's tokens begin the later piece and end the earlier one, but for those near its two ends,
+//! nothing at either end reaches as far as the joint's middle: there one piece's tokens follow the other's. Where they do
+//! not, there is no cut, and the two pieces are one. So the tokens depend on the document alone, never on how it was
+//! read or on the number of threads.
 
 use rayon::prelude::*;
 
@@ -10,28 +14,88 @@ use super::corpus::Documents;
 use super::tokenizer::{HuggingFace, Tokenizer};
 use crate::error::{Error, Result};
 
-/// The longest piece that a tokenizer sees, in bytes.
-const PIECE: usize = 1 << 20;
 /// Pieces wait until there is work for several threads: so many bytes, or so many pieces.
 const WAITING_BYTES: usize = 4 << 20;
 const WAITING_PIECES: usize = 1 << 12;
+/// The fewest tokens of a joint that say anything.
+const FEWEST: usize = 16;
+
+/// How documents are cut, in bytes.
+#[derive(Clone, Copy)]
+struct Sizes {
+    /// From one cut to the next.
+    piece: usize,
+    /// What a piece sees beyond its cut, on either side.
+    beyond: usize,
+    /// The longest text without a cut.
+    longest: usize,
+}
+
+const SIZES: Sizes = Sizes { piece: 1 << 20, beyond: 1 << 13, longest: 8 << 20 };
 
 /// Takes documents and emits their tokens, each document followed by the end-of-document token.
 pub struct Encoder<'a, E> {
     tokenizer: &'a Tokenizer,
     emit: E,
-    /// The part of the open document that is not cut yet, and how many bytes of it were before.
+    sizes: Sizes,
+    /// The part of the open document that is no piece yet, from the joint with the piece before on.
     open: Vec<u8>,
+    /// Bytes of that joint, of them those before the cut, and bytes of the document before it.
+    joint: usize,
+    cut: usize,
     before: usize,
     waiting: Vec<Piece>,
     waiting_bytes: usize,
+    /// The last piece and its tokens, until the next one agrees with it about their joint.
+    last: Option<(Piece, Tokens)>,
     /// Tokens of bytes on their way.
     tokens: Vec<u32>,
 }
 
+/// A part of a document, with its joints: bytes at its beginning and its end that the pieces beside it have too, 0 where
+/// the document begins or ends.
 struct Piece {
     text: String,
-    ends: bool,
+    before: usize,
+    after: usize,
+}
+
+/// A piece's own tokens, and whether they are those of the document at its beginning and at its end.
+struct Tokens {
+    own: Vec<u32>,
+    sound: [bool; 2],
+}
+
+impl Piece {
+    fn encode(&self, hf: &HuggingFace) -> Result<Tokens> {
+        let mut own = hf.encode(&self.text)?;
+        let before = hf.encode(&self.text[..self.before])?;
+        let after = hf.encode(&self.text[self.text.len() - self.after..])?;
+        let agrees = |bytes, joint: &[u32], shared| bytes == 0 || !hf.counts() && joint.len() >= FEWEST && shared;
+        let sound = [
+            agrees(self.before, &before, own.starts_with(&before[..before.len() - before.len() / 4])),
+            agrees(self.after, &after, own.ends_with(&after[after.len() / 4..])),
+        ];
+        own.truncate(own.len().saturating_sub(after.len() - after.len() / 2));
+        own.drain(..(before.len() / 2).min(own.len()));
+        Ok(Tokens { own, sound })
+    }
+
+    /// This piece and the next one, without a cut between them.
+    fn join(mut self, next: &Piece, longest: usize) -> Result<Piece> {
+        let text = &next.text[next.before..];
+        if self.text.len() + text.len() > longest {
+            return Err(uncut(self.text.len() + text.len()));
+        }
+        self.text.push_str(text);
+        self.after = next.after;
+        Ok(self)
+    }
+}
+
+fn uncut(bytes: usize) -> Error {
+    let found = format!("expected a place to cut a document's {bytes} bytes at, found tokens that all hang together");
+    Error::data(format!("tokenizer: {found}")).hint("give it shorter documents, or take another tokenizer")
 }
 
 impl<'a, E: FnMut(&[u32]) -> Result<()>> Encoder<'a, E> {
@@ -40,40 +104,61 @@ impl<'a, E: FnMut(&[u32]) -> Result<()>> Encoder<'a, E> {
         Encoder {
             tokenizer,
             emit,
+            sizes: SIZES,
             open: Vec::new(),
+            joint: 0,
+            cut: 0,
             before: 0,
             waiting: Vec::new(),
             waiting_bytes: 0,
+            last: None,
             tokens: Vec::new(),
         }
     }
 
     /// Emits everything that waits; to be called after the last document, and at any time between two.
     pub fn flush(&mut self) -> Result<()> {
-        if let Tokenizer::HuggingFace(hf) = self.tokenizer {
-            let waiting = std::mem::take(&mut self.waiting);
-            self.waiting_bytes = 0;
-            for (piece, tokens) in waiting.iter().zip(encode(hf, &waiting)) {
-                (self.emit)(&tokens?)?;
-                if piece.ends {
-                    (self.emit)(&[self.tokenizer.end_of_document()])?;
-                }
-            }
+        let Tokenizer::HuggingFace(hf) = self.tokenizer else { return Ok(()) };
+        let waiting = std::mem::take(&mut self.waiting);
+        self.waiting_bytes = 0;
+        let encoded: Vec<_> = waiting.par_iter().map(|piece| piece.encode(hf)).collect();
+        for (piece, tokens) in waiting.into_iter().zip(encoded) {
+            self.follow(hf, piece, tokens?)?;
         }
         Ok(())
     }
 
-    /// Takes the first `len` bytes of the open document as a piece.
-    fn piece(&mut self, len: usize, ends: bool) -> Result<()> {
-        let rest = self.open.split_off(len);
-        let piece = std::mem::replace(&mut self.open, rest);
-        let text = String::from_utf8(piece).map_err(|e| {
-            let at = self.before + e.utf8_error().valid_up_to();
-            Error::data(format!("not UTF-8 at byte {at} of the document"))
-        })?;
-        self.before += len;
-        self.waiting_bytes += len;
-        self.waiting.push(Piece { text, ends });
+    /// The next piece: what is before it can be emitted, or belongs to it.
+    fn follow(&mut self, hf: &HuggingFace, mut piece: Piece, mut tokens: Tokens) -> Result<()> {
+        if let Some((last, before)) = self.last.take() {
+            if before.sound[1] && tokens.sound[0] {
+                (self.emit)(&before.own)?;
+            } else {
+                piece = last.join(&piece, self.sizes.longest)?;
+                tokens = piece.encode(hf)?;
+                // What is before it has been emitted.
+                if before.sound[0] && !tokens.sound[0] {
+                    return Err(uncut(piece.text.len()));
+                }
+            }
+        }
+        if piece.after > 0 {
+            self.last = Some((piece, tokens));
+            return Ok(());
+        }
+        (self.emit)(&tokens.own)?;
+        (self.emit)(&[self.tokenizer.end_of_document()])
+    }
+
+    /// Takes the first bytes of the open document as a piece, of which the next piece sees the last `after` too.
+    fn piece(&mut self, bytes: usize, after: usize) -> Result<()> {
+        let text = std::str::from_utf8(&self.open[..bytes])
+            .map_err(|e| Error::data(format!("not UTF-8 at byte {} of the document", self.before + e.valid_up_to())))?;
+        self.waiting.push(Piece { text: text.to_owned(), before: self.joint, after });
+        self.waiting_bytes += bytes;
+        self.open.drain(..bytes - after);
+        self.before += bytes - after;
+        self.joint = after;
         if self.waiting_bytes >= WAITING_BYTES || self.waiting.len() >= WAITING_PIECES {
             self.flush()?;
         }
@@ -81,19 +166,9 @@ impl<'a, E: FnMut(&[u32]) -> Result<()>> Encoder<'a, E> {
     }
 }
 
-fn encode(hf: &HuggingFace, pieces: &[Piece]) -> Vec<Result<Vec<u32>>> {
-    pieces.par_iter().map(|p| hf.encode(&p.text)).collect()
-}
-
-/// Where a piece of at most [`PIECE`] bytes ends in a longer text.
-fn cut(text: &[u8]) -> usize {
-    let head = &text[..PIECE];
-    if let Some(newline) = head.iter().rposition(|b| *b == b'\n') {
-        return newline + 1;
-    }
-    // The byte after the piece begins a character unless it continues one; none has more than 4 bytes.
-    let begins = |at: &usize| text[*at] & 0xc0 != 0x80;
-    (PIECE - 3..=PIECE).rev().find(begins).unwrap_or(PIECE)
+/// The beginning of the character at byte `at`, none of which has more than 4.
+fn boundary(text: &[u8], at: usize) -> usize {
+    (at - 3..=at).rev().find(|at| text[*at] & 0xc0 != 0x80).unwrap_or(at)
 }
 
 impl<E: FnMut(&[u32]) -> Result<()>> Documents for Encoder<'_, E> {
@@ -106,10 +181,14 @@ impl<E: FnMut(&[u32]) -> Result<()>> Documents for Encoder<'_, E> {
             }
             return Ok(());
         }
-        for bytes in bytes.chunks(PIECE) {
+        let Sizes { piece, beyond, .. } = self.sizes;
+        for bytes in bytes.chunks(piece) {
             self.open.extend_from_slice(bytes);
-            while self.open.len() > PIECE {
-                self.piece(cut(&self.open), false)?;
+            while self.open.len() > self.cut + piece + beyond {
+                let cut = boundary(&self.open, self.cut + piece);
+                let [begins, ends] = [cut - beyond, cut + beyond].map(|at| boundary(&self.open, at));
+                self.cut = cut - begins;
+                self.piece(ends, ends - begins)?;
             }
         }
         Ok(())
@@ -119,8 +198,8 @@ impl<E: FnMut(&[u32]) -> Result<()>> Documents for Encoder<'_, E> {
         if let Tokenizer::Bytes = self.tokenizer {
             return (self.emit)(&[self.tokenizer.end_of_document()]);
         }
-        self.piece(self.open.len(), true)?;
-        self.before = 0;
+        self.piece(self.open.len(), 0)?;
+        (self.cut, self.before) = (0, 0);
         Ok(())
     }
 }
@@ -128,14 +207,20 @@ impl<E: FnMut(&[u32]) -> Result<()>> Documents for Encoder<'_, E> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::kinds;
     use crate::data::tokenizer::tests::bpe;
 
     fn tokens(tokenizer: &Tokenizer, documents: &[&[u8]], step: usize) -> Result<Vec<u32>> {
+        cut(tokenizer, documents, step, SIZES)
+    }
+
+    fn cut(tokenizer: &Tokenizer, documents: &[&[u8]], step: usize, sizes: Sizes) -> Result<Vec<u32>> {
         let mut all = Vec::new();
         let mut encoder = Encoder::new(tokenizer, |t: &[u32]| {
             all.extend_from_slice(t);
             Ok(())
         });
+        encoder.sizes = sizes;
         for document in documents {
             for bytes in document.chunks(step) {
                 encoder.text(bytes)?;
@@ -164,7 +249,7 @@ mod tests {
         let unbroken = "wörker—".repeat(150_000);
         for text in [lines, unbroken] {
             let text = text.as_bytes();
-            assert!(text.len() > PIECE);
+            assert!(text.len() > SIZES.piece);
             let whole = tokens(&bpe, &[text, b"next"], usize::MAX).unwrap();
             assert_eq!(tokens(&bpe, &[text, b"next"], 65_537).unwrap(), whole);
             let ends = whole.iter().filter(|t| **t == bpe.end_of_document()).count();
@@ -179,7 +264,50 @@ mod tests {
         text[1_200_003] = 0xff;
         let error = tokens(&bpe, &[&text], 4096).unwrap_err();
         assert!(error.to_string().contains("byte 1200003"), "{error}");
-        let error = tokens(&bpe, &[&vec![0x80; PIECE + 9]], 4096).unwrap_err();
+        let error = tokens(&bpe, &[&vec![0x80; 2 * SIZES.piece]], 4096).unwrap_err();
         assert!(error.to_string().contains("byte 0"), "{error}");
+    }
+
+    /// Real text, and what stands in the way of cuts: long words, long blanks, letters of several parts, other scripts.
+    fn document() -> String {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/text/tinyshakespeare.txt");
+        let text = std::fs::read_to_string(path).unwrap();
+        let words: Vec<&str> = text.split_whitespace().take(4000).collect();
+        [
+            &text[..30_000],
+            &"\n".repeat(1500),
+            &words[..2000].concat()[..3000],
+            &" \t ".repeat(900),
+            &text[60_000..80_000],
+            &"ne\u{301}e \u{1f469}\u{200d}\u{1f680} \u{fb01}n \u{130}stanbul \u{4f60}\u{597d}\u{3002}".repeat(300),
+            &"1234567890".repeat(300),
+            &words.join("  "),
+            &text[200_000..230_000],
+        ]
+        .concat()
+    }
+
+    #[test]
+    fn the_pieces_of_a_document_give_the_tokens_of_the_whole() {
+        let text = document();
+        let sizes = Sizes { piece: 4096, beyond: 512, longest: 1 << 20 };
+        for (name, json) in kinds::all() {
+            let tokenizer = Tokenizer::parse(name, &json, Some("</s>")).unwrap();
+            let Tokenizer::HuggingFace(hf) = &tokenizer else { panic!("a tokenizer.json is one") };
+            let mut whole = hf.encode(&text).unwrap();
+            whole.push(tokenizer.end_of_document());
+            let pieces = cut(&tokenizer, &[text.as_bytes()], 1000, sizes).unwrap();
+            let differs = pieces.iter().zip(&whole).position(|(a, b)| a != b);
+            assert_eq!((differs, pieces.len()), (None, whole.len()), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_document_that_no_piece_can_be_cut_from_is_refused() {
+        let (_, json) = kinds::all().into_iter().find(|(name, _)| *name == "every seven characters").unwrap();
+        let tokenizer = Tokenizer::parse("t", &json, Some("</s>")).unwrap();
+        let sizes = Sizes { piece: 4096, beyond: 512, longest: 1 << 14 };
+        let error = cut(&tokenizer, &[document().as_bytes()], 1000, sizes).unwrap_err();
+        assert!(error.to_string().contains("hang together"), "{error}");
     }
 }

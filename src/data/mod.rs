@@ -6,6 +6,8 @@ mod checks;
 mod corpus;
 mod encode;
 mod jsonl;
+#[cfg(test)]
+mod kinds;
 mod manifest;
 mod parquet;
 mod roster;

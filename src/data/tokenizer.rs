@@ -1,6 +1,6 @@
 //! Tokenizers: bytes as they are, or a Hugging Face `tokenizer.json`.
 
-use tokenizers::ModelWrapper;
+use tokenizers::{ModelWrapper, PreTokenizerWrapper};
 
 use super::{MAX_VOCAB, guarded};
 use crate::artifact::Digest;
@@ -93,7 +93,21 @@ impl Tokenizer {
     }
 }
 
+/// Whether a pre-tokenizer cuts by the number of characters since the beginning.
+fn counts(pre_tokenizer: &PreTokenizerWrapper) -> bool {
+    match pre_tokenizer {
+        PreTokenizerWrapper::FixedLength(_) => true,
+        PreTokenizerWrapper::Sequence(all) => all.as_ref().iter().any(counts),
+        _ => false,
+    }
+}
+
 impl HuggingFace {
+    /// Whether tokens depend on all of the text before them, and not on their surroundings alone.
+    pub fn counts(&self) -> bool {
+        self.inner.get_pre_tokenizer().is_some_and(counts)
+    }
+
     /// The tokens of a piece of text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         let begin: String = text.chars().take(40).collect();
