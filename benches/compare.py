@@ -1,11 +1,12 @@
 """Our train step beside PyTorch's and candle's: one thread each, one step each in turn, medians of what each made.
 
-    python3 benches/compare.py [--shapes 5.3M,30M,135M] [--rounds 12,8,4] [--engines ours,torch,compile,candle]
+    python3 benches/compare.py [--shapes 5.3M,30M,135M] [--rounds 12,8,4] [--engines ours,torch,compile,candle] [--avx2]
 
 The FMA peak is measured before and after each step, which is held against the two: other people's work slows both. Operations
 are counted the same for all: 6 a weight and token for the matrices (an untied embedding is only looked up), and
 12 * heads * head_dim * T (T + 1) / 2 a layer and sequence for causal attention.
-PyTorch runs in the python that the variable PYTHON names, or else in this one.
+PyTorch runs in the python that the variable PYTHON names, or else in this one. With --avx2 we, the peak and PyTorch's libraries
+use no wider vectors than AVX2's, as on a processor that has none (candle has no such switch).
 """
 
 import argparse
@@ -19,6 +20,7 @@ import tempfile
 
 HERE = pathlib.Path(__file__).parent
 PYTHON = os.environ.get("PYTHON") or sys.executable
+AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 NAMES = {"ours": "l402", "torch": "PyTorch eager", "compile": "torch.compile", "candle": "candle"}
 
 
@@ -66,16 +68,16 @@ class Engine:
         self.process.wait()
 
 
-def compare(binary, shape, rounds, engines):
+def compare(binary, shape, rounds, engines, avx2):
     torch = [PYTHON, str(HERE / "peers/torch_llama.py"), "--drive", "--shape", shape]
-    rust = [binary, "--drive", "--shape", shape]
+    rust = [binary, "--drive", "--shape", shape] + ["--avx2"] * avx2
     commands = {
         "ours": [*rust, "--engine", "ours"],
         "torch": torch,
         "compile": [*torch, "--compile"],
         "candle": [*rust, "--engine", "candle"],
     }
-    peak = Engine([binary, "--peak", "--drive"])
+    peak = Engine([binary, "--peak", "--drive"] + ["--avx2"] * avx2)
     if peak.failure:
         sys.exit(f"the benchmark does not run: {peak.failure}")
     running = {name: Engine(commands[name]) for name in engines}
@@ -87,15 +89,15 @@ def compare(binary, shape, rounds, engines):
         print(f"{shape}: round {turn} of {rounds}", file=sys.stderr, flush=True)
     for engine in [peak, *running.values()]:
         engine.end()
-    table(shape, rounds, running, peak.about["isa"])
+    table(shape, rounds, running, peak.about["isa"], peak.about["machine"])
 
 
-def table(shape, rounds, running, isa):
+def table(shape, rounds, running, isa, machine):
     about = next(e.about for e in running.values() if "flops" in e.about)
     tokens, flops = about["tokens"], about["flops"]
     peak = statistics.median(s["peak"] for e in running.values() for s in e.steps)
     print(f"\n{shape}: {about['parameters'] / 1e6:.1f}M parameters, {about['batch']} x {about['seq_len']} tokens a step, "
-          f"{flops / tokens / 1e6:.1f} MFLOP a token; FMA peak {peak:.1f} GFLOP/s ({isa}); {rounds} rounds\n")
+          f"{flops / tokens / 1e6:.1f} MFLOP a token; FMA peak {peak:.1f} GFLOP/s ({isa}); {rounds} rounds; {machine}\n")
     print("| engine | tokens/s | to PyTorch eager | of the FMA peak | peak RSS |")
     print("|---|---:|---:|---:|---:|")
     eager = [s["seconds"] for s in running["torch"].steps] if "torch" in running else []
@@ -116,8 +118,11 @@ def main():
     parser.add_argument("--shapes", default="5.3M,30M,135M")
     parser.add_argument("--rounds", default="12,8,4", help="one number for each shape, or one for all")
     parser.add_argument("--engines", default=",".join(NAMES))
+    parser.add_argument("--avx2", action="store_true", help="nothing wider than AVX2")
     parser.add_argument("--binary", help="the benchmark's executable, where it is built already")
     args = parser.parse_args()
+    if args.avx2:
+        os.environ.update(AVX2)
     shapes, engines = args.shapes.split(","), args.engines.split(",")
     rounds = [int(n) for n in args.rounds.split(",")]
     rounds += rounds[-1:] * (len(shapes) - len(rounds))
@@ -127,7 +132,7 @@ def main():
         engines = [name for name in engines if name not in wants_torch]
     binary = args.binary or build()
     for shape, count in zip(shapes, rounds):
-        compare(binary, shape, count, engines)
+        compare(binary, shape, count, engines, args.avx2)
 
 
 main()

@@ -4,7 +4,6 @@ use candle_core::{Result, Tensor, Var};
 use candle_nn::{AdamW, Optimizer, ParamsAdamW};
 use l402::artifact::{Digest, Recipe, Writer};
 use l402::data::{BatchOrder, Shard, ShardInfo, Split, TOKENS, to_bytes};
-use l402::engine::Engine;
 use l402::fsio::Source;
 use l402::model::{Layout, Model, Plan, initial_parameters};
 use l402::optimizer::{Moments, RoundInput, run_round};
@@ -55,7 +54,7 @@ pub fn ours(shape: &Shape, args: &Args) {
     // As many steps as anyone drives; the moments, the schedule and all the rest do not depend on it.
     let steps = if args.drive { 1 << 20 } else { args.steps };
     let recipe = recipe(shape, steps);
-    let model = Model::new(shape.config.clone(), Engine::detect(), shape.seq_len);
+    let model = Model::new(shape.config.clone(), crate::operators(args), shape.seq_len);
     let budget = args.activation_memory << 20;
     let plan = Plan::training(&shape.config, shape.seq_len, shape.batch, args.micro_batch, budget);
     let shard = shard(shape);

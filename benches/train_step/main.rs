@@ -13,6 +13,7 @@ mod peak;
 mod shape;
 
 use clap::{Parser, ValueEnum};
+use l402::engine::{Engine as Operators, Isa};
 use pace::Pace;
 use serde_json::json;
 use shape::Shape;
@@ -44,6 +45,9 @@ struct Args {
     /// Our memory for activations, in MiB
     #[arg(long, default_value_t = 2048)]
     activation_memory: u64,
+    /// AVX2 on a processor that has more
+    #[arg(long, hide = true)]
+    avx2: bool,
     /// Measure the FMA peak, and no train step
     #[arg(long)]
     peak: bool,
@@ -60,15 +64,38 @@ enum Engine {
     Candle,
 }
 
+/// Our operators, on what is asked for.
+fn operators(args: &Args) -> Operators {
+    match args.avx2 {
+        true => Operators::with_isa(Isa::Avx2).expect("the processor has AVX2"),
+        false => Operators::detect(),
+    }
+}
+
+/// What the system says that the processor is.
+fn machine() -> String {
+    let about = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let field = |name: &str| {
+        let line = about.lines().find(|line| line.starts_with(name))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    };
+    let fields = ["model name", "cpu family", "model\t"].map(|name| field(name).unwrap_or_else(|| "?".into()));
+    format!("{}, family {} model {}", fields[0], fields[1], fields[2])
+}
+
 fn main() {
     // SAFETY: no other thread runs yet. candle asks this variable how many threads to use.
     unsafe { std::env::set_var("RAYON_NUM_THREADS", "1") };
     rayon::ThreadPoolBuilder::new().num_threads(1).build_global().expect("the pool is built once");
     let args = Args::parse();
     if args.peak {
-        let mut pace = Pace::new(args.drive, args.steps, json!({"engine": "peak", "isa": peak::name()}));
+        let mut pace = Pace::new(
+            args.drive,
+            args.steps,
+            json!({"engine": "peak", "isa": peak::name(args.avx2), "machine": machine()}),
+        );
         while pace.wait() {
-            let gflops = peak::measure();
+            let gflops = peak::measure(args.avx2);
             pace.done(json!({ "gflops": gflops }));
         }
         return;
