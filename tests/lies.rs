@@ -102,8 +102,8 @@ fn another_state_than_the_last_one_is_found() {
     let (moments, feedback) = ("--state ann.0.moments", "--state ann.0.feedback");
     world.expect(&without, 1, "state (inner optimiser)");
     let chained = format!("{without} --previous ann.0.update");
-    world.expect(&format!("{chained} {feedback}"), 1, "state (inner optimiser)");
-    world.expect(&format!("{chained} {moments}"), 1, "state (error feedback)");
+    world.expect(&format!("{chained} {feedback}"), 2, "--state: expected the inner optimiser's moments");
+    world.expect(&format!("{chained} {moments}"), 2, "--state: expected the error feedback");
     world.expect(&format!("{chained} --state bob.0.moments {feedback}"), 1, "state: worker");
     world.expect(&format!("{chained} {moments} --state bob.0.feedback"), 1, "state (error feedback)");
     world.expect(&format!("{chained} --state ann.1.moments {feedback}"), 1, "state: expected one of a round before 1");

@@ -281,6 +281,11 @@ impl Default for CodecRecipe {
 }
 
 impl Recipe {
+    /// Whether a worker's round begins with what its last one left: moments, or error feedback that is added.
+    pub fn carries_state(&self) -> bool {
+        self.inner.state == InnerState::Carry || self.codec.feedback > 0.0
+    }
+
     /// Reads and checks a recipe file.
     pub fn load(path: &Path) -> Result<Recipe> {
         Recipe::parse(&read_text(path)?).map_err(|e| e.at(path.display()))

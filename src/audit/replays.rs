@@ -105,6 +105,8 @@ impl Replays<'_> {
     /// Adds the verdicts that rest on findings which a replay does not arrive at.
     fn with_true_scores(&self, stop: Stop, found: Vec<Finding>) -> Checked<Stop> {
         let mut findings = self.round.lists.findings.clone().unwrap_or_default();
+        // What says the same stays as it is: scores name it by its digest.
+        let found: Vec<Finding> = found.into_iter().filter(|new| !findings.iter().any(|old| old.agrees(new))).collect();
         findings.retain(|old| !found.iter().any(|new| (&new.worker, new.update) == (&old.worker, old.update)));
         findings.extend(found);
         let again = self.round.scores(Some(findings), self.round.beacon())?;
@@ -235,7 +237,7 @@ impl Replays<'_> {
             return differs(list, what, expected.trim_end(), "none");
         };
         // Which of several decides is no secret: each that says everything or nothing is equal must be what a replay says.
-        for own in self.round.findings_on(&finding.worker, &candidate).filter(|own| *own != finding) {
+        for own in self.round.findings_on(&finding.worker, &candidate).filter(|own| !own.agrees(finding)) {
             let strong = match own.finding {
                 Verdict::Exact => true,
                 // What was drawn was not equal: a whole replay finds the same in other words.
@@ -249,7 +251,7 @@ impl Replays<'_> {
         }
         // What was drawn was equal, or all of it near: that is true, whatever a whole replay arrives at. But it must not cost
         // exact work its pay, nor pay for what is not equal.
-        let weak = matches!(deciding.finding, Verdict::Sampled | Verdict::Near) && deciding != finding;
+        let weak = matches!(deciding.finding, Verdict::Sampled | Verdict::Near) && !deciding.agrees(finding);
         let beacon = again.scores.round.beacon.as_ref();
         let rule = Acceptance { recipe: &self.round.start.recipe, layout: &self.round.folder.layout, beacon };
         let denied = rule.refuses(deciding);

@@ -100,6 +100,13 @@ pub fn read_assignments(path: &Path, recipe: &Recipe, pinned: &CoordinatorArg, u
     Ok(assignments)
 }
 
+/// Says that a state which a round above the first would begin with was not given.
+pub fn say_assumed_zero(ui: &Ui, round: u64, what: &str) {
+    ui.say(format!(
+        "round {round}: no --state: {what} is assumed to be zero, as of a worker none of whose updates has counted"
+    ));
+}
+
 /// Opens an input, `-` for standard input.
 pub fn open(path: &Path) -> Result<Source> {
     Source::open(path)

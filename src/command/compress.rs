@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::common::say_assumed_zero;
 use super::files::distinct;
 use super::made::made_from;
 use crate::artifact::{ArtifactKind, Meta, Reader, Recipe, Writer, canonical};
@@ -73,6 +74,10 @@ fn compress(args: &Args, recipe: &Recipe, target: &Target, ui: &Ui) -> Result<()
     let delta = Reader::open(Source::open(&args.input)?)?;
     check(&Meta(delta.header().metadata.clone()))?;
     let state = State(state_target.as_ref().map(Target::create).transpose()?);
+    let round = delta.header().metadata.get("l402.round").and_then(|round| round.parse().ok()).unwrap_or(0);
+    if args.state.is_none() && round > 0 && recipe.codec.feedback > 0.0 {
+        say_assumed_zero(ui, round, "the error feedback");
+    }
     let progress = ui.progress("compress", delta.header().tensors.len() as u64);
     let asked = args.report.is_some();
     let report_target = args.report.iter().flatten().next().map(|path| Target::new(Some(path), args.output.force));

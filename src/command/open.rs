@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::common::open;
+use super::common::{open, say_assumed_zero};
 use super::files::MomentsIn;
 use super::kept::{self, last_kept, write_state};
 use super::made::shown_state;
@@ -112,13 +112,20 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         sampling.ok_or_else(|| Error::usage("expected --beacon with --segments or --catch: what is to be shown?"))?;
     let layout = &work.folder.layout;
     let (moments, feedback) = read_states(&args.state, &work, layout)?;
+    let round = work.assignment.round;
+    if round > 0 && work.carries() && moments.digest == "zero" {
+        say_assumed_zero(ui, round, "the state of the inner optimiser");
+    }
+    if round > 0 && work.recipe.codec.feedback > 0.0 && feedback.is_none() {
+        say_assumed_zero(ui, round, "the error feedback");
+    }
     let meta = work.meta(&moments.digest)?;
     let path = args.openings.join(kept::LEAVES);
     let (context, leaves) = Leaves::parse(&record::read_lines(&path)?).at(path.display())?;
     if context != Leaves::of(&work.recipe, &meta)? {
         return Err(Error::refused(format!("{}: leaves of other work than this", path.display())));
     }
-    let (run, round) = (work.recipe.digest(), work.assignment.round);
+    let run = work.recipe.digest();
     let audit = Audit { run: &run, round, worker: &work.assignment.worker, beacon: &sampling.beacon };
     let drawn = audit.segments(sampling.segments, segments.count());
     let index = ChunkIndex::new(layout);

@@ -9,6 +9,7 @@ use super::made::about;
 use super::open::DrawArgs;
 use super::shown::Shown;
 use super::train::MemoryArgs;
+use crate::artifact::recipe::InnerState;
 use crate::artifact::{ArtifactKind, Digest, Reader, Recipe, record};
 use crate::codec::{Feedback, Update};
 use crate::command::args::OutputArgs;
@@ -20,8 +21,8 @@ use crate::optimizer::StepReport;
 use crate::score::update_digest;
 use crate::ui::Ui;
 use crate::verify::{
-    Difference, Finding, Leaves, ReplayInput, Segments, States, Verdict, malformed_finding, replay, replay_near,
-    replay_sampled, require_machine,
+    Difference, Finding, Leaves, ReplayInput, Segments, StateGiven, States, Verdict, malformed_finding, replay,
+    replay_near, replay_sampled, require_machine,
 };
 
 /// Recompute a submission and compare it, every byte of it, or a part of it that a beacon draws.
@@ -62,6 +63,10 @@ pub struct Args {
     /// The worker's last update that counted: the states must be those that it left
     #[arg(long, value_name = "UPDATE")]
     previous: Option<PathBuf>,
+    /// In a round above the first: the worker has no update that counted, so its states are zero. Without this or --previous
+    /// the finding says that this was assumed
+    #[arg(long, conflicts_with = "previous")]
+    from_zero: bool,
     #[command(flatten)]
     draw: DrawArgs,
     /// What the worker shows of the drawn segments and chunks: the folder that its `open` made; for disputes, one's own
@@ -125,6 +130,8 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let previous = args.previous.as_deref().map(|path| read_previous(path, &recipe, &folder.layout, assignment));
     states.previous = previous.transpose()?;
 
+    let assumed = assumed(args, &recipe, assignment, ui);
+
     let plan = args.memory.plan(&recipe, &folder);
     let model = Model::new(folder.config.clone(), Engine::detect(), recipe.data.seq_len);
     files::describe(ui, &folder, &plan, recipe.inner.grad_groups);
@@ -137,6 +144,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let wrong = args.leaves.as_deref().map_or(Ok(None), |path| leaves_differ(path, &update))?;
     if let Some(difference) = wrong {
         let finding = Finding::of(&input, &update, states.previous.as_ref(), 0, Some(difference));
+        let finding = Finding { state: assumed, ..finding };
         target.write_text(&record::line(&finding)?)?;
         return conclude(&finding, &args.update, ui);
     }
@@ -147,6 +155,9 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     if args.openings.is_some() && sampling.is_none() {
         return Err(Error::usage("--openings: a whole replay needs none: expected --beacon, --against or --trace"));
     }
+    if sampling.is_none() {
+        require_states(&states, &recipe)?;
+    }
     let finding = match (sampling, args.tolerance) {
         (None, None) => replay(&input, states, &update, watch)?,
         (None, Some(tolerance)) => replay_near(&input, states, &update, tolerance, watch)?,
@@ -156,8 +167,35 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         }
     };
     drop(bar);
+    let finding = Finding { state: assumed, ..finding };
     target.write_text(&record::line(&finding)?)?;
     conclude(&finding, &args.update, ui)
+}
+
+/// Says so where the worker's states are taken to be zero because nobody said what they are.
+fn assumed(args: &Args, recipe: &Recipe, assignment: &Assignment, ui: &Ui) -> Option<StateGiven> {
+    let Assignment { round, worker, .. } = assignment;
+    if *round == 0 || !recipe.carries_state() || args.previous.is_some() || args.from_zero {
+        return None;
+    }
+    ui.say(format!(
+        "round {round}: no --previous: the states of {worker} are assumed to be zero, as of a worker none of whose updates \
+         has counted (--from-zero says that this is so)"
+    ));
+    Some(StateGiven::AssumedZero)
+}
+
+/// A whole replay begins with the states that the last update left: that they are not given is nothing that could be found on
+/// the worker.
+fn require_states(states: &States, recipe: &Recipe) -> Result<()> {
+    let carries = recipe.inner.state == InnerState::Carry;
+    let missing = match (&states.previous, &states.moments, &states.feedback) {
+        (Some(_), None, _) if carries => "the inner optimiser's moments",
+        (Some(_), _, None) => "the error feedback",
+        _ => return Ok(()),
+    };
+    Err(Error::usage(format!("--state: expected {missing} that the update of --previous left, found none"))
+        .hint("a sampled replay (--segments) begins with what the worker shows of it"))
 }
 
 fn conclude(finding: &Finding, update: &Path, ui: &Ui) -> Result<()> {

@@ -19,8 +19,8 @@ use crate::model::{Layout, ModelFolder};
 use crate::pay::{NodeId, NodeSigner};
 use crate::score::signals::noise::NONE_IS_ENOUGH;
 use crate::score::{
-    Candidate, Eligibility, OpenShard, Scores, Scoring, Standing, Watch, check_standings, endorse, in_time,
-    read_assigned, read_held_out, read_update, score_round, update_digest,
+    Candidate, Eligibility, OpenShard, Scores, Scoring, Standing, StandingsGiven, Watch, check_standings, endorse,
+    in_time, read_assigned, read_held_out, read_update, score_round, update_digest,
 };
 use crate::ui::Ui;
 use crate::verify::require_machine;
@@ -138,7 +138,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         earlier: &earlier.iter().collect::<Vec<_>>(),
     };
     let mut bar = None;
-    let scores = score_round(&input, &candidates, |i| Ok(&given[i]), &mut |watch| match watch {
+    let mut scores = score_round(&input, &candidates, |i| Ok(&given[i]), &mut |watch| match watch {
         Watch::Passes(count) => ui.say(format!(
             "the rule of pay measures updates together too: up to {count} forward passes over the held-out data"
         )),
@@ -163,6 +163,16 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     for score in &scores.scores {
         let why = score.reason.iter().map(|reason| format!("does not count: update of {}: {reason}", score.worker));
         why.for_each(|why| ui.say(why));
+    }
+    for score in scores.scores.iter().filter(|score| score.state.is_some()) {
+        let (worker, before) = (&score.worker, "of a replay whose states were");
+        ui.say(format!(
+            "update of {worker}: its finding is {before} assumed to be zero: was --previous forgotten there?"
+        ));
+    }
+    if recipe.score.carries() && round > 0 && args.previous.is_none() {
+        ui.say("no --previous: workers carry their standing from round to round, and these scores begin anew");
+        scores.round.standings = Some(StandingsGiven::AssumedNone);
     }
     target.write_text(&(scores.text()? + &endorsement(args, &recipe, &scores)?))?;
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::common::{AssignmentArgs, RoundArgs, open, read_assignments};
+use super::common::{AssignmentArgs, RoundArgs, open, read_assignments, say_assumed_zero};
 use super::files::{self, MomentsIn};
 use super::kept::Kept;
 use super::made::{Beside, made_from};
@@ -222,7 +222,12 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let (round, worker) = (args.work.round, &args.work.worker);
     let moments = match state {
         Some(path) => MomentsIn::read(path, layout, &work.recipe, round, worker)?,
-        None => MomentsIn::zero(layout),
+        None => {
+            if work.carries() && round > 0 {
+                say_assumed_zero(ui, round, "the state of the inner optimiser");
+            }
+            MomentsIn::zero(layout)
+        }
     };
     let mut meta = work.meta(&moments.digest)?;
     let segments = Segments::of(&work.recipe);

@@ -36,7 +36,7 @@ pub use pay_rules::{PayRule, Weighting};
 pub use payout::{Payout, proportional, split};
 pub use pool::read_assigned;
 pub use rating::{FixedRating, PlackettLuce, Rating, ranks};
-pub use records::{Counted, RoundScore, Score, Signals, Standing};
+pub use records::{Counted, RoundScore, Score, Signals, Standing, StandingsGiven};
 pub use round::{
     Scores, finding_digest, in_order, one_a_worker, read_held_out, read_update, score_round, update_digest,
 };

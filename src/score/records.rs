@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifact::Digest;
 use crate::artifact::record::Record;
+use crate::verify::StateGiven;
 
 /// One update's score.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,6 +27,9 @@ pub struct Score {
     /// Digest of the finding that this rests on: of its canonical line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finding: Option<Digest>,
+    /// Set where that finding's replay took the worker's states to be zero for want of others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<StateGiven>,
     /// Total loss after applying this update alone, 32.32 fixed point.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after_q32: Option<String>,
@@ -51,6 +55,14 @@ impl Record for Score {
     const TYPE: &'static str = "score";
 }
 
+/// Where a round's standings came from, where nobody said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StandingsGiven {
+    /// None were given: none.
+    AssumedNone,
+}
+
 /// What was measured of an update beside its gain, see [`super::signals`]. Parts per million are rounded down.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -63,7 +75,7 @@ pub struct Signals {
     pub cosine_ppm: u64,
     /// The part of its squared norm that no sum of multiples of those explains.
     pub residual_ppm: u64,
-    /// The cosine with the sum of all others, where there are at least two.
+    /// The upper median of the cosines with the others, where there are at least two.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agreement_ppm: Option<String>,
     /// The standard error of the gain, in 2^-32 nats.
@@ -148,6 +160,9 @@ pub struct RoundScore {
     /// Sequences of the workers' own that were scored on too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub own_sequences: Option<u64>,
+    /// Set where the recipe has workers carry their standing, and none were given: they begin anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub standings: Option<StandingsGiven>,
     /// Total loss of theta on the held-out sequences, 32.32 fixed point.
     pub before_q32: String,
     /// Workers with a task.

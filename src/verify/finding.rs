@@ -21,6 +21,10 @@ pub struct Finding {
     /// The worker's earlier update whose states it was checked to go on from; none where it began from zero.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub previous: Option<Digest>,
+    /// Set where the worker's states were taken to be zero for want of others: in a round above the first, neither they nor
+    /// its last update that counted were given, nor was it said that there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<StateGiven>,
     /// The verdict.
     pub finding: Verdict,
     /// What differs first: recipe, model, shard, state, a tensor by name.
@@ -40,6 +44,14 @@ pub struct Finding {
     /// How near an update is that is not equal, where a tolerance was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub near: Option<Nearness>,
+}
+
+/// Where the states that a replay began with came from, where nobody said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StateGiven {
+    /// None was given: zero.
+    AssumedZero,
 }
 
 /// What a sampled replay looked at, and what it may have missed.
@@ -77,6 +89,13 @@ pub enum Verdict {
     Near,
     /// Not.
     Mismatch,
+}
+
+impl Finding {
+    /// Whether both are the same but for what their makers had to assume.
+    pub fn agrees(&self, other: &Finding) -> bool {
+        Finding { state: other.state, ..self.clone() } == *other
+    }
 }
 
 impl Record for Finding {

@@ -13,7 +13,7 @@ mod segments;
 pub mod trace;
 
 pub use difference::Difference;
-pub use finding::{Finding, Sample, Verdict};
+pub use finding::{Finding, Sample, StateGiven, Verdict};
 pub use leaves::{Leaf, LeafLog, Leaves};
 pub use machine::{OperatorCheck, check_machine, require_machine};
 pub use near::Nearness;

@@ -23,9 +23,12 @@ pub struct Times {
 /// Everyone.
 pub struct Crowd {
     devnet: Devnet,
-    world: World,
-    judge: Socket,
-    workers: Vec<(String, Socket, String)>,
+    /// The files.
+    pub world: World,
+    /// Pays and judges.
+    pub judge: Socket,
+    /// Name, socket and node id.
+    pub workers: Vec<(String, Socket, String)>,
 }
 
 impl Crowd {
@@ -63,6 +66,45 @@ impl Crowd {
         (Crowd { devnet, world, judge, workers }, up)
     }
 
+    fn mine(&self) -> String {
+        format!("--escrow judge {}", self.judge.arg())
+    }
+
+    /// Offers to everybody.
+    pub fn offer(&self) {
+        let judge = &self.world.coordinator;
+        self.world.ok(&format!(
+            "invoice offer --recipe r.toml --model theta-0 --round 0 --assignments assignments.jsonl --coordinator \
+             {judge} --judge {judge} --payer {judge} --workers roster.jsonl {} -o offers.jsonl",
+            self.mine()
+        ));
+    }
+
+    /// Everybody's invoices.
+    pub fn issue(&self) {
+        let judge = &self.world.coordinator;
+        let text = self.each(|name, socket| {
+            format!("invoice issue offers.jsonl --judge {judge} --escrow {name} {}", socket.arg())
+        });
+        self.world.write("invoices.jsonl", text.as_bytes());
+    }
+
+    /// The command line that pays them.
+    pub fn lock_args(&self) -> String {
+        format!(
+            "invoice lock invoices.jsonl --offers offers.jsonl --judge {} --workers roster.jsonl --budget-msat {} {}",
+            self.world.coordinator,
+            3 * SHARE * self.workers.len() as u64,
+            self.mine()
+        )
+    }
+
+    /// Everybody's word that all of it is held.
+    pub fn held(&self) {
+        let text = self.each(|name, socket| format!("invoice status --wait=30 --escrow {name} {}", socket.arg()));
+        self.world.write("held.jsonl", text.as_bytes());
+    }
+
     fn each(&self, args: impl Fn(&str, &Socket) -> String) -> String {
         self.workers.iter().map(|(name, socket, _)| self.world.text(&args(name, socket))).collect()
     }
@@ -77,38 +119,18 @@ impl Crowd {
     /// The whole round; what each step took. The work itself is left out: the updates are made up, and so is what
     /// they are worth: worker i earns i-th of the shares.
     pub fn play(&self) -> Times {
-        let (world, judge, count) = (&self.world, &self.world.coordinator, self.workers.len() as u64);
+        let (world, count, mine) = (&self.world, self.workers.len() as u64, self.mine());
         let mut times = Times { steps: Vec::new() };
         let mut timed = |step: &'static str, work: &mut dyn FnMut()| {
             let begun = Instant::now();
             work();
             times.steps.push((step, begun.elapsed()));
         };
-        let mine = format!("--escrow judge {}", self.judge.arg());
         let before: Vec<u64> = (1..=self.workers.len() + 1).map(|n| self.devnet.socket(n).quiet()).collect();
-        timed("offer", &mut || {
-            world.ok(&format!(
-                "invoice offer --recipe r.toml --model theta-0 --round 0 --assignments assignments.jsonl --coordinator \
-                 {judge} --judge {judge} --payer {judge} --workers roster.jsonl {mine} -o offers.jsonl"
-            ));
-        });
-        timed("issue", &mut || {
-            let text = self.each(|name, socket| {
-                format!("invoice issue offers.jsonl --judge {judge} --escrow {name} {}", socket.arg())
-            });
-            world.write("invoices.jsonl", text.as_bytes());
-        });
-        timed("lock", &mut || {
-            world.ok(&format!(
-                "invoice lock invoices.jsonl --offers offers.jsonl --judge {judge} --workers roster.jsonl \
-                 --budget-msat {} {mine}",
-                3 * SHARE * count
-            ));
-        });
-        timed("status", &mut || {
-            let text = self.each(|name, socket| format!("invoice status --wait=30 --escrow {name} {}", socket.arg()));
-            world.write("held.jsonl", text.as_bytes());
-        });
+        timed("offer", &mut || self.offer());
+        timed("issue", &mut || self.issue());
+        timed("lock", &mut || drop(world.ok(&self.lock_args())));
+        timed("status", &mut || self.held());
         self.make_up_the_work(&mine);
         timed("settle", &mut || {
             world.ok(&format!(
@@ -159,6 +181,7 @@ impl Crowd {
                 counts: true,
                 reason: None,
                 finding: None,
+                state: None,
                 after_q32: gain.clone(),
                 gain_q32: gain,
                 worth_q32: None,
@@ -179,6 +202,7 @@ impl Crowd {
             tokens: 1,
             needed_sequences: None,
             own_sequences: None,
+            standings: None,
             before_q32: "2".into(),
             workers: self.workers.len() as u64,
             round_msat: SHARE * self.workers.len() as u64,

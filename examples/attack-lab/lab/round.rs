@@ -233,6 +233,7 @@ fn find(place: &Place<'_>, sent: &Sent, mode: Mode, beacon: &Digest, done: &Done
         worker: sent.worker.clone(),
         update: sent.made.update.digest(),
         previous: None,
+        state: None,
         finding: Verdict::Exact,
         differs: None,
         expected: None,
