@@ -5,6 +5,7 @@ mod common;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 
+use common::crowd::Crowd;
 use common::devnet::Devnet;
 use common::escrow::{Pair, ROUND_MSAT, Round, STEPS, Socket, Table, call};
 use common::proxy::{Fault, Proxy};
@@ -279,6 +280,82 @@ fn a_lock_that_came_too_late_is_not_called_a_lock() {
     bank.devnet.mine(4);
     world.run(&format!("invoice status --escrow v.judge {}", round.payer.arg()));
     round.expect("lock", 1, "not paid by height");
+}
+
+/// Core Lightning before 25.12 answers so too when heights differ by a block.
+#[test]
+fn a_refusal_by_the_payee_may_pass_and_the_same_command_again_locks() {
+    let bank = Bank::open();
+    let (world, mut round) = (&bank.table.world, bank.round("e"));
+    let before = bank.balances();
+    round.up_to("issue");
+    let proxy = Proxy::new(bank.pair.payer.0.clone(), Fault::refused("xpay", 203, 4));
+    round.payer = Socket(proxy.path());
+    let output = round.expect("lock", 75, "code 203");
+    assert!(talk(&output).contains("height"), "{}", talk(&output));
+    let journal = String::from_utf8(world.bytes(&bank.journal("e.judge"))).unwrap();
+    assert!(journal.contains("locking") && !journal.contains("cancelled"), "{journal}");
+    // From the fifth call on the node hears of it.
+    ["lock", "held", "commit", "close", "open", "settle", "claim"].iter().for_each(|step| drop(round.ok(step)));
+    assert_eq!(bank.balances(), (before.0 - round.paid(), before.1 + round.paid()));
+}
+
+#[test]
+fn a_refusal_by_the_payee_is_final_once_nothing_can_be_locked_any_more() {
+    let bank = Bank::open();
+    let (world, mut round) = (&bank.table.world, bank.round("o"));
+    let before = bank.balances();
+    world.ok(&format!("{} --heights +3,+150,+200,+300", round.args("offer")));
+    round.ok("issue");
+    let proxy = Proxy::new(bank.pair.payer.0.clone(), Fault::refused("xpay", 203, usize::MAX));
+    round.payer = Socket(proxy.path());
+    (0..2).for_each(|_| drop(round.expect("lock", 75, "code 203")));
+    bank.devnet.mine(3);
+    round.expect("lock", 1, "below");
+    let status = format!("invoice status --round 0 --json --escrow o.judge {}", bank.pair.payer.arg());
+    let states = records(world.text(&status).as_bytes(), "rung");
+    assert!(states.len() == 4 && states.iter().all(|r| r["state"] == "expired"), "{states:?}");
+    round.expect("lock", 1, "");
+    assert_eq!(bank.balances(), before);
+}
+
+#[test]
+fn a_worker_whose_channel_has_no_room_holds_up_nobody_and_is_locked_once_there_is() {
+    let (crowd, _) = Crowd::gather(2);
+    let (world, second) = (&crowd.world, &crowd.workers[1].1);
+    crowd.offer();
+    crowd.issue();
+    // Another payment waits at the second worker's node: of four slots three are free.
+    let hash = "11".repeat(32);
+    let other = second.ask("holdinvoice", json!({"payment_hash": hash, "amount": 5_000_000}));
+    let (payer, bolt11) = (crowd.judge.0.clone(), other["bolt11"].clone());
+    let paying = std::thread::spawn(move || call(&payer, "xpay", json!({"invstring": bolt11})));
+    while second.ask("listholdinvoices", json!({"payment_hash": hash}))["holdinvoices"][0]["state"] != "accepted" {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let lock = format!("{} --max-htlcs 4 --json", crowd.lock_args());
+    let output = world.expect(&lock, 75, "no HTLC slot is free");
+    let said = talk(&output);
+    assert!(said.lines().any(|l| l.contains("not locked") && l.contains("w001")), "{said}");
+    assert!(said.lines().any(|l| l.contains("w000") && l.contains("locking")), "{said}");
+    let states = |stdout: &[u8]| -> Vec<(String, String)> {
+        let text = |v: &Value| v.as_str().unwrap().to_owned();
+        let mut found: Vec<_> =
+            records(stdout, "rung").iter().map(|r| (text(&r["worker"]), text(&r["state"]))).collect();
+        found.sort();
+        found
+    };
+    let expected = |second: &str| {
+        let of = |worker: &str, state: &str| vec![(worker.to_owned(), state.to_owned()); 4];
+        [of("w000", "locking"), of("w001", second)].concat()
+    };
+    assert_eq!(states(&output.stdout), expected("offered"));
+    // The same again changes nothing, and nothing is paid twice.
+    assert_eq!(states(&world.expect(&lock, 75, "w001").stdout), expected("offered"));
+    second.ask("cancelholdinvoice", json!({"payment_hash": hash}));
+    assert!(paying.join().unwrap().is_err());
+    assert_eq!(states(&world.ok(&lock).stdout), expected("locking"));
+    crowd.held();
 }
 
 #[test]

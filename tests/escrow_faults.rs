@@ -78,7 +78,8 @@ fn killed_at(round: &Round<'_>, step: &str, at: usize, when: When) -> bool {
         }
     };
     let node = if is_payers(step) { round.payer.0.clone() } else { round.payee.0.clone() };
-    let proxy = Proxy::new(node, Fault { at, when, changes_only: false, unknown: &[], action: Box::new(action) });
+    let proxy =
+        Proxy::new(node, Fault { at, when, changes_only: false, action: Box::new(action), ..Fault::unknown(&[]) });
     let child = through(round, step, &proxy).command(step).spawn().unwrap();
     *pid.lock().unwrap() = Some(child.id());
     let output = child.wait_with_output().unwrap();
@@ -164,7 +165,7 @@ fn nodes_killed(payers: bool, when: When) {
                 let devnet = Arc::clone(&bank.devnet);
                 let action = Box::new(move || devnet.kill(victim));
                 let node = if is_payers(step) { round.payer.0.clone() } else { round.payee.0.clone() };
-                let proxy = Proxy::new(node, Fault { at, when, changes_only: true, unknown: &[], action });
+                let proxy = Proxy::new(node, Fault { at, when, changes_only: true, action, ..Fault::unknown(&[]) });
                 let output = through(&round, step, &proxy).command(step).output().unwrap();
                 if proxy.happened().is_some() {
                     hit.push(step);

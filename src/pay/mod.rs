@@ -2,6 +2,7 @@
 //! follows the measured worth; every step stands in a journal before it is taken.
 
 mod amount;
+mod answer;
 mod hints;
 mod hold;
 mod ids;
@@ -22,6 +23,7 @@ mod state;
 mod testing;
 
 pub use amount::Msat;
+pub use answer::PayAnswer;
 pub use hints::route_hints;
 pub use hold::{HoldInvoice, HoldState};
 pub use ids::{Instance, NodeId, OfferId, PaymentHash, Preimage, RecordHash};

@@ -31,6 +31,7 @@ pub struct Planned {
 /// weight units, at 2,530 sat a thousand above today's fee rate, as LDK reckons.
 const SECOND_STAGE: Msat = Msat(2_000_000);
 
+#[derive(Clone)]
 struct Room {
     name: String,
     slots: u32,
@@ -77,44 +78,75 @@ impl Room {
     }
 }
 
-/// Refuses payments that do not all find room. A payee with a channel of its own is paid over that; the others over
-/// all channels, the roomiest first. A route beyond the first hop is not looked at: it is found, or not, by paying.
-pub fn check(channels: &[Channel], limits: &Limits, planned: &[Planned]) -> Result<()> {
-    let mut rooms: BTreeMap<NodeId, Vec<Room>> = BTreeMap::new();
-    for channel in channels.iter().filter(|c| c.is_usable()) {
-        rooms.entry(NodeId(channel.peer_id)).or_default().push(Room::of(channel, limits));
+/// Why an offer's payments find no room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lack {
+    /// What is missing, and where.
+    pub why: String,
+    /// Whether they would find room once everything has ended that is in flight now: then it is worth waiting for.
+    pub may_pass: bool,
+}
+
+/// The channels that can be used, by who is at the other end.
+struct Rooms(BTreeMap<NodeId, Vec<Room>>);
+
+impl Rooms {
+    fn of(channels: &[Channel], limits: &Limits) -> Rooms {
+        let mut rooms: BTreeMap<NodeId, Vec<Room>> = BTreeMap::new();
+        for channel in channels.iter().filter(|c| c.is_usable()) {
+            rooms.entry(NodeId(channel.peer_id)).or_default().push(Room::of(channel, limits));
+        }
+        Rooms(rooms)
     }
-    if rooms.is_empty() {
+
+    /// Takes room for all of these payments, or says what the first of them lacks. A payee with a channel of its own is paid
+    /// over that; the others over all channels, the roomiest first.
+    fn take(&mut self, planned: &[Planned]) -> std::result::Result<(), String> {
+        for payment in planned {
+            let direct = self.0.contains_key(&payment.payee);
+            let fee = if direct { Msat::ZERO } else { payment.fee };
+            let payment = Planned { fee, ..*payment };
+            let mut ways: Vec<&mut Room> = match direct {
+                true => self.0.get_mut(&payment.payee).expect("just seen").iter_mut().collect(),
+                false => self.0.values_mut().flatten().collect(),
+            };
+            ways.sort_by_key(|room| std::cmp::Reverse(room.spendable));
+            let roomiest = ways.first().and_then(|room| room.lacks(&payment));
+            let Some(room) = ways.into_iter().find(|room| room.lacks(&payment).is_none()) else {
+                let why = roomiest.unwrap_or_default();
+                return Err(format!("{} to {}: {why}", payment.msat, payment.payee));
+            };
+            room.take(&payment);
+        }
+        Ok(())
+    }
+}
+
+/// Which offers find room for all of their payments, in the order in which they are given: `None` where one does. An offer
+/// is paid whole or not at all, and one that finds no room takes none from the others. Payees with channels of their own
+/// come first, as no others can be paid over those alone. A route beyond the first hop is not looked at: it is found, or
+/// not, by paying.
+pub fn check(channels: &[Channel], limits: &Limits, offers: &[Vec<Planned>]) -> Result<Vec<Option<Lack>>> {
+    let mut rooms = Rooms::of(channels, limits);
+    if rooms.0.is_empty() {
         return Err(Error::try_again("the node has no channel that can be used now").hint("are its peers connected?"));
     }
-    for payment in planned {
-        let direct = rooms.contains_key(&payment.payee);
-        let fee = if direct { Msat::ZERO } else { payment.fee };
-        let payment = Planned { fee, ..*payment };
-        let mut ways: Vec<&mut Room> = match direct {
-            true => rooms.get_mut(&payment.payee).expect("just seen").iter_mut().collect(),
-            false => rooms.values_mut().flatten().collect(),
-        };
-        ways.sort_by_key(|room| std::cmp::Reverse(room.spendable));
-        let mut why = String::new();
-        let free = ways.into_iter().find(|room| match room.lacks(&payment) {
-            None => true,
-            Some(lack) => {
-                if why.is_empty() {
-                    why = lack;
-                }
-                false
-            }
-        });
-        match free {
-            Some(room) => room.take(&payment),
-            None => {
-                return Err(Error::refused(format!("{} to {}: {why}", payment.msat, payment.payee))
-                    .hint("nothing was paid; open another channel, or lock for fewer workers at a time"));
+    let empty: Vec<Channel> = channels.iter().map(Channel::when_all_has_ended).collect();
+    let routed = |i: &usize| offers[*i].iter().any(|planned| !rooms.0.contains_key(&planned.payee));
+    let mut order: Vec<usize> = (0..offers.len()).collect();
+    order.sort_by_key(routed);
+    let mut lacks = vec![None; offers.len()];
+    for i in order {
+        let mut left = Rooms(rooms.0.clone());
+        match left.take(&offers[i]) {
+            Ok(()) => rooms = left,
+            Err(why) => {
+                let may_pass = Rooms::of(&empty, limits).take(&offers[i]).is_ok();
+                lacks[i] = Some(Lack { why, may_pass });
             }
         }
     }
-    Ok(())
+    Ok(lacks)
 }
 
 #[cfg(test)]
@@ -139,41 +171,65 @@ mod tests {
         vec![Planned { payee: payee.parse().unwrap(), msat: Msat(msat), fee: Msat(5000) }; count]
     }
 
-    fn why(channels: &[Channel], planned: &[Planned]) -> String {
-        check(channels, &LIMITS, planned).unwrap_err().to_string()
+    /// What one offer lacks.
+    fn lack(channels: &[Channel], limits: &Limits, planned: Vec<Planned>) -> Option<Lack> {
+        check(channels, limits, &[planned]).unwrap().remove(0)
+    }
+
+    #[track_caller]
+    fn fits(channels: &[Channel], limits: &Limits, planned: Vec<Planned>) {
+        assert_eq!(lack(channels, limits, planned), None);
+    }
+
+    #[track_caller]
+    fn lacks(channels: &[Channel], limits: &Limits, planned: Vec<Planned>, what: &str, may_pass: bool) {
+        let found = lack(channels, limits, planned).expect("there is no room");
+        assert!(found.why.contains(what) && found.may_pass == may_pass, "{found:?}");
     }
 
     #[test]
     fn slots_are_counted_with_what_is_in_flight() {
-        check(&[channel(1 << 40, 26)], &LIMITS, &planned(PEER, 9_000_000, 4)).unwrap();
-        let error = why(&[channel(1 << 40, 27)], &planned(PEER, 9_000_000, 4));
-        assert!(error.contains("slot"), "{error}");
-        check(&[channel(1 << 40, 27), channel(1 << 40, 29)], &LIMITS, &planned(PEER, 9_000_000, 4)).unwrap();
+        fits(&[channel(1 << 40, 26)], &LIMITS, planned(PEER, 9_000_000, 4));
+        lacks(&[channel(1 << 40, 27)], &LIMITS, planned(PEER, 9_000_000, 4), "slot", true);
+        fits(&[channel(1 << 40, 27), channel(1 << 40, 29)], &LIMITS, planned(PEER, 9_000_000, 4));
+        // More than there ever are.
+        lacks(&[channel(1 << 40, 0)], &LIMITS, planned(PEER, 9_000_000, 31), "slot", false);
     }
 
     #[test]
     fn dust_is_summed_over_what_is_there_and_what_comes() {
         let dusty = Limits { htlcs: 483, ..LIMITS };
-        check(&[channel(1 << 40, 0)], &dusty, &planned(PEER, 350_000, 142)).unwrap();
-        let error = check(&[channel(1 << 40, 0)], &dusty, &planned(PEER, 350_000, 143)).unwrap_err().to_string();
-        assert!(error.contains("dust"), "{error}");
-        let error = check(&[channel(1 << 40, 100)], &dusty, &planned(PEER, 350_000, 43)).unwrap_err().to_string();
-        assert!(error.contains("dust"), "{error}");
+        fits(&[channel(1 << 40, 0)], &dusty, planned(PEER, 350_000, 142));
+        lacks(&[channel(1 << 40, 0)], &dusty, planned(PEER, 350_000, 143), "dust", false);
+        lacks(&[channel(1 << 40, 100)], &dusty, planned(PEER, 350_000, 43), "dust", true);
     }
 
     #[test]
     fn a_route_needs_money_for_its_fees_and_a_channel_to_the_payee_does_not() {
-        check(&[channel(2_000_000, 0)], &LIMITS, &planned(PEER, 1_000_000, 2)).unwrap();
-        let error = why(&[channel(2_000_000, 0)], &planned(OTHER, 1_000_000, 2));
-        assert!(error.contains("spendable"), "{error}");
-        check(&[channel(2_010_000, 0)], &LIMITS, &planned(OTHER, 1_000_000, 2)).unwrap();
+        fits(&[channel(2_000_000, 0)], &LIMITS, planned(PEER, 1_000_000, 2));
+        lacks(&[channel(2_000_000, 0)], &LIMITS, planned(OTHER, 1_000_000, 2), "spendable", false);
+        fits(&[channel(2_010_000, 0)], &LIMITS, planned(OTHER, 1_000_000, 2));
+        // Ten payments of 350,000 msat may come back.
+        lacks(&[channel(2_000_000, 10)], &LIMITS, planned(PEER, 2_500_000, 2), "spendable", true);
+        lacks(&[channel(2_000_000, 10)], &LIMITS, planned(PEER, 3_500_000, 2), "spendable", false);
+    }
+
+    #[test]
+    fn an_offer_without_room_takes_none_from_the_others_and_is_never_paid_in_part() {
+        let channels = [channel(5_000_000, 0)];
+        let offers = [3, 6, 2].map(|count| planned(PEER, 1_000_000, count));
+        let found = check(&channels, &LIMITS, &offers).unwrap();
+        assert_eq!(found.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true, false]);
+        // Who can be paid over others' channels leaves those to whom they belong.
+        let found = check(&channels, &LIMITS, &[planned(OTHER, 1_000_000, 4), planned(PEER, 1_000_000, 4)]).unwrap();
+        assert_eq!(found.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false]);
     }
 
     #[test]
     fn without_a_channel_it_is_too_early() {
         let mut away = channel(1 << 40, 0);
         away.peer_connected = false;
-        let error = check(&[away], &LIMITS, &planned(PEER, 1, 1)).unwrap_err();
+        let error = check(&[away], &LIMITS, &[planned(PEER, 1, 1)]).unwrap_err();
         assert_eq!(error.kind(), crate::error::Kind::TryAgain);
     }
 }

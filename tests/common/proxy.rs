@@ -28,6 +28,8 @@ pub struct Fault {
     pub changes_only: bool,
     /// Ends of the names of methods that the node is made not to know.
     pub unknown: &'static [&'static str],
+    /// Calls of a method that the node never hears of: the method, the code that answers them, and how many.
+    pub refused: Option<(&'static str, i32, usize)>,
     /// What happens then.
     pub action: Box<dyn Fn() + Send + Sync>,
 }
@@ -36,6 +38,7 @@ struct Shared {
     node: PathBuf,
     fault: Fault,
     calls: AtomicUsize,
+    refusals: AtomicUsize,
     happened: AtomicBool,
     done: AtomicBool,
     method: Mutex<String>,
@@ -51,7 +54,19 @@ pub struct Proxy {
 impl Fault {
     /// Nothing goes wrong but that the node does not know these methods.
     pub fn unknown(methods: &'static [&'static str]) -> Fault {
-        Fault { at: usize::MAX, when: When::Before, changes_only: false, unknown: methods, action: Box::new(|| {}) }
+        Fault {
+            at: usize::MAX,
+            when: When::Before,
+            changes_only: false,
+            unknown: methods,
+            refused: None,
+            action: Box::new(|| {}),
+        }
+    }
+
+    /// The first `count` calls of a method are answered with this code, and the node never hears of them.
+    pub fn refused(method: &'static str, code: i32, count: usize) -> Fault {
+        Fault { refused: Some((method, code, count)), ..Fault::unknown(&[]) }
     }
 }
 
@@ -67,6 +82,7 @@ impl Proxy {
             node,
             fault,
             calls: AtomicUsize::new(0),
+            refusals: AtomicUsize::new(0),
             happened: AtomicBool::new(false),
             done: AtomicBool::new(false),
             method: Mutex::default(),
@@ -122,6 +138,15 @@ fn serve(shared: &Shared, mut client: UnixStream) -> std::io::Result<()> {
         let counts = !shared.fault.changes_only || CHANGES.contains(&method.as_str());
         if shared.fault.unknown.iter().any(|unknown| method.ends_with(unknown)) {
             let error = json!({"code": -32601, "message": format!("Unknown command '{method}'")});
+            let answer = json!({"jsonrpc": "2.0", "id": request["id"], "error": error});
+            client.write_all(format!("{answer}\n\n").as_bytes())?;
+            continue;
+        }
+        if let Some((refused, code, count)) = shared.fault.refused
+            && refused == method
+            && shared.refusals.fetch_add(1, Ordering::AcqRel) < count
+        {
+            let error = json!({"code": code, "message": "refused, says the test"});
             let answer = json!({"jsonrpc": "2.0", "id": request["id"], "error": error});
             client.write_all(format!("{answer}\n\n").as_bytes())?;
             continue;

@@ -135,6 +135,13 @@ impl Channel {
         msat(self.spendable_msat)
     }
 
+    /// The channel as it would be if everything in flight on it ended to this node's favour: what comes in is paid, what goes
+    /// out comes back.
+    pub fn when_all_has_ended(&self) -> Channel {
+        let back = self.htlcs.iter().fold(self.spendable().0, |sum, htlc| sum.saturating_add(htlc.msat().0));
+        Channel { spendable_msat: Some(Amount::from_msat(back)), htlcs: Vec::new(), ..self.clone() }
+    }
+
     /// What can come in over it.
     pub fn receivable(&self) -> Msat {
         msat(self.receivable_msat)

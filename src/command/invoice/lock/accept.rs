@@ -23,6 +23,10 @@ pub struct Todo {
     pub msat: Msat,
     /// What the node is asked.
     pub request: PayRequest,
+    /// Whether its payment was begun before.
+    pub begun: bool,
+    /// From this height on nothing is begun any more.
+    pub lock_by: u32,
 }
 
 /// Checks a worker's invoices and what the node knows of them; the offer they are for, and the rungs to pay.
@@ -160,7 +164,8 @@ fn plan(escrow: &mut Escrow, id: &OfferId, offer: &Offer, bolt11: &[String], arg
         let part = u128::from(msat.0) * u128::from(args.max_fee_ppm) / 1_000_000;
         let fee = Msat(u64::try_from(part).unwrap_or(u64::MAX)).plus(Msat(args.max_fee_base)).at("fees")?;
         let request = PayRequest { bolt11: bolt11.clone(), hash, fee, delay: args.max_delay };
-        todo.push(Todo { offer: *id, rung, name: place(), payee: offer.payee, msat, request });
+        let lock_by = offer.heights.lock_by;
+        todo.push(Todo { offer: *id, rung, name: place(), payee: offer.payee, msat, request, begun, lock_by });
     }
     Ok(todo)
 }

@@ -9,8 +9,13 @@ use crate::pay::MAX_DELAY;
 /// Pay the workers' invoices, and thereby lock the money: it waits at their nodes until the verdict.
 ///
 /// Everything is checked before anything is paid: each field of each invoice, the budget, HTLC slots, dust, money and
-/// fees, and whether a worker still sits on payments whose time is over. A worker whose invoices are refused holds up
-/// nobody else (1). Payments go on when this ends. Run again it begins what is not begun, and never pays twice.
+/// fees, and whether a worker still sits on payments whose time is over. A worker is locked whole or not at all, and one that
+/// is not holds up nobody else: a line says why. Payments go on when this ends. Run again it begins what is not begun, and
+/// never pays twice.
+///
+/// Exit status 0: all is locked, or on its way; 75: for some worker not yet, by what may pass until lock_by: its channel is
+/// full of what is in flight, its node refuses (it may see another height), there is no route. 1: for some worker never, its
+/// invoices being wrong, late, expired or cancelled, or its channel too small.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The workers' `invoices` records

@@ -10,12 +10,12 @@ pub use args::Args;
 use accept::{Todo, accept};
 
 use super::super::escrow::Escrow;
-use super::status::refresh_payments;
+use super::status::{refresh_payments, summary};
 use crate::artifact::record;
 use crate::error::{Error, Kind, Result};
 use crate::fsio::Target;
-use crate::pay::preflight::{self, Limits, Planned};
-use crate::pay::{Account, CallError, Entry, Invoices, Msat, Offer, OfferId, PayRequest, Report, State};
+use crate::pay::preflight::{self, Lack, Limits, Planned};
+use crate::pay::{Account, CallError, Entry, Invoices, Msat, Offer, OfferId, PayAnswer, PayRequest, Report, State};
 use crate::ui::Ui;
 
 /// Runs the verb.
@@ -29,49 +29,45 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     }
     let pins = args.workers.read()?;
     let mut escrow = args.escrow.open(true, ui)?;
-    let (mut accounts, mut todo, mut refused) = (Accounts::new(), Vec::new(), None);
+    let (mut accounts, mut todo, mut worst) = (Accounts::new(), Vec::new(), None);
     for message in &invoices {
         match accept(&mut escrow, &offers, message, &pins, args) {
             // Of two records for an offer the first counts.
             Ok((id, ..)) if accounts.contains_key(&id) => {}
             Ok((id, offer, planned)) => {
                 accounts.insert(id, (offer, message.invoices.clone()));
-                todo.extend(planned);
+                todo.push((id, planned));
             }
             // What one worker does wrong holds up nobody else.
             Err(error) if matches!(error.kind(), Kind::Refused | Kind::Data) => {
                 ui.say(format!("not locked: {error}"));
-                refused = Some(error.at(args.invoices.display()));
+                worse(&mut worst, error.at(args.invoices.display()));
             }
             Err(error) => return Err(error),
         }
     }
     refresh_rounds(&mut escrow, &accounts)?;
+    let (todo, waiting) = with_room(&mut escrow, &accounts, todo, args, ui, &mut worst)?;
     let mut entries = Vec::new();
     for (id, (offer, bolt11)) in &accounts {
         if escrow.ledger.account(id).is_none() {
             entries.push(Entry::Offered { offer: Box::new(offer.clone()) });
         }
-        if escrow.ledger.account(id).is_none_or(|a| a.invoices.is_none()) {
+        // What waits for room is looked at anew when there is some.
+        if escrow.ledger.account(id).is_none_or(|a| a.invoices.is_none()) && !waiting.contains(id) {
             entries.push(Entry::Issued { offer: *id, invoices: bolt11.clone() });
         }
     }
     budget(&escrow, &accounts, &todo, args)?;
-    if !todo.is_empty() {
-        let limits = Limits { htlcs: args.max_htlcs, dust: Msat(args.max_dust_msat) };
-        let planned: Vec<Planned> =
-            todo.iter().map(|t| Planned { payee: t.payee, msat: t.msat, fee: t.request.fee }).collect();
-        preflight::check(&escrow.node.channels()?, &limits, &planned)?;
-    }
     if args.escrow.dry_run {
         for todo in &todo {
             println!("{}", serde_json::json!({"method": "xpay", "params": todo.request.xpay()}));
         }
-        return refused.map_or(Ok(()), Err);
+        return worst.map_or(Ok(()), Err);
     }
     entries.extend(todo.iter().map(|t| Entry::Locking { offer: t.offer, rung: t.rung, fee_msat: t.request.fee }));
     escrow.record(entries)?;
-    let failed = pay(&mut escrow, &todo, ui)?;
+    pay(&mut escrow, &todo, ui, &mut worst)?;
     let ids: Vec<OfferId> = accounts.keys().copied().collect();
     let not_under_way = refresh_payments(&mut escrow, &ids)?;
     let books: Vec<&Account> = ids.iter().filter_map(|id| escrow.ledger.account(id)).collect();
@@ -79,7 +75,21 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         let reports = books.iter().map(|a| Report::lines(a)).collect::<Result<Vec<_>>>()?;
         Target::new(None, false).write_text(&reports.concat())?;
     }
-    verdict(&books, failed.or(refused), &not_under_way)
+    books.iter().for_each(|account| ui.say(summary(account)));
+    verdict(&books, worst, &not_under_way)
+}
+
+/// Keeps the error that decides the exit status: a node that is not reached before a definite no, and that before what may
+/// pass by itself.
+fn worse(worst: &mut Option<Error>, error: Error) {
+    let rank = |error: &Error| match error.kind() {
+        Kind::TryAgain => 0,
+        Kind::Unavailable => 2,
+        _ => 1,
+    };
+    if worst.as_ref().is_none_or(|worst| rank(&error) > rank(worst)) {
+        *worst = Some(error);
+    }
 }
 
 /// What is locked: each offer and its invoices.
@@ -94,6 +104,46 @@ fn refresh_rounds(escrow: &mut Escrow, accounts: &Accounts) -> Result<()> {
     };
     let others: Vec<OfferId> = escrow.ledger.accounts().filter(of_rounds).map(|(id, _)| *id).collect();
     refresh_payments(escrow, &others).map(drop)
+}
+
+/// The rungs of those offers whose payments all find room, and the offers that wait for some: whose channel is full holds
+/// up nobody else.
+fn with_room(
+    escrow: &mut Escrow,
+    accounts: &Accounts,
+    todo: Vec<(OfferId, Vec<Todo>)>,
+    args: &Args,
+    ui: &Ui,
+    worst: &mut Option<Error>,
+) -> Result<(Vec<Todo>, Vec<OfferId>)> {
+    let todo: Vec<(OfferId, Vec<Todo>)> = todo.into_iter().filter(|(_, rungs)| !rungs.is_empty()).collect();
+    if todo.is_empty() {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let limits = Limits { htlcs: args.max_htlcs, dust: Msat(args.max_dust_msat) };
+    let planned = |t: &Todo| Planned { payee: t.payee, msat: t.msat, fee: t.request.fee };
+    let planned: Vec<Vec<Planned>> = todo.iter().map(|(_, rungs)| rungs.iter().map(planned).collect()).collect();
+    let lacks = preflight::check(&escrow.node.channels()?, &limits, &planned)?;
+    let (mut fits, mut waiting) = (Vec::new(), Vec::new());
+    for ((id, rungs), lack) in todo.into_iter().zip(lacks) {
+        let Some(Lack { why, may_pass }) = lack else {
+            fits.extend(rungs);
+            continue;
+        };
+        let offer = &accounts[&id].0;
+        let what = format!("not locked: {}: {why}", offer.name());
+        let error = match may_pass {
+            true => Error::try_again(what).hint(format!(
+                "once what is in flight has ended the same command locks it, until height {}",
+                offer.heights.lock_by
+            )),
+            false => Error::refused(what).hint("nothing was paid to this worker; open another channel to it"),
+        };
+        ui.say(&error);
+        worse(worst, error);
+        waiting.push(id);
+    }
+    Ok((fits, waiting))
 }
 
 /// Refuses what would pass the budget of a round: held, locking, unknown, claimed, and what is about to be paid, with
@@ -122,81 +172,75 @@ fn budget(escrow: &Escrow, accounts: &Accounts, todo: &[Todo], args: &Args) -> R
     Ok(())
 }
 
-/// Begins the payments. What the node answers at once goes to the journal: the payee's no is definite, other failures
-/// may pass, silence is unknown.
-fn pay(escrow: &mut Escrow, todo: &[Todo], ui: &Ui) -> Result<Option<Error>> {
-    /// Core Lightning's code for a payment that the payee refused.
-    const REFUSED_BY_PAYEE: i32 = 203;
-    /// And for a payment that is under way already.
-    const IN_PROGRESS: i32 = -3;
+/// Begins the payments. Only silence goes to the journal, as unknown: what a payment comes to is seen where the node lists
+/// it, see [`PayAnswer`].
+fn pay(escrow: &mut Escrow, todo: &[Todo], ui: &Ui, worst: &mut Option<Error>) -> Result<()> {
     let requests: Vec<PayRequest> = todo.iter().map(|t| t.request.clone()).collect();
     let answers = escrow.node.begin_payments(&requests);
-    let (mut seen, mut failed): (Vec<Entry>, Option<Error>) = (Vec::new(), None);
+    let mut seen = Vec::new();
     for (todo, answer) in todo.iter().zip(answers) {
-        let (state, error) = match answer {
-            Ok(()) | Err(CallError::Answer(IN_PROGRESS, _)) => continue,
-            Err(CallError::Answer(REFUSED_BY_PAYEE, why)) => (
-                Some(State::Cancelled),
-                Error::refused(format!("{}: the payee refused it: cancelled, or unknown to it: {why}", todo.name)),
-            ),
-            // The node does not know the method, or not these parameters: that does not pass by itself.
-            Err(CallError::Answer(code @ ..=-32600, why)) => {
-                (None, escrow.node.call_error("xpay", CallError::Answer(code, why)).at(&todo.name))
-            }
-            Err(CallError::Answer(code, why)) => {
-                (None, Error::try_again(format!("{}: not paid yet: code {code}: {why}", todo.name)))
-            }
+        let error = match answer {
+            Ok(()) => continue,
+            Err(CallError::Answer(code, why)) => match refusal(escrow, todo, code, why) {
+                Some(error) => error,
+                None => continue,
+            },
             Err(CallError::Unreachable(why)) => {
-                (None, Error::unavailable(format!("{}: no node at {}: {why}", todo.name, escrow.node.name())))
+                Error::unavailable(format!("{}: no node at {}: {why}", todo.name, escrow.node.name()))
             }
-            Err(CallError::Unanswered(why)) => (
-                Some(State::Unknown),
+            Err(CallError::Unanswered(why)) => {
+                seen.push(Entry::Seen { offer: todo.offer, rung: todo.rung, state: State::Unknown, sent_msat: None });
                 Error::unavailable(format!("{}: the node did not answer, so it may be paid: {why}", todo.name))
-                    .hint("run the same command again: it looks first, and sends only the same invoice"),
-            ),
+                    .hint("run the same command again: it looks first, and sends only the same invoice")
+            }
         };
-        if let Some(state) = state {
-            seen.push(Entry::Seen { offer: todo.offer, rung: todo.rung, state, sent_msat: None });
-        }
         ui.say(&error);
-        let worst = |kind: Kind| match kind {
-            Kind::Unavailable => 2,
-            Kind::Refused => 1,
-            _ => 0,
-        };
-        if failed.as_ref().is_none_or(|f| worst(error.kind()) > worst(f.kind())) {
-            failed = Some(error);
-        }
+        worse(worst, error);
     }
-    escrow.record(seen)?;
-    Ok(failed)
+    escrow.record(seen)
+}
+
+/// What an error of the node says of a rung; nothing where its payment is under way, or was this folder's and is made.
+fn refusal(escrow: &Escrow, todo: &Todo, code: i32, why: String) -> Option<Error> {
+    let name = &todo.name;
+    let until = format!("until height {} the same command asks again", todo.lock_by);
+    match PayAnswer::of(code) {
+        PayAnswer::UnderWay => None,
+        PayAnswer::PaidBefore if todo.begun => None,
+        PayAnswer::PaidBefore => {
+            Some(Error::refused(format!("{name}: the hash was paid before, and not by this lock: code {code}: {why}")))
+        }
+        PayAnswer::Expired => Some(
+            Error::refused(format!("{name}: the worker's invoice has expired: code {code}: {why}"))
+                .hint("another offer (--attempt) has other invoices"),
+        ),
+        // That does not pass by itself.
+        PayAnswer::NotUnderstood => Some(escrow.node.call_error("xpay", CallError::Answer(code, why)).at(name)),
+        PayAnswer::RefusedByPayee => Some(
+            Error::try_again(format!("{name}: refused by the payee: code {code}: {why}"))
+                .hint(format!("it has cancelled, or has no such invoice yet, or sees another height; {until}")),
+        ),
+        PayAnswer::NotNow => Some(Error::try_again(format!("{name}: not paid yet: code {code}: {why}")).hint(until)),
+    }
 }
 
 /// How the command ends.
-fn verdict(books: &[&Account], failed: Option<Error>, not_under_way: &[String]) -> Result<()> {
-    if let Some(error) = failed {
-        return Err(error);
-    }
+fn verdict(books: &[&Account], mut worst: Option<Error>, not_under_way: &[String]) -> Result<()> {
     for account in books {
-        let refused = account.rungs.iter().position(|r| r.state == State::Cancelled);
-        if let Some(i) = refused.filter(|_| !account.was_held()) {
-            return Err(Error::refused(format!(
-                "rung {i} of the {}: the payment failed: the payee cancelled it, or does not know it",
-                account.offer.name()
-            )));
+        let name = account.offer.name();
+        let in_state = |state| account.rungs.iter().position(|r| r.state == state);
+        if let Some(i) = in_state(State::Cancelled).filter(|_| !account.was_held()) {
+            let what =
+                format!("rung {i} of the {name}: the payment failed: the payee cancelled it, or does not know it");
+            worse(&mut worst, Error::refused(what));
+        }
+        if let Some(i) = in_state(State::Expired) {
+            let lock_by = account.offer.heights.lock_by;
+            worse(&mut worst, Error::refused(format!("rung {i} of the {name}: it was not paid by height {lock_by}")));
         }
     }
-    for account in books {
-        if let Some(i) = account.rungs.iter().position(|r| r.state == State::Expired) {
-            return Err(Error::refused(format!(
-                "rung {i} of the {}: it was not paid by height {}",
-                account.offer.name(),
-                account.offer.heights.lock_by
-            )));
-        }
+    if let Some(name) = not_under_way.first() {
+        worse(&mut worst, Error::try_again(format!("{name}: its payment is not under way")).hint("run lock again"));
     }
-    match not_under_way.first() {
-        Some(name) => Err(Error::try_again(format!("{name}: its payment is not under way")).hint("run lock again")),
-        None => Ok(()),
-    }
+    worst.map_or(Ok(()), Err)
 }

@@ -130,7 +130,8 @@ fn look(escrow: &mut Escrow, selected: &[OfferId], dry_run: bool) -> Result<Vec<
     Ok(progress)
 }
 
-fn summary(account: &Account) -> String {
+/// An offer and the states of its rungs, for people.
+pub fn summary(account: &Account) -> String {
     let states: Vec<String> =
         account.rungs.iter().zip(&account.offer.rungs_msat).map(|(r, m)| format!("{} {}", m.0, r.state)).collect();
     format!("{}: {}", account.offer.name(), states.join(", "))
