@@ -46,7 +46,8 @@ if [ -z "${PREVIOUS+set}" ]; then
             echo "ci-replay: $scores: no such file: which state does round $round begin with?" >&2
             exit 66
         fi
-        if grep -F "\"worker\":\"$worker\"" "$scores" | grep -q '"counts":true'; then
+        counted=$("${L402:-l402}" inspect --field update --where type=score --where "worker=$worker" --where counts=true "$scores")
+        if [ -n "$counted" ]; then
             last=$run/round-$before/$worker
         fi
     done

@@ -405,9 +405,14 @@ fn lacking(recipe: &toml::Table) -> Option<&'static str> {
     fn lacks<T: serde::de::DeserializeOwned>(value: &toml::Value) -> bool {
         value.clone().try_into::<T>().is_err_and(|error| error.message().starts_with("missing field"))
     }
-    let tables: [(&str, fn(&toml::Value) -> bool); 3] =
-        [("data", lacks::<DataRecipe>), ("inner", lacks::<InnerRecipe>), ("score", lacks::<ScoreRecipe>)];
-    tables.into_iter().find(|(name, lacks)| recipe.get(*name).is_some_and(lacks)).map(|(name, _)| name)
+    let lacking = |name: &&str| {
+        recipe.get(*name).is_some_and(|table| match *name {
+            "data" => lacks::<DataRecipe>(table),
+            "inner" => lacks::<InnerRecipe>(table),
+            _ => lacks::<ScoreRecipe>(table),
+        })
+    };
+    ["data", "inner", "score"].into_iter().find(lacking)
 }
 
 fn floats_to_bits(value: &mut Value) {

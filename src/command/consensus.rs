@@ -12,7 +12,9 @@ use crate::ui::Ui;
 pub fn run(recipe: &Path, files: &[PathBuf], round: Option<u64>, output: &OutputArgs, ui: &Ui) -> Result<()> {
     let recipe = Recipe::load(recipe)?;
     if recipe.score.validators.is_empty() {
-        return Err(Error::usage("score.validators: the recipe names none"));
+        return Err(Error::usage(
+            "the recipe names no validators (score.validators): expected some whose scores to merge",
+        ));
     }
     let mut ballots = Vec::new();
     for path in files {

@@ -99,7 +99,9 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     require_machine(Engine::detect())?;
     let recipe = Recipe::load(&args.run.recipe)?;
     let path = args.assignment.assignments.as_deref();
-    let path = path.ok_or_else(|| Error::usage("--assignments: a replay is about a signed assignment"))?;
+    let path = path.ok_or_else(|| {
+        Error::usage("expected --assignments FILE: whose work on which shard is replayed stands there")
+    })?;
     let assignments = read_assignments(path, &recipe, &args.assignment.coordinator, ui)?;
     let assignment = choose(&assignments, args).at(path.display())?;
     let (recipe, folder, _) = args.run.load(Some(assignment.round))?;
@@ -287,7 +289,7 @@ fn read_previous(path: &Path, recipe: &Recipe, layout: &Layout, assignment: &Ass
 fn choose<'a>(assignments: &'a [Assignment], args: &Args) -> Result<&'a Assignment> {
     match (&args.worker, args.round, assignments) {
         (None, _, [one]) => Ok(one),
-        (None, ..) => Err(Error::usage("--worker: the file holds several assignments: say whose this is")),
+        (None, ..) => Err(Error::usage("expected --worker ID: the file holds assignments of several")),
         (Some(worker), Some(round), _) => Assignment::find(assignments, round, worker),
         (Some(worker), None, _) => {
             let round = assignments.iter().find(|a| a.worker == *worker).map_or(0, |a| a.round);

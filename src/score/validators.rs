@@ -176,7 +176,9 @@ pub fn merge(recipe: &Recipe, ballots: Vec<Ballot>, mut dissent: impl FnMut(Stri
     let rule = &recipe.score;
     let of: u64 = rule.validators.iter().map(|v| v.weight).sum();
     if of == 0 {
-        return Err(Error::usage("score.validators: the recipe names none"));
+        return Err(Error::usage(
+            "the recipe names no validators (score.validators): expected some whose scores to merge",
+        ));
     }
     let ballots = comparable(one_each(ballots, &mut dissent), of, rule.kappa_ppm, &mut dissent)?;
     let mut said: BTreeMap<Key<'_>, Vec<(usize, &Score)>> = BTreeMap::new();

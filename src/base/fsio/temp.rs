@@ -24,7 +24,7 @@ pub fn prefix(path: &Path) -> Result<String> {
     let name = path
         .file_name()
         .and_then(OsStr::to_str)
-        .ok_or_else(|| Error::usage(format!("{}: not a usable output name", path.display())))?;
+        .ok_or_else(|| Error::usage(format!("{}: expected the name of a file, in UTF-8, as output", path.display())))?;
     Ok(format!(".{name}{MARK}"))
 }
 

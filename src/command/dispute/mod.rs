@@ -33,7 +33,9 @@ pub fn run(
     ui: &Ui,
 ) -> Result<()> {
     if asked.args.operands.is_some() && asked.args.trace.is_some() {
-        return Err(Error::usage("--operands: for --against or --transcript"));
+        return Err(Error::usage(
+            "--operands: expected --against or --transcript beside it, which say whose operands and of which dispute",
+        ));
     }
     let bench = Bench::new(asked, input, moments, ui)?;
     match (&asked.args.transcript, asked.args.trace) {
@@ -90,7 +92,7 @@ fn check(bench: &Bench<'_>, path: &Path, update: &Update) -> Result<()> {
 }
 
 fn read_from(file: Option<&Path>, graph: &Graph, place: usize) -> Result<Vec<Option<Value>>> {
-    let path = file.ok_or_else(|| Error::usage("expected --operands"))?;
+    let path = file.ok_or_else(|| Error::usage("expected --operands FILE: what the operator in dispute reads"))?;
     read_operands(Reader::open(open(path)?)?, OperandsOf { graph: graph.digest(), operator: place }, graph)
 }
 
