@@ -35,7 +35,7 @@ pub fn payload(name: CodecName, data: &[u8]) {
     // What was sent is itself something to send, whose first chunk either is as it is or is not.
     if let Ok(again) = codec.encode(shape, &values) {
         codec.decode(shape, &again).expect("an encoder wrote it");
-        if !values.is_empty() && shape.len() == 1 {
+        if let Some(codec) = codec.by_chunk().filter(|_| !values.is_empty() && shape.len() == 1) {
             let first = &values[..values.len().min(4096)];
             codec.check_chunk(shape, &again, 0, first).expect("an encoder wrote it");
             let _ = codec.check_chunk(shape, payload, 0, first);

@@ -22,9 +22,12 @@ const STEPS: u32 = 10;
 const K: u32 = 3;
 const DRAWS: u32 = 1000;
 
+/// A codec of which each chunk shows all of its own.
+const BY_CHUNK: Kind = Kind { codec: "l402", ..FULL };
+
 /// Round 0 played by all, everyone's work of round 1 done: what has every kind of state.
 static WORLD: LazyLock<World> = LazyLock::new(|| {
-    let world = World::new(FULL);
+    let world = World::new(BY_CHUNK);
     let recipe = String::from_utf8(world.bytes("r.toml")).unwrap();
     world.write("r.toml", recipe.replace("steps = 3", &format!("steps = {STEPS}")).as_bytes());
     world.play(0);
@@ -142,7 +145,7 @@ fn honest_work_passes_every_sample_and_the_finding_says_what_was_looked_at() {
 
 #[test]
 fn honest_work_by_any_codec_passes_a_sample_with_all_of_its_chunks() {
-    for codec in ["l402", "demo", "e3m0", "int8", "blockwise8", "f16", "dense"] {
+    for codec in ["l402", "sparseloco", "demo", "e3m0", "int8", "blockwise8", "f16", "dense"] {
         let world = World::new(Kind { codec, ..FULL });
         world.play(0);
         world.assign(1);
@@ -269,6 +272,29 @@ fn leaves_that_do_not_match_the_update_are_always_found() {
         |leaves| leaves[3].losses_q32 = vec!["1".into()],
     );
     found_at_the_predicted_rate("a lie about a loss", &bench, &done, &[3]);
+}
+
+#[test]
+fn what_an_update_says_beside_its_work_is_always_found() {
+    let bench = bench();
+    let with = |change: &dyn Fn(&mut Meta)| {
+        let honest = bench.honest();
+        Done { update: relabelled(&honest.update, change), ..honest }
+    };
+    let shapes = bench.update(&bench.honest().update).shapes().to_json();
+    // The same elements in the same order.
+    let other = shapes.replacen("[32]", "[1,32]", 1);
+    assert_ne!(other, shapes);
+    let shapes = with(&|meta| {
+        meta.set("shapes", &other);
+    });
+    always_found(&bench, &shapes, "metadata l402.shapes");
+    for key in ["note", "inner_out", "delta"] {
+        let lie = with(&|meta| {
+            meta.set(key, beacon("made up"));
+        });
+        always_found(&bench, &lie, &format!("metadata l402.{key}"));
+    }
 }
 
 #[test]
@@ -567,6 +593,12 @@ fn an_update_within_a_tolerance_is_near_and_never_exact() {
     let below = format!("{replay} --tolerance {}", (error - 1) as f64 / 1e6);
     let tensor = finding["near"]["error_tensor"].as_str().unwrap();
     world.expect(&below, 1, tensor);
+    // All that it says of itself but what it has digests of its own for is what exact work says.
+    let noted = relabelled(&nudged.update, |meta| {
+        meta.set("note", "made up");
+    });
+    world.write("noted.update", &noted);
+    world.expect(&format!("{} --tolerance 0.5", world.replay(1, "bob", "noted.update")), 1, "metadata l402.note");
     // What is equal is exact, whatever is tolerated; other inputs are never near.
     let exact = format!("{} --tolerance 1", world.replay(1, "bob", "bob.1.update"));
     assert_eq!(report_of(&world.ok(&exact))["finding"], "exact");
@@ -578,9 +610,10 @@ fn an_update_within_a_tolerance_is_near_and_never_exact() {
 fn what_was_sampled_or_near_counts_where_the_recipe_accepts_it() {
     // What counts by a recipe that accepts this, where this is drawn.
     let counts = |accept: &str, draw: &str| -> Vec<(bool, String)> {
-        let world = World::new(FULL);
+        let world = World::new(Kind { state: "reset", ..FULL });
         let recipe = String::from_utf8(world.bytes("r.toml")).unwrap().replace("steps = 3", "steps = 6");
-        let verify = format!("[verify]\naccept = \"{accept}\"\nchunks = 5\ntolerance_ppm = 500000\n[codec]");
+        let verify =
+            format!("[verify]\naccept = \"{accept}\"\nchunks = 5\ntolerance_ppm = 500000\n[codec]\nfeedback = 0.0");
         world.write("r.toml", recipe.replace("[codec]", &verify).as_bytes());
         world.assign(0);
         WORKERS.iter().for_each(|who| {

@@ -124,6 +124,13 @@ impl Meta {
         }
     }
 
+    /// Copies every key of ours but the two that say what the file itself is.
+    pub fn copy_all(&mut self, other: &Meta) -> &mut Meta {
+        let ours = other.0.keys().filter_map(|key| key.strip_prefix("l402."));
+        let keys: Vec<&str> = ours.filter(|key| !["kind", "format"].contains(key)).collect();
+        self.copy(other, &keys)
+    }
+
     /// Reads the metadata of a file that should be of this kind.
     pub fn read(file: &str, header: &Header, kind: ArtifactKind) -> Result<Meta> {
         let meta = Meta(header.metadata.clone());

@@ -336,6 +336,21 @@ impl Recipe {
         Err(Error::refused(format!("model: expected digest {theta_0}, the recipe's theta_0, found {theta}")))
     }
 
+    /// What `verify.accept` lets count must be checked by something.
+    fn check_accepted(&self) -> Result<()> {
+        let VerifyRecipe { accept, chunks, .. } = self.verify;
+        require(
+            accept == Accept::Exact || chunks > 0,
+            "verify.chunks",
+            "at least 1 where verify.accept is not \"exact\"",
+        )?;
+        // They would go into the next update as they are.
+        let near = accept == Accept::Near;
+        let why = "with verify.accept = \"near\", as no replay checks a foreign engine's states";
+        require(!near || self.codec.feedback == 0.0, "codec.feedback", &format!("0 {why}"))?;
+        require(!near || self.inner.state == InnerState::Reset, "inner.state", &format!("\"reset\" {why}"))
+    }
+
     fn check(&self) -> Result<()> {
         let inner = &self.inner;
         if self.arithmetic != 1 {
@@ -380,6 +395,7 @@ impl Recipe {
         require(count(self.verify.leaf_every as usize, 1 << 24), "verify.leaf_every", "1 to 2^24")?;
         require(self.verify.tolerance_ppm <= 1_000_000, "verify.tolerance_ppm", "at most 1000000")?;
         require(self.verify.segments > 0, "verify.segments", "at least 1")?;
+        self.check_accepted()?;
         self.outer.check()?;
         self.score.check()?;
         self.pay.check()
@@ -479,5 +495,25 @@ mod tests {
         let impossible = Recipe::parse(&format!("{RECIPE}\nbeta1 = 1.5")).unwrap_err();
         let says = "inner.beta1: expected 0 to below 1, found 1.5";
         assert!(impossible.to_string().contains(says), "{impossible}");
+    }
+
+    #[test]
+    fn nothing_counts_that_nothing_checks() {
+        let refused = |more: &str| match Recipe::parse(&format!("{RECIPE}\n{more}")) {
+            Ok(_) => None,
+            Err(error) => Some(error.to_string()),
+        };
+        let near = "[verify]\naccept = \"near\"\n[codec]\nfeedback = 0.0";
+        assert_eq!(refused(near), None);
+        let carried = refused("[verify]\naccept = \"near\"").unwrap();
+        assert!(carried.starts_with("codec.feedback: expected 0 with verify.accept = \"near\""), "{carried}");
+        let carried = refused(&format!("state = \"carry\"\n{near}")).unwrap();
+        assert!(carried.starts_with("inner.state: expected \"reset\" with verify.accept = \"near\""), "{carried}");
+        for accept in ["sampled", "near"] {
+            let none =
+                refused(&format!("[codec]\nfeedback = 0.0\n[verify]\nchunks = 0\naccept = \"{accept}\"")).unwrap();
+            assert!(none.starts_with("verify.chunks: expected at least 1"), "{none}");
+        }
+        assert_eq!(refused("[verify]\nchunks = 0"), None);
     }
 }

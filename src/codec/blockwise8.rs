@@ -22,8 +22,8 @@
 
 use std::sync::OnceLock;
 
+use super::anatomy::{Anatomy, entropy};
 use super::records::Records;
-use super::report::{Anatomy, entropy};
 use crate::artifact::chunks::{Chunk, Chunks};
 use crate::error::{Error, Result};
 
@@ -123,7 +123,7 @@ impl Records for Blockwise8 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Codec;
+    use super::super::contract::Codec;
     use super::*;
 
     #[test]

@@ -3,10 +3,11 @@
 
 use std::io::Write;
 
+use super::choice::codec_for;
+use super::contract::Codec;
 use super::feedback::{Feedback, compress_tensor, state_digest};
 use super::report::Report;
 use super::shapes::Shapes;
-use super::{Codec, codec_for};
 use crate::artifact::{
     ArtifactKind, Digest, Dtype, Header, Meta, Reader, Recipe, TensorInfo, WORKER_ID, Writer, digest_of, tensor_root,
     valid_worker_id,
@@ -91,7 +92,7 @@ impl<W: Write> Compressor<W> {
         };
         let next = Feedback::meta_after(&given, &feedback_in);
         let mut meta = Meta::new(ArtifactKind::Update);
-        copy_ours(&given, &mut meta);
+        meta.copy_all(&given);
         meta.set("codec", codec.name()).set("feedback_in", &feedback_in).set("shapes", shapes.to_json());
         Ok(Compressor {
             codec,
@@ -152,13 +153,6 @@ impl<W: Write> Compressor<W> {
         }
         Ok(Compressed { update, state, feedback_out, report })
     }
-}
-
-/// Every `l402.*` key but the two that say what the file itself is.
-pub(super) fn copy_ours(from: &Meta, to: &mut Meta) {
-    let ours = from.0.keys().filter_map(|key| key.strip_prefix("l402."));
-    let keys: Vec<&str> = ours.filter(|k| !["kind", "format"].contains(k)).collect();
-    to.copy(from, &keys);
 }
 
 impl EncodedUpdate {

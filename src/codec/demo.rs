@@ -30,9 +30,9 @@ use std::sync::OnceLock;
 
 use half::bf16;
 
+use super::anatomy::{Anatomy, binomial, entropy};
 use super::bitstream::{BitReader, BitWriter};
 use super::records::Records;
-use super::report::{Anatomy, binomial, entropy};
 use super::select::{kept, largest};
 use crate::artifact::chunks::{CHUNK, Chunk, Chunks};
 use crate::engine::{Engine, Mat, MatMut, Start};
@@ -208,7 +208,7 @@ impl Records for Demo {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Codec;
+    use super::super::contract::Codec;
     use super::*;
     use crate::engine::philox;
 

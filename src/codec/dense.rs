@@ -2,9 +2,9 @@
 
 use std::ops::RangeInclusive;
 
-use super::report::{Anatomy, entropy};
+use super::anatomy::{Anatomy, entropy};
+use super::contract::{ByChunk, Codec, check_finite, check_len};
 use super::shapes::elements;
-use super::{Codec, check_finite, check_len};
 use crate::artifact::TensorInfo;
 use crate::artifact::chunks::Chunks;
 use crate::error::{Error, Result};
@@ -41,13 +41,8 @@ impl Codec for Dense {
         Ok(values)
     }
 
-    fn check_chunk(&self, shape: &[usize], payload: &[u8], chunk: usize, values: &[f32]) -> Result<()> {
-        let sent = self.decode(shape, payload)?;
-        let sent = Chunks::new(shape).get(chunk).values(&sent);
-        if sent.map(f32::to_bits).eq(values.iter().map(|v| v.to_bits())) {
-            return Ok(());
-        }
-        Err(Error::refused("expected the values as they are, found others"))
+    fn by_chunk(&self) -> Option<&dyn ByChunk> {
+        Some(self)
     }
 
     fn anatomy(&self, shape: &[usize], payload: &[u8]) -> Result<Anatomy> {
@@ -61,5 +56,16 @@ impl Codec for Dense {
             value_bound: entropy(counts),
             ..Anatomy::default()
         })
+    }
+}
+
+impl ByChunk for Dense {
+    fn check_chunk(&self, shape: &[usize], payload: &[u8], chunk: usize, values: &[f32]) -> Result<()> {
+        let sent = self.decode(shape, payload)?;
+        let sent = Chunks::new(shape).get(chunk).values(&sent);
+        if sent.map(f32::to_bits).eq(values.iter().map(|v| v.to_bits())) {
+            return Ok(());
+        }
+        Err(Error::refused("expected the values as they are, found others"))
     }
 }

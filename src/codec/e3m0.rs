@@ -12,8 +12,8 @@
 //! or half of one above 1.5 times 2^127, or within 2^(e - 134), half the smallest power. Refused: e = 255; a sign on zero; where e > 1,
 //! no j of 7; where e = 1, no j above 0; where e = 0, any; a padding that is not zero.
 
+use super::anatomy::{Anatomy, entropy};
 use super::records::Records;
-use super::report::{Anatomy, entropy};
 use crate::artifact::chunks::{Chunk, Chunks};
 use crate::error::{Error, Result};
 
@@ -107,7 +107,7 @@ impl Records for E3m0 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Codec;
+    use super::super::contract::Codec;
     use super::*;
 
     #[test]

@@ -7,9 +7,9 @@ use std::ops::RangeInclusive;
 
 use half::f16;
 
-use super::report::{Anatomy, entropy};
+use super::anatomy::{Anatomy, entropy};
+use super::contract::{ByChunk, Codec, check_len, check_values};
 use super::shapes::elements;
-use super::{Codec, check_len, check_values};
 use crate::artifact::chunks::Chunks;
 use crate::artifact::{Dtype, TensorInfo};
 use crate::error::{Error, Result};
@@ -63,7 +63,20 @@ impl Codec for F16 {
         Ok(words(payload).map(|word| f16::from_bits(word).to_f32_const()).collect())
     }
 
-    /// Complete.
+    fn by_chunk(&self) -> Option<&dyn ByChunk> {
+        Some(self)
+    }
+
+    fn anatomy(&self, shape: &[usize], payload: &[u8]) -> Result<Anatomy> {
+        check_len(self, shape, payload.len())?;
+        let mut counts = vec![0; 1 << 16];
+        words(payload).for_each(|word| counts[usize::from(word)] += 1);
+        let sent = payload.len() / 2;
+        Ok(Anatomy { sent, value_bits: 16 * sent, value_bound: entropy(counts), ..Anatomy::default() })
+    }
+}
+
+impl ByChunk for F16 {
     fn check_chunk(&self, shape: &[usize], payload: &[u8], chunk: usize, values: &[f32]) -> Result<()> {
         check_len(self, shape, payload.len())?;
         let chunk = Chunks::new(shape).get(chunk);
@@ -76,14 +89,6 @@ impl Codec for F16 {
                 Err(Error::refused(format!("expected {expected:#06x} at index {i}, found {found:#06x}")))
             }
         }
-    }
-
-    fn anatomy(&self, shape: &[usize], payload: &[u8]) -> Result<Anatomy> {
-        check_len(self, shape, payload.len())?;
-        let mut counts = vec![0; 1 << 16];
-        words(payload).for_each(|word| counts[usize::from(word)] += 1);
-        let sent = payload.len() / 2;
-        Ok(Anatomy { sent, value_bits: 16 * sent, value_bound: entropy(counts), ..Anatomy::default() })
     }
 }
 

@@ -11,10 +11,8 @@
 //! round that left it) and `feedback_in` (the digest of the state before it, or `zero`). Its digest is
 //! [`Meta::state_digest`] over that metadata and the Merkle root over all chunks.
 
-use super::Codec;
-use super::check_finite;
+use super::contract::{Codec, check_finite};
 use super::shapes::Shapes;
-use super::update::Update;
 use crate::artifact::{ArtifactKind, Digest, Dtype, Meta, Reader, merkle, tensor_root};
 use crate::engine::Engine;
 use crate::error::{Context, Error, Result};
@@ -104,6 +102,16 @@ impl Feedback {
         self.digest
     }
 
+    /// The name used in messages.
+    pub(super) fn file(&self) -> &str {
+        self.reader.name()
+    }
+
+    /// The shapes of its tensors.
+    pub(super) fn shapes(&self) -> Shapes {
+        Shapes::of(self.reader.header())
+    }
+
     /// Whether it is the state of this run and worker from an earlier round, with these tensors.
     pub(super) fn check(&self, run: &Digest, worker: &str, round: u64, shapes: &Shapes) -> Result<()> {
         let file = self.reader.name();
@@ -126,20 +134,8 @@ impl Feedback {
             )));
         }
         let tensors = &self.reader.header().tensors;
-        Shapes::of(self.reader.header()).expect(shapes.iter()).at(file)?;
+        self.shapes().expect(shapes.iter()).at(file)?;
         tensors.iter().try_for_each(|t| t.expect(Dtype::F32, &t.shape)).at(file)
-    }
-
-    /// Whether it is the state that this update left.
-    pub(super) fn check_left_by(&self, update: &Update) -> Result<()> {
-        let (file, says) = (self.reader.name(), update.meta().digest(update.file(), "feedback_out")?);
-        if self.digest != says {
-            let found = self.digest;
-            return Err(Error::refused(format!(
-                "{file}: expected the feedback that the update left, {says}, found {found}"
-            )));
-        }
-        Shapes::of(self.reader.header()).expect(update.shapes().iter()).at(file)
     }
 
     /// The next tensor.

@@ -21,10 +21,9 @@ use std::ops::RangeInclusive;
 
 use rayon::prelude::*;
 
-use super::report::{Anatomy, entropy};
+use super::anatomy::{Anatomy, entropy};
+use super::contract::{Codec, check_len, check_values};
 use super::shapes::elements;
-use super::{Codec, check_len, check_values};
-use crate::artifact::chunks::Chunks;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 
@@ -161,21 +160,6 @@ impl Codec for Int8 {
             table[q] = value;
         }
         Ok(codes.iter().map(|code| table[usize::from(*code)]).collect())
-    }
-
-    /// A chunk shows that its codes are those of its values by the payload's mean and scale; these, and the buckets' values,
-    /// are the whole tensor's.
-    fn check_chunk(&self, shape: &[usize], payload: &[u8], chunk: usize, values: &[f32]) -> Result<()> {
-        let Parts { grid, codes, .. } = Parts::of(shape, payload)?;
-        let chunk = Chunks::new(shape).get(chunk);
-        let expected = |v: f32| Engine::detect().define(|| grid.code(v));
-        match (0..).zip(values).find(|(i, v)| codes[chunk.position(*i)] != expected(**v)) {
-            None => Ok(()),
-            Some((i, v)) => {
-                let (expected, found) = (expected(*v), codes[chunk.position(i)]);
-                Err(Error::refused(format!("expected code {expected} at index {i}, found {found}")))
-            }
-        }
     }
 
     fn anatomy(&self, shape: &[usize], payload: &[u8]) -> Result<Anatomy> {

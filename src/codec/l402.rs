@@ -29,13 +29,13 @@ use std::ops::RangeInclusive;
 
 use rayon::prelude::*;
 
+use super::anatomy::{Anatomy, binomial, entropy};
 use super::bitstream::{BitReader, BitWriter};
+use super::contract::{ByChunk, Codec, check_len, check_values};
 use super::golomb::Golomb;
 use super::levels::{FORMS, High, Level, fit, high_of, least_wide};
-use super::report::{Anatomy, binomial, entropy};
 use super::select::{Key, kept, largest};
 use super::shapes::{elements, zeros};
-use super::{Codec, check_len, check_values};
 use crate::artifact::chunks::{CHUNK, Chunk, Chunks};
 use crate::engine::Engine;
 use crate::error::{Context, Error, Result};
@@ -235,30 +235,8 @@ impl Codec for L402 {
         Ok(values)
     }
 
-    /// Complete: the chunk's bits are made again and compared.
-    fn check_chunk(&self, shape: &[usize], payload: &[u8], chunk: usize, values: &[f32]) -> Result<()> {
-        check_len(self, shape, payload.len())?;
-        let chunks = Chunks::new(shape);
-        let (mut bits, mut sent) = (BitReader::new(payload), Vec::new());
-        for number in 0..chunk {
-            sent.clear();
-            self.read(chunks.get(number).size(), &mut bits, &mut sent).at(format!("chunk {number}"))?;
-        }
-        let mut expected = BitWriter::default();
-        let mut room = Room::new();
-        room.values.extend_from_slice(values);
-        room.write(self.top_k, &mut expected);
-        let (len, expected) = (expected.len(), expected.into_bytes());
-        let mut ours = BitReader::new(&expected);
-        while ours.position() < len {
-            let width = (len - ours.position()).min(32) as u32;
-            let at = ours.position();
-            let (ours, theirs) = (ours.take(width)?, bits.take(width)?);
-            if ours != theirs {
-                return Err(Error::refused(format!("expected {ours:#x} at bit {at} of the chunk, found {theirs:#x}")));
-            }
-        }
-        Ok(())
+    fn by_chunk(&self) -> Option<&dyn ByChunk> {
+        Some(self)
     }
 
     fn anatomy(&self, shape: &[usize], payload: &[u8]) -> Result<Anatomy> {
@@ -289,6 +267,34 @@ impl Codec for L402 {
         }
         anatomy.value_bound = entropy(symbols);
         Ok(anatomy)
+    }
+}
+
+impl ByChunk for L402 {
+    /// The chunk's bits are made again and compared.
+    fn check_chunk(&self, shape: &[usize], payload: &[u8], chunk: usize, values: &[f32]) -> Result<()> {
+        check_len(self, shape, payload.len())?;
+        let chunks = Chunks::new(shape);
+        let (mut bits, mut sent) = (BitReader::new(payload), Vec::new());
+        for number in 0..chunk {
+            sent.clear();
+            self.read(chunks.get(number).size(), &mut bits, &mut sent).at(format!("chunk {number}"))?;
+        }
+        let mut expected = BitWriter::default();
+        let mut room = Room::new();
+        room.values.extend_from_slice(values);
+        room.write(self.top_k, &mut expected);
+        let (len, expected) = (expected.len(), expected.into_bytes());
+        let mut ours = BitReader::new(&expected);
+        while ours.position() < len {
+            let width = (len - ours.position()).min(32) as u32;
+            let at = ours.position();
+            let (ours, theirs) = (ours.take(width)?, bits.take(width)?);
+            if ours != theirs {
+                return Err(Error::refused(format!("expected {ours:#x} at bit {at} of the chunk, found {theirs:#x}")));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -5,9 +5,9 @@ use std::ops::RangeInclusive;
 
 use rayon::prelude::*;
 
-use super::report::Anatomy;
+use super::anatomy::Anatomy;
+use super::contract::{ByChunk, Codec, check_len, check_values};
 use super::shapes::{elements, zeros};
-use super::{Codec, check_len, check_values};
 use crate::artifact::chunks::{Chunk, Chunks};
 use crate::engine::Engine;
 use crate::error::{Context, Error, Result};
@@ -88,7 +88,18 @@ impl<R: Records> Codec for R {
         Ok(values)
     }
 
-    /// Complete: the chunk's record is made again and compared.
+    fn by_chunk(&self) -> Option<&dyn ByChunk> {
+        Some(self)
+    }
+
+    fn anatomy(&self, shape: &[usize], payload: &[u8]) -> Result<Anatomy> {
+        check_len(self, shape, payload.len())?;
+        Records::anatomy(self, &Chunks::new(shape), payload)
+    }
+}
+
+impl<R: Records> ByChunk for R {
+    /// The chunk's record is made again and compared.
     fn check_chunk(&self, shape: &[usize], payload: &[u8], chunk: usize, values: &[f32]) -> Result<()> {
         check_len(self, shape, payload.len())?;
         let chunks = Chunks::new(shape);
@@ -103,11 +114,6 @@ impl<R: Records> Codec for R {
                 expected[i], found[i]
             ))),
         }
-    }
-
-    fn anatomy(&self, shape: &[usize], payload: &[u8]) -> Result<Anatomy> {
-        check_len(self, shape, payload.len())?;
-        Records::anatomy(self, &Chunks::new(shape), payload)
     }
 }
 

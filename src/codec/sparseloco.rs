@@ -26,12 +26,12 @@ use std::ops::RangeInclusive;
 
 use rayon::prelude::*;
 
+use super::anatomy::{Anatomy, binomial, entropy};
 use super::bits::{pack, packed_len, padding_is_zero, unpack};
+use super::contract::{Codec, check_len, check_values};
 use super::quantise::quantise;
-use super::report::{Anatomy, binomial, entropy};
 use super::select::{kept, largest};
 use super::shapes::{elements, zeros};
-use super::{Codec, check_len, check_values};
 use crate::artifact::chunks::{CHUNK, Chunks};
 use crate::error::{Error, Result};
 
@@ -132,31 +132,6 @@ impl Codec for SparseLoco {
             }
         }
         Ok(values)
-    }
-
-    /// A chunk shows which values were kept, and that greater ones are in greater bins; the bins themselves are the whole
-    /// tensor's.
-    fn check_chunk(&self, shape: &[usize], payload: &[u8], chunk: usize, values: &[f32]) -> Result<()> {
-        check_len(self, shape, payload.len())?;
-        let chunks = Chunks::new(shape);
-        let before: usize = (0..chunk).map(|number| kept(self.top_k, chunks.get(number).size())).sum();
-        let (own, all) = (kept(self.top_k, chunks.get(chunk).size()), self.kept_of(shape).unwrap_or(0));
-        let (codes, indices) = payload[BINS_LEN..].split_at((all * CODE_BITS as usize).div_ceil(8));
-        let expected = self.select(values);
-        let found: Vec<u16> = unpack(indices, INDEX_BITS, all).skip(before).take(own).collect();
-        if let Some((expected, found)) = expected.iter().zip(&found).find(|(a, b)| a != b) {
-            return Err(Error::refused(format!("expected index {expected} to be sent, found {found}")));
-        }
-        let codes = unpack(codes, CODE_BITS, all).skip(before).take(own);
-        let mut sent: Vec<(f32, u16)> = found.iter().map(|i| values[usize::from(*i)]).zip(codes).collect();
-        sent.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        match sent.windows(2).find(|pair| pair[0].1 > pair[1].1 || (pair[0].0 == pair[1].0 && pair[0].1 != pair[1].1)) {
-            None => Ok(()),
-            Some(pair) => Err(Error::refused(format!(
-                "expected greater values in greater bins, found {:?} in bin {} and {:?} in bin {}",
-                pair[0].0, pair[0].1, pair[1].0, pair[1].1
-            ))),
-        }
     }
 
     fn anatomy(&self, shape: &[usize], payload: &[u8]) -> Result<Anatomy> {

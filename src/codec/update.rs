@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::build::copy_ours;
+use super::choice::codec_for;
+use super::contract::{Codec, check_payload};
 use super::feedback::Feedback;
 use super::report::Report;
 use super::shapes::Shapes;
-use super::{Codec, check_payload, codec_for};
 use crate::artifact::{ArtifactKind, Digest, Header, Meta, Reader, Recipe, TensorInfo, WORKER_ID, valid_worker_id};
 use crate::engine::Engine;
 use crate::error::{Context, Error, Result};
@@ -146,18 +146,34 @@ impl Update {
         Engine::detect().define(|| self.codec.decode(shape, payload)).at(format!("{}: tensor {name}", self.file))
     }
 
-    /// Whether one chunk of a parameter was sent as these values, its own, lead to, see [`Codec::check_chunk`].
+    /// Whether one chunk of a parameter was sent as these values, its own, lead to, see [`ByChunk`]. A codec whose chunks
+    /// do not show that must not be asked.
     pub fn check_chunk(&self, name: &str, chunk: usize, values: &[f32]) -> Result<()> {
         let (Some(shape), Some(payload)) = (self.shapes.0.get(name), self.payloads.get(name)) else {
             return Err(Error::data(format!("{}: tensor {name} is missing", self.file)));
         };
-        self.codec.check_chunk(shape, payload, chunk, values)
+        let codec = self.codec.by_chunk();
+        let codec = codec.ok_or_else(|| Error::bug(format!("chunks of {} show little", self.codec.name())))?;
+        Engine::detect().define(|| codec.check_chunk(shape, payload, chunk, values))
+    }
+
+    /// Whether this is the feedback that the update left.
+    fn check_left(&self, left: &Feedback) -> Result<()> {
+        let says = self.meta.digest(&self.file, "feedback_out")?;
+        if left.digest() != says {
+            return Err(Error::refused(format!(
+                "{}: expected the feedback that the update left, {says}, found {}",
+                left.file(),
+                left.digest()
+            )));
+        }
+        left.shapes().expect(self.shapes.iter()).at(left.file())
     }
 
     /// What it costs, and what it loses where the feedback that it left is at hand.
     pub fn report(&self, mut left: Option<Feedback>) -> Result<Report> {
         if let Some(left) = &left {
-            left.check_left_by(self)?;
+            self.check_left(left)?;
         }
         let mut report = Report::new(self.codec.as_ref());
         report.file_bytes = self.bytes;
@@ -185,7 +201,7 @@ impl Update {
     /// `decoded_from`, its content digest.
     pub fn decoded_header(&self) -> Header {
         let mut meta = Meta::new(ArtifactKind::Delta);
-        copy_ours(&self.meta, &mut meta);
+        meta.copy_all(&self.meta);
         // Said by the tensors themselves now.
         meta.0.remove("l402.shapes");
         meta.set("decoded_from", self.digest);

@@ -9,7 +9,7 @@ use super::made::shown_state;
 use super::train::{Work, WorkArgs};
 use super::updates::digest;
 use crate::artifact::{ArtifactKind, ChunkAt, Digest, Meta, Reader, record};
-use crate::codec::Feedback;
+use crate::codec::{Feedback, codec_for};
 use crate::engine::Engine;
 use crate::error::{Context, Error, Result};
 use crate::fsio::Target;
@@ -17,12 +17,12 @@ use crate::model::Layout;
 use crate::optimizer::{Moments, run_steps};
 use crate::ui::Ui;
 use crate::verify::{
-    Audit, CHUNKS, ChunkIndex, FeedbackOpener, LEAVES, Leaf, Leaves, OpenedChunk, Sampling, Segments, open_leaves,
-    require_machine, segments_for, state_file, states_needed, write_chunks,
+    Audit, CHUNKS, ChunkIndex, FEEDBACK, FeedbackOpener, LEAVES, Leaf, Leaves, OpenedChunk, Sampling, Segments,
+    open_leaves, require_machine, segments_for, state_file, states_needed, write_chunks,
 };
 
 /// Show what was drawn of one's own work: the state at the start of each drawn segment, and the drawn codec chunks, with
-/// what proves them.
+/// what proves them; of a codec with parameters of whole tensors (`sparseloco`, `int8`) all of the error feedback instead.
 ///
 /// For `replay --segments`. What `train --openings` did not keep is computed again from the last state that it kept. The
 /// beacon is one that appeared after the commitments were closed; it draws the same for whoever asks.
@@ -128,9 +128,6 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let run = work.recipe.digest();
     let audit = Audit { run: &run, round, worker: &work.assignment.worker, beacon: &sampling.beacon };
     let drawn = audit.segments(sampling.segments, segments.count());
-    let index = ChunkIndex::new(layout);
-    let chunks: Vec<ChunkAt> =
-        audit.chunks(sampling.chunks, index.total).into_iter().map(|number| index.at(number)).collect();
 
     std::fs::create_dir_all(&args.output).map_err(|e| Error::io(args.output.display(), &e))?;
     let target = |name: &str| Target::new(Some(&args.output.join(name)), args.force);
@@ -138,24 +135,31 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let carried = moments.digest != "zero";
     write_states(args, &work, moments.moments, &states_needed(segments, &drawn, carried), &leaves, &meta, ui)?;
 
-    let before = feedback.map(|path| opened(&path, layout, &chunks)).transpose()?;
-    let zero = before.is_none();
-    let mut before = before.into_iter().flatten();
-    let after = opened(&args.feedback, layout, &chunks)?;
-    let chunks: Vec<OpenedChunk> = chunks
-        .iter()
-        .zip(after)
-        .map(|(at, (_, after))| OpenedChunk { at: *at, before: before.next(), after })
-        .collect();
     // Where the feedback was zero, whoever replays has all of it.
-    if !zero {
-        let mut of = Meta::new(ArtifactKind::Chunks);
-        of.copy(&meta, &["run", "round", "worker"]);
-        let target = target(CHUNKS);
-        write_chunks(&target.name(), target.create()?, of, &chunks)?.finish()?;
+    if let Some(before) = feedback {
+        if codec_for(&work.recipe.codec).by_chunk().is_some() {
+            let index = ChunkIndex::new(layout);
+            let drawn = audit.chunks(sampling.chunks, index.total).into_iter().map(|number| index.at(number)).collect();
+            write_drawn(args, drawn, &before, layout, &meta)?;
+        } else {
+            let mut out = target(FEEDBACK).create()?;
+            std::io::copy(&mut open(&before)?, &mut out).map_err(|e| Error::io(before.display(), &e))?;
+            out.finish()?;
+        }
     }
     ui.say(format!("{}: segments {drawn:?} of {}", args.output.display(), segments.count()));
     Ok(())
+}
+
+/// Writes the drawn chunks of the error feedback before and after.
+fn write_drawn(args: &Args, drawn: Vec<ChunkAt>, before: &Path, layout: &Layout, delta: &Meta) -> Result<()> {
+    let (before, after) = (opened(before, layout, &drawn)?, opened(&args.feedback, layout, &drawn)?);
+    let shown = |((at, before), (_, after))| OpenedChunk { at, before: Some(before), after };
+    let chunks: Vec<OpenedChunk> = drawn.into_iter().zip(before).zip(after).map(shown).collect();
+    let mut of = Meta::new(ArtifactKind::Chunks);
+    of.copy(delta, &["run", "round", "worker"]);
+    let target = Target::new(Some(&args.output.join(CHUNKS)), args.force);
+    write_chunks(&target.name(), target.create()?, of, &chunks)?.finish().map(drop)
 }
 
 /// Values and paths of the drawn chunks of an error feedback.

@@ -7,11 +7,11 @@ use super::dispute::{self, Asked, DisputeArgs};
 use super::files::{self, MomentsIn};
 use super::made::about;
 use super::open::DrawArgs;
-use super::shown::Shown;
+use super::shown::{Shown, open_feedback};
 use super::train::MemoryArgs;
 use crate::artifact::recipe::InnerState;
 use crate::artifact::{ArtifactKind, Digest, Reader, Recipe, record};
-use crate::codec::{Feedback, Update};
+use crate::codec::Update;
 use crate::command::args::OutputArgs;
 use crate::data::{Assignment, Shard};
 use crate::engine::Engine;
@@ -33,7 +33,7 @@ use crate::verify::{
 ///
 /// With `--beacon` and `--segments` or `--catch`, only the drawn segments are run, each from a state that the worker shows
 /// (`--openings`) and its leaves prove, the last one always among them; and of the codec's work the drawn chunks are checked,
-/// or all of it where `--state` has the error feedback. The finding says `sampled`, how much was looked at, and with what
+/// or all of it where `--state` or what the worker shows has the error feedback. The finding says `sampled`, how much was looked at, and with what
 /// chance a cheat would have been missed.
 ///
 /// Who disagrees with another party about the leaves goes down with `--against` to the first step, and to the one operator,
@@ -200,17 +200,23 @@ fn require_states(states: &States, recipe: &Recipe) -> Result<()> {
         .hint("a sampled replay (--segments) begins with what the worker shows of it"))
 }
 
+/// Parts in a million in percent; nothing is missed of what there is none of.
+fn percent(missed: Option<&u64>) -> f64 {
+    missed.map_or(0.0, |ppm| *ppm as f64 / 1e4)
+}
+
 fn conclude(finding: &Finding, update: &Path, ui: &Ui) -> Result<()> {
     if let (Verdict::Sampled, Some(sample)) = (finding.finding, &finding.sample) {
         ui.say(format!(
             "sampled: {}: segments {:?} of {} are what {} had to make of round {}; a cheat in one other would have been \
-             missed with a chance of {} %",
+             missed with a chance of {} %, one in a codec chunk with {} %",
             update.display(),
             sample.segments,
             sample.of_segments,
             finding.worker,
             finding.round,
-            sample.missed_ppm.first().map_or(0.0, |ppm| *ppm as f64 / 1e4),
+            percent(sample.missed_ppm.first()),
+            percent(sample.missed_chunks_ppm.first()),
         ));
         return Ok(());
     }
@@ -313,9 +319,7 @@ fn read_states(paths: &[PathBuf], layout: &Layout, recipe: &Recipe, assignment: 
             let digest: Digest = read.digest.parse()?;
             states.moments = Some((read.moments, digest));
         } else if kind == ArtifactKind::Feedback.as_str() {
-            reader.expect_tensors(layout.infos(""))?;
-            let digest = Feedback::digest_of(reader)?;
-            states.feedback = Some(Feedback::open(digest, Reader::open(open(path)?)?)?);
+            states.feedback = Some(open_feedback(path, layout)?);
         } else {
             return Err(Error::data(format!(
                 "{}: l402.kind: expected {} or {}, found {kind:?}",

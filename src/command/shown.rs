@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use super::common::open;
 use crate::artifact::{Meta, Reader, record};
+use crate::codec::Feedback;
 use crate::error::{Error, Result};
 use crate::model::Layout;
 use crate::optimizer::State;
-use crate::verify::{CHUNKS, LEAVES, OpenedLeaf, Openings, state_file};
+use crate::verify::{CHUNKS, FEEDBACK, LEAVES, OpenedLeaf, Openings, state_file};
 
 /// Opened files, counted as they are read.
 pub struct Shown<'a> {
@@ -51,7 +52,19 @@ impl Openings for Shown<'_> {
         Reader::open(open(&self.file(CHUNKS)?)?)
     }
 
+    fn feedback(&mut self) -> Result<Feedback> {
+        open_feedback(&self.file(FEEDBACK)?, self.layout)
+    }
+
     fn bytes(&self) -> u64 {
         self.bytes
     }
+}
+
+/// An error feedback of this layout, whose tensors are looked at before anything is read.
+pub fn open_feedback(path: &Path, layout: &Layout) -> Result<Feedback> {
+    let reader = Reader::open(open(path)?)?;
+    reader.expect_tensors(layout.infos(""))?;
+    let digest = Feedback::digest_of(reader)?;
+    Feedback::open(digest, Reader::open(open(path)?)?)
 }

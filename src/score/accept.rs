@@ -2,6 +2,7 @@
 
 use crate::artifact::recipe::Accept;
 use crate::artifact::{Digest, Recipe};
+use crate::codec::codec_for;
 use crate::model::Layout;
 use crate::verify::{Audit, ChunkIndex, Finding, Nearness, Sample, Segments, Verdict};
 
@@ -35,7 +36,8 @@ impl Acceptance<'_> {
         }
     }
 
-    /// A sample is what its beacon draws, of as many segments and chunks as there are.
+    /// A sample is what its beacon draws, of as many segments and chunks as there are. Where chunks do not show all of a
+    /// codec's work, nothing but all of it is enough.
     fn sampled(&self, finding: &Finding, sample: &Sample) -> Option<String> {
         let rule = &self.recipe.verify;
         let count = Segments::of(self.recipe).count();
@@ -49,7 +51,9 @@ impl Acceptance<'_> {
         if !of || drawn == 0 || drawn > count || sample.segments != audit.segments(drawn, count) {
             return Some("the sample is not what its beacon draws".into());
         }
-        let enough = drawn >= rule.segments.min(count) && sample.chunks >= u64::from(rule.chunks).min(chunks);
+        let by_chunk = codec_for(&self.recipe.codec).by_chunk().is_some();
+        let least = if by_chunk { u64::from(rule.chunks).min(chunks) } else { chunks };
+        let enough = drawn >= rule.segments.min(count) && sample.chunks >= least;
         (!enough).then(|| "too little of it was replayed".into())
     }
 }

@@ -7,7 +7,9 @@
 //!   give it already;
 //! - `chunks.safetensors`: for the i-th drawn chunk `in.i`, its values in the error feedback before the round, and
 //!   `in_path.i` to the root of that state (neither where that state is zero); `out_path.i`, to the root of the state
-//!   after. Paths are byte tensors \[length × 32\].
+//!   after. Paths are byte tensors \[length × 32\];
+//! - `feedback.state`, the whole error feedback before the round, instead of chunks where these do not show all of a codec's
+//!   work (see [`crate::codec::ByChunk`]).
 
 use std::collections::BTreeMap;
 
@@ -28,6 +30,9 @@ use crate::model::Layout;
 pub const LEAVES: &str = "leaves.jsonl";
 /// The file of opened chunks.
 pub const CHUNKS: &str = "chunks.safetensors";
+
+/// The file of the whole error feedback before the round.
+pub const FEEDBACK: &str = "feedback.state";
 
 /// The file of the state when `step` steps are done.
 pub fn state_file(step: u32) -> String {

@@ -3,19 +3,19 @@
 //! The last segment is always among them. It ends in the worker's parameters, so delta, moments and whatever follows
 //! from them are exact; what is left to chance is the other segments, and which codec chunks are looked at.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io::sink;
 
 use super::difference::Difference;
 use super::finding::{Finding, Sample, Verdict};
 use super::leaves::{Leaf, LeafLog, Leaves};
 use super::openings::{ChunkIndex, OpenedChunk, OpenedLeaf, check_leaves, read_chunks, states_needed};
-use super::replay::{ReplayInput, Start, States, compress, delta, first_difference};
+use super::replay::{ReplayInput, Start, States, compress, delta, first_difference, metadata_differs};
 use super::segments::{Audit, Segments, missed_ppm, missed_segments_ppm};
 use crate::artifact::chunks::Chunks;
 use crate::artifact::recipe::InnerState;
-use crate::artifact::{ChunkAt, Digest, Meta, Reader, chunk_hash, climb_chunk, digest_of, merkle};
-use crate::codec::{Feedback, Update};
+use crate::artifact::{ArtifactKind, ChunkAt, Digest, Meta, Reader, chunk_hash, climb_chunk, digest_of, merkle};
+use crate::codec::{Feedback, Shapes, Update, codec_for};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::optimizer::{Moments, Reach, State, StepReport, run_steps};
@@ -39,6 +39,8 @@ pub trait Openings {
     fn state(&mut self, step: u32) -> Result<(Meta, State)>;
     /// The file of drawn chunks.
     fn chunks(&mut self) -> Result<Reader>;
+    /// The whole error feedback before the round, for codecs of which a chunk does not show everything.
+    fn feedback(&mut self) -> Result<Feedback>;
     /// How many bytes have been opened so far.
     fn bytes(&self) -> u64;
 }
@@ -60,13 +62,14 @@ pub fn replay_sampled(
     let (round, worker) = (input.assignment.round, input.assignment.worker.as_str());
     let audit = Audit { run: &run, round, worker, beacon: &sampling.beacon };
     let drawn = audit.segments(sampling.segments, segments.count());
-    // The zero state is at hand without being shown.
-    let whole_codec = states.feedback.is_some() || states.previous.is_none();
+    // The zero state is at hand without being shown. What is the whole tensor's is checked on the whole tensor.
+    let by_chunk = codec_for(&input.recipe.codec).by_chunk().is_some();
+    let whole_codec = states.feedback.is_some() || states.previous.is_none() || !by_chunk;
     let chunks: Vec<ChunkAt> = match whole_codec {
         true => Vec::new(),
         false => audit.chunks(sampling.chunks, index.total).into_iter().map(|number| index.at(number)).collect(),
     };
-    let mut replay = Replay { input, update, segments, index: &index, opened, watch, steps: 0 };
+    let mut replay = Replay { input, update, segments, index: &index, opened, watch, steps: 0, whole_codec };
     let previous = states.previous.as_ref().map(Update::digest);
     let difference = match Start::check(input, &states, update)? {
         Err(difference) => Some(difference),
@@ -118,6 +121,9 @@ fn sample(
     }
 }
 
+/// Metadata that is compared for itself.
+const COMPARED: [&str; 3] = ["delta", "feedback_in", "feedback_out"];
+
 /// Why a replay ends early.
 enum Stop {
     Differs(Difference),
@@ -145,6 +151,7 @@ struct Replay<'a, O, F> {
     opened: &'a mut O,
     watch: F,
     steps: u64,
+    whole_codec: bool,
 }
 
 impl<O: Openings, F: FnMut(&StepReport)> Replay<'_, O, F> {
@@ -189,7 +196,12 @@ impl<O: Openings, F: FnMut(&StepReport)> Replay<'_, O, F> {
             layout.tensors.iter().map(|t| (t.name.as_str(), &t.shape[..], &delta[t.range()])).collect();
         equal("metadata l402.delta", digest_of(meta.0.clone(), &tensors), self.says("delta"))?;
         match (states.feedback, &states.previous) {
-            (None, Some(previous)) => self.codec_chunks(&meta, &delta, previous, chunks),
+            (None, Some(previous)) if !self.whole_codec => self.codec_chunks(&meta, &delta, previous, chunks),
+            (None, Some(_)) => {
+                let shown = self.opened.feedback()?;
+                equal("error feedback before", self.says("feedback_in"), shown.digest())?;
+                self.codec_whole(&meta, &delta, Some(shown))
+            }
             (feedback, _) => self.codec_whole(&meta, &delta, feedback),
         }
     }
@@ -303,61 +315,67 @@ impl<O: Openings, F: FnMut(&StepReport)> Replay<'_, O, F> {
         first_difference(&compressed, self.update).map_or(Ok(()), |difference| Err(Stop::Differs(difference)))
     }
 
-    /// The drawn chunks: residual in, delta, sent, residual out.
+    /// The drawn chunks: residual in, delta, sent, residual out. That the rest is a payload at all is seen without drawing it.
     fn codec_chunks(&mut self, delta_meta: &Meta, delta: &[f32], previous: &Update, drawn: &[ChunkAt]) -> Step<()> {
+        let layout = &self.input.folder.layout;
         let zero = self.says("feedback_in") == "zero";
         let after = Feedback::meta_after(delta_meta, self.says("feedback_in"));
         let before = Feedback::meta_after(previous.meta(), previous.meta().opt("feedback_in").unwrap_or("none"));
-        self.metadata_beside(delta_meta)?;
-        if drawn.is_empty() {
-            return Ok(());
+        let mut expected = delta_meta.clone();
+        let shapes = Shapes(layout.shapes().map(|(name, shape)| (name.to_owned(), shape.to_vec())).collect());
+        expected.set("kind", ArtifactKind::Update).set("codec", self.says("codec")).set("shapes", shapes.to_json());
+        let beside = metadata_differs(&expected.0, self.update, &COMPARED);
+        beside.map_or(Ok(()), |difference| Err(Stop::Differs(difference)))?;
+        let mut opened = match drawn {
+            [] => Vec::new(),
+            _ => read_chunks(self.opened.chunks()?, layout, drawn, zero)?,
         }
-        let layout = &self.input.folder.layout;
-        let opened = read_chunks(self.opened.chunks()?, layout, drawn, zero)?;
-        let mut decoded: HashMap<usize, Vec<f32>> = HashMap::new();
-        for OpenedChunk { at, before: shown, after: path } in opened {
-            let tensor = &layout.tensors[at.tensor];
-            let what = |part: &str| format!("tensor {} chunk {}: {part}", tensor.name, at.chunk);
-            let climbed = |hash, meta: &Meta, path: &[Digest]| {
-                let root = climb_chunk(hash, at, self.index.count(at.tensor), layout.tensors.len(), path);
-                root.map_or("no path".to_owned(), |root| meta.state_digest(&[root]).to_string())
-            };
-            let chunk = Chunks::new(&tensor.shape).get(at.chunk);
-            let mut values: Vec<f32> = chunk.values(&delta[tensor.range()]).collect();
-            let (residual, path_before) = shown.unwrap_or_else(|| (vec![0.0; values.len()], Vec::new()));
-            if !zero {
-                let found = climbed(chunk_hash(residual.iter().copied()), &before, &path_before);
-                equal(what("error feedback before"), self.says("feedback_in"), found)?;
+        .into_iter()
+        .peekable();
+        for (number, tensor) in layout.tensors.iter().enumerate() {
+            let sent = self.update.decode(&tensor.name).map_err(|error| Difference {
+                what: format!("tensor {}: sent", tensor.name),
+                expected: "what the codec writes".into(),
+                found: error.to_string(),
+            });
+            let sent = sent.map_err(Stop::Differs)?;
+            while let Some(shown) = opened.next_if(|shown| shown.at.tensor == number) {
+                self.codec_chunk(shown, &delta[tensor.range()], &sent, [&before, &after])?;
             }
-            let engine = Engine::detect();
-            engine.fma_into(&mut values, self.input.recipe.codec.feedback as f32, &residual);
-            if let Err(error) = self.update.check_chunk(&tensor.name, at.chunk, &values) {
-                let found = error.to_string();
-                return Err(Stop::Differs(Difference { what: what("sent"), expected: "as drawn".into(), found }));
-            }
-            if !decoded.contains_key(&at.tensor) {
-                // By ascending tensors: one at a time.
-                decoded.clear();
-                decoded.insert(at.tensor, self.update.decode(&tensor.name)?);
-            }
-            let sent: Vec<f32> = chunk.values(&decoded[&at.tensor]).collect();
-            engine.fma_into(&mut values, -1.0, &sent);
-            let found = climbed(chunk_hash(values), &after, &path);
-            equal(what("error feedback after"), self.says("feedback_out"), found)?;
         }
         Ok(())
     }
 
-    /// Everything that the update says beside what has been compared: as the delta says it, and nothing more.
-    fn metadata_beside(&self, delta: &Meta) -> Step<()> {
-        let compared = ["kind", "codec", "delta", "feedback_in", "feedback_out", "shapes"];
-        let compared: Vec<String> = compared.iter().map(|key| format!("l402.{key}")).collect();
-        let says = &self.update.meta().0;
-        for key in delta.0.keys().chain(says.keys()).filter(|key| !compared.contains(key)) {
-            let text = |value: Option<&String>| value.map_or("none", String::as_str).to_owned();
-            equal(format!("metadata {key}"), text(delta.0.get(key)), text(says.get(key)))?;
+    /// One of them, of a tensor's `delta`, and what is `sent` of it. The metadata are those of the states before and after.
+    fn codec_chunk(&self, shown: OpenedChunk, delta: &[f32], sent: &[f32], [before, after]: [&Meta; 2]) -> Step<()> {
+        let OpenedChunk { at, before: residual, after: path } = shown;
+        let layout = &self.input.folder.layout;
+        let tensor = &layout.tensors[at.tensor];
+        let what = |part: &str| format!("tensor {} chunk {}: {part}", tensor.name, at.chunk);
+        let climbed = |hash, meta: &Meta, path: &[Digest]| {
+            let root = climb_chunk(hash, at, self.index.count(at.tensor), layout.tensors.len(), path);
+            root.map_or("no path".to_owned(), |root| meta.state_digest(&[root]).to_string())
+        };
+        let chunk = Chunks::new(&tensor.shape).get(at.chunk);
+        let mut values: Vec<f32> = chunk.values(delta).collect();
+        let residual = match residual {
+            None => vec![0.0; values.len()],
+            Some((residual, path)) => {
+                let found = climbed(chunk_hash(residual.iter().copied()), before, &path);
+                equal(what("error feedback before"), self.says("feedback_in"), found)?;
+                residual
+            }
+        };
+        let engine = Engine::detect();
+        engine.fma_into(&mut values, self.input.recipe.codec.feedback as f32, &residual);
+        if let Err(error) = self.update.check_chunk(&tensor.name, at.chunk, &values) {
+            let found = error.to_string();
+            return Err(Stop::Differs(Difference { what: what("sent"), expected: "as drawn".into(), found }));
         }
-        Ok(())
+        let sent: Vec<f32> = chunk.values(sent).collect();
+        engine.fma_into(&mut values, -1.0, &sent);
+        let found = climbed(chunk_hash(values), after, &path);
+        equal(what("error feedback after"), self.says("feedback_out"), found)
     }
 }
 

@@ -206,6 +206,7 @@ pub struct InMemory<'a> {
     pub states: &'a BTreeMap<u32, State>,
     pub bent_state: Option<State>,
     pub chunks: Vec<OpenedChunk>,
+    pub feedback: Option<Vec<u8>>,
 }
 
 impl<'a> InMemory<'a> {
@@ -225,6 +226,7 @@ impl<'a> InMemory<'a> {
             layout.tensors.iter().for_each(|t| opener.push(&feedback.next(&t.name, &t.shape).unwrap()));
             opener.finish()
         };
+        let feedback = done.feedback_before.clone();
         let mut before = done.feedback_before.as_ref().map(opened).into_iter().flatten();
         let after = opened(&done.feedback_after);
         let chunks = at
@@ -232,7 +234,7 @@ impl<'a> InMemory<'a> {
             .zip(after)
             .map(|(at, (_, after))| OpenedChunk { at: *at, before: before.next(), after })
             .collect();
-        InMemory { leaves: record::select(&lines).unwrap(), states: &done.states, bent_state: None, chunks }
+        InMemory { leaves: record::select(&lines).unwrap(), states: &done.states, bent_state: None, chunks, feedback }
     }
 }
 
@@ -249,6 +251,10 @@ impl Openings for InMemory<'_> {
         let meta = Meta::new(ArtifactKind::Chunks);
         let bytes = write_chunks("chunks", Vec::new(), meta, &self.chunks)?;
         Ok(reader("chunks", &bytes))
+    }
+
+    fn feedback(&mut self) -> Result<Feedback> {
+        Ok(feedback(self.feedback.as_ref().expect("it was carried on")))
     }
 
     fn bytes(&self) -> u64 {
