@@ -22,9 +22,10 @@ use crate::verify::{
 };
 
 /// Show what was drawn of one's own work: the state at the start of each drawn segment, and the drawn codec chunks, with
-/// what proves them; of a codec with parameters of whole tensors (`sparseloco`, `int8`) all of the error feedback instead.
+/// what proves them.
 ///
-/// For `replay --segments`. What `train --openings` did not keep is computed again from the last state that it kept. The
+/// For `replay --segments`. Of a codec with parameters of whole tensors (`sparseloco`, `int8`) no chunk shows enough: all of the
+/// error feedback before is shown instead. What `train --openings` did not keep is computed again from the last state that it kept. The
 /// beacon is one that appeared after the commitments were closed; it draws the same for whoever asks.
 #[derive(clap::Args, Debug)]
 pub struct Args {
