@@ -25,8 +25,8 @@ use crate::verify::{
 /// what proves them.
 ///
 /// For `replay --segments`. Of a codec with parameters of whole tensors (`sparseloco`, `int8`) no chunk shows enough: all of the
-/// error feedback before is shown instead. What `train --openings` did not keep is computed again from the last state that it kept. The
-/// beacon is one that appeared after the commitments were closed; it draws the same for whoever asks.
+/// error feedback before is shown instead. What `train --openings` did not keep is computed again from the last state that it
+/// kept. The beacon is one that appeared after the commitments were closed; it draws the same for whoever asks.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(flatten)]
