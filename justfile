@@ -32,6 +32,7 @@ generate:
 golden:
     L402_REGENERATE=1 cargo test --test golden every_operator
     L402_REGENERATE=1 cargo test --test golden a_whole
+    L402_REGENERATE=1 cargo test --test golden many_steps
     cargo test --test golden
 
 # Files that are bad on purpose.

@@ -5,8 +5,13 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
+use l402::artifact::{Digest, Recipe, Writer};
 use l402::cli::Cli;
+use l402::data::{BatchOrder, Shard, ShardInfo, Split, TOKENS, to_bytes};
 use l402::engine::Engine;
+use l402::fsio::Source;
+use l402::model::{Model, ModelConfig, Plan, initial_parameters};
+use l402::optimizer::{Moments, RoundInput, State, run_steps};
 use l402::ui::Ui;
 use l402::verify::check_machine;
 
@@ -140,4 +145,99 @@ fn a_whole_tiny_run_gives_the_golden_digests() {
         writeln!(made, "{name} {digest}").unwrap();
     }
     golden("round.txt", &made);
+}
+
+/// Enough steps for the bias corrections and the whole schedule; the large epsilon keeps tiny gradients tiny for a while.
+const LONG: &str = r#"
+arithmetic = 1
+name = "golden steps"
+[model]
+[data]
+tokenizer = "bytes"
+seq_len = 16
+[inner]
+steps = 192
+batch = 4
+grad_groups = 2
+lr = 3e-2
+eps = 1e-1
+warmup = 48
+schedule = "cosine"
+decay_steps = 176
+weight_decay = 0.1
+"#;
+
+const TINY: &str = r#"{"model_type": "llama", "hidden_size": 16, "intermediate_size": 40, "num_hidden_layers": 2,
+"num_attention_heads": 2, "num_key_value_heads": 1, "vocab_size": 257, "tie_word_embeddings": false}"#;
+
+/// The beginning of the committed text, as a shard.
+fn letters(recipe: &Recipe) -> Shard {
+    let text = include_bytes!("../testdata/text/tinyshakespeare.txt");
+    let tokens: Vec<u32> = text[..200 * (recipe.data.seq_len + 1)].iter().map(|letter| u32::from(*letter)).collect();
+    let info = ShardInfo {
+        tokenizer: "bytes".into(),
+        vocab_size: 257,
+        seq_len: recipe.data.seq_len,
+        split: Split::Train,
+        index: 0,
+        of: 1,
+        corpus: Digest::of(b"golden"),
+        sequences: 200,
+    };
+    let mut data = Vec::new();
+    to_bytes(&tokens, info.vocab_size, &mut data);
+    let mut writer = Writer::new("shard", Vec::new(), info.header()).unwrap();
+    writer.bytes(TOKENS, &data).unwrap();
+    Source::bytes("shard", writer.finish().unwrap().0).and_then(Shard::open).unwrap()
+}
+
+fn digest(state: &State) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    for values in [&state.parameters, &state.moments.first, &state.moments.second] {
+        for x in values {
+            hasher.update(&x.to_le_bytes());
+        }
+    }
+    hasher.finalize()
+}
+
+/// From matrices so small that every square of a gradient is subnormal, and most products are zero, to a model that learns.
+#[test]
+fn many_steps_from_the_smallest_gradients_on_give_the_golden_bits() {
+    let recipe = Recipe::parse(LONG).unwrap();
+    let config = ModelConfig::parse(TINY).unwrap();
+    let shard = letters(&recipe);
+    let order = BatchOrder::new(&Digest::of(b"golden"), shard.sequences());
+    for engine in Engine::available().into_iter().chain([Engine::definition()]) {
+        let model = Model::new(config.clone(), engine, recipe.data.seq_len);
+        let plan = Plan::training(&config, recipe.data.seq_len, recipe.inner.batch, Some(1), 1 << 30);
+        let mut parameters = initial_parameters(&config, &model.layout, 402);
+        for tensor in model.layout.tensors.iter().filter(|tensor| tensor.shape.len() == 2) {
+            parameters[tensor.range()].iter_mut().for_each(|x| *x *= 1.0 / 2_361_183_241_434_822_606_848.0);
+        }
+        let input = RoundInput { recipe: &recipe, model: &model, plan, shard: &shard, order: &order, round: 0 };
+        let start = State { parameters, moments: Moments::zero(&model.layout) };
+        let (mut made, mut losses) = (String::new(), Vec::new());
+        // Steps whose gradient's square is subnormal, and steps of which moments near 1e-20 stand beside zeros.
+        let (mut tiny, mut beside) = (0, 0);
+        run_steps(&input, start, 0..recipe.inner.steps, |report, state| {
+            let norm = report.gradient_norm;
+            tiny += usize::from(norm > 0.0 && norm * norm < f32::MIN_POSITIVE);
+            losses.push(report.loss);
+            let near = |x: &&f32| x.abs() > 1e-22 && x.abs() < 1e-19;
+            let zeros = state.moments.first.iter().filter(|x| x.to_bits() == 0).count();
+            beside += usize::from(zeros > 1000 && state.moments.first.iter().filter(near).count() > 200);
+            write!(made, "{} {} {:08x}", report.step, report.loss_q32, norm.to_bits()).unwrap();
+            if report.step % 16 == 15 {
+                write!(made, " {}", digest(state)).unwrap();
+            }
+            made.push('\n');
+            Ok(())
+        })
+        .unwrap();
+        // All of it was seen: the smallest gradients, and training.
+        assert!(tiny >= 5 && beside >= 5, "{tiny} and {beside} steps");
+        assert!(losses[recipe.inner.steps as usize - 1] < losses[0] - 1.0, "{losses:?}");
+        golden("steps.txt", &made);
+    }
 }
