@@ -16,6 +16,14 @@ pub struct RunFolder {
     names: BTreeSet<String>,
 }
 
+/// The records of one type among the lines of a file that holds no others.
+pub fn records_alone<R: Record>(name: &str, lines: &[Line]) -> Checked<Vec<R>> {
+    if let Some(other) = lines.iter().find(|line| line.kind() != R::TYPE) {
+        return wrong(name, format!("expected {} records alone, found type {:?}", R::TYPE, other.kind()));
+    }
+    blame(name, record::select(lines))
+}
+
 impl RunFolder {
     /// The folder at `root` with these regular files; links are none.
     pub fn new(root: &Path, names: BTreeSet<String>) -> RunFolder {
@@ -77,11 +85,7 @@ impl RunFolder {
 
     /// A file of records of one type, and of no other.
     pub fn records<R: Record>(&self, name: &str) -> Checked<Vec<R>> {
-        let lines = self.lines(name)?;
-        if let Some(other) = lines.iter().find(|line| line.kind() != R::TYPE) {
-            return wrong(name, format!("expected {} records alone, found type {:?}", R::TYPE, other.kind()));
-        }
-        blame(name, record::select(&lines))
+        records_alone(name, &self.lines(name)?)
     }
 
     /// A file of records that many parties have written to: what is well formed, and whether anything is not.

@@ -3,7 +3,7 @@
 use lightning::bitcoin::secp256k1::PublicKey;
 
 use super::differs::{Checked, blame, differs};
-use super::folder::RunFolder;
+use super::folder::{RunFolder, records_alone};
 use super::shards::check_shards;
 use super::theta::check_first;
 use crate::artifact::key::parse_public;
@@ -39,12 +39,14 @@ pub struct Start {
     pub judge: Option<NodeId>,
 }
 
+const ROSTER: &str = "roster.jsonl";
 const COORDINATOR: &str = "coordinator.pub";
 
 /// Checks recipe, roster, coordinator's key, shards and first model.
 pub fn check_start(run: &RunFolder, pins: Pins) -> Checked<(Start, ModelFolder)> {
     let recipe = blame("run.toml", Recipe::parse(&run.text("run.toml")?))?;
-    let roster = blame("roster.jsonl", Roster::parse("roster.jsonl", &run.text("roster.jsonl")?))?;
+    let lines = blame(ROSTER, Roster::lines(ROSTER, &run.text(ROSTER)?))?;
+    let roster = blame(ROSTER, Roster::new(records_alone(ROSTER, &lines)?))?;
     let mut coordinator = pins.coordinator;
     if run.has(COORDINATOR) {
         let found = public(run, COORDINATOR)?;

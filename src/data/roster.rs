@@ -75,9 +75,13 @@ impl Roster {
     /// From the `roster` records among the lines of a file, named in errors; records of other types are passed over. People
     /// write rosters, so white space in them is nothing.
     pub fn parse(name: &str, text: &str) -> Result<Roster> {
+        Roster::new(record::select(&Roster::lines(name, text)?)?).at(name)
+    }
+
+    /// The lines of such a file.
+    pub fn lines(name: &str, text: &str) -> Result<Vec<Line>> {
         let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-        let lines = lines.map(|(i, line)| Line::by_hand(&format!("{name}:{}", i + 1), line));
-        Roster::new(record::select(&lines.collect::<Result<Vec<_>>>()?)?).at(name)
+        lines.map(|(i, line)| Line::by_hand(&format!("{name}:{}", i + 1), line)).collect()
     }
 
     /// The workers, by ascending id.
