@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lab::attacks::{self, Flipper, Honest, Idler, Inflater, Little, Several, Stale};
+use lab::attacks::{self, Against, Flipper, Honest, Idler, Inflater, Little, Several, Stale};
 use lab::round::{Attack, Chain, Done, Mode, play};
 use lab::run::{Ledger, attackers, pay_correlation, run};
 use lab::stats::{Mean, ratio};
@@ -63,7 +63,8 @@ fn earned(mode: Mode, rounds: fn(&str) -> u64) -> Vec<(&'static str, Mean, Vec<L
 /// workers earn for the same steps, at the upper end of its 95 % interval.
 #[track_caller]
 fn no_attack_pays(mode: Mode, rounds: fn(&str) -> u64) {
-    let nothing = ["idler", "idler-tiny", "copier", "copier-perturbed", "copier-half-noise", "flipper", "free-rider"];
+    let nothing =
+        ["idler", "idler-tiny", "copier", "copier-perturbed", "copier-half-noise", "flipper", "against", "free-rider"];
     let (mut seen, mut framed, mut honest) = (0, 0, 0);
     for (name, part, ledgers) in earned(mode, rounds) {
         let total: u64 = ledgers.iter().map(Ledger::earned).sum();
@@ -94,6 +95,21 @@ fn no_attack_pays(mode: Mode, rounds: fn(&str) -> u64) {
 #[test]
 fn no_attack_pays_where_nothing_is_replayed() {
     no_attack_pays(Mode::Off, |_| 2);
+}
+
+/// As many as can be fewer than half, who know every honest update before they choose their own.
+#[test]
+fn who_sends_minus_what_the_honest_send_has_none_of_them_refused() {
+    for (workers, identities) in [(3, 1), (5, 2), (7, 3)] {
+        let found = for_seeds(4, |seed| {
+            let world = World::new(Setting { seed, workers, ..Setting::default() });
+            run(&world, 2, Mode::Off, &mut Against { identities }, &Done::default())
+        });
+        for ledger in found {
+            assert_eq!((ledger.framed, ledger.earned()), (0, 0), "{workers}: {:?}", ledger.framings);
+            assert_eq!(ledger.found, 2 * identities as u64, "{workers}: {:?}", ledger.reasons);
+        }
+    }
 }
 
 /// What counted is remembered, and is an earlier update in every later round, whatever its label.

@@ -169,7 +169,7 @@ fn signals(asked: &Asked) {
                 note("overlap with an earlier one", Some(signals.overlap_ppm as f64 / 1e6));
                 note("cosine with an earlier one", Some(signals.cosine_ppm as f64 / 1e6));
                 note("residual on the earlier ones", Some(signals.residual_ppm as f64 / 1e6));
-                note("cosine with the others' sum", number(&signals.agreement_ppm).map(|ppm| ppm / 1e6));
+                note("cosine with most others", number(&signals.agreement_ppm).map(|ppm| ppm / 1e6));
                 let (gain, error) = (number(&score.gain_q32), number(&signals.error_q32));
                 note("gain, standard errors", gain.zip(error).map(|(gain, error)| gain / error));
                 note("gain, of the median", gain.map(|gain| gain / median));

@@ -51,7 +51,8 @@ fn committed_order<U>(entries: &[Entry<U>]) -> Vec<usize> {
 }
 
 /// What the updates show before anything is measured with them: norms, then copies among all of them and of those that are
-/// remembered from earlier rounds, then, among those that are left, signs. None of it decides on what was recomputed to equality.
+/// remembered from earlier rounds, then signs. Each is judged among all of them, of which attackers are the fewer, and none of it
+/// decides on what was recomputed to equality.
 pub(super) fn shapes<U: Borrow<Update>>(
     input: &Scoring<'_>,
     entries: &mut [Entry<U>],
@@ -61,25 +62,38 @@ pub(super) fn shapes<U: Borrow<Update>>(
     let updates: Vec<&Update> =
         entries.iter().map(|entry| entry.update.borrow()).chain(remembered.iter().copied()).collect();
     let pairs = Pairs::measure(&input.folder.layout, &updates)?;
-    let norms = Norms::of(&pairs, entries.len());
-    let mut order: Vec<usize> = (entries.len()..pairs.count()).collect();
-    order.extend(committed_order(entries));
-    let likeness = copies::against_earlier(&pairs, &order);
-    for (i, entry) in entries.iter_mut().enumerate() {
-        let like = likeness[i];
+    let count = entries.len();
+    let norms = Norms::of(&pairs, count);
+    let outsized: Vec<Option<String>> =
+        (0..count).map(|i| norms.refuses(i, rule.max_norm_ppm).filter(|_| !entries[i].exact)).collect();
+    let holds = |i: usize| outsized.get(i).is_none_or(Option::is_none);
+    let remembered: Vec<usize> = (count..pairs.count()).collect();
+    let likeness = match input.lists.commitments {
+        Some(_) => {
+            let order = [remembered, committed_order(entries)].concat();
+            copies::against_earlier(&pairs, &order, holds)
+        }
+        // Nobody committed to anything: only what is remembered came earlier.
+        None => {
+            let mut order = remembered;
+            order.extend(0..count);
+            copies::against_earlier(&pairs, &order, |i| i >= count)
+        }
+    };
+    let likeness = &likeness[..count];
+    let left = |i: usize| outsized[i].is_none() && !entries[i].exact;
+    let copied = copies::refuses(likeness, left, rule.max_overlap_ppm, rule.min_residual_ppm);
+    let agreement = signs::agreement(&pairs, count);
+    for (i, reason) in outsized.into_iter().zip(copied).map(|(norm, copy)| norm.or(copy)).enumerate() {
+        let (entry, like) = (&mut entries[i], likeness[i]);
+        let against = || signs::refuses(agreement[i], rule.max_against_ppm).filter(|_| !entry.exact);
+        entry.reason = reason.or_else(against);
         entry.clip = norms.clip(i, rule.clip_ppm);
         entry.signals.norm_ppm = norms.ppm(i);
         entry.signals.overlap_ppm = like.overlap_ppm;
         entry.signals.cosine_ppm = like.cosine_ppm;
         entry.signals.residual_ppm = like.residual_ppm;
-        let copy = || copies::refuses(&like, rule.max_overlap_ppm, rule.min_residual_ppm);
-        let reason = || norms.refuses(i, rule.max_norm_ppm).or_else(copy);
-        entry.reason = if entry.exact { None } else { reason() };
-    }
-    let left: Vec<usize> = (0..entries.len()).filter(|&i| entries[i].reason.is_none()).collect();
-    for (&i, agreement) in left.iter().zip(signs::agreement(&pairs, &left)) {
-        entries[i].signals.agreement_ppm = agreement.map(|ppm| ppm.to_string());
-        entries[i].reason = signs::refuses(agreement, rule.max_against_ppm).filter(|_| !entries[i].exact);
+        entry.signals.agreement_ppm = agreement[i].map(|ppm| ppm.to_string());
     }
     Ok(())
 }
@@ -103,17 +117,20 @@ pub(super) fn gains<U>(
         entries[i].reason = reason;
     }
 
-    let left: Vec<usize> = measured.into_iter().filter(|&i| entries[i].reason.is_none()).collect();
     if pool.trained.is_empty() {
         return Ok(needed);
     }
-    // Who was to train on what, by the places of those that are left.
-    let place: BTreeMap<usize, usize> = left.iter().enumerate().map(|(place, &i)| (i, place)).collect();
+    // Who was to train on what, by the places of those that were measured: all of them are compared, for of those that are
+    // left attackers might be the most.
+    let place: BTreeMap<usize, usize> = measured.iter().enumerate().map(|(place, &i)| (i, place)).collect();
     let trained: Vec<Vec<usize>> =
         pool.trained.iter().map(|who| who.iter().filter_map(|member| place.get(member).copied()).collect()).collect();
     let own: Vec<Vec<i128>> =
-        left.iter().map(|&i| entries[i].gains.as_ref().map_or(Vec::new(), |gains| gains.own.clone())).collect();
-    for (&i, found) in left.iter().zip(own::differences(&own, &trained)) {
+        measured.iter().map(|&i| entries[i].gains.as_ref().map_or(Vec::new(), |gains| gains.own.clone())).collect();
+    for (&i, found) in measured.iter().zip(own::differences(&own, &trained)) {
+        if entries[i].reason.is_some() {
+            continue;
+        }
         let worker = &candidates[entries[i].candidate].worker;
         let Held { standing, average } = standings.of(worker);
         *average = own::average(*average, found, rule.own_rate_ppm);

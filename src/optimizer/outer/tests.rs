@@ -126,6 +126,35 @@ fn faulty_updates_of_any_size_move_a_robust_result_by_a_bounded_amount() {
     assert!(norm(&run(&rule(OuterRule::Mean), &mut InMemory::cut(&attacked, &LENGTHS)).values) > 100.0 * honest_norm);
 }
 
+/// Attackers who know all honest updates, as many as a rule withstands, fewer than half in any case.
+#[test]
+fn no_minority_turns_a_robust_rule_against_the_honest_or_has_most_of_them_left_out() {
+    let robust =
+        [OuterRule::MedianNorm, OuterRule::TrimmedMean, OuterRule::Krum, OuterRule::CenteredClip, OuterRule::Sign];
+    for (count, faulty) in (3..=9).flat_map(|n| (1..=(n - 1) / 2).map(move |f| (n, f))) {
+        let honest = honest(count - faulty);
+        let sum = |i: usize| honest.iter().map(|update| update[i]).sum::<f32>();
+        let all: Vec<f32> = (0..6000).map(sum).collect();
+        for kind in robust {
+            if kind == OuterRule::Krum && count < 2 * faulty + 3 {
+                continue;
+            }
+            let counted = if kind.counts_faulty() { faulty as u32 } else { 0 };
+            let recipe = OuterRecipe { rule: kind, faulty: counted, ..OuterRecipe::default() };
+            for factor in [-1.0 / honest.len() as f32, -1.0, -1e6, 1e-6, -1e-6, 0.0, 1e6] {
+                let bad = vec![all.iter().map(|v| v * factor).collect::<Vec<f32>>(); faulty];
+                let updates = [&bad[..], &honest[..]].concat();
+                let made = run(&recipe, &mut InMemory::cut(&updates, &LENGTHS));
+                let along: f64 = made.values.iter().zip(&all).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+                let cosine = along / (norm(&made.values) * norm(&all)).max(1e-30);
+                assert!(cosine > 0.3, "{kind:?}: {faulty} of {count} send {factor} of the sum: {cosine}");
+                let honest_in = made.chosen.map_or(honest.len(), |c| c.iter().filter(|i| **i >= faulty).count());
+                assert!(honest_in >= count - 2 * faulty, "{kind:?}: {faulty} of {count}: {honest_in} are left");
+            }
+        }
+    }
+}
+
 #[test]
 fn every_engine_makes_the_same_bits_and_reads_as_often_as_is_said() {
     let updates: Vec<Vec<f32>> = (0..7).map(|i| wild(i, 6000)).collect();

@@ -3,6 +3,8 @@
 //! they are written in, so that anybody who recomputes a round refuses the same updates for the same figures.
 
 pub mod copies;
+#[cfg(test)]
+mod crowd;
 pub mod noise;
 pub mod norms;
 pub mod own;
@@ -14,6 +16,11 @@ pub use pairs::Pairs;
 /// Parts per million, rounded down; what is not above zero is 0, and so is what is not a number.
 pub(super) fn ppm(part: f64) -> u64 {
     (part * 1e6) as u64
+}
+
+/// Parts per million with their sign, rounded towards zero.
+pub(super) fn ppm_signed(part: f64) -> i64 {
+    (part * 1e6) as i64
 }
 
 #[cfg(test)]

@@ -35,24 +35,24 @@ impl Gain {
     }
 }
 
-/// The lower median of what is above zero; 0 where nothing is.
+/// The lower median; 0 of none. Of all gains, and not of those above zero alone: among all of them attackers are the fewer, and
+/// fewer than half never lift it above every honest one.
 fn median(gains: &[Gain]) -> i128 {
-    let mut positive: Vec<i128> = gains.iter().map(|g| g.total_q32).filter(|gain| *gain > 0).collect();
-    positive.sort_unstable();
-    positive.get(positive.len().saturating_sub(1) / 2).copied().unwrap_or(0)
+    let mut totals: Vec<i128> = gains.iter().map(|g| g.total_q32).collect();
+    totals.sort_unstable();
+    totals.get(totals.len().saturating_sub(1) / 2).copied().unwrap_or(0)
 }
 
-/// Why each of these gains is nothing; `None` where it is something. `floor_ppm` of the median of those above zero, in
-/// parts per million, is the least that is.
+/// Why each of these gains is nothing; `None` where it is something. `floor_ppm` of their median, in parts per million, is
+/// the least that is; where the median update gains nothing alone, no gain is too small.
 pub fn refuses(gains: &[Gain], floor_ppm: u64) -> Vec<Option<String>> {
-    let standing: Vec<Gain> = gains.iter().filter(|gain| gain.significant).copied().collect();
-    let median = median(&standing);
+    let median = median(gains).max(0);
     let reason = |gain: &Gain| {
         if !gain.significant {
             return Some("its gain is not above noise".to_owned());
         }
         // Both sides are integers; gains of a round stay below 2^104.
-        let low = floor_ppm > 0 && gain.total_q32 * 1_000_000 < median * i128::from(floor_ppm);
+        let low = floor_ppm > 0 && median > 0 && gain.total_q32 * 1_000_000 < median * i128::from(floor_ppm);
         low.then(|| "its gain is far below the median".to_owned())
     };
     gains.iter().map(reason).collect()
@@ -87,11 +87,18 @@ mod tests {
 
     #[test]
     fn noise_and_what_is_far_below_the_others_are_nothing() {
-        let gains =
-            [gain(&[100; 9]), gain(&[110; 9]), gain(&[90; 9]), gain(&[1; 9]), gain(&[-100; 9]), gain(&[50, -49])];
+        let gains = [
+            gain(&[100; 9]),
+            gain(&[110; 9]),
+            gain(&[90; 9]),
+            gain(&[1; 9]),
+            gain(&[-100; 9]),
+            gain(&[50, -49]),
+            gain(&[105; 9]),
+        ];
         let reasons = refuses(&gains, 100_000);
         let nothing: Vec<bool> = reasons.iter().map(Option::is_some).collect();
-        assert_eq!(nothing, [false, false, false, true, true, true]);
+        assert_eq!(nothing, [false, false, false, true, true, true, false]);
         assert!(reasons[3].as_ref().unwrap().contains("median") && reasons[4].as_ref().unwrap().contains("noise"));
         assert!(refuses(&gains, 0)[3].is_none());
     }

@@ -1,5 +1,6 @@
 //! The attackers, a file each.
 
+mod against;
 mod average;
 mod collude;
 mod copier;
@@ -16,6 +17,7 @@ mod several;
 mod sybil;
 mod unequal;
 
+pub use against::Against;
 pub use average::{Average, Parts};
 pub use collude::{Collude, Pair};
 pub use copier::{Copier, Perturbed};
@@ -70,6 +72,7 @@ pub fn all() -> Vec<Box<dyn Attack>> {
         Box::new(Average { parts: Parts::All }),
         Box::new(Average { parts: Parts::Two }),
         Box::new(Flipper),
+        Box::new(Against { identities: 3 }),
         Box::new(Inflater { factor: 10.0 }),
         Box::new(Inflater { factor: 1.5 }),
         Box::new(Hoarder),
