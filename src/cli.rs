@@ -1,6 +1,8 @@
 //! The command line: one tree, from which help, man pages and completions are made.
 
 use std::error::Error as _;
+use std::ffi::OsString;
+use std::io::Write;
 use std::num::ParseIntError;
 use std::process::ExitCode;
 
@@ -9,7 +11,7 @@ use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::command;
 use crate::error::{Error, Kind, Result};
-use crate::ui::Ui;
+use crate::ui::{self, Ui, escape};
 
 /// Train one language model together, verify it bit by bit, and be paid for it.
 ///
@@ -122,12 +124,40 @@ fn explained(mut error: clap::Error) -> clap::Error {
     error
 }
 
+fn parse_from<T: Into<OsString> + Clone>(words: impl IntoIterator<Item = T>) -> std::result::Result<Cli, clap::Error> {
+    let parsed = tolerant(Cli::command()).try_get_matches_from(words);
+    parsed.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(explained)
+}
+
 /// Parses the command line; what clap has to say (help, version, a usage error) is already printed.
 pub fn parse() -> std::result::Result<Cli, ExitCode> {
-    let parsed = tolerant(Cli::command()).try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
-    parsed.map_err(explained).map_err(|error| {
-        // A reader that has gone away is no reason to fail a help text.
-        let _ = error.print();
-        ExitCode::from(if error.use_stderr() { 2 } else { 0 })
+    parse_from(std::env::args_os()).map_err(|error| {
+        let said = if error.use_stderr() { refuse(error) } else { tell(&error) };
+        let code = said.unwrap_or_else(|error| {
+            Ui::new(false, 0).error(&error);
+            error.kind().exit_code()
+        });
+        ExitCode::from(code)
     })
+}
+
+/// Prints the help or the version.
+fn tell(said: &clap::Error) -> Result<u8> {
+    ui::check()?;
+    let printed = said.print().and_then(|()| std::io::stdout().flush());
+    printed.map(|()| 0).map_err(|e| Error::io("standard output", &e))
+}
+
+/// Prints what is wrong with the command line. It repeats parts of it: so it is said of one in which everything can be shown.
+fn refuse(error: clap::Error) -> Result<u8> {
+    let given: Vec<String> = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let shown: Vec<String> = given.iter().map(|arg| escape::line(arg)).collect();
+    let error = match parse_from(&shown) {
+        _ if shown == given => error,
+        Err(shown) if shown.use_stderr() => shown,
+        _ => Cli::command().error(error.kind(), "it holds characters that cannot be shown"),
+    };
+    // Nobody is left to be told when standard error is closed.
+    let _ = error.print();
+    Ok(2)
 }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use l402::cli;
+use l402::fsio::{leave_nothing_behind, wait_if_ending};
 
 fn main() -> ExitCode {
     let cli = match cli::parse() {
@@ -10,7 +11,9 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     let ui = l402::ui::Ui::new(cli.global.quiet, cli.global.verbose);
-    match cli.run(&ui) {
+    let done = leave_nothing_behind().and_then(|()| cli.run(&ui));
+    wait_if_ending();
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             ui.error(&error);

@@ -159,7 +159,7 @@ fn an_honest_update_is_recomputed_to_the_byte() {
     };
     for round in 0..2 {
         let mut again = Chain {
-            folder: world.folder(chain.folder.parameters.to_vec()),
+            folder: world.folder(chain.folder.parameters.to_vec().unwrap()),
             feedback: chain.feedback.clone(),
             standings: chain.standings.clone(),
             earlier: chain.earlier.clone(),

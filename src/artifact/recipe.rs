@@ -405,7 +405,8 @@ impl Recipe {
 /// What is wrong with a text: line and column as the parser has them, or the table that lacks a field.
 fn not_a_recipe(text: &str, error: &toml::de::Error) -> Error {
     let Some(field) = error.message().strip_prefix("missing field ") else {
-        return Error::data(format!("not a recipe: {}", error.to_string().trim_end()));
+        let what = error.message().replace('\n', ", ");
+        return Error::data(format!("not a recipe: {}{what}", place(text, error)));
     };
     let table = text.parse().ok().and_then(|table| lacking(&table));
     let what = match (table, field) {
@@ -429,6 +430,13 @@ fn lacking(recipe: &toml::Table) -> Option<&'static str> {
         })
     };
     ["data", "inner", "score"].into_iter().find(lacking)
+}
+
+/// Where an error is: its line and column, from 1.
+fn place(text: &str, error: &toml::de::Error) -> String {
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else { return String::new() };
+    let (line, start) = (before.split('\n').count(), before.rsplit('\n').next().unwrap_or(before));
+    format!("line {line}, column {}: ", start.chars().count() + 1)
 }
 
 fn floats_to_bits(value: &mut Value) {
@@ -515,5 +523,39 @@ mod tests {
             assert!(none.starts_with("verify.chunks: expected at least 1"), "{none}");
         }
         assert_eq!(refused("[verify]\nchunks = 0"), None);
+    }
+
+    #[test]
+    fn floats_that_are_written_are_read_to_the_bit_and_the_digest_stays() {
+        let mut state = 402u64;
+        let mut random = || {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state ^ (state >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9)
+        };
+        let mut within = |low: f64, high: f64| loop {
+            let value = f64::from_bits(random() & !(1 << 63));
+            if (low..=high).contains(&value) {
+                return value;
+            }
+        };
+        for _ in 0..5_000 {
+            let (lr, eps, clip) = (within(0.0, 1e3), within(1e-30, 1.0), within(1e-30, 1e30));
+            let (decay, beta) = (within(0.0, 1e3), within(0.0, 0.999));
+            let text = RECIPE.replace("lr = 1e-3", &format!("lr = {lr:?}"));
+            let text = format!(
+                "{text}\neps = {eps:e}\nclip = {clip:.30e}\nweight_decay = {decay:?}\nbeta2 = {beta:.40e}\n\
+                 [codec]\nfeedback = {beta:?}"
+            );
+            let recipe = Recipe::parse(&text).unwrap();
+            let mut made = Recipe::parse(RECIPE).unwrap();
+            made.inner = InnerRecipe { lr, eps, clip, weight_decay: decay, beta2: beta, ..made.inner };
+            made.codec.feedback = beta;
+            // Their bits are in the digest.
+            assert_eq!(recipe.digest(), made.digest(), "{text}");
+            let json = serde_json::to_string(&recipe).unwrap();
+            assert_eq!(serde_json::from_str::<Recipe>(&json).unwrap().digest(), made.digest(), "{json}");
+            let toml = toml::to_string(&recipe).unwrap();
+            assert_eq!(Recipe::parse(&toml).unwrap().digest(), made.digest(), "{toml}");
+        }
     }
 }

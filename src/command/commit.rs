@@ -10,6 +10,7 @@ use crate::artifact::record::Signer;
 use crate::artifact::{self, ArtifactKind, Commitment, Digest, Meta, Reader, record};
 use crate::command::args::OutputArgs;
 use crate::error::{Context, Error, Result};
+use crate::fsio::Target;
 use crate::pay::{Closing, Entry, Ledger, NodeSigner, Offer, hash_of};
 use crate::ui::Ui;
 
@@ -180,8 +181,7 @@ fn close(args: &Args, list: &Path, ui: &Ui) -> Result<()> {
         }
     };
     if args.escrow.dry_run {
-        print!("{}", record::line(&closing)?);
-        return Ok(());
+        return Target::stdout().write_text(&record::line(&closing)?).map(drop);
     }
     target.write_text(&record::line(&closing)?)?;
     Ok(())

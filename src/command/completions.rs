@@ -17,6 +17,6 @@ pub fn run(args: &Args, mut tree: clap::Command) -> Result<()> {
     let mut bytes = Vec::new();
     clap_complete::generate(args.shell, &mut tree, "l402", &mut bytes);
     let text = String::from_utf8(bytes).map_err(|_| Error::bug("the completions are not UTF-8"))?;
-    Target::new(None, false).write_text(&text)?;
+    Target::stdout().write_text(&text)?;
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::codec::{EncodedUpdate, Feedback, Update, compress_stream};
 use crate::command::args::OutputArgs;
 use crate::error::{Error, Result};
 use crate::fsio::{Outcome, Output, Source, Target};
-use crate::ui::Ui;
+use crate::ui::{Ui, escape};
 
 /// Put a pseudo-gradient through the recipe's codec, with error feedback: a delta becomes an update.
 ///
@@ -82,7 +82,7 @@ fn compress(args: &Args, recipe: &Recipe, target: &Target, ui: &Ui) -> Result<()
     let asked = args.report.is_some();
     let report_target = args.report.iter().flatten().next().map(|path| Target::new(Some(path), args.output.force));
     let done = compress_stream(recipe, delta, feedback, &state_name, state, asked, |name| {
-        progress.tick(name.to_owned());
+        progress.tick(name);
     })?;
     drop(progress);
     // A file waits beside its place until the state is in its own; standard output cannot wait.
@@ -102,10 +102,11 @@ fn compress(args: &Args, recipe: &Recipe, target: &Target, ui: &Ui) -> Result<()
     };
     report(ui, &target.name(), output.finish()?);
     if let Some(costs) = &done.report {
-        ui.say(format!("what it costs and what it loses\n{}", costs.table().trim_end()));
+        ui.say("what it costs and what it loses");
+        ui.lines(&costs.table());
     }
     if let (Some(target), Some(costs)) = (report_target, &done.report) {
-        target.write_text(&(canonical::json(&costs.to_json()) + "\n"))?;
+        target.write_text(&(escape::json(&canonical::json(&costs.to_json())) + "\n"))?;
     }
     Ok(())
 }

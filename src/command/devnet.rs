@@ -10,8 +10,7 @@ use l402_devnet::{Channel, Devnet, MAX_NODES, Network, NodeStatus, Process, pars
 use serde_json::json;
 
 use crate::error::{Error, IoContext, Kind, Result};
-use crate::fsio::Target;
-use crate::ui::Ui;
+use crate::ui::{self, Page, Ui};
 
 /// A Lightning network on this machine, for trying and testing: no real money.
 ///
@@ -106,6 +105,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
 }
 
 fn up(args: &UpArgs, ui: &Ui) -> Result<()> {
+    ui::check()?;
     let asked = args.nodes.is_some() || !args.channels.is_empty() || args.max_concurrent_htlcs.is_some();
     let devnet = Devnet::create(&args.common.dir, |there| {
         let Some(there) = there else {
@@ -143,45 +143,45 @@ fn spawn(process: Process<'_>, dir: &Path, folder: &Path) -> Result<Child> {
 }
 
 fn mine(args: &MineArgs) -> Result<()> {
+    ui::check()?;
     let tip = Devnet::open(&args.dir)?.mine(args.blocks)?;
-    let text = if args.json {
-        json!({ "type": "block", "v": 1, "height": tip.height, "hash": tip.hash }).to_string()
+    let mut page = Page::default();
+    if args.json {
+        page.json(&json!({ "type": "block", "v": 1, "height": tip.height, "hash": tip.hash }).to_string());
     } else {
-        format!("{} {}", tip.height, tip.hash)
-    };
-    print(&(text + "\n"))
+        page.line(format!("{} {}", tip.height, tip.hash));
+    }
+    page.print()
 }
 
 fn print_status(devnet: &Devnet, json: bool) -> Result<()> {
     let nodes = devnet.status()?;
     let tip = devnet.tip();
-    let mut text = String::new();
+    let mut page = Page::default();
     if json {
         let height = tip.as_ref().map(|t| t.height);
         let hash = tip.as_ref().map(|t| t.hash.as_str());
-        text += &format!(
-            "{}\n",
-            json!({ "type": "chain", "v": 1, "alive": tip.is_some(), "height": height, "hash": hash })
-        );
+        let chain = json!({ "type": "chain", "v": 1, "alive": tip.is_some(), "height": height, "hash": hash });
+        page.json(&chain.to_string());
         for node in &nodes {
             let mut record = serde_json::to_value(node).expect("strings and numbers");
             record["type"] = "node".into();
             record["v"] = 1.into();
-            text += &format!("{record}\n");
+            page.json(&record.to_string());
         }
     } else {
-        text += &tip.map_or("chain  down\n".to_owned(), |t| format!("chain  height {} {}\n", t.height, t.hash));
-        nodes.iter().for_each(|node| text += &describe_node(node));
+        page.line(tip.map_or("chain  down".to_owned(), |t| format!("chain  height {} {}", t.height, t.hash)));
+        nodes.iter().for_each(|node| describe_node(node, &mut page));
     }
-    print(&text)
+    page.print()
 }
 
-fn describe_node(node: &NodeStatus) -> String {
+fn describe_node(node: &NodeStatus, page: &mut Page) {
     let height = node.height.map_or("down".to_owned(), |h| format!("height {h}"));
-    let mut text = format!("{}  {height}  {}  {}\n", node.name, node.id, node.folder);
+    page.line(format!("{}  {height}  {}  {}", node.name, node.id, node.folder));
     for c in &node.channels {
-        text += &format!(
-            "    {}  {}  {}{}  {} of {} msat  {} HTLCs\n",
+        page.line(format!(
+            "    {}  {}  {}{}  {} of {} msat  {} HTLCs",
             c.peer,
             c.short_channel_id.as_deref().unwrap_or("-"),
             c.state,
@@ -189,11 +189,6 @@ fn describe_node(node: &NodeStatus) -> String {
             c.to_us_msat,
             c.total_msat,
             c.htlcs
-        );
+        ));
     }
-    text
-}
-
-fn print(text: &str) -> Result<()> {
-    Target::new(None, false).write_text(text).map(drop)
 }

@@ -8,7 +8,7 @@ use crate::command::args::OutputDirArgs;
 use crate::error::{Context, Error, Result};
 use crate::fsio::{OutDir, Outcome, Target, read_text};
 use crate::model::{self, Layout, ModelConfig};
-use crate::ui::Ui;
+use crate::ui::{self, Ui};
 
 /// Make a model with random weights, as a Hugging Face folder.
 ///
@@ -28,6 +28,7 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
+    ui::check()?;
     let text = read_text(&args.config)?;
     let config = ModelConfig::parse(&text).at(args.config.display())?;
     check_memory(&config).at(args.config.display())?;
@@ -44,7 +45,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let outcome = write_folder(&args.output, &text, meta, &layout, &parameters)?;
     let done = if outcome == Outcome::UpToDate { "up to date" } else { "made" };
     ui.say(format!("{done}: {} parameters in {}", layout.total, args.output.output.display()));
-    Target::new(None, false).write_text(&format!("{digest}\n"))?;
+    ui::print(digest)?;
     Ok(())
 }
 

@@ -10,9 +10,9 @@ use crate::artifact::record::Line;
 use crate::artifact::{Digest, Dtype, Meta, Reader, Recipe, TensorInfo, canonical};
 use crate::codec::{Report, Update};
 use crate::error::{Error, Result};
-use crate::fsio::{Source, Target, read_text};
+use crate::fsio::{Source, read_text};
 use crate::model::ModelFolder;
-use crate::ui::Ui;
+use crate::ui::{Page, Ui, escape};
 
 /// Show what is in a file: header, metadata, digests, and statistics of every tensor.
 ///
@@ -53,7 +53,9 @@ fn condition(text: &str) -> std::result::Result<(String, String), String> {
 pub fn run(args: &Args, _ui: &Ui) -> Result<()> {
     if let Some(field) = &args.field {
         let lines = args.files.iter().map(|path| fields(path, field, &args.conditions)).collect::<Result<String>>()?;
-        return Target::new(None, false).write_text(&lines).map(drop);
+        let mut page = Page::default();
+        page.lines(&lines);
+        return page.print();
     }
     if args.state.is_some() && args.files.len() != 1 {
         return Err(Error::usage("--state: expected one update, which left it"));
@@ -65,16 +67,17 @@ pub fn run(args: &Args, _ui: &Ui) -> Result<()> {
             Some(recipe) if shown["kind"] == "update" => Some(report(recipe, path, args.state.as_deref())?),
             _ => None,
         };
-        let text = match report {
-            Some(report) if args.json => {
+        let mut page = Page::default();
+        if args.json {
+            if let Some(report) = report {
                 shown["report"] = report.to_json();
-                canonical::json(&shown) + "\n"
             }
-            Some(report) => table(&shown) + &report.table(),
-            None if args.json => canonical::json(&shown) + "\n",
-            None => table(&shown),
-        };
-        Target::new(None, false).write_text(&text)?;
+            page.json(&canonical::json(&shown));
+        } else {
+            table(&shown, &mut page);
+            page.lines(&report.map_or_else(String::new, |report| report.table()));
+        }
+        page.print()?;
     }
     Ok(())
 }
@@ -132,10 +135,9 @@ fn holds_records(path: &Path) -> Result<bool> {
     Ok(named || begins_a_record(path)?)
 }
 
-/// A value on a line of its own: text as it is, but for control characters.
+/// A value on a line of its own: text as it is, but for what no line shows.
 fn plain(value: &Value) -> String {
-    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+    escape::line(&value.as_str().map_or_else(|| value.to_string(), str::to_owned))
 }
 
 /// Whether a regular file begins as records do; whatever is read once alone is not looked into.
@@ -233,47 +235,45 @@ fn statistics(data: &[u8]) -> Vec<(&'static str, Value)> {
     shown
 }
 
-fn table(shown: &Value) -> String {
-    let mut text = String::new();
+fn table(shown: &Value, page: &mut Page) {
     let empty = serde_json::Map::new();
     let fields = shown.as_object().unwrap_or(&empty);
-    text += &format!("{}\n", plain(&shown["file"]));
+    page.line(plain(&shown["file"]));
     for (key, value) in fields
         .iter()
         .filter(|(k, _)| !["file", "tensors", "metadata", "records", "digests", "recipe"].contains(&k.as_str()))
     {
-        text += &format!("  {key}: {}\n", plain(value));
+        page.line(format!("  {key}: {}", plain(value)));
     }
     for group in ["metadata", "records"] {
         for (key, value) in shown[group].as_object().unwrap_or(&empty) {
             let value = plain(value);
             let cut: String = value.chars().take(100).collect();
             let dots = if cut.len() < value.len() { "..." } else { "" };
-            text += &format!("  {key} = {}{dots}\n", cut.escape_debug());
+            page.line(format!("  {key} = {cut}{dots}"));
         }
     }
     if let Some(tables) = shown.get("recipe") {
-        values("", tables, &mut text);
+        values("", tables, page);
     }
     for tensor in shown["tensors"].as_array().map_or(&[][..], Vec::as_slice) {
-        text += &format!("  {} {} {}", plain(&tensor["name"]).escape_debug(), plain(&tensor["dtype"]), tensor["shape"]);
+        let mut text = format!("  {} {} {}", plain(&tensor["name"]), plain(&tensor["dtype"]), tensor["shape"]);
         for key in ["min", "max", "mean", "rms", "non_finite"] {
             if let Some(value) = tensor.get(key).filter(|v| **v != json!(0)) {
                 text += &format!(" {key} {}", plain(value));
             }
         }
-        text.push('\n');
+        page.line(text);
     }
-    text
 }
 
 /// The fields of a recipe, each on a line, by its table and name.
-fn values(table: &str, value: &Value, text: &mut String) {
+fn values(table: &str, value: &Value, page: &mut Page) {
     match value.as_object() {
         Some(fields) => {
             let dot = if table.is_empty() { "" } else { "." };
-            fields.iter().for_each(|(name, value)| values(&format!("{table}{dot}{name}"), value, text));
+            fields.iter().for_each(|(name, value)| values(&format!("{table}{dot}{name}"), value, page));
         }
-        None => *text += &format!("  {table} = {value}\n"),
+        None => page.line(format!("  {table} = {value}")),
     }
 }

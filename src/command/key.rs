@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use crate::artifact::key::SigningKey;
 use crate::error::{Error, Result};
-use crate::fsio::Target;
-use crate::ui::Ui;
+use crate::ui::{self, Ui};
 
 /// Make a signing key in FILE (mode 0600), or read the one that is there, and print its public key.
 ///
@@ -22,6 +21,7 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
+    ui::check()?;
     let file = args.file.as_ref().or(args.output.as_ref());
     let file = file.ok_or_else(|| Error::bug("the command line lacks what it requires"))?;
     let key = if file.exists() {
@@ -31,6 +31,5 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         ui.detail(format!("made {}", file.display()));
         key
     };
-    Target::new(None, false).write_text(&format!("{}\n", key.public()))?;
-    Ok(())
+    ui::print(key.public())
 }

@@ -200,7 +200,7 @@ fn write_states(
     ui: &Ui,
 ) -> Result<()> {
     let layout = &work.folder.layout;
-    let mut held = (0, work.start(moments));
+    let mut held = (0, work.start(moments)?);
     let mut missing = Vec::new();
     for &step in steps {
         let leaf = leaves.iter().find(|leaf| leaf.step == step);

@@ -4,8 +4,7 @@ use crate::artifact::canonical;
 use crate::engine::Engine;
 use crate::engine::exp::{Function, worst_ulp};
 use crate::error::{Error, Result};
-use crate::fsio::Target;
-use crate::ui::Ui;
+use crate::ui::{Page, Ui, print};
 use crate::verify::check_machine;
 
 /// Compute every operator on fixed inputs, and compare the digests with the golden ones.
@@ -24,22 +23,23 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
-    let stdout = Target::new(None, false);
     let mut wrong = 0;
     for engine in Engine::available() {
         for check in check_machine(engine)? {
             let verdict = if check.holds() { "equal" } else { "DIFFERS" };
             wrong += usize::from(!check.holds());
             let isa = format!("{:?}", engine.isa()).to_lowercase();
-            stdout.write_text(&if args.json {
+            let mut page = Page::default();
+            if args.json {
                 let golden = check.golden.map(|d| d.to_string());
                 let digest = check.digest.to_string();
                 let record =
                     serde_json::json!({ "digest": digest, "golden": golden, "isa": isa, "operator": check.name });
-                canonical::json(&record) + "\n"
+                page.json(&canonical::json(&record));
             } else {
-                format!("{isa:9} {:20} {} {verdict}\n", check.name, check.digest)
-            })?;
+                page.line(format!("{isa:9} {:20} {} {verdict}", check.name, check.digest));
+            }
+            page.print()?;
         }
     }
     if wrong > 0 {
@@ -48,7 +48,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         )));
     }
     if args.exhaustive {
-        exhaustive(ui, &stdout)?;
+        exhaustive(ui)?;
     }
     ui.say("selftest passed");
     Ok(())
@@ -57,11 +57,11 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
 /// The bound of the contract (A5), in units in the last place.
 const BOUND: f64 = 1.0;
 
-fn exhaustive(ui: &Ui, stdout: &Target) -> Result<()> {
+fn exhaustive(ui: &Ui) -> Result<()> {
     for (name, function) in [("exp", Function::Exp), ("log", Function::Log), ("sigmoid", Function::Sigmoid)] {
         ui.say(format!("{name}: all 2^32 inputs"));
         let (worst, at) = worst_ulp(Engine::detect(), function, 1);
-        stdout.write_text(&format!("{name}: at most {worst:.4} ULP, at {at:e}\n"))?;
+        print(format!("{name}: at most {worst:.4} ULP, at {at:e}"))?;
         if worst >= BOUND {
             return Err(Error::refused(format!("{name}: expected below {BOUND} ULP, found {worst} at {at:e}")));
         }

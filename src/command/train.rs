@@ -111,8 +111,8 @@ impl Work {
     }
 
     /// Theta with these moments.
-    pub fn start(&self, moments: Moments) -> State {
-        State { parameters: self.folder.parameters.to_vec(), moments }
+    pub fn start(&self, moments: Moments) -> Result<State> {
+        Ok(State { parameters: self.folder.parameters.to_vec()?, moments })
     }
 
     /// Whether the recipe carries the inner optimiser's state.
@@ -245,7 +245,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     files::describe(ui, &work.folder, &work.plan, work.recipe.inner.grad_groups);
     let bar = ui.progress("train", work.recipe.inner.steps.into());
     let (mut log, mut losses) = (LeafLog::new(layout, segments), Vec::new());
-    let state = run_steps(&work.input(), work.start(moments.moments), 0..segments.steps, |report, state| {
+    let state = run_steps(&work.input(), work.start(moments.moments)?, 0..segments.steps, |report, state| {
         ui.detail(format!(
             "round {round} step {}: loss {:.4}, gradient norm {:.4}",
             report.step, report.loss, report.gradient_norm
@@ -276,7 +276,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     if target.is_stdout() {
         next.take().map(Output::finish).transpose()?;
     }
-    let delta = delta(work.model.engine, &work.folder.parameters, state.parameters);
+    let delta = delta(work.model.engine, &work.folder.parameters, state.parameters)?;
     let (out, digest) = write_flat(&target.name(), target.create()?, meta, layout, &delta)?;
     out.check_place()?;
     next.map(Output::finish).transpose()?;

@@ -225,3 +225,57 @@ impl Fields<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::complete_config;
+
+    /// Finite floats of every size, from their bits.
+    fn floats() -> impl Iterator<Item = f64> {
+        let mut state = 402u64;
+        let bits = std::iter::repeat_with(move || {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            let mixed = (state ^ (state >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            mixed ^ (mixed >> 32)
+        });
+        [1e-30, 5e-324, f64::MIN_POSITIVE, 0.1, 1e-5, 1e22, 1e23, 999999999999.9999]
+            .into_iter()
+            .chain(bits.map(f64::from_bits))
+            .filter(|value| value.is_finite())
+    }
+
+    #[test]
+    fn floats_that_are_written_are_read_to_the_bit_and_the_digest_stays() {
+        let mut sizes = floats().map(f64::abs).filter(|value| (f64::MIN_POSITIVE..1e12).contains(value));
+        let mut any = floats();
+        for _ in 0..10_000 {
+            let [eps, theta, range] = [(); 3].map(|()| sizes.next().unwrap());
+            let [factor, low, high, context] = [(); 4].map(|()| any.next().unwrap());
+            let text = format!(
+                r#"{{"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2,
+                "vocab_size": 257, "rms_norm_eps": {eps:?}, "rope_theta": {theta:e}, "initializer_range": {range:.24e},
+                "rope_scaling": {{"rope_type": "llama3", "factor": {factor:?}, "low_freq_factor": {low:e},
+                "high_freq_factor": {high:?}, "original_max_position_embeddings": {context:?}}}}}"#
+            );
+            let written = complete_config(&text).unwrap();
+            let again = complete_config(&written).unwrap();
+            assert_eq!(again, written);
+            let [read, back] = [text.as_str(), &written].map(|text| ModelConfig::parse(text).unwrap());
+            assert_eq!(read.digest(), back.digest(), "{text}");
+            for config in [read, back] {
+                let scaling = config.rope_scaling.unwrap();
+                let found = [
+                    (config.rms_norm_eps, eps),
+                    (config.rope_theta, theta),
+                    (config.initializer_range, range),
+                    (scaling.factor, factor),
+                    (scaling.low_freq_factor, low),
+                    (scaling.high_freq_factor, high),
+                    (scaling.original_max_position_embeddings, context),
+                ];
+                assert!(found.iter().all(|(found, given)| found.to_bits() == given.to_bits()), "{found:?} in {text}");
+            }
+        }
+    }
+}

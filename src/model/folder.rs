@@ -8,12 +8,12 @@ use serde::Deserialize;
 
 use super::config::ModelConfig;
 use super::layout::{Layout, TensorSpec};
+use super::parameters::{Parameters, Weights};
 use crate::artifact::{
     ArtifactKind, Digest, Dtype, FORMAT_VERSION, Header, Meta, Reader, TensorInfo, Writer, digest_of, f32_from_le,
 };
-use crate::engine::Engine;
 use crate::error::{Context, Error, Result};
-use crate::fsio::{MappedFloats, Source, map_floats, read_text};
+use crate::fsio::{Source, Stored, read_text};
 
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
@@ -35,25 +35,6 @@ pub struct ModelFolder {
     pub meta: Meta,
 }
 
-/// The parameters of a model on disk: mapped where one file holds them in the layout's order, as ours do, else read.
-pub enum Parameters {
-    /// Read and converted.
-    Read(Vec<f32>),
-    /// Where they lie in the file.
-    Mapped(MappedFloats),
-}
-
-impl std::ops::Deref for Parameters {
-    type Target = [f32];
-
-    fn deref(&self) -> &[f32] {
-        match self {
-            Parameters::Read(values) => values,
-            Parameters::Mapped(values) => values,
-        }
-    }
-}
-
 #[derive(Deserialize)]
 struct Index {
     weight_map: BTreeMap<String, String>,
@@ -68,11 +49,14 @@ impl ModelFolder {
         let files = weight_files(folder)?;
         check_room(&config, &files)?;
         let layout = Layout::new(&config);
-        let (parameters, meta) = match map_weights(&files, &layout)? {
-            Some((mapped, meta)) => (Parameters::Mapped(mapped), meta),
+        let (parameters, meta) = match stored_weights(&files, &layout)? {
+            Some((weights, meta)) => (Parameters::Stored(weights), meta),
             None => ModelFolder::read(folder, &files, &config, &layout)?,
         };
-        let digest = model_digest(&config, &layout, &parameters);
+        let digest = match &parameters {
+            Parameters::Read(values) => model_digest(&config, &layout, values),
+            Parameters::Stored(weights) => digest_with(&config, &weights.digest()),
+        };
         check_meta(&meta, &digest).at(folder.display())?;
         Ok(ModelFolder { config, config_text, layout, parameters, digest, meta })
     }
@@ -91,29 +75,21 @@ impl ModelFolder {
     }
 }
 
-/// Maps the weights where one canonical file holds them all as float32, in the layout's order.
-fn map_weights(files: &[PathBuf], layout: &Layout) -> Result<Option<(MappedFloats, Meta)>> {
+/// Leaves the weights where they are if one canonical file holds them all as float32, in the layout's order.
+fn stored_weights(files: &[PathBuf], layout: &Layout) -> Result<Option<(Weights, Meta)>> {
     let [file] = files else { return Ok(None) };
     let source = Source::open(file)?;
-    let stored = source.known_len();
+    let known = source.known_len();
     let reader = Reader::open(source)?;
     let header = reader.header();
     let ours = layout.tensors.iter().map(|t| TensorInfo::f32(&t.name, &t.shape));
-    if stored.is_none() || reader.require_canonical().is_err() || !header.tensors.iter().cloned().eq(ours) {
+    if known.is_none() || reader.require_canonical().is_err() || !header.tensors.iter().cloned().eq(ours) {
         return Ok(None);
     }
-    let Some(mapped) = map_floats(file, header.to_bytes().len(), layout.total)? else { return Ok(None) };
-    if let Some(i) = Engine::detect().first_non_finite(&mapped) {
-        let tensor = layout.tensor_at(i);
-        return Err(Error::data(format!(
-            "{}: tensor {}: element {} is {}, expected finite values",
-            file.display(),
-            tensor.name,
-            i - tensor.offset,
-            if mapped[i].is_nan() { "NaN" } else { "infinite" }
-        )));
-    }
-    Ok(Some((mapped, Meta(header.metadata.clone()))))
+    let Some(stored) = Stored::open(file, header.to_bytes().len() as u64, 4 * layout.total as u64)? else {
+        return Ok(None);
+    };
+    Ok(Some((Weights::open(stored, layout)?, Meta(header.metadata.clone()))))
 }
 
 /// What the weights' files say of themselves, where they are ours: a damaged model is found before it is used.
@@ -239,7 +215,10 @@ fn to_f32(info: &TensorInfo, data: &[u8]) -> Result<Vec<f32>> {
 pub fn model_digest(config: &ModelConfig, layout: &Layout, parameters: &[f32]) -> Digest {
     let tensors: Vec<_> =
         layout.tensors.iter().map(|t| (t.name.as_str(), &t.shape[..], &parameters[t.range()])).collect();
-    let weights = digest_of(BTreeMap::new(), &tensors);
+    digest_with(config, &digest_of(BTreeMap::new(), &tensors))
+}
+
+fn digest_with(config: &ModelConfig, weights: &Digest) -> Digest {
     Digest::of_parts("l402/model/1", &[&config.digest().0, &weights.0])
 }
 

@@ -8,16 +8,16 @@ mod forward;
 mod init;
 mod layer_acts;
 mod layout;
+mod parameters;
 mod plan;
 
 pub use backward::Gradients;
 pub use config::{ModelConfig, RopeScaling};
-pub use folder::{
-    ModelFolder, Parameters, complete_config, first_meta, model_digest, model_meta, read_flat, write_flat,
-};
+pub use folder::{ModelFolder, complete_config, first_meta, model_digest, model_meta, read_flat, write_flat};
 pub use forward::{Model, sum_q32};
 pub use init::initial_parameters;
 pub use layout::{LayerIds, Layout, TensorSpec};
+pub use parameters::{Parameters, Weights};
 pub use plan::Plan;
 
 pub use activations::Workspace;

@@ -95,7 +95,7 @@ impl<'a> Meter<'a> {
 /// Theta after the outer step with this update alone, scaled by `clip`.
 pub(super) fn apply_alone(update: &Update, folder: &ModelFolder, alpha: f32, clip: f32) -> Result<Vec<f32>> {
     let engine = Engine::detect();
-    let mut parameters = folder.parameters.to_vec();
+    let mut parameters = folder.parameters.to_vec()?;
     for tensor in &folder.layout.tensors {
         let mut sent = update.decode(&tensor.name)?;
         if clip < 1.0 {
@@ -111,7 +111,7 @@ pub(super) fn apply_alone(update: &Update, folder: &ModelFolder, alpha: f32, cli
 pub(super) fn together(input: &Scoring<'_>, updates: &[&Update]) -> Result<Vec<f32>> {
     let (folder, outer) = (input.folder, &input.recipe.outer);
     let (engine, layout) = (Engine::detect(), &folder.layout);
-    let mut parameters = folder.parameters.to_vec();
+    let mut parameters = folder.parameters.to_vec()?;
     let direction =
         aggregate(engine, outer, &layout.tensors, &mut Opened::new(updates.len(), |i| Ok(updates[i]), || ()))?;
     descend(engine, outer, &layout.tensors, &mut parameters, direction.values, None)?;

@@ -53,7 +53,7 @@ pub fn next_model<U: Borrow<Update>>(
         return Err(Error::try_again(found).hint("once more updates count, the same command with them goes on"));
     }
     let (engine, layout) = (Engine::detect(), &folder.layout);
-    let mut parameters = folder.parameters.to_vec();
+    let mut parameters = folder.parameters.to_vec()?;
     let mut buffer = match (outer.momentum > 0.0, step.momentum) {
         (false, _) => None,
         (true, Some(momentum)) => Some(momentum.values),

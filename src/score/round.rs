@@ -143,7 +143,7 @@ pub fn score_round<U: Borrow<Update>>(
     }
     let batches = (meter.micro_batches() * (1 + alone)) as u64;
     watch(Watch::Begin(batches.saturating_add(ahead.saturating_mul(meter.held_out_batches() as u64))));
-    let before = meter.losses(&folder.parameters, watch)?;
+    let before = meter.losses(&folder.parameters.to_vec()?, watch)?;
     let alpha = (recipe.outer.lr * (recipe.score.rate_ppm as f64 / 1e6)) as f32;
     for entry in entries.iter_mut().filter(|entry| entry.reason.is_none()) {
         let applied = apply_alone(entry.update.borrow(), folder, alpha, entry.clip);

@@ -14,7 +14,7 @@ use crate::codec::{Compressed, Feedback, Update, compress_tensors};
 use crate::data::{Assignment, BatchOrder, Shard};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::model::{Layout, Model, ModelFolder, Plan};
+use crate::model::{Layout, Model, ModelFolder, Parameters, Plan};
 use crate::optimizer::{Moments, RoundInput, State, StepReport, run_steps};
 
 /// What the verifier holds: its own recipe, model and shard, and the signed assignment.
@@ -81,9 +81,9 @@ pub fn delta_meta(
 }
 
 /// The pseudo-gradient, theta minus the worker's parameters, in the latter's memory.
-pub fn delta(engine: Engine, theta: &[f32], mut parameters: Vec<f32>) -> Vec<f32> {
-    engine.sub_from(&mut parameters, theta);
-    parameters
+pub fn delta(engine: Engine, theta: &Parameters, mut parameters: Vec<f32>) -> Result<Vec<f32>> {
+    theta.each(|at, theta| engine.sub_from(&mut parameters[at..at + theta.len()], theta))?;
+    Ok(parameters)
 }
 
 /// Metadata in the order in which differences are looked for.
@@ -186,7 +186,7 @@ fn recompute<'o>(
     let theta = &input.folder.parameters;
     let order = input.order();
     let mut log = LeafLog::new(layout, Segments::of(input.recipe));
-    let state = State { parameters: theta.to_vec(), moments };
+    let state = State { parameters: theta.to_vec()?, moments };
     let state = run_steps(&input.round(&order), state, 0..input.recipe.inner.steps, |report, state| {
         log.observe(report, state);
         watch(report);
@@ -196,7 +196,7 @@ fn recompute<'o>(
         state.moments.write("state", out.moments, Moments::meta_after(&meta), layout)?;
     }
     finish_meta(input.recipe, &mut meta, layout, &log.leaves(), &state.moments)?;
-    let delta = delta(input.model.engine, theta, state.parameters);
+    let delta = delta(input.model.engine, theta, state.parameters)?;
     compress(input, &meta, &delta, states.feedback.take(), out.feedback).map(Ok)
 }
 

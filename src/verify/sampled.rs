@@ -176,7 +176,7 @@ impl<O: Openings, F: FnMut(&StepReport)> Replay<'_, O, F> {
                 }
                 _ => {
                     let moments = start.take().unwrap_or_else(|| Moments::zero(layout));
-                    State { parameters: self.input.folder.parameters.to_vec(), moments }
+                    State { parameters: self.input.folder.parameters.to_vec()?, moments }
                 }
             };
             held = Some((range.end, self.segment(segment, before, &leaves)?));
@@ -191,7 +191,7 @@ impl<O: Openings, F: FnMut(&StepReport)> Replay<'_, O, F> {
         }
         meta.set("leaves", root);
         drop(state.moments);
-        let delta = delta(self.input.model.engine, &self.input.folder.parameters, state.parameters);
+        let delta = delta(self.input.model.engine, &self.input.folder.parameters, state.parameters)?;
         let tensors: Vec<_> =
             layout.tensors.iter().map(|t| (t.name.as_str(), &t.shape[..], &delta[t.range()])).collect();
         equal("metadata l402.delta", digest_of(meta.0.clone(), &tensors), self.says("delta"))?;
@@ -257,8 +257,10 @@ impl<O: Openings, F: FnMut(&StepReport)> Replay<'_, O, F> {
             equal(format!("{what}: second moments"), leaf.second, second)?;
             equal(format!("{what}: steps"), leaf.optimizer_steps, state.moments.steps)?;
         } else {
-            let theta = &self.input.folder.parameters;
-            let same = theta.iter().zip(&state.parameters).all(|(a, b)| a.to_bits() == b.to_bits());
+            let mut same = true;
+            self.input.folder.parameters.each(|at, theta| {
+                same &= theta.iter().zip(&state.parameters[at..]).all(|(a, b)| a.to_bits() == b.to_bits());
+            })?;
             let found = if same { "theta" } else { "others" };
             equal(format!("{what}: parameters"), "theta", found)?;
             let left = previous.map_or_else(Meta::default, |update| Moments::meta_after(update.meta()));
@@ -274,12 +276,16 @@ impl<O: Openings, F: FnMut(&StepReport)> Replay<'_, O, F> {
         let recipe = &self.input.recipe.inner;
         let seen = state.moments.steps.saturating_sub(step.into());
         let reach = Reach::new(recipe, self.input.assignment.round, step, seen);
-        let theta = &self.input.folder.parameters;
-        let Some(i) = reach.first_beyond(theta, &state.parameters) else { return Ok(()) };
+        let mut beyond = None;
+        self.input.folder.parameters.each(|at, theta| {
+            let here = || reach.first_beyond(theta, &state.parameters[at..]).map(|i| (at + i, theta[i]));
+            beyond = beyond.or_else(here);
+        })?;
+        let Some((i, theta)) = beyond else { return Ok(()) };
         let tensor = self.input.folder.layout.tensor_at(i);
         Err(Stop::Differs(Difference {
             what: format!("tensor {}: element {}", tensor.name, i - tensor.offset),
-            expected: format!("within what {step} steps of AdamW can reach from {:?}", theta[i]),
+            expected: format!("within what {step} steps of AdamW can reach from {theta:?}"),
             found: format!("{:?}", state.parameters[i]),
         }))
     }

@@ -50,7 +50,7 @@ fn a_wrong_score_and_a_nudged_theta_are_found() {
 
     // A theta that is whole in itself, and not the one that the updates make.
     let theta = ModelFolder::load(&hand.world.path("pub/theta-1")).unwrap();
-    let mut parameters = theta.parameters.to_vec();
+    let mut parameters = theta.parameters.to_vec().unwrap();
     parameters[1000] *= 1.5;
     let mut meta = theta.meta.clone();
     meta.set("model", model_digest(&theta.config, &theta.layout, &parameters));

@@ -86,7 +86,7 @@ impl Bench {
             || Moments::zero(layout),
             |bytes| Moments::read(Source::bytes("moments", bytes.clone()).unwrap(), layout).unwrap().1,
         );
-        State { parameters: self.folder.parameters.to_vec(), moments }
+        State { parameters: self.folder.parameters.to_vec().unwrap(), moments }
     }
 
     fn inner_in(&self) -> String {
@@ -144,7 +144,7 @@ impl Bench {
         let mut leaves = log.leaves();
         bend(&mut leaves);
         finish_meta(&self.recipe, &mut meta, layout, &leaves, &state.moments).unwrap();
-        let delta = delta(self.model.engine, &self.folder.parameters, state.parameters);
+        let delta = delta(self.model.engine, &self.folder.parameters, state.parameters).unwrap();
         let tensors: Vec<_> =
             layout.tensors.iter().map(|t| (t.name.as_str(), &t.shape[..], &delta[t.range()])).collect();
         let state_in = feedback_before.as_deref().map(feedback);

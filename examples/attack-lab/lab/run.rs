@@ -116,7 +116,7 @@ pub fn run(world: &World, rounds: u64, mode: Mode, attack: &mut dyn Attack, done
             *reasons.entry(reason).or_default() += 1;
         }
     }
-    ledger.loss = loss(world, &chain.folder.parameters);
+    ledger.loss = loss(world, &chain.folder.parameters.to_vec().expect("in memory"));
     ledger
 }
 

@@ -68,7 +68,10 @@ impl Place<'_> {
         let round = self.assignment.round;
         let input = RoundInput { recipe, model, plan: *plan, shard, order: &order, round };
         let mut log = LeafLog::new(&model.layout, Segments::of(recipe));
-        let start = State { parameters: self.folder.parameters.to_vec(), moments: Moments::zero(&model.layout) };
+        let start = State {
+            parameters: self.folder.parameters.to_vec().expect("in memory"),
+            moments: Moments::zero(&model.layout),
+        };
         let state = run_steps(&input, start, 0..steps, |report, state| {
             log.observe(report, state);
             Ok(())
@@ -80,7 +83,7 @@ impl Place<'_> {
         } else {
             meta.set("leaves", Digest::of(b"made up"));
         }
-        (delta(model.engine, &self.folder.parameters, state.parameters), meta)
+        (delta(model.engine, &self.folder.parameters, state.parameters).expect("in memory"), meta)
     }
 
     /// The metadata of an honest delta, leaves left out.

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
+use super::started;
 use crate::error::{Error, IoContext, Result};
 
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -22,7 +23,7 @@ impl Source {
     /// Opens a file, or standard input for `-`.
     pub fn open(path: &Path) -> Result<Source> {
         if path.as_os_str() == "-" {
-            return Source::new("standard input", Box::new(io::stdin()), None);
+            return Source::new("standard input", Box::new(started::stdin()?), None);
         }
         let name = path.display().to_string();
         let file = File::open(path).path(path)?;

@@ -2,17 +2,19 @@
 
 mod append;
 mod input;
-mod mapped;
 mod outdir;
 mod output;
 mod private;
 mod spool;
+mod started;
+mod stored;
 mod temp;
 
 pub use append::{AppendFile, LockedDir};
 pub use input::{Source, read_text};
-pub use mapped::{MappedFloats, map_floats};
 pub use outdir::OutDir;
 pub use output::{Claim, Outcome, Output, Target, content_digest, content_digest_within, write_secret};
 pub use private::{private_dir, random, read_private};
 pub use spool::Spool;
+pub use stored::Stored;
+pub use temp::{ScratchDir, leave_nothing_behind, wait_if_ending};

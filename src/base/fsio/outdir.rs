@@ -5,17 +5,15 @@ use std::fs::{self, File};
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
-use tempfile::TempDir;
-
 use super::output::{Outcome, content_digest, exists};
-use super::temp;
+use super::temp::{self, ScratchDir};
 use crate::error::{Error, IoContext, Kind, Result};
 
 /// A folder in the making. Dropped without [`OutDir::finish`], it leaves nothing.
 pub struct OutDir {
     target: PathBuf,
     force: bool,
-    building: TempDir,
+    building: ScratchDir,
     _lock: File,
 }
 
@@ -32,11 +30,7 @@ impl OutDir {
             return Err(Error::missing(format!("{}: no such directory", parent.display())));
         }
         temp::sweep(&target)?;
-        let building = tempfile::Builder::new()
-            .prefix(&temp::prefix(&target)?)
-            .permissions(permissions())
-            .tempdir_in(&parent)
-            .path(&target)?;
+        let building = ScratchDir::beside(&target, 0o777)?;
         // The folder itself is locked, so that there is no moment when a killed writer leaves it without a lock.
         let lock = File::open(building.path()).path(building.path())?;
         lock.lock().path(building.path())?;
@@ -51,6 +45,7 @@ impl OutDir {
     /// Makes a file of the folder.
     pub fn file(&self, name: &str) -> Result<BufWriter<File>> {
         let path = self.path(name);
+        let _held = temp::hold();
         let file = File::create_new(&path).path(&path)?;
         Ok(BufWriter::with_capacity(1 << 18, file))
     }
@@ -85,21 +80,24 @@ impl OutDir {
             if same(self.building.path(), &self.target)? {
                 return Ok(Outcome::UpToDate);
             }
-            let aside =
-                tempfile::Builder::new().prefix(&temp::prefix(&self.target)?).tempdir_in(&parent).path(&self.target)?;
-            fs::rename(&self.target, aside.path()).path(&self.target)?;
-            fs::rename(self.building.path(), &self.target).path(&self.target)?;
+            self.exchange()?;
         } else {
             fs::rename(self.building.path(), &self.target).path(&self.target)?;
         }
         temp::sync_dir(&parent)?;
         Ok(Outcome::Written)
     }
-}
 
-fn permissions() -> fs::Permissions {
-    use std::os::unix::fs::PermissionsExt;
-    fs::Permissions::from_mode(0o777)
+    /// Puts the folder in the place of another, which goes.
+    fn exchange(&self) -> Result<()> {
+        let aside = ScratchDir::beside(&self.target, 0o700)?;
+        // No signal comes between: what was there is gone only when the new one is.
+        let _held = temp::hold();
+        fs::rename(&self.target, aside.path()).path(&self.target)?;
+        fs::rename(self.building.path(), &self.target).path(&self.target).inspect_err(|_| {
+            let _ = fs::rename(aside.path(), &self.target);
+        })
+    }
 }
 
 /// `--force` replaces what could be an earlier output, never a folder that holds something else.

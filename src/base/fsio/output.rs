@@ -1,13 +1,11 @@
 //! Output: complete or absent. A named output is written beside, synced and renamed; standard output is for
 //! artifacts and never gets binary when it is a terminal.
 
-use std::fs;
 use std::io::{self, BufWriter, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
-
-use super::{Source, temp};
+use super::temp::{self, TempFile};
+use super::{Source, started};
 use crate::error::{Error, IoContext, Kind, Result};
 
 /// How an output ended.
@@ -33,6 +31,11 @@ impl Target {
         Target { path: path.map(Path::to_owned), force }
     }
 
+    /// Standard output.
+    pub fn stdout() -> Target {
+        Target { path: None, force: false }
+    }
+
     /// The name used in messages.
     pub fn name(&self) -> String {
         match &self.path {
@@ -49,7 +52,7 @@ impl Target {
     /// Fails early where the output could not be written in the end: no such folder, or binary to a terminal.
     pub fn check(&self, binary: bool) -> Result<()> {
         match &self.path {
-            None if binary && io::stdout().is_terminal() => {
+            None if started::stdout()?.is_terminal() && binary => {
                 Err(Error::usage("refusing to write binary data to a terminal")
                     .hint("name a file with -o, or pipe the output on"))
             }
@@ -87,7 +90,7 @@ impl Target {
             }
         };
         refuse(None)?;
-        let mut file = temporary(path)?;
+        let mut file = TempFile::beside(path, 0o666)?;
         writeln!(file, "{}", std::process::id()).path(path)?;
         // Of two at a time both may go, and none stays that does not know of the other.
         refuse(Some(file.path()))?;
@@ -99,23 +102,20 @@ impl Target {
         self.open(true)
     }
 
-    /// Writes text (records, tables). A reader of standard output that has gone away is no error.
+    /// Writes text (records, tables).
     pub fn write_text(&self, text: &str) -> Result<Outcome> {
         let mut output = self.open(false)?;
-        let written =
-            output.write_all(text.as_bytes()).map_err(|e| Error::io(self.name(), &e)).and_then(|()| output.finish());
-        match written {
-            Err(error) if self.is_stdout() && error.kind() == Kind::Io && gone(&error) => Ok(Outcome::Written),
-            other => other,
-        }
+        output.write_all(text.as_bytes()).map_err(|e| Error::io(self.name(), &e))?;
+        output.finish()
     }
 
     fn open(&self, binary: bool) -> Result<Output> {
         self.check(binary)?;
         let sink = match &self.path {
-            None => Sink::Plain(Place::Stdout(BufWriter::new(io::stdout()))),
+            None => Sink::Plain(Place::Stdout(BufWriter::new(started::stdout()?))),
             Some(path) => {
-                let file = temporary(path)?;
+                // 0666 before the umask, as any other program would make its output.
+                let file = TempFile::beside(path, 0o666)?;
                 let place = Place::File(BufWriter::with_capacity(1 << 18, file));
                 if path.extension().is_some_and(|e| e == "zst") {
                     let encoder = zstd::stream::write::Encoder::new(place, 3).path(path)?;
@@ -131,37 +131,11 @@ impl Target {
 
 /// That this process makes an output, until it is dropped.
 #[must_use]
-pub struct Claim(#[allow(dead_code)] Option<NamedTempFile>);
-
-/// A locked temporary beside an output, after what killed writers have left was swept away.
-fn temporary(path: &Path) -> Result<NamedTempFile> {
-    temp::sweep(path)?;
-    let file = tempfile::Builder::new()
-        .prefix(&temp::prefix(path)?)
-        .permissions(permissions())
-        .tempfile_in(temp::parent(path))
-        .path(path)?;
-    file.as_file().lock().path(path)?;
-    Ok(file)
-}
-
-/// 0666 before the umask, as any other program would make its output.
-fn permissions() -> fs::Permissions {
-    use std::os::unix::fs::PermissionsExt;
-    fs::Permissions::from_mode(0o666)
-}
-
-fn gone(error: &Error) -> bool {
-    // The message carries the operating system's text for EPIPE.
-    error.to_string().contains(&io::Error::from_raw_os_error(EPIPE).to_string())
-}
-
-/// "Broken pipe", the same number on every Unix.
-const EPIPE: i32 = 32;
+pub struct Claim(#[allow(dead_code)] Option<TempFile>);
 
 enum Place {
     Stdout(BufWriter<io::Stdout>),
-    File(BufWriter<NamedTempFile>),
+    File(BufWriter<TempFile>),
 }
 
 impl Write for Place {
@@ -244,25 +218,15 @@ impl Output {
     }
 }
 
-fn install(file: NamedTempFile, path: &Path, digest: blake3::Hash, force: bool) -> Result<Outcome> {
+fn install(file: TempFile, path: &Path, digest: blake3::Hash, force: bool) -> Result<Outcome> {
     file.as_file().sync_all().path(path)?;
-    if !force {
-        match file.persist_noclobber(path) {
-            Ok(_) => {}
-            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
-                return if content_digest(path).is_ok_and(|d| d == digest) {
-                    Ok(Outcome::UpToDate)
-                } else {
-                    Err(exists(path))
-                };
-            }
-            Err(error) => return Err(Error::io(path.display(), &error.error)),
+    match file.persist(path, force) {
+        Ok(()) => temp::sync_dir(temp::parent(path)).map(|()| Outcome::Written),
+        Err(error) if !force && error.kind() == io::ErrorKind::AlreadyExists => {
+            if content_digest(path).is_ok_and(|d| d == digest) { Ok(Outcome::UpToDate) } else { Err(exists(path)) }
         }
-    } else {
-        file.persist(path).map_err(|e| Error::io(path.display(), &e.error))?;
+        Err(error) => Err(Error::io(path.display(), &error)),
     }
-    temp::sync_dir(temp::parent(path))?;
-    Ok(Outcome::Written)
 }
 
 /// The error for an output that exists and differs.
@@ -288,21 +252,20 @@ pub fn content_digest_within(path: &Path, most: u64) -> Result<blake3::Hash> {
 
 /// Makes a new file with mode 0600 and this content, complete or absent; an existing one is an error (73).
 pub fn write_secret(path: &Path, content: &[u8]) -> Result<()> {
-    temp::sweep(path)?;
-    // 0600 is what tempfile gives a file without being asked.
-    let mut file = tempfile::Builder::new().prefix(&temp::prefix(path)?).tempfile_in(temp::parent(path)).path(path)?;
-    file.as_file().lock().path(path)?;
+    let mut file = TempFile::beside(path, 0o600)?;
     file.write_all(content).path(path)?;
     file.as_file().sync_all().path(path)?;
-    match file.persist_noclobber(path) {
-        Ok(_) => temp::sync_dir(temp::parent(path)),
-        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Err(exists(path)),
-        Err(error) => Err(Error::io(path.display(), &error.error)),
+    match file.persist(path, false) {
+        Ok(()) => temp::sync_dir(temp::parent(path)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(exists(path)),
+        Err(error) => Err(Error::io(path.display(), &error)),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::error::Kind;
 

@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
+use super::temp;
 use crate::error::{Error, IoContext, Result};
 
 /// Parts in the making, in the files of one folder. A file is open only while its part is flushed, so there may be
@@ -42,6 +43,7 @@ impl Spool {
                 continue;
             }
             let path = self.path(part);
+            let _held = temp::hold();
             OpenOptions::new()
                 .create(true)
                 .append(true)

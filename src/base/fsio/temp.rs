@@ -1,15 +1,166 @@
-//! Temporary neighbours of an output: locked while in use, so that what a killed process left can be told
-//! from what a living one is writing, and is removed by the next writer of the same output.
+//! Temporary neighbours of an output. They are locked while in use, so that what a killed process left can be told from what
+//! a living one is writing, and is removed by the next writer of the same output; a process that is asked to end removes
+//! its own.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::Read;
-use std::path::Path;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
+use signal_hook::flag;
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
+use tempfile::{Builder, NamedTempFile, TempDir};
+
+use super::started;
 use crate::error::{Error, IoContext, Result};
 
 /// What stands in every temporary name.
 const MARK: &str = ".l402-tmp.";
+
+/// The temporaries of this process. Who makes, moves or fills one holds the list meanwhile; who ends the process takes it
+/// and never gives it back.
+static LIVING: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// Holds off the end of the process by a signal while something is half done.
+pub(super) fn hold() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    LIVING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// From now on a signal that asks the process to end removes its temporaries first; then it ends by that signal. Writing
+/// beyond the limit of a file's size is an error of the writer, and no signal.
+pub fn leave_nothing_behind() -> Result<()> {
+    let begun = flag::register(libc::SIGXFSZ, Arc::default()).and_then(|_| Signals::new(started::ending()));
+    let mut signals = begun.map_err(|e| Error::io("signals", &e))?;
+    let wait = move || {
+        if let Some(signal) = signals.forever().next() {
+            let living = hold();
+            living.iter().for_each(|path| remove(path));
+            let _ = emulate_default_handler(signal);
+        }
+    };
+    thread::Builder::new().name("signals".into()).spawn(wait).map_err(|e| Error::io("signals", &e)).map(drop)
+}
+
+/// Returns unless the process is about to end by a signal: what fails meanwhile fails because its files are gone.
+pub fn wait_if_ending() {
+    drop(hold());
+}
+
+/// Removes a file or a folder, whatever another thread may still be writing into it.
+fn remove(path: &Path) {
+    for _ in 0..16 {
+        let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+        match removed {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+            _ => return,
+        }
+    }
+}
+
+/// A name in the list of what lives, until it is dropped.
+#[derive(Debug)]
+struct Listed(PathBuf);
+
+impl Listed {
+    /// Makes a temporary and lists it, before any signal can come between.
+    fn make<T>(make: impl FnOnce() -> Result<T>, path: impl Fn(&T) -> &Path) -> Result<(T, Listed)> {
+        let mut living = hold();
+        let made = make()?;
+        let path = path(&made).to_owned();
+        living.insert(path.clone());
+        Ok((made, Listed(path)))
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        hold().remove(&self.0);
+    }
+}
+
+/// A file beside its place, locked. Dropped, it is gone.
+#[derive(Debug)]
+pub(super) struct TempFile {
+    file: NamedTempFile,
+    _listed: Listed,
+}
+
+impl TempFile {
+    /// Makes one beside `path`, after sweeping away what killed writers left there. `mode` is that before the umask.
+    pub fn beside(path: &Path, mode: u32) -> Result<TempFile> {
+        sweep(path)?;
+        let (prefix, folder) = (prefix(path)?, parent(path));
+        let make = || Builder::new().prefix(&prefix).permissions(permissions(mode)).tempfile_in(folder).path(path);
+        let (file, _listed) = Listed::make(make, NamedTempFile::path)?;
+        file.as_file().lock().path(path)?;
+        Ok(TempFile { file, _listed })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// The file.
+    pub fn as_file(&self) -> &File {
+        self.file.as_file()
+    }
+
+    /// Renames it to `path`, over what is there where that is allowed.
+    pub fn persist(self, path: &Path, replace: bool) -> io::Result<()> {
+        let persisted = if replace { self.file.persist(path) } else { self.file.persist_noclobber(path) };
+        persisted.map(drop).map_err(|error| error.error)
+    }
+}
+
+impl Write for TempFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// A folder that is gone when it is dropped.
+#[derive(Debug)]
+pub struct ScratchDir {
+    folder: TempDir,
+    _listed: Listed,
+}
+
+impl ScratchDir {
+    /// Makes one where the system keeps such, named after what it is for.
+    pub fn new(purpose: &str) -> Result<ScratchDir> {
+        let make = || Builder::new().prefix(purpose).tempdir().map_err(|e| Error::io("temporary folder", &e));
+        ScratchDir::made(make)
+    }
+
+    /// Makes one beside `path`. `mode` is that before the umask.
+    pub(super) fn beside(path: &Path, mode: u32) -> Result<ScratchDir> {
+        let (prefix, folder) = (prefix(path)?, parent(path));
+        ScratchDir::made(|| Builder::new().prefix(&prefix).permissions(permissions(mode)).tempdir_in(folder).path(path))
+    }
+
+    fn made(make: impl FnOnce() -> Result<TempDir>) -> Result<ScratchDir> {
+        let (folder, _listed) = Listed::make(make, TempDir::path)?;
+        Ok(ScratchDir { folder, _listed })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+fn permissions(mode: u32) -> fs::Permissions {
+    std::os::unix::fs::PermissionsExt::from_mode(mode)
+}
 
 /// The folder that an output goes to.
 pub fn parent(path: &Path) -> &Path {
@@ -20,7 +171,7 @@ pub fn parent(path: &Path) -> &Path {
 }
 
 /// The prefix of the temporary names of an output.
-pub fn prefix(path: &Path) -> Result<String> {
+fn prefix(path: &Path) -> Result<String> {
     let name = path
         .file_name()
         .and_then(OsStr::to_str)
@@ -60,12 +211,11 @@ pub fn maker(path: &Path, own: Option<&Path>) -> Result<Option<String>> {
         if !named || own.is_some_and(|own| own.file_name() == Some(&entry.file_name())) {
             continue;
         }
-        let Ok(mut file) = File::open(entry.path()) else { continue };
+        let Ok(file) = File::open(entry.path()) else { continue };
         if matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)) {
             let mut text = String::new();
             // Whoever writes its output, or is a moment old, has not said who it is.
-            let pid =
-                file.by_ref().take(32).read_to_string(&mut text).ok().and_then(|_| text.trim().parse::<u32>().ok());
+            let pid = (&file).take(32).read_to_string(&mut text).ok().and_then(|_| text.trim().parse::<u32>().ok());
             return Ok(Some(pid.map_or("another process".into(), |pid| format!("process {pid}"))));
         }
     }

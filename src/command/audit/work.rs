@@ -13,7 +13,7 @@ use crate::artifact::Digest;
 use crate::artifact::record::{self, Record};
 use crate::audit::{Chain, RunFolder, StateFile, StateRoom, Totals, is_momentum, momentum_name, state_name};
 use crate::error::{Error, IoContext, Result};
-use crate::fsio::{LockedDir, Output, Source, Target};
+use crate::fsio::{LockedDir, Output, ScratchDir, Source, Target};
 
 /// A round that was verified.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -55,7 +55,7 @@ pub struct Work {
     folder: PathBuf,
     resumes: bool,
     _lock: Option<LockedDir>,
-    _gone: Option<tempfile::TempDir>,
+    _gone: Option<ScratchDir>,
 }
 
 impl Work {
@@ -75,8 +75,7 @@ impl Work {
                 (folder.to_owned(), Some(lock), None)
             }
             None => {
-                let gone = tempfile::Builder::new().prefix("l402-audit").tempdir();
-                let gone = gone.map_err(|e| Error::io("temporary folder", &e).hint("--work names another"))?;
+                let gone = ScratchDir::new("l402-audit").map_err(|e| e.hint("--work names another"))?;
                 (gone.path().to_owned(), None, Some(gone))
             }
         };

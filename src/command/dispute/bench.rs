@@ -41,10 +41,12 @@ impl<'a> Bench<'a> {
         let work = Leaves::of(input.recipe, &meta)?;
         let order = BatchOrder::new(&input.assignment.order, input.shard.sequences());
         let layout = &input.folder.layout;
+        let theta = input.folder.parameters.to_vec()?;
         let begin = match &moments {
-            Some(moments) => Begin::new(layout, &input.folder.parameters, moments),
-            None => Begin::new(layout, &input.folder.parameters, &Moments::zero(layout)),
+            Some(moments) => Begin::new(layout, &theta, moments),
+            None => Begin::new(layout, &theta, &Moments::zero(layout)),
         };
+        drop(theta);
         let judge = Judge::new(input.recipe, input.model, input.shard, &order, work.clone(), begin);
         Ok(Bench { asked, input, moments, order, meta, work, judge, ui })
     }
@@ -62,7 +64,7 @@ impl<'a> Bench<'a> {
             return Ok(kept);
         }
         let moments = self.moments.clone().unwrap_or_else(|| Moments::zero(&folder.layout));
-        Ok((0, State { parameters: folder.parameters.to_vec(), moments }))
+        Ok((0, State { parameters: folder.parameters.to_vec()?, moments }))
     }
 
     /// Runs these steps, and shows the states after those from `from` on to the log.

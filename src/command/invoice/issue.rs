@@ -8,7 +8,7 @@ use super::pins::JudgeArg;
 use crate::artifact::record;
 use crate::command::args::OutputArgs;
 use crate::error::{Context, Error, Result};
-use crate::fsio::Outcome;
+use crate::fsio::{Outcome, Target};
 use crate::pay::{Entry, Invoices, Offer, invoice, route_hints};
 use crate::ui::Ui;
 
@@ -62,8 +62,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         lines += &record::line(&message)?;
     }
     if args.escrow.dry_run {
-        print!("{lines}");
-        return Ok(());
+        return Target::stdout().write_text(&lines).map(drop);
     }
     if target.write_text(&lines)? == Outcome::UpToDate {
         ui.say(format!("{}: up to date", target.name()));

@@ -11,7 +11,7 @@ use crate::codec::Feedback;
 use crate::command::args::OutputArgs;
 use crate::data::Assignment;
 use crate::error::{Context, Error, Result};
-use crate::fsio::Outcome;
+use crate::fsio::{Outcome, Target};
 use crate::model::Layout;
 use crate::pay::{Entry, Heights, Ladder, MAX_DELAY, MAX_RUNGS, Msat, NodeId, Offer};
 use crate::ui::Ui;
@@ -142,8 +142,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     }
     let lines: Vec<String> = offers.iter().map(record::line).collect::<Result<_>>()?;
     if args.escrow.dry_run {
-        print!("{}", lines.concat());
-        return Ok(());
+        return Target::stdout().write_text(&lines.concat()).map(drop);
     }
     if target.write_text(&lines.concat())? == Outcome::UpToDate {
         ui.say(format!("{}: up to date", target.name()));

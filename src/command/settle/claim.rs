@@ -14,7 +14,7 @@ use crate::pay::{
     Account, CallError, Channel, Claimed, Entry, HoldState, MARGIN, Msat, OfferId, Preimages, Received, State, Verdict,
     hash_of,
 };
-use crate::ui::Ui;
+use crate::ui::{Page, Ui};
 
 /// How long a payment may take to leave its channel once it is settled, where nobody said how long to wait.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -88,6 +88,7 @@ fn read(path: &Path) -> Result<(Verdict, Preimages)> {
 }
 
 fn dry_run(escrow: &mut Escrow, account: &Account, verdict: &Verdict) -> Result<()> {
+    let mut page = Page::default();
     for (rung, hash) in (0u32..).zip(&account.offer.hashes) {
         let state = escrow.node.hold_invoice(hash)?.map(|h| h.state);
         let ask = match (verdict.rungs.contains(&rung), state) {
@@ -100,9 +101,9 @@ fn dry_run(escrow: &mut Escrow, account: &Account, verdict: &Verdict) -> Result<
             }
             _ => continue,
         };
-        println!("{ask}");
+        page.json(&ask.to_string());
     }
-    Ok(())
+    page.print()
 }
 
 /// Journals the verdict, the preimages, and what had come in through each channel before.

@@ -8,7 +8,7 @@ use super::args::Args;
 use crate::artifact::record;
 use crate::artifact::{Commitment, Digest, Reveal};
 use crate::error::{Context, Error, Kind, Result};
-use crate::fsio::{Outcome, content_digest, private_dir, read_private, write_secret};
+use crate::fsio::{Outcome, Target, content_digest, private_dir, read_private, write_secret};
 use crate::pay::{Case, Closing, Entry, Evidence, Held, Offer, Preimages, RungPreimage, Verdict, Votes, decide};
 use crate::score::{entitled, votes};
 use crate::ui::Ui;
@@ -65,9 +65,8 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         }
     }
     if args.escrow.dry_run {
-        for (_, verdict, _) in &settled {
-            print!("{}", record::line(verdict)?);
-        }
+        let lines: Result<String> = settled.iter().map(|(_, verdict, _)| record::line(verdict)).collect();
+        Target::stdout().write_text(&lines?)?;
         return refused.map_or(Ok(()), Err);
     }
     // Decided, on disk, and known to the node, before any preimage leaves.

@@ -16,10 +16,13 @@ use crate::error::{Error, Kind, Result};
 use crate::fsio::Target;
 use crate::pay::preflight::{self, Lack, Limits, Planned};
 use crate::pay::{Account, CallError, Entry, Invoices, Msat, Offer, OfferId, PayAnswer, PayRequest, Report, State};
-use crate::ui::Ui;
+use crate::ui::{self, Page, Ui};
 
 /// Runs the verb.
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
+    if args.json || args.escrow.dry_run {
+        ui::check()?;
+    }
     let offers: Vec<Offer> = record::read(&args.offers)?;
     let (lines, malformed) = record::read_lines_of_many(&args.invoices)?;
     malformed.iter().for_each(|error| ui.say(format!("passed over: {error}")));
@@ -60,9 +63,11 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     }
     budget(&escrow, &accounts, &todo, args)?;
     if args.escrow.dry_run {
+        let mut page = Page::default();
         for todo in &todo {
-            println!("{}", serde_json::json!({"method": "xpay", "params": todo.request.xpay()}));
+            page.json(&serde_json::json!({"method": "xpay", "params": todo.request.xpay()}).to_string());
         }
+        page.print()?;
         return worst.map_or(Ok(()), Err);
     }
     entries.extend(todo.iter().map(|t| Entry::Locking { offer: t.offer, rung: t.rung, fee_msat: t.request.fee }));
@@ -73,7 +78,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let books: Vec<&Account> = ids.iter().filter_map(|id| escrow.ledger.account(id)).collect();
     if args.json {
         let reports = books.iter().map(|a| Report::lines(a)).collect::<Result<Vec<_>>>()?;
-        Target::new(None, false).write_text(&reports.concat())?;
+        Target::stdout().write_text(&reports.concat())?;
     }
     books.iter().for_each(|account| ui.say(summary(account)));
     verdict(&books, worst, &not_under_way)

@@ -1,10 +1,16 @@
-//! What people see: messages and progress on standard error.
+//! What people see: messages and progress on standard error, tables on standard output. All of it passes here, and with it
+//! whatever others have put into names, metadata and records: [`escape`] is applied to every line.
+
+pub mod escape;
+mod page;
 
 use std::io::{IsTerminal, Write, stderr};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::error::Error;
+
+pub use page::{Page, check, print};
 
 /// The talk of a run.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +25,7 @@ impl Ui {
         Ui { quiet, verbose }
     }
 
-    /// Something worth saying once.
+    /// Something worth saying once, in a line.
     pub fn say(&self, text: impl std::fmt::Display) {
         if !self.quiet {
             line(&format!("l402: {text}"));
@@ -30,6 +36,13 @@ impl Ui {
     pub fn detail(&self, text: impl std::fmt::Display) {
         if self.verbose > 0 {
             line(&format!("l402: {text}"));
+        }
+    }
+
+    /// Lines of our own making, a table.
+    pub fn lines(&self, text: &str) {
+        if !self.quiet {
+            text.lines().for_each(line);
         }
     }
 
@@ -59,8 +72,8 @@ pub struct Progress(ProgressBar);
 
 impl Progress {
     /// One step further.
-    pub fn tick(&self, message: impl Into<std::borrow::Cow<'static, str>>) {
-        self.0.set_message(message);
+    pub fn tick(&self, message: impl AsRef<str>) {
+        self.0.set_message(escape::line(message.as_ref()));
         self.0.inc(1);
     }
 
@@ -77,12 +90,8 @@ impl Drop for Progress {
 }
 
 fn line(text: &str) {
-    // What others wrote may stand in a message: no control sequence reaches the terminal, no page of it either.
-    let shown: String = text.chars().take(4000).flat_map(printable).collect();
+    // No page of it either.
+    let shown: String = escape::line(text).chars().take(4000).collect();
     // Nobody is left to be told when standard error is closed.
     let _ = writeln!(stderr(), "{shown}");
-}
-
-fn printable(c: char) -> Vec<char> {
-    if c.is_control() && c != '\n' { c.escape_default().collect() } else { vec![c] }
 }
