@@ -82,7 +82,7 @@ fn planted(bench: &Bench, honest: &Done, codec: &dyn Codec, payload: Vec<u8>) ->
     let before = parts(honest.feedback_before.as_ref().unwrap()).1;
     let before = floats(&before.iter().find(|(info, _)| info.name == TENSOR).unwrap().1);
     let sent = codec.decode(&tensor.shape, &payload).unwrap();
-    let theta = &bench.folder.parameters[tensor.range()];
+    let theta = &bench.folder.parameters.to_vec().unwrap()[tensor.range()];
     let left = (0..sent.len()).map(|i| before[i].mul_add(beta, theta[i] - last[i]) - sent[i]);
     let left: Vec<u8> = left.flat_map(f32::to_le_bytes).collect();
 
