@@ -93,6 +93,23 @@ impl RunFolder {
         blame(name, record::read_lines_of_many(&self.require(name)?))
     }
 
+    /// The records of one type in such a file, and a line about everything else in it.
+    pub fn records_of_many<R: Record>(&self, name: &str) -> Checked<(Vec<R>, Vec<String>)> {
+        if !self.has(name) {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        let (lines, malformed) = self.lines_of_many(name)?;
+        let mut odd: Vec<String> = malformed.iter().map(Error::to_string).collect();
+        for line in &lines {
+            match line.get::<R>() {
+                Ok(Some(_)) => {}
+                Ok(None) => odd.push(format!("a record of type {:?}", line.kind())),
+                Err(error) => odd.push(error.to_string()),
+            }
+        }
+        Ok((record::select_well_formed(&lines), odd))
+    }
+
     /// A value of 32 bytes in hex, alone in its file.
     pub fn beacon(&self, name: &str) -> Checked<Option<Digest>> {
         if !self.has(name) {

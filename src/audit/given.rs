@@ -7,6 +7,7 @@ use super::start::Start;
 use crate::artifact::{Digest, Meta};
 use crate::codec::Update;
 use crate::error::{Error, Kind, Result};
+use crate::fsio::Source;
 use crate::model::Layout;
 use crate::score::{Candidate, read_update, update_digest};
 
@@ -29,8 +30,7 @@ pub fn read_given(run: &RunFolder, start: &Start, layout: &Layout, names: &Names
         let Some(worker) = file[names.folder.len()..].strip_suffix(".update").filter(|w| !w.contains('/')) else {
             continue;
         };
-        let update = run.source(file).map(|source| read_update(source, &start.recipe, layout))?;
-        let update = match update {
+        let update = match Source::open(&run.path(file)).and_then(|s| read_update(s, &start.recipe, layout)) {
             Ok(update) => Ok((Candidate::of(&update), update.meta().clone())),
             Err(error) if matches!(error.kind(), Kind::Data | Kind::Refused) => Err(error),
             Err(error) => return Err(error.into()),

@@ -19,7 +19,9 @@ pub struct Lists {
     pub commitments: Option<Vec<Commitment>>,
     /// Those of them that were in time, where the judge has closed the list.
     pub in_time: Option<Vec<Commitment>>,
-    /// Whether the judge has closed it.
+    /// Every closing that lies in the round, whoever made it.
+    pub closings: Vec<Closing>,
+    /// Whether the judge has closed the list.
     pub closed: bool,
     /// By worker, the updates that it has committed to, signed, in time, and shown.
     opened: BTreeMap<String, BTreeSet<Digest>>,
@@ -71,6 +73,7 @@ pub fn read_lists(run: &RunFolder, start: &Start, assignments: &[Assignment], na
     let mut lists = Lists {
         commitments: None,
         in_time: None,
+        closings: Vec::new(),
         closed: false,
         opened: BTreeMap::new(),
         reveals: Vec::new(),
@@ -79,16 +82,23 @@ pub fn read_lists(run: &RunFolder, start: &Start, assignments: &[Assignment], na
         findings_digest: None,
         beacon: run.beacon(&names.beacon)?,
     };
+    let file = format!("{}closing.jsonl", names.folder);
+    if run.has(&file) {
+        lists.closings = run.records(&file)?;
+    }
     if run.has(&names.commitments) {
         let (lines, malformed) = run.lines_of_many(&names.commitments)?;
         let commitments: Vec<Commitment> = record::select_well_formed(&lines);
         lists.reveals = record::select_well_formed(&lines);
         lists.odd = odd(&lines, &malformed, &commitments, &lists.reveals, assignments);
-        let file = format!("{}closing.jsonl", names.folder);
-        let closings: Vec<Closing> =
-            if start.judge.is_some() && run.has(&file) { run.records(&file)? } else { Vec::new() };
-        let in_time = in_time(commitments.clone(), &closings, &start.id, names.round, start.judge.as_ref())?;
-        lists.closed = closings.iter().any(|c| start.judge.is_some_and(|judge| c.verify(&judge).is_ok()));
+        // As `score` and `settle` take it: the judge's closing may stand among the commitments.
+        let own = |c: &Closing| start.judge.is_none_or(|judge| c.verify(&judge).is_ok());
+        let (among, forged): (Vec<Closing>, Vec<Closing>) =
+            record::select_well_formed(&lines).into_iter().partition(own);
+        lists.odd.extend(forged.iter().map(|c| format!("a closing of round {} that the judge did not sign", c.round)));
+        lists.closings.extend(among);
+        let in_time = in_time(commitments.clone(), &lists.closings, &start.id, names.round, start.judge.as_ref())?;
+        lists.closed = lists.closings.iter().any(|c| start.judge.is_some_and(|judge| c.verify(&judge).is_ok()));
         lists.opened = opened(&in_time, &lists.reveals, assignments);
         lists.commitments = Some(commitments);
         lists.in_time = Some(in_time);

@@ -67,6 +67,14 @@ impl Totals {
     }
 }
 
+/// Says what is odd, as far as anybody wants to read it.
+fn say(audit: &Audit<'_>, what: &str, odd: &[String]) {
+    odd.iter().take(SAID).for_each(|why| (audit.say)(format!("{what}{why}")));
+    if odd.len() > SAID {
+        (audit.say)(format!("{what}and {} more", odd.len() - SAID));
+    }
+}
+
 /// Audits a round whose model was checked; `chain` is what the workers carry into it, and is taken on to the next.
 pub fn audit_round(audit: &Audit<'_>, round: u64, chain: &mut Chain) -> Checked<Totals> {
     let Audit { run, start, .. } = *audit;
@@ -88,17 +96,14 @@ pub fn audit_round(audit: &Audit<'_>, round: u64, chain: &mut Chain) -> Checked<
         given: &given,
         names: &names,
     };
-    let again = rescoring.check()?;
-    lists.odd.iter().take(SAID).for_each(|why| (audit.say)(format!("{}: passed over: {why}", names.commitments)));
-    if lists.odd.len() > SAID {
-        (audit.say)(format!("{}: passed over: and {} more", names.commitments, lists.odd.len() - SAID));
-    }
+    let mut odd = Vec::new();
+    let again = rescoring.check(&mut odd)?;
+    odd.into_iter().for_each(audit.say);
+    say(audit, &format!("{}: passed over: ", names.commitments), &lists.odd);
     again.validated.odd(&again.scores)?.into_iter().for_each(|odd| (audit.say)(odd));
     check_parts(run, &names)?;
     check_inputs(&rescoring, &again, chain)?;
-    for odd in check_states(run, &rescoring, &again)? {
-        (audit.say)(format!("of an update that does not count: {odd}"));
-    }
+    check_states(run, &rescoring, &again)?.into_iter().for_each(audit.say);
     let replays = Replays {
         round: &rescoring,
         depth: audit.depth,
@@ -106,9 +111,11 @@ pub fn audit_round(audit: &Audit<'_>, round: u64, chain: &mut Chain) -> Checked<
         room: audit.room,
         activations: audit.activations,
         step: audit.step,
+        say: audit.say,
     };
     let steps = replays.check(&again)?;
-    let paid = check_paid(&rescoring, &again, chain)?;
+    let (paid, odd) = check_paid(&rescoring, &again, chain)?;
+    say(audit, "", &odd);
 
     let counting: Vec<_> = again.counting().collect();
     let opened = |i: usize| open(run, start, &folder.layout, &counting[i].file, counting[i].content);
@@ -117,7 +124,7 @@ pub fn audit_round(audit: &Audit<'_>, round: u64, chain: &mut Chain) -> Checked<
         updates: given.len() as u64,
         counting: counting.len() as u64,
         entitled_msat: again.scores.scores.iter().map(|s| s.entitled_msat).sum(),
-        paid_msat: paid.map_or(0, |msat| msat.0),
+        paid_msat: paid.0,
         steps,
         without_findings: lists.findings.is_none().into(),
         without_commitments: lists.commitments.is_none().into(),

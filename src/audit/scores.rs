@@ -9,17 +9,18 @@ use super::settled::{false_verdicts, findings_grown};
 use crate::artifact::{Digest, record};
 use crate::error::{Error, Kind, Result};
 use crate::score::{Score, committed, finding_digest};
-use crate::verify::malformed_finding;
+use crate::verify::{Finding, malformed_finding};
 
 impl<'a> Rescoring<'a> {
     /// Scores the round again, and compares. Where the recorded scores differ, what was altered is named: an input that
     /// they still remember, or they themselves.
-    pub fn check(&self) -> Checked<Rescored<'a>> {
-        self.all_shown()?;
+    /// What workers have kept to themselves or put in each other's names is odd, and harms nobody but them.
+    pub fn check(&self, odd: &mut Vec<String>) -> Checked<Rescored<'a>> {
+        self.all_shown(odd)?;
         let again = self.scores(None, self.beacon())?;
         let recorded = self.run.text(&self.names.scores)?;
         if again.text == recorded {
-            self.under_their_names(&again)?;
+            self.under_their_names(&again, odd)?;
             self.findings_are_on_updates()?;
             return Ok(again);
         }
@@ -45,33 +46,46 @@ impl<'a> Rescoring<'a> {
     }
 
     /// What counts, and what was committed to and shown, lies under its worker's name: a replay looks there.
-    fn under_their_names(&self, again: &Rescored<'_>) -> Checked<()> {
+    fn under_their_names(&self, again: &Rescored<'_>, odd: &mut Vec<String>) -> Checked<()> {
         for given in again.counting() {
             same(&given.file, "the worker that it names, as it counts", given.worker.as_str(), key(&given).0)?;
         }
         for assignment in self.assignments {
             let opened: BTreeSet<Digest> = self.lists.opened(assignment).collect();
-            let shown = |g: &&Given| opened.contains(&g.content);
+            // Whoever commits to another's update makes it nobody else's.
+            let shown = |g: &&Given| opened.contains(&g.content) && key(g).0 == assignment.worker;
             if self.given.iter().filter(shown).any(|g| g.worker == assignment.worker) {
                 continue;
             }
-            if let Some(given) = self.given.iter().find(shown) {
-                let what = "the worker who committed to it and showed it";
+            let Some(given) = self.given.iter().find(shown) else { continue };
+            let what = "the worker who committed to it and showed it";
+            let about = |f: &Finding| (&f.worker, f.update) == (&assignment.worker, given.content);
+            if self.lists.findings.iter().flatten().any(about) {
                 return differs(&given.file, what, &given.worker, &assignment.worker);
             }
+            // Nobody looked at it as this worker's: it was sent in another's name.
+            odd.push(format!("{}: {what} is {}, and it was not sent as its own", given.file, assignment.worker));
         }
         Ok(())
     }
 
-    /// Every update that was committed to and shown is there.
-    fn all_shown(&self) -> Checked<()> {
+    /// Every update that was committed to and shown is there, if the scores know of it.
+    fn all_shown(&self, odd: &mut Vec<String>) -> Checked<()> {
         for assignment in self.assignments {
-            let there = self.given.iter().any(|g| g.worker == assignment.worker);
-            if !there && self.lists.opened(assignment).next().is_some() {
-                let file = format!("{}{}.update", self.names.folder, assignment.worker);
-                let shown = "no such file, though it was committed to and shown";
+            let (worker, opened) = (&assignment.worker, self.lists.opened(assignment).collect::<BTreeSet<Digest>>());
+            if opened.is_empty() || self.given.iter().any(|g| g.worker == *worker) {
+                continue;
+            }
+            let file = format!("{}{worker}.update", self.names.folder);
+            let scored = |s: &Score| s.worker == *worker && opened.contains(&s.update);
+            if self.recorded().is_ok_and(|(scores, _)| scores.iter().any(scored)) {
+                let shown = "no such file, though it was committed to, shown and scored";
                 return Err(Error::missing(format!("{}: {shown}", self.run.path(&file).display())).into());
             }
+            odd.push(format!(
+                "{file}: {worker} committed to it and said what it is, and it is not there: it was never sent, or was left \
+                 out, which {worker} can prove by showing it"
+            ));
         }
         Ok(())
     }

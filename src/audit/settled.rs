@@ -4,62 +4,91 @@ use serde_json::Value;
 
 use super::differs::{Checked, differs, same, wrong};
 use super::evidence::{Evidence, value};
-use super::paid::{Paid, read_paid};
+use super::paid::{Paid, list_name, read_paid};
 use super::rescoring::{Rescored, Rescoring};
-use crate::artifact::Digest;
 use crate::artifact::record::Line;
-use crate::error::Kind;
+use crate::artifact::{Commitment, Digest};
+use crate::error::{Kind, Result};
 use crate::pay::{Case, Closing, Held, Offer, Verdict, decide, hash_of};
 use crate::score::{entitled, votes};
 
-/// What the judge must have decided on an offer; none where nothing can be decided.
+/// What is decided on an offer by the recomputed scores, with this held record and these commitments, at a height.
+fn decided(
+    round: &Rescoring<'_>,
+    again: &Rescored<'_>,
+    paid: &Paid,
+    offer: &Offer,
+    held: &Held,
+    commitments: &[Commitment],
+    (height, findings): (u32, Option<Digest>),
+) -> Checked<Result<Verdict>> {
+    let lines: Vec<Line> =
+        again.text.lines().map(|line| Line::parse(&round.names.scores, line)).collect::<Result<_>>()?;
+    let by_worker = entitled(&lines, &round.start.id, round.round)?;
+    let votes = votes(&lines)?;
+    let case = Case {
+        offer,
+        held,
+        closing: Closing::on(offer, &paid.closings),
+        commitments,
+        reveals: &round.lists.reveals,
+        score: by_worker.get(&offer.worker),
+        scores: again.digest(),
+        votes: votes.as_ref(),
+        findings,
+        height,
+    };
+    match decide(&case) {
+        Err(error) if !matches!(error.kind(), Kind::Refused | Kind::Data | Kind::TryAgain) => Err(error.into()),
+        decided => Ok(decided),
+    }
+}
+
+/// What the judge must have decided on an offer; why where nothing can be decided.
 pub fn recompute(
     round: &Rescoring<'_>,
     again: &Rescored<'_>,
     paid: &Paid,
     offer: &Offer,
     signed: &Verdict,
-) -> Checked<Result<Verdict, String>> {
-    let lines: Vec<Line> =
-        again.text.lines().map(|line| Line::parse(&round.names.scores, line)).collect::<crate::error::Result<_>>()?;
-    let by_worker = entitled(&lines, &round.start.id, round.round)?;
-    let votes = votes(&lines)?;
-    let whole = || paid.held.iter().filter(|held| held.verify(offer).is_ok());
-    let named = || whole().find(|held| hash_of(*held).is_ok_and(|hash| hash == signed.held));
-    let Some(held) = named().or_else(|| whole().next_back()) else {
-        return Ok(Err("nothing is decided without a valid held record".into()));
+) -> Checked<std::result::Result<Verdict, String>> {
+    let named = |held: &&Held| held.verify(offer).is_ok() && hash_of(*held).is_ok_and(|hash| hash == signed.held);
+    let held = match paid.held.iter().find(named).map_or_else(|| Held::on(offer, &paid.held), Ok) {
+        Ok(held) => held,
+        Err(_) => return Ok(Err("nothing is decided without a valid held record".into())),
     };
-    let closing = closing(paid, offer);
-    let all = round.lists.commitments.as_deref().unwrap_or_default();
-    let in_time = round.lists.in_time.as_deref().unwrap_or_default();
-    let case = Case {
-        offer,
-        held,
-        closing,
-        commitments: all,
-        reveals: &round.lists.reveals,
-        score: by_worker.get(&offer.worker),
-        scores: again.digest(),
-        votes: votes.as_ref(),
-        // A judge may leave them out.
-        findings: signed.findings.and(round.lists.findings_digest),
-        height: signed.height,
-    };
+    // A judge may leave the findings out.
+    let then = (signed.height, signed.findings.and(round.lists.findings_digest));
     // What was appended after the closing changes no more than the words of a reason.
-    let later = decide(&Case { commitments: in_time, ..case });
+    let in_time = round.lists.in_time.as_deref().unwrap_or_default();
+    let later = decided(round, again, paid, offer, held, in_time, then)?;
     if let Some(verdict) = later.ok().filter(|verdict| broken(signed, verdict).is_none()) {
         return Ok(Ok(verdict));
     }
-    match decide(&case) {
-        Ok(verdict) => Ok(Ok(verdict)),
-        Err(error) if matches!(error.kind(), Kind::Refused | Kind::Data | Kind::TryAgain) => Ok(Err(error.to_string())),
-        Err(error) => Err(error.into()),
+    let all = round.lists.commitments.as_deref().unwrap_or_default();
+    Ok(decided(round, again, paid, offer, held, all, then)?.map_err(|error| error.to_string()))
+}
+
+/// Whether `settle` gives a verdict on an offer that has none: it does where all was held, but waits for a worker that has
+/// not opened its commitment. Why, where it waits.
+pub fn due(round: &Rescoring<'_>, again: &Rescored<'_>, paid: &Paid, offer: &Offer) -> Checked<Due> {
+    let Ok(held) = Held::on(offer, &paid.held) else { return Ok(Due::Never) };
+    let in_time = round.lists.in_time.as_deref().unwrap_or_default();
+    let last = (offer.heights.reveal_by, None);
+    match decided(round, again, paid, offer, held, in_time, last)? {
+        Err(error) if error.kind() == Kind::TryAgain => Ok(Due::Waits(error.to_string())),
+        _ => Ok(Due::Now),
     }
 }
 
-fn closing<'p>(paid: &'p Paid, offer: &Offer) -> Option<&'p Closing> {
-    let of_offer = |c: &&Closing| (c.run, c.round, c.attempt) == (offer.run, offer.round, offer.attempt);
-    paid.closings.iter().filter(of_offer).find(|c| c.verify(&offer.judge).is_ok())
+/// When a verdict is due.
+pub enum Due {
+    /// Not all was held.
+    Never,
+    /// The worker keeps it waiting: why.
+    Waits(String),
+    /// It must be there.
+    Now,
 }
 
 /// What a verdict was signed on is still there: else that was altered, and nothing is proved against the judge.
@@ -69,16 +98,15 @@ pub fn rests(round: &Rescoring<'_>, paid: &Paid, offer: &Offer, signed: &Verdict
         same(&round.names.findings, &what("digest"), said, found)?;
     }
     same(&round.names.scores, &what("digest"), signed.scores, round.run.digest(&round.names.scores)?)?;
-    let hashes = |held: &Held| hash_of(held).is_ok_and(|hash| hash == signed.held);
-    if !paid.held.iter().any(hashes) {
-        let file = format!("{}held.jsonl", round.names.folder);
+    let whole = |held: &Held| held.verify(offer).is_ok() && hash_of(held).is_ok_and(|hash| hash == signed.held);
+    if !paid.held.iter().any(whole) {
+        let file = list_name(round.names, "held");
         return differs(&file, what("the record"), signed.held, "none of it");
     }
-    if closing(paid, offer).is_none() && signed.reason.as_deref() != Some("no list of commitments was closed") {
-        return wrong(
-            &format!("{}closing.jsonl", round.names.folder),
-            what("expected the closed list") + ", found none",
-        );
+    if Closing::on(offer, &paid.closings).is_none()
+        && signed.reason.as_deref() != Some("no list of commitments was closed")
+    {
+        return wrong(&list_name(round.names, "closing"), what("expected the closed list") + ", found none");
     }
     let known = |said| round.lists.commitments.iter().flatten().any(|c| hash_of(c).is_ok_and(|hash| hash == said));
     match signed.commitment.filter(|said| !known(*said)) {
@@ -89,7 +117,8 @@ pub fn rests(round: &Rescoring<'_>, paid: &Paid, offer: &Offer, signed: &Verdict
 
 /// Findings that were appended after the judge had signed on the scores that do not rest on them.
 pub fn findings_grown(round: &Rescoring<'_>) -> Checked<()> {
-    let (Ok(Some(paid)), Some(found)) = (read_paid(round.run, round.names), round.lists.findings_digest) else {
+    let (Ok(Some(paid)), Some(found)) = (read_paid(round.run, round.names, round.lists), round.lists.findings_digest)
+    else {
         return Ok(());
     };
     let recorded = round.run.digest(&round.names.scores)?;
@@ -155,7 +184,7 @@ pub fn evidence(
 
 /// The signed verdicts that rest on the scores as they were recorded, and would be others by these ones.
 pub fn false_verdicts(round: &Rescoring<'_>, again: &Rescored<'_>, rule: &str) -> Checked<Vec<Evidence>> {
-    let Ok(Some(paid)) = read_paid(round.run, round.names) else { return Ok(Vec::new()) };
+    let Ok(Some(paid)) = read_paid(round.run, round.names, round.lists) else { return Ok(Vec::new()) };
     let recorded = round.run.digest(&round.names.scores)?;
     let mut found = Vec::new();
     for signed in paid.verdicts.iter().filter(|v| v.scores == recorded) {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::amount::Msat;
 use super::ids::{NodeId, Preimage, RecordHash};
+use super::invoice;
 use super::offer::{Offer, Task};
 use crate::artifact::Digest;
 use crate::artifact::record::{self, Record, Signed};
@@ -203,9 +204,37 @@ impl Invoices {
         }
         require_sig(self, &offer.payee).at(place)
     }
+
+    /// Refuses, by the name of the field, what a payer does not pay: what is not the payee's own message, or holds an
+    /// invoice that is not what the offer asks for. `now` is the time as seconds since 1970; without it each invoice is
+    /// looked at as when it was made.
+    pub fn accept(&self, offer: &Offer, now: Option<u64>) -> Result<()> {
+        self.verify(offer)?;
+        for (rung, bolt11) in (0u32..).zip(&self.invoices) {
+            let made = || Ok(invoice::parse(bolt11)?.duration_since_epoch().as_secs());
+            let place = || format!("invoice for rung {rung} of the {}", offer.name());
+            let now = now.map_or_else(made, Ok).map_err(|e: Error| e.at(place()))?;
+            invoice::check(offer, rung, bolt11, now)?;
+        }
+        Ok(())
+    }
 }
 
 impl Held {
+    /// Of what was sent by anybody, the record that all of an offer is held: the last one that is the payee's and whole; or
+    /// why there is none. What lies beside it does not matter, to who settles as to who audits.
+    pub fn on<'h>(offer: &Offer, sent: &'h [Held]) -> Result<&'h Held> {
+        let mut found = Err(Error::refused(format!("{}: no held record: not all of it was locked", offer.name())));
+        for held in sent.iter().filter(|held| held.task.worker == offer.worker) {
+            match held.verify(offer) {
+                Ok(()) => found = Ok(held),
+                Err(error) if found.is_err() => found = Err(error),
+                Err(_) => {}
+            }
+        }
+        found
+    }
+
     /// Refuses what is not the payee's word that every rung of this offer is held for its whole amount.
     pub fn verify(&self, offer: &Offer) -> Result<()> {
         let place = format!("held record for the {}", offer.name());
@@ -243,6 +272,13 @@ impl Held {
 }
 
 impl Closing {
+    /// Of what was sent by anybody, the list that the judge of an offer has closed for it. A forged one hides no true one.
+    pub fn on<'c>(offer: &Offer, sent: &'c [Closing]) -> Option<&'c Closing> {
+        let this = (offer.run, offer.round, offer.attempt);
+        let mut of_offer = sent.iter().filter(|c| (c.run, c.round, c.attempt) == this);
+        of_offer.find(|c| c.verify(&offer.judge).is_ok())
+    }
+
     /// Refuses a list that the pinned judge did not close.
     pub fn verify(&self, judge: &NodeId) -> Result<()> {
         let place = format!("closing of round {}", self.round);
@@ -284,6 +320,23 @@ impl Verdict {
             )));
         }
         require_sig(self, &offer.judge).at(place)
+    }
+}
+
+impl Claimed {
+    /// Refuses what is not the payee's word that it has what this verdict paid.
+    pub fn verify(&self, offer: &Offer, verdict: &Verdict) -> Result<()> {
+        let place = format!("claimed by {}", offer.worker);
+        self.task.require(&offer.task()?).at(&place)?;
+        let fields = [
+            ("verdict", hash_of(verdict)?.to_string(), self.verdict.to_string()),
+            ("claimed_msat", verdict.paid_msat.to_string(), self.claimed_msat.to_string()),
+            ("rungs", format!("{:?}", verdict.rungs), format!("{:?}", self.rungs)),
+        ];
+        if let Some((field, expected, found)) = fields.into_iter().find(|(_, expected, found)| expected != found) {
+            return Err(Error::refused(format!("{place}: {field}: expected {expected}, found {found}")));
+        }
+        require_sig(self, &offer.payee).at(place)
     }
 }
 

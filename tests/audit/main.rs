@@ -8,6 +8,8 @@ mod bytes;
 mod folder;
 mod hand;
 mod lists;
+mod one_verdict;
 mod paid;
 mod steps;
 mod updates;
+mod workers;

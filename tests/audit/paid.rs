@@ -4,16 +4,18 @@ use std::fs;
 
 use l402::artifact::record::{self, Line};
 use l402::pay::{Offer, Report, State, Verdict};
+use lightning::bitcoin::hashes::{Hash, sha256};
+use serde_json::{Value, json};
 
 use crate::bytes::same_recipe;
 use crate::common::devnet::Devnet;
-use crate::common::escrow::{Pair, ROUND_MSAT, Table};
+use crate::common::escrow::{Pair, ROUND_MSAT, Socket, Table};
 use crate::common::{World, beacon, records};
-use crate::folder::{audit, equal, files, flips, names};
+use crate::folder::{audit, equal, files, flips, names, places};
 use crate::hand::{exact, forged, lie};
 
 /// A paid round of ann's, as it is published. `false_scores` changes the scores before they are judged.
-fn paid(pair: &Pair, table: &Table, name: &str, false_scores: Option<fn(&str) -> String>) {
+pub fn paid(pair: &Pair, table: &Table, name: &str, false_scores: Option<fn(&str) -> String>) {
     let (world, round) = (&table.world, table.round(pair, name));
     let honest = world.bytes("0.scores.jsonl");
     round.up_to("open");
@@ -22,6 +24,13 @@ fn paid(pair: &Pair, table: &Table, name: &str, false_scores: Option<fn(&str) ->
     }
     ["settle", "claim"].iter().for_each(|step| drop(round.ok(step)));
     pair.payer.quiet();
+    publish(pair, table, name);
+    world.write("0.scores.jsonl", &honest);
+}
+
+/// The run folder of a try at ann's round, with the lists that there are.
+pub fn publish(pair: &Pair, table: &Table, name: &str) {
+    let (world, round) = (&table.world, table.round(pair, name));
     let _ = fs::remove_dir_all(world.path("pub"));
     fs::create_dir_all(world.path("pub/round-0")).unwrap();
     let rungs = format!("invoice status --round 0 --json --escrow {name}.judge {}", pair.payer.arg());
@@ -37,7 +46,8 @@ fn paid(pair: &Pair, table: &Table, name: &str, false_scores: Option<fn(&str) ->
     for list in ["assignments", "findings", "scores"] {
         copy(&format!("0.{list}.jsonl"), &format!("round-0/{list}.jsonl"));
     }
-    for list in ["offers", "invoices", "held", "closing", "verdicts", "claimed"] {
+    let lists = ["offers", "invoices", "held", "closing", "verdicts", "claimed"];
+    for list in lists.iter().filter(|list| world.has(&format!("{name}.{list}.jsonl"))) {
         copy(&format!("{name}.{list}.jsonl"), &format!("round-0/{list}.jsonl"));
     }
     let commitments = [world.bytes(&round.file("commitments.jsonl")), world.bytes(&round.file("openings.jsonl"))];
@@ -46,7 +56,15 @@ fn paid(pair: &Pair, table: &Table, name: &str, false_scores: Option<fn(&str) ->
     let _ = fs::remove_dir_all(world.path("theta-1"));
     world.ok(&(world.aggregate(0, &["ann.0.update"]) + " -o theta-1"));
     world.copy_folder("theta-1", "pub/theta-1");
-    world.write("0.scores.jsonl", &honest);
+}
+
+/// Signs a record, whatever stands in it, by a node.
+pub fn sign(record: &mut Value, node: &Socket) {
+    record.as_object_mut().unwrap().remove("sig");
+    let kind = record["type"].as_str().unwrap_or_default().to_owned();
+    let hash = sha256::Hash::hash(l402::artifact::canonical::json(record).as_bytes());
+    let message = format!("l402/1/{kind}/{}", hex::encode(hash.to_byte_array()));
+    record["sig"] = node.ask("signmessage", json!({"message": message}))["zbase"].clone();
 }
 
 /// Whether rungs differ in what was sent for them alone, and that covers the amount.
@@ -64,7 +82,7 @@ fn same_but_fees(whole: &[u8], bent: &[u8]) -> bool {
 /// The same scores with half of what ann earned.
 fn halved(text: &str) -> String {
     let lines = text.lines().map(|line| {
-        let mut record: serde_json::Value = serde_json::from_str(line).unwrap();
+        let mut record: Value = serde_json::from_str(line).unwrap();
         let field = if record["type"] == "score" { "entitled_msat" } else { "returned_msat" };
         let msat = record[field].as_u64().unwrap();
         record[field] = if field == "entitled_msat" { msat / 2 } else { (msat + ROUND_MSAT).div_ceil(2) }.into();
@@ -90,10 +108,23 @@ fn a_paid_run_is_equal_and_one_altered_byte_names_its_artifact() {
             "run.toml" => same_recipe(&whole, bent),
             // What was sent for a rung, fees among it, is the word of the payer's node alone.
             "round-0/rungs.jsonl" => same_but_fees(&whole, bent),
+            // The workers' word, which anybody could have written: named all the same, and no difference.
+            "round-0/invoices.jsonl" | "round-0/claimed.jsonl" => true,
             _ => false,
         });
     }
-    assert!(flipped > 200, "{flipped}");
+    assert!(flipped > 180, "{flipped}");
+    for file in ["round-0/invoices.jsonl", "round-0/claimed.jsonl"] {
+        let whole = world.bytes(&format!("pub/{file}"));
+        for (at, bit) in places(file, &whole, 8).into_iter().filter(|(at, _)| *at < whole.len() - 1) {
+            let mut bent = whole.clone();
+            bent[at] ^= 1 << bit;
+            world.write(&format!("pub/{file}"), &bent);
+            let said = equal(world, "");
+            assert!(said.contains(&format!("{file}: passed over")), "{file} at {at}, bit {bit}: {said}");
+        }
+        world.write(&format!("pub/{file}"), &whole);
+    }
     // Nor is a verdict for the altered scores of a table that nobody pinned a judge for.
     world.expect("audit pub", 0, "no --coordinator key is pinned");
     let other = devnet.socket(2).id();

@@ -237,6 +237,7 @@ fn confirm(escrow: &mut Escrow, id: &OfferId, patience: Duration, ui: &Ui) -> Re
         sig: None,
     };
     escrow.sign(&mut claimed)?;
+    claimed.verify(&account.offer, verdict)?;
     escrow.record(vec![Entry::Claimed { claimed }])
 }
 

@@ -128,27 +128,10 @@ fn judge(escrow: &mut Escrow, offer: &Offer, evidence: &Evidences) -> Result<(Ve
         ))
         .hint("a verdict stands forever; what it left out can be paid by a further offer"));
     }
-    let mut why = Error::refused(format!("{}: no held record: not all of it was locked", offer.name()));
-    let mut held = None;
-    for found in evidence.held.iter().filter(|h| h.task.worker == offer.worker) {
-        match found.verify(offer) {
-            Ok(()) => held = Some(found),
-            Err(error) => why = error,
-        }
-    }
-    let Some(held) = held else {
-        return Err(why);
-    };
-    let this = (offer.run, offer.round, offer.attempt);
-    let closing = match escrow.ledger.closing(&offer.run, offer.round, offer.attempt) {
-        // A list that this folder closed is the only one for it.
-        Some(closed) => Some(closed),
-        // A forged one that somebody slipped in hides no true one.
-        None => {
-            let mut found = evidence.closings.iter().filter(|c| (c.run, c.round, c.attempt) == this);
-            found.find(|c| c.verify(&offer.judge).is_ok())
-        }
-    };
+    let held = Held::on(offer, &evidence.held)?;
+    // A list that this folder closed is the only one for it.
+    let closed = escrow.ledger.closing(&offer.run, offer.round, offer.attempt);
+    let closing = closed.or_else(|| Closing::on(offer, &evidence.closings));
     let case = Case {
         offer,
         held,

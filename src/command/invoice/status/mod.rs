@@ -63,7 +63,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         .map(|(id, _)| *id)
         .collect();
     if let Some(path) = &args.held {
-        take_held(&mut escrow, &selected, path, args.escrow.dry_run)?;
+        take_held(&mut escrow, &selected, path, args.escrow.dry_run, ui)?;
     }
     let until = Instant::now() + Duration::from_secs(args.wait.unwrap_or(0));
     let mut pause = Duration::from_millis(50);

@@ -4,18 +4,22 @@ use std::path::Path;
 
 use crate::artifact::record;
 use crate::command::escrow::Escrow;
-use crate::error::{Context, Result};
+use crate::error::Result;
 use crate::pay::{Entry, Held, OfferId, Payment, PaymentStatus, State};
+use crate::ui::Ui;
 
 /// Takes the workers' word that everything is held into the payer's books.
-pub fn take_held(escrow: &mut Escrow, selected: &[OfferId], path: &Path, dry_run: bool) -> Result<()> {
-    let held: Vec<Held> = record::select_well_formed(&record::read_lines_of_many(path)?.0);
+pub fn take_held(escrow: &mut Escrow, selected: &[OfferId], path: &Path, dry_run: bool, ui: &Ui) -> Result<()> {
+    let sent: Vec<Held> = record::select_well_formed(&record::read_lines_of_many(path)?.0);
     let mut entries = Vec::new();
-    for held in held {
-        let account = escrow.ledger.account(&held.task.offer).filter(|_| selected.contains(&held.task.offer));
-        if let Some(account) = account.filter(|a| a.held.is_none() && a.offer.payer == escrow.id()) {
-            held.verify(&account.offer).at(path.display())?;
-            entries.push(Entry::Held { held });
+    for account in selected.iter().filter_map(|id| escrow.ledger.account(id)) {
+        if account.held.is_some() || account.offer.payer != escrow.id() {
+            continue;
+        }
+        match Held::on(&account.offer, &sent) {
+            Ok(held) => entries.push(Entry::Held { held: held.clone() }),
+            // What one worker sends is no reason to lose sight of the others.
+            Err(error) => ui.say(format!("{}: passed over: {error}", path.display())),
         }
     }
     if dry_run { Ok(()) } else { escrow.record(entries) }
