@@ -22,6 +22,18 @@ struct Operand<'a> {
     k_along_rows: bool,
 }
 
+impl<'a> Operand<'a> {
+    /// Some steps of k.
+    fn part(self, first: usize, k: usize) -> Operand<'a> {
+        let Mat { data, rows, cols, ld } = self.mat;
+        let mat = match self.k_along_rows {
+            true => Mat { data: &data[first..], rows, cols: k, ld },
+            false => Mat { data: &data[first * ld..], rows: k, cols, ld },
+        };
+        Operand { mat, ..self }
+    }
+}
+
 impl Engine {
     /// C = A·Bᵀ: `a` \[m × k\], `b` \[n × k\], `c` \[m × n\]. The forward product, with weights \[out × in\].
     pub fn matmul_nt(self, a: Mat<'_>, b: Mat<'_>, c: MatMut<'_>, start: Start) {
@@ -67,9 +79,18 @@ impl Engine {
             }
             return;
         }
-        match self.isa() {
-            Isa::Avx512 => self.blocked::<12, 2>(k, a, b, c, start),
-            _ => self.blocked::<6, 1>(k, a, b, c, start),
+        // What is packed of B is used while it is in the cache: a long k goes through it in parts, each going on from C.
+        let MatMut { data, rows, cols, ld } = c;
+        let part = k.div_ceil(k.div_ceil(KP));
+        for first in (0..k).step_by(part) {
+            let k = part.min(k - first);
+            let (a, b) = (a.part(first, k), b.part(first, k));
+            let c = MatMut { data: &mut *data, rows, cols, ld };
+            let start = if first > 0 { Start::Accumulate } else { start };
+            match self.isa() {
+                Isa::Avx512 => self.blocked::<12, 2>(k, a, b, c, start),
+                _ => self.blocked::<6, 1>(k, a, b, c, start),
+            }
         }
     }
 
@@ -135,6 +156,8 @@ impl Engine {
     }
 }
 
+/// The longest part of k that is packed at a time.
+const KP: usize = 2048;
 /// The longest piece of a chain between two visits to C.
 const KC: usize = 256;
 /// Rows of C in a block.
@@ -335,6 +358,7 @@ mod tests {
         on_every_engine(|engine, numbers| {
             let (m, n) = (numbers.up_to(30), numbers.up_to(30));
             check(engine, numbers, m, n, 2 * KC + 7);
+            check(engine, numbers, 7, n, KP + 9);
             let m = MC + numbers.up_to(MC);
             check(engine, numbers, m, 50, 30);
             check(engine, numbers, 13, PANELS_ONCE / 30, 31);

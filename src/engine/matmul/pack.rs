@@ -5,18 +5,29 @@ use crate::engine::machine::{Simd, WIDTH};
 /// Packs columns of `b` \[k × cols\] into panels of `width` columns, k after k; beyond the last column, zeros.
 #[inline(always)]
 pub(in crate::engine) fn columns(b: &[f32], ld: usize, k: usize, cols: usize, width: usize, panels: &mut [f32]) {
+    // Copies of a known length are moves of registers. These are the widths of the tiles.
+    match width {
+        6 => of_width::<6>(b, ld, k, cols, panels),
+        12 => of_width::<12>(b, ld, k, cols, panels),
+        16 => of_width::<16>(b, ld, k, cols, panels),
+        32 => of_width::<32>(b, ld, k, cols, panels),
+        _ => unreachable!("no tile is {width} wide"),
+    }
+}
+
+#[inline(always)]
+fn of_width<const W: usize>(b: &[f32], ld: usize, k: usize, cols: usize, panels: &mut [f32]) {
+    let panels = panels.as_chunks_mut::<W>().0;
     // Row after row: each is read in one go, and written to all panels.
     for p in 0..k {
-        let row = &b[p * ld..][..cols];
-        let mut chunks = row.chunks_exact(width);
-        let mut at = p * width;
-        for from in &mut chunks {
-            panels[at..][..width].copy_from_slice(from);
-            at += k * width;
+        let (chunks, rest) = b[p * ld..][..cols].as_chunks::<W>();
+        let mut at = p;
+        for from in chunks {
+            panels[at] = *from;
+            at += k;
         }
-        let rest = chunks.remainder();
         if !rest.is_empty() {
-            let (present, absent) = panels[at..][..width].split_at_mut(rest.len());
+            let (present, absent) = panels[at].split_at_mut(rest.len());
             present.copy_from_slice(rest);
             absent.fill(0.0);
         }
