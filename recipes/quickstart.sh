@@ -169,7 +169,8 @@ for n in $(seq 0 $((rounds - 1))); do
         --workers roster.jsonl --budget-msat "$budget"
     for who in $workers; do as "$who" invoice status --round "$n" --wait=60; done > "$now/held.jsonl"
 
-    # Everyone works, and commits to the result before anybody sees it.
+    # Everyone works, and commits to the result before anybody sees it. (Here one machine plays them all, and their lines go
+    # into one file. Elsewhere each sends a file of its own, and the verbs take all of them: coordinator.md.)
     for who in $workers; do
         if [ "$who" = mallory ]; then cheat "$who"; else work "$who"; fi
         as "$who" commit "$now/$who.update" --round "$n" --worker "$who" --offers "$now/offers.jsonl"
@@ -191,10 +192,10 @@ for n in $(seq 0 $((rounds - 1))); do
     done > "$now/findings.jsonl"
 
     # What each update is worth on text that nobody trained on. What is not in the closed list counts for nothing.
-    cat "$now/commitments.jsonl" "$now/closing.jsonl" |
-        l402 score --recipe run.toml --model "theta-$n" --val shards/val-00000.safetensors \
+    l402 score --recipe run.toml --model "theta-$n" --val shards/val-00000.safetensors \
         --beacon "$(cat "$now/beacon-b")" --findings "$now/findings.jsonl" --assignments "$now/assignments.jsonl" \
-        --coordinator "$coordinator" --shards shards $(standing) --commitments - -o "$now/scores.jsonl" "$now"/*.update
+        --coordinator "$coordinator" --shards shards $(standing) --commitments "$now/commitments.jsonl" \
+        --commitments "$now/closing.jsonl" -o "$now/scores.jsonl" "$now"/*.update
 
     # One verdict for each offer, forever. What opens a worker's earned payments goes to that worker alone.
     as coordinator settle --scores "$now/scores.jsonl" --findings "$now/findings.jsonl" --offers "$now/offers.jsonl" \

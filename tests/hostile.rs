@@ -78,9 +78,16 @@ fn delta_with(tensors: &str, data: usize) -> Vec<u8> {
     raw(&format!("{{\"__metadata__\":{metadata},{tensors}}}"), &vec![0; data])
 }
 
+/// The content of a block of a zstd frame, in bytes.
+const BLOCK: u64 = 128 << 10;
+
 /// A zstd frame by hand: `window_log` (10 to 41), raw bytes, then so many zeros. Independent of any compressor.
 fn frame(window_log: u8, content: &[u8], zeros: u64) -> Vec<u8> {
-    const BLOCK: u64 = 128 << 10;
+    frame_of(window_log, content, 0, zeros)
+}
+
+/// The same, with another byte than zero.
+fn frame_of(window_log: u8, content: &[u8], byte: u8, count: u64) -> Vec<u8> {
     let mut out = vec![0x28, 0xb5, 0x2f, 0xfd, 0, (window_log - 10) << 3];
     let mut block = |kind: u32, last: bool, size: u64, body: &[u8]| {
         let head = (size as u32) << 3 | kind << 1 | u32::from(last);
@@ -88,14 +95,45 @@ fn frame(window_log: u8, content: &[u8], zeros: u64) -> Vec<u8> {
         out.extend(body);
     };
     assert!((content.len() as u64) < BLOCK);
-    block(0, zeros == 0, content.len() as u64, content);
-    let mut left = zeros;
+    block(0, count == 0, content.len() as u64, content);
+    let mut left = count;
     while left > 0 {
         let size = left.min(BLOCK);
         left -= size;
-        block(1, left == 0, size, &[0]);
+        block(1, left == 0, size, &[byte]);
     }
     out
+}
+
+/// A zstd frame by hand: raw bytes, then so many blocks full of two bytes again and again, then raw bytes.
+fn frame_of_pairs(before: &[u8], pair: [u8; 2], blocks: u64, after: &[u8]) -> Vec<u8> {
+    // One sequence: the pair as it is, and a match at distance 2 over the rest of the block. All three codes stand by
+    // themselves (2 literals; offset 2 + 3, two bits; lengths from 65539, sixteen bits), then the bits, from behind.
+    let bits = (BLOCK as u32 - 2 - 65539) | 1 << 16 | 1 << 18;
+    let mut body = vec![2 << 3, pair[0], pair[1], 1, 0b01_01_01_00, 2, 2, 52];
+    body.extend(&bits.to_le_bytes()[..3]);
+    let mut out = vec![0x28, 0xb5, 0x2f, 0xfd, 0, (20 - 10) << 3];
+    let mut block = |kind: u32, last: bool, body: &[u8]| {
+        let head = (body.len() as u32) << 3 | kind << 1 | u32::from(last);
+        out.extend(&head.to_le_bytes()[..3]);
+        out.extend(body);
+    };
+    block(0, false, before);
+    (0..blocks).for_each(|_| block(2, false, &body));
+    block(0, true, after);
+    out
+}
+
+/// An update with a tensor of a hundred million bytes of shape, 0, 1, 1, ...
+fn shape_bomb() -> Vec<u8> {
+    let (header, _) = update();
+    let begin = format!(
+        "{{\"__metadata__\":{},\"w\":{{\"data_offsets\":[0,0],\"dtype\":\"U8\",\"shape\":[0,",
+        json!(header.metadata)
+    );
+    let blocks = 99_000_000 / BLOCK;
+    let len = begin.len() as u64 + blocks * BLOCK + 4;
+    frame_of_pairs(&[&len.to_le_bytes()[..], begin.as_bytes()].concat(), *b"1,", blocks, b"1]}}")
 }
 
 /// The update that a delta of small values becomes.
@@ -180,6 +218,8 @@ struct Hostile {
 const COMPRESS: &str = "compress --recipe r.toml FILE";
 const UNDO: &str = "compress -d --recipe r.toml FILE";
 const SCORE: &str = "score --recipe r.toml --model theta-0 --val shards/val-00000.safetensors --beacon BEACON FILE";
+const COMMITTED: &str = "score --recipe r.toml --model theta-0 --val shards/val-00000.safetensors --beacon BEACON \
+                         --commitments FILE";
 const TRAIN: &str = "train --recipe r.toml --model theta-0 --round 0 --worker ann --shard FILE";
 const TRAIN_STATE: &str = "train --recipe r.toml --model theta-0 --round 0 --worker ann \
                            --shard shards/train-00000.safetensors --state FILE";
@@ -357,6 +397,18 @@ fn hostile_tensors() -> Vec<Hostile> {
         case("window-of-2-to-the-31.safetensors.zst", frame(31, &delta, 0), COMPRESS, 65, "zstd frame"),
         case("truncated-frame.safetensors.zst", frame(20, &delta, 4096)[..delta.len() / 2].to_vec(), COMPRESS, 65, ""),
         case("update-bomb.safetensors.zst", update_bomb(), SCORE, 1, "left out: FILE"),
+        case("shape-bomb.safetensors.zst", shape_bomb(), SCORE, 1, "expected a header of at most"),
+        case(
+            "header-of-spaces.safetensors.zst",
+            {
+                let begin = format!("{{\"__metadata__\":{}", json!(update().0.metadata));
+                let len = begin.len() as u64 + (100 << 20);
+                frame_of(20, &[&len.to_le_bytes()[..], begin.as_bytes()].concat(), b' ', 100 << 20)
+            },
+            COMPRESS,
+            65,
+            "expected a header of at most",
+        ),
         case(
             "update-wrong-shape.safetensors",
             bent_update(|meta, _| {
@@ -503,7 +555,41 @@ fn hostile_texts() -> Vec<Hostile> {
             "worker ann: listed twice",
         ),
         case("worker-with-a-path.jsonl", roster(r#""type":"roster","v":1,"worker":"../ann""#), ASSIGN, 65, "../ann"),
-        case("text-bomb.jsonl.zst", frame(20, b"{", 1 << 27), ASSIGN, 65, "larger than"),
+        case("text-bomb.jsonl.zst", frame(20, b"{", 1 << 27), ASSIGN, 65, "expected at most 67108864 bytes"),
+        case(
+            "lines-bomb.jsonl.zst",
+            frame_of_pairs(b"", *b"x\n", 2289, b""),
+            COMMITTED,
+            65,
+            "expected at most 16384 lines",
+        ),
+        case("empty-lines-bomb.jsonl.zst", frame_of(20, b"", b'\n', 1 << 30), COMMITTED, 65, "at most 16384 lines"),
+        case(
+            "two-frames.jsonl.zst",
+            [frame(20, b"{\"type\":\"roster\",\"v\":1,\"worker\":\"ann\"}\n", 0), frame(20, b"x", 0)].concat(),
+            ASSIGN,
+            65,
+            "expected one frame and nothing after it",
+        ),
+        case(
+            "skips-the-rest.jsonl.zst",
+            [
+                frame(20, b"{\"type\":\"roster\",\"v\":1,\"worker\":\"ann\"}\n", 0),
+                vec![0x50, 0x2a, 0x4d, 0x18, 9, 0, 0, 0],
+            ]
+            .concat(),
+            ASSIGN,
+            65,
+            "expected one frame and nothing after it",
+        ),
+        case("no-frame.jsonl.zst", roster(r#""type":"roster","v":1,"worker":"ann""#), ASSIGN, 65, "as its name says"),
+        case(
+            "frame-without-a-name.jsonl",
+            frame(20, b"{\"type\":\"roster\",\"v\":1,\"worker\":\"ann\"}\n", 0),
+            ASSIGN,
+            65,
+            "not UTF-8",
+        ),
         case("huge.config.json", config_with("hidden_size", json!(1u64 << 32)), INIT, 65, "FILE"),
         case("layers.config.json", config_with("num_hidden_layers", json!(1u64 << 32)), INIT, 65, "num_hidden_layers"),
         case("overflowing.config.json", config_with("vocab_size", json!(u64::MAX)), INIT, 65, "vocab_size"),

@@ -5,6 +5,7 @@
 //! or repeated fields never slip through. Signed records are signed as the string
 //! `l402/1/<type>/<sha256 of the canonical record without "sig">`.
 
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use lightning::bitcoin::hashes::{Hash, sha256};
@@ -14,11 +15,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::room::Room;
 use crate::error::{Context, Error, Result};
-use crate::fsio::{Source, read_text};
-
-/// A list of records that many parties have written to may not be larger, in bytes.
-const MAX_RECORDS: u64 = 1 << 30;
+use crate::fsio::Source;
 
 const MAX_INTEGER: u64 = (1 << 53) - 1;
 
@@ -74,12 +73,16 @@ fn check(value: &Value) -> Result<()> {
     }
 }
 
-/// A line of a record file: its place, its type, its fields.
+/// The longest `"type"`, in bytes.
+const MAX_TYPE: usize = 64;
+
+/// A line of a record file: its place, its type, its text.
 #[derive(Clone, Debug)]
 pub struct Line {
     place: String,
     kind: String,
-    value: Value,
+    /// As it was written: a parsed value would take many times as much.
+    text: String,
 }
 
 impl Line {
@@ -93,7 +96,13 @@ impl Line {
             )));
         }
         let kind = value.get("type").and_then(Value::as_str);
-        let kind = kind.ok_or_else(|| Error::data(format!("{place}: the record has no \"type\"")))?.to_owned();
+        let kind = kind.ok_or_else(|| Error::data(format!("{place}: the record has no \"type\"")))?;
+        if kind.len() > MAX_TYPE {
+            let found = kind.len();
+            return Err(Error::data(format!(
+                "{place}: expected a \"type\" of at most {MAX_TYPE} bytes, found {found}"
+            )));
+        }
         match value.get("v").and_then(Value::as_u64) {
             Some(1) => {}
             found => {
@@ -103,7 +112,7 @@ impl Line {
                 )));
             }
         }
-        Ok(Line { place: place.to_owned(), kind, value })
+        Ok(Line { place: place.to_owned(), kind: kind.to_owned(), text: text.to_owned() })
     }
 
     /// Parses a line that people write: white space between its parts is nothing.
@@ -124,8 +133,9 @@ impl Line {
     }
 
     /// What a field says.
-    pub fn field(&self, name: &str) -> Option<&Value> {
-        self.value.get(name)
+    pub fn field(&self, name: &str) -> Option<Value> {
+        let fields: Value = serde_json::from_str(&self.text).expect("it was parsed before");
+        fields.get(name).cloned()
     }
 
     /// The record, if the line is of its type.
@@ -133,41 +143,135 @@ impl Line {
         if self.kind != R::TYPE {
             return Ok(None);
         }
-        let mut fields = self.value.clone();
+        let mut fields: Value = serde_json::from_str(&self.text).expect("it was parsed before");
         let map = fields.as_object_mut().expect("a record is an object");
         map.remove("type");
         map.remove("v");
         serde_json::from_value(fields)
             .map(Some)
-            .map_err(|e| Error::data(format!("{}: {} record: {e}", self.place, R::TYPE)))
+            .map_err(|e| Error::data(format!("{}: {} record: {}", self.place, R::TYPE, brief(&e))))
     }
 }
 
-/// The lines of a file of records; empty lines are passed over.
-pub fn read_lines(path: &Path) -> Result<Vec<Line>> {
-    let text = read_text(path)?;
-    let name = path.display();
-    text.lines()
-        .enumerate()
-        .filter(|(_, line)| !line.is_empty())
-        .map(|(i, line)| Line::parse(&format!("{name}:{}", i + 1), line))
-        .collect()
+/// What a parser says of foreign text, which it quotes: no page of it.
+fn brief(error: &serde_json::Error) -> String {
+    error.to_string().chars().take(400).collect()
 }
 
-/// The lines of a file that many parties have written to: those that are records, and why the others are not.
-pub fn read_lines_of_many(path: &Path) -> Result<(Vec<Line>, Vec<Error>)> {
-    let bytes = Source::open(path)?.read_to_end(MAX_RECORDS)?;
-    let name = path.display();
+/// The lines of a file that one party answers for: all of them are records. Empty lines are passed over.
+pub fn read_lines(path: &Path) -> Result<Vec<Line>> {
+    read_lines_within(path, Room::any())
+}
+
+/// [`read_lines`] of a file that holds no more than this.
+pub fn read_lines_within(path: &Path, room: Room) -> Result<Vec<Line>> {
+    let mut lines = Vec::new();
+    each_line(path, room, |place, bytes, whole| {
+        whole?;
+        lines.push(parse(place, bytes)?);
+        Ok(())
+    })?;
+    Ok(lines)
+}
+
+/// The lines of a text that was read before, and that one party answers for.
+pub fn parse_lines(name: &str, text: &str) -> Result<Vec<Line>> {
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.is_empty());
+    lines.map(|(i, line)| Line::parse(&format!("{name}:{}", i + 1), line)).collect()
+}
+
+/// The lines of a file that many parties have written to: those that are records, and why the others are not. Whatever
+/// stands before a record on its line, as where somebody's last newline is missing, costs nobody that record.
+pub fn read_lines_of_many(path: &Path, room: Room) -> Result<(Vec<Line>, Vec<Error>)> {
     let (mut lines, mut malformed) = (Vec::new(), Vec::new());
-    for (i, line) in bytes.split(|b| *b == b'\n').enumerate().filter(|(_, line)| !line.is_empty()) {
-        let place = format!("{name}:{}", i + 1);
-        let text = std::str::from_utf8(line).map_err(|_| Error::data(format!("{place}: not UTF-8")));
-        match text.and_then(|text| Line::parse(&place, text)) {
-            Ok(line) => lines.push(line),
-            Err(error) => malformed.push(error),
+    each_line(path, room, |place, bytes, whole| {
+        let why = match whole.and_then(|()| parse(place, bytes)) {
+            Ok(line) => return Ok(lines.push(line)),
+            Err(why) => why,
+        };
+        let (mut rest, first) = (bytes, lines.len());
+        while let Some((at, line)) = last_object(rest).and_then(|at| Some((at, parse(place, &rest[at..]).ok()?))) {
+            lines.push(line);
+            rest = &rest[..at];
+        }
+        lines[first..].reverse();
+        malformed.extend((!rest.is_empty()).then_some(why));
+        Ok(())
+    })?;
+    Ok((lines, malformed))
+}
+
+fn parse(place: &str, bytes: &[u8]) -> Result<Line> {
+    let text = std::str::from_utf8(bytes).map_err(|_| Error::data(format!("{place}: not UTF-8")))?;
+    Line::parse(place, text)
+}
+
+/// Where the JSON object begins that these bytes end with, if they end with one. One pass backwards: outside of a string
+/// every quote ends one, inside of it the one without a backslash begins it.
+fn last_object(bytes: &[u8]) -> Option<usize> {
+    let (mut depth, mut quoted) = (0usize, false);
+    for (at, byte) in bytes.iter().enumerate().rev() {
+        match byte {
+            b'"' if quoted => {
+                let escapes = bytes[..at].iter().rev().take_while(|b| **b == b'\\').count();
+                quoted = escapes % 2 == 1;
+            }
+            _ if quoted => {}
+            b'"' => quoted = true,
+            b'}' | b']' => depth += 1,
+            b'{' | b'[' => {
+                depth = depth.checked_sub(1)?;
+                if depth == 0 {
+                    return (*byte == b'{').then_some(at);
+                }
+            }
+            _ if depth == 0 => return None,
+            _ => {}
         }
     }
-    Ok((lines, malformed))
+    None
+}
+
+/// Every line of a file that is not empty, with its place, as long as there is room; of one that is too long, that it is
+/// and how it ends.
+fn each_line(path: &Path, room: Room, mut each: impl FnMut(&str, &[u8], Result<()>) -> Result<()>) -> Result<()> {
+    let source = Source::text(path)?.within(room.bytes)?;
+    let name = source.name().to_owned();
+    let beyond =
+        |place: &str, most: u64, of: &str| Error::data(format!("{place}: expected at most {most} {of}, found more"));
+    let mut reader = BufReader::with_capacity(1 << 16, source.take(room.bytes + 1));
+    let (mut line, mut read) = (Vec::new(), 0);
+    for number in 1u64.. {
+        line.clear();
+        let place = format!("{name}:{number}");
+        let mut whole = Ok(());
+        loop {
+            let more = (&mut reader).take(room.line).read_until(b'\n', &mut line).map_err(|e| Error::io(&name, &e))?;
+            read += more as u64;
+            let cut = line.len().saturating_sub(room.line as usize);
+            if cut > 0 {
+                line.drain(..cut);
+                whole = Err(beyond(&place, room.line, "bytes in a line"));
+            }
+            if more == 0 || line.ends_with(b"\n") {
+                break;
+            }
+        }
+        if line.is_empty() {
+            break;
+        }
+        if read > room.bytes {
+            return Err(beyond(&name, room.bytes, "bytes"));
+        }
+        if number > room.lines {
+            return Err(beyond(&name, room.lines, "lines"));
+        }
+        let text = line.strip_suffix(b"\n").unwrap_or(&line);
+        if !text.is_empty() {
+            each(&place, text, whole)?;
+        }
+    }
+    Ok(())
 }
 
 /// The records of one type among the lines of many parties; what is not well formed is passed over.
@@ -180,7 +284,7 @@ pub fn select<R: Record>(lines: &[Line]) -> Result<Vec<R>> {
     lines.iter().filter_map(|l| l.get().transpose()).collect()
 }
 
-/// All records of one type in a file.
+/// All records of one type in a file that one party answers for.
 pub fn read<R: Record>(path: &Path) -> Result<Vec<R>> {
     select(&read_lines(path)?)
 }
@@ -222,4 +326,67 @@ pub fn verify<R: Signed + Clone>(record: &R, key: &PublicKey) -> Result<bool> {
     let one_spelling = |sig: &&str| !sig.bytes().any(|b| b.is_ascii_uppercase());
     let sig = record.sig().as_deref().filter(one_spelling);
     Ok(sig.is_some_and(|sig| message_signing::verify(message.as_bytes(), sig, key)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(bytes: &[u8]) -> (Vec<String>, usize) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("list.jsonl");
+        std::fs::write(&path, bytes).unwrap();
+        let (lines, malformed) = read_lines_of_many(&path, Room::of(2)).unwrap();
+        (lines.iter().map(|line| line.kind().to_owned()).collect(), malformed.len())
+    }
+
+    fn record(kind: &str) -> String {
+        format!(r#"{{"rungs":[{{"a":1}},{{"b":"}}{{\"]\\"}}],"type":"{kind}","v":1}}"#)
+    }
+
+    #[test]
+    fn whatever_stands_before_a_record_on_its_line_costs_nobody_that_record() {
+        let (mine, yours) = (record("mine"), record("yours"));
+        for (before, first, malformed) in [
+            (&b""[..], false, 0),
+            (b"rubbish", false, 1),
+            (b"{\"a\":", false, 1),
+            (b"{\"a\":\"", false, 1),
+            (b"\\", false, 1),
+            (b"}}}]\"", false, 1),
+            (b"\x28\xb5\x2f\xfd\xff\0", false, 1),
+            (mine.as_bytes(), true, 0),
+            (&[b"x", mine.as_bytes()].concat(), true, 1),
+        ] {
+            let bytes = [b"rubbish\n", before, yours.as_bytes(), b"\n", mine.as_bytes()].concat();
+            let expected = if first { vec!["mine", "yours", "mine"] } else { vec!["yours", "mine"] };
+            let expected = expected.into_iter().map(String::from).collect();
+            assert_eq!(list(&bytes), (expected, 1 + malformed), "{}", before.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_hides_neither_the_next_one_nor_the_record_at_its_end() {
+        let (mine, yours) = (record("mine"), record("yours"));
+        let long = vec![b'x'; 3 << 20];
+        let bytes = [&long[..], mine.as_bytes(), b"\n", yours.as_bytes()].concat();
+        assert_eq!(list(&bytes), (vec!["mine".into(), "yours".into()], 1));
+    }
+
+    #[test]
+    fn a_list_has_room_for_a_small_multiple_of_what_it_can_need_and_for_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("list.jsonl");
+        let room = Room::of(2);
+        for (bytes, says) in [
+            (vec![b'\n'; room.lines as usize + 1], "expected at most 16384 lines, found more"),
+            (vec![b'x'; room.bytes as usize + 1], "expected at most 16777216 bytes, found 16777217"),
+        ] {
+            std::fs::write(&path, &bytes).unwrap();
+            for read in [read_lines_within(&path, room).err(), read_lines_of_many(&path, room).err()] {
+                let error = read.unwrap().to_string();
+                assert!(error.contains(says), "{error}");
+            }
+        }
+    }
 }

@@ -9,15 +9,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::{ErrorKind, Read, Write};
 
 use safetensors::Dtype;
-use safetensors::tensor::Metadata;
 
-use super::canonical;
 use super::digest::Digest;
+use super::tensors_json;
 use crate::error::{Error, Result};
 use crate::fsio::Source;
 
-/// Headers above this are refused, as in the safetensors crate.
-const MAX_HEADER: u64 = 100_000_000;
+/// Headers above this are refused where nothing is known of what the file should hold: some hundred thousand tensors.
+const MAX_HEADER: u64 = 16 << 20;
 /// Data begin at a multiple of this.
 const ALIGN: usize = 64;
 const PREFIX: usize = 8;
@@ -85,24 +84,7 @@ impl Header {
 
     /// The bytes before the data: length and padded JSON.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut map = serde_json::Map::new();
-        if !self.metadata.is_empty() {
-            map.insert("__metadata__".into(), serde_json::json!(self.metadata));
-        }
-        let mut offset = 0;
-        for tensor in &self.tensors {
-            let end = offset + tensor.size();
-            map.insert(
-                tensor.name.clone(),
-                serde_json::json!({
-                    "data_offsets": [offset, end],
-                    "dtype": tensor.dtype,
-                    "shape": tensor.shape,
-                }),
-            );
-            offset = end;
-        }
-        let mut json = canonical::json(&serde_json::Value::Object(map)).into_bytes();
+        let mut json = tensors_json::write(self).into_bytes();
         json.resize((PREFIX + json.len()).next_multiple_of(ALIGN) - PREFIX, b' ');
         let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
         bytes.append(&mut json);
@@ -120,12 +102,13 @@ impl Header {
     }
 
     fn parse(json: &[u8]) -> Result<Header> {
-        let metadata: Metadata = serde_json::from_slice(json)
+        let (metadata, mut infos) = tensors_json::parse(json)
             .map_err(|e| Error::data(format!("the safetensors header does not parse: {e}")))?;
-        let mut tensors = Vec::new();
+        infos.sort_by(|a, b| (a.data_offsets, &a.name).cmp(&(b.data_offsets, &b.name)));
+        let mut tensors = Vec::with_capacity(infos.len());
         let mut start = 0usize;
-        for name in metadata.offset_keys() {
-            let info = metadata.info(&name).expect("offset_keys lists known names");
+        for info in infos {
+            let name = info.name;
             let elements = info.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
             let size = elements
                 .and_then(|n| n.checked_mul(info.dtype.bitsize()))
@@ -139,10 +122,9 @@ impl Header {
                 )));
             }
             start = end;
-            tensors.push(TensorInfo { name, dtype: info.dtype, shape: info.shape.clone() });
+            tensors.push(TensorInfo { name, dtype: info.dtype, shape: info.shape });
         }
-        let metadata = metadata.metadata().clone().unwrap_or_default();
-        Ok(Header { metadata: metadata.into_iter().collect(), tensors })
+        Ok(Header { metadata, tensors })
     }
 }
 
@@ -239,8 +221,13 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Reads and checks the header.
-    pub fn open(mut source: Source) -> Result<Reader> {
+    /// Reads and checks the header, where nothing is known of what the file should hold.
+    pub fn open(source: Source) -> Result<Reader> {
+        Reader::open_within(source, MAX_HEADER)
+    }
+
+    /// Reads and checks the header, which has at most so many bytes: of a longer one nothing is read.
+    pub fn open_within(mut source: Source, most: u64) -> Result<Reader> {
         let name = source.name().to_owned();
         let mut prefix = [0u8; PREFIX];
         source.read_exact(&mut prefix).map_err(|error| match error.kind() {
@@ -249,8 +236,12 @@ impl Reader {
         })?;
         let len = u64::from_le_bytes(prefix);
         let room = source.known_len().map(|l| l.saturating_sub(PREFIX as u64));
-        if len > MAX_HEADER || room.is_some_and(|room| len > room) {
-            return Err(Error::data(format!("{name}: not a safetensors file: it announces a header of {len} bytes")));
+        if len > most.min(MAX_HEADER) || room.is_some_and(|room| len > room) {
+            let most = most.min(MAX_HEADER).min(room.unwrap_or(u64::MAX));
+            return Err(Error::data(format!(
+                "{name}: not a safetensors file of its kind: expected a header of at most {most} bytes, it announces a header \
+                 of {len} bytes"
+            )));
         }
         let mut json = Vec::new();
         (&mut source).take(len).read_to_end(&mut json).map_err(|e| Error::io(&name, &e))?;

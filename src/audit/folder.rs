@@ -5,15 +5,17 @@ use std::path::{Path, PathBuf};
 
 use super::differs::{Checked, blame, wrong};
 use crate::artifact::record::{Line, Record};
-use crate::artifact::{Digest, record};
+use crate::artifact::{Digest, Room, record};
 use crate::error::{Error, Result};
-use crate::fsio::{Source, content_digest, read_text};
+use crate::fsio::{Source, content_digest_within, read_text_within};
 
 /// A run folder.
 #[derive(Clone, Debug)]
 pub struct RunFolder {
     root: PathBuf,
     names: BTreeSet<String>,
+    /// How much a list may have.
+    room: Room,
 }
 
 /// The records of one type among the lines of a file that holds no others.
@@ -27,13 +29,18 @@ pub fn records_alone<R: Record>(name: &str, lines: &[Line]) -> Checked<Vec<R>> {
 impl RunFolder {
     /// The folder at `root` with these regular files; links are none.
     pub fn new(root: &Path, names: BTreeSet<String>) -> RunFolder {
-        RunFolder { root: root.to_owned(), names }
+        RunFolder { root: root.to_owned(), names, room: Room::any() }
+    }
+
+    /// The same, of a run with so many workers: each may have a commitment, what opens it, and as much again.
+    pub fn of_workers(self, workers: usize) -> RunFolder {
+        RunFolder { room: Room::of(4 * workers), ..self }
     }
 
     /// The same without files that are no part of it, given in ascending order.
     pub fn without(&self, foreign: &[&str]) -> RunFolder {
         let names = self.names.iter().filter(|name| foreign.binary_search(&name.as_str()).is_err()).cloned().collect();
-        RunFolder { root: self.root.clone(), names }
+        RunFolder { root: self.root.clone(), names, room: self.room }
     }
 
     /// Where a file lies.
@@ -49,6 +56,11 @@ impl RunFolder {
     /// Whether there is such a file.
     pub fn has(&self, name: &str) -> bool {
         self.names.contains(name)
+    }
+
+    /// How many bytes a list may have.
+    pub fn list_bytes(&self) -> u64 {
+        self.room.bytes
     }
 
     /// The files below a folder, with the folder's name: `round-3/`.
@@ -68,19 +80,34 @@ impl RunFolder {
         blame(name, Source::open(&self.require(name)?))
     }
 
-    /// A file's text.
+    /// A file's text, no longer than a list may be.
     pub fn text(&self, name: &str) -> Checked<String> {
-        blame(name, read_text(&self.require(name)?))
+        self.text_within(name, self.room.bytes)
     }
 
-    /// The digest of a file's content.
-    pub fn digest(&self, name: &str) -> Checked<Digest> {
-        blame(name, content_digest(&self.require(name)?)).map(|hash| Digest(*hash.as_bytes()))
+    /// A file's text, of at most so many bytes.
+    pub fn text_within(&self, name: &str, most: u64) -> Checked<String> {
+        blame(name, read_text_within(&self.require(name)?, most))
+    }
+
+    /// The digest of a list.
+    pub fn list_digest(&self, name: &str) -> Checked<Digest> {
+        self.text(name).map(|text| Digest::of(text.as_bytes()))
+    }
+
+    /// The digest of a file of tensors, which has at most so many bytes: of a longer one nothing is read.
+    pub fn digest(&self, name: &str, most: u64) -> Checked<Digest> {
+        blame(name, content_digest_within(&self.require(name)?, most)).map(|hash| Digest(*hash.as_bytes()))
     }
 
     /// A file of records, all well formed.
     pub fn lines(&self, name: &str) -> Checked<Vec<Line>> {
-        blame(name, record::read_lines(&self.require(name)?))
+        self.lines_within(name, self.room)
+    }
+
+    /// [`RunFolder::lines`] of a file that may hold this much.
+    pub fn lines_within(&self, name: &str, room: Room) -> Checked<Vec<Line>> {
+        blame(name, record::read_lines_within(&self.require(name)?, room))
     }
 
     /// A file of records of one type, and of no other.
@@ -90,7 +117,7 @@ impl RunFolder {
 
     /// A file of records that many parties have written to: what is well formed, and whether anything is not.
     pub fn lines_of_many(&self, name: &str) -> Checked<(Vec<Line>, Vec<Error>)> {
-        blame(name, record::read_lines_of_many(&self.require(name)?))
+        blame(name, record::read_lines_of_many(&self.require(name)?, self.room))
     }
 
     /// The records of one type in such a file, and a line about everything else in it.

@@ -1,11 +1,15 @@
 //! Which files a run folder has: see docs/run.md.
 
+use std::collections::BTreeMap;
+
 use super::folder::RunFolder;
 use super::outer::MOMENTUM;
 use super::start::Start;
 use super::validated::ENDING;
 use crate::artifact::canonical;
-use crate::data::MANIFEST;
+use crate::data::{MANIFEST, ShardEntry};
+use crate::model::{Layout, ModelConfig};
+use crate::verify::Segments;
 
 /// The lists and beacons of a round.
 const ROUND: [&str; 15] = [
@@ -46,6 +50,32 @@ pub fn rounds(run: &RunFolder) -> (u64, bool) {
 pub fn is_folder(name: &str) -> bool {
     let number = |prefix: &str| canonical::integer::<u64>(name.strip_prefix(prefix)?);
     name == "shards" || number("theta-").is_some() || number("round-").is_some()
+}
+
+/// The files that every round stands on, before any of them was checked, with the most bytes that each can have by what the
+/// others say: of what is longer nothing need be known.
+pub fn ground(run: &RunFolder) -> Vec<(&str, u64)> {
+    let entries: Vec<ShardEntry> = run.records(&format!("shards/{MANIFEST}")).unwrap_or_default();
+    let shards: BTreeMap<String, u64> =
+        entries.iter().map(|entry| (format!("shards/{}", entry.file), entry.most_bytes())).collect();
+    let config = run.text("theta-0/config.json").ok().and_then(|text| ModelConfig::parse(&text).ok());
+    // Any floating type, and a tied head once more.
+    let weights = config.map_or(0, |config| Layout::new(&config).file_room(4));
+    let most = |name: &str| match name.split_once('/') {
+        None if ["run.toml", "roster.jsonl"].contains(&name) || name.ends_with(".pub") => Some(run.list_bytes()),
+        Some(("shards", MANIFEST)) => Some(run.list_bytes()),
+        Some(("shards", _)) => shards.get(name).copied(),
+        Some(("theta-0", file)) if file.ends_with(".safetensors") => Some(weights),
+        Some(("theta-0", file)) if file.ends_with(".json") => Some(run.list_bytes()),
+        _ => None,
+    };
+    run.names().iter().filter_map(|name| Some((name.as_str(), most(name)?))).collect()
+}
+
+/// The most bytes that any file of a round can have: the largest state, lists, leaves.
+pub fn most_bytes(run: &RunFolder, start: &Start, layout: &Layout) -> u64 {
+    let leaves = Segments::of(&start.recipe).leaves_room().bytes;
+    layout.file_room(4).max(run.list_bytes()).max(leaves)
 }
 
 /// The files that an audit of so many rounds does not look at: they are no part of a run folder.

@@ -105,7 +105,7 @@ pub fn read_lists(run: &RunFolder, start: &Start, assignments: &[Assignment], na
     }
     if run.has(&names.findings) {
         lists.findings = Some(run.records(&names.findings)?);
-        lists.findings_digest = Some(run.digest(&names.findings)?);
+        lists.findings_digest = Some(run.list_digest(&names.findings)?);
     }
     Ok(lists)
 }

@@ -61,5 +61,8 @@ fn keep(room: &dyn StateRoom, run: &RunFolder, momentum: &Momentum, layout: &Lay
     let (out, digest) = momentum.write(&name, room.create(&name)?, layout)?;
     out.keep()?;
     let published = published(round);
-    if run.has(&published) { same(&published, "digest", digest, run.digest(&published)?) } else { Ok(()) }
+    match run.has(&published) {
+        true => same(&published, "digest", digest, run.digest(&published, layout.file_room(1))?),
+        false => Ok(()),
+    }
 }

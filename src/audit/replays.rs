@@ -19,7 +19,9 @@ use crate::fsio::Source;
 use crate::model::{Layout, Model, Plan};
 use crate::optimizer::{Moments, StepReport};
 use crate::score::{Acceptance, Candidate};
-use crate::verify::{Finding, Leaves, Nearness, ReplayInput, States, StatesOut, Verdict, replay_into, replay_near};
+use crate::verify::{
+    Finding, Leaves, Nearness, ReplayInput, Segments, States, StatesOut, Verdict, replay_into, replay_near,
+};
 
 /// What findings call the states that a worker begins with.
 const STATE: &str = "state (";
@@ -234,7 +236,9 @@ impl Replays<'_> {
         let worker = &assignment.worker;
         let before = format!("round-{}/{worker}", last.round);
         let file = format!("{before}.update");
-        let previous = blame(&file, Reader::open(run.source(&file)?).and_then(|r| Update::open(recipe, r)))?;
+        let previous = Reader::open_within(run.source(&file)?, layout.header_room());
+        let previous = previous.and_then(|reader| Update::open_for(recipe, reader, layout.shapes()));
+        let previous = blame(&file, previous)?;
         same(&file, "digest", last.update, previous.digest())?;
         let source = |kind: &str| -> Checked<Source> {
             match self.carries_states() {
@@ -250,9 +254,10 @@ impl Replays<'_> {
             states.moments = Some((moments, digest));
         }
         let name = format!("{before}.feedback");
-        let digest = blame(&name, Reader::open(source("feedback")?).and_then(Feedback::digest_of))?;
+        let digest = blame(&name, feedback_digest(source("feedback")?, layout))?;
         same(&name, "digest", last.feedback.clone(), digest.to_string())?;
-        let again = Reader::open(source("feedback")?).and_then(|reader| Feedback::open(digest, reader));
+        let again = Reader::open_within(source("feedback")?, layout.header_room());
+        let again = again.and_then(|reader| Feedback::open(digest, reader));
         states.feedback = Some(blame(&name, again)?);
         Ok(states)
     }
@@ -369,7 +374,7 @@ pub fn check_states(run: &RunFolder, round: &Rescoring<'_>, again: &Rescored<'_>
             if !run.has(&file) {
                 continue;
             }
-            match check_state(run, &file, kind, said, &round.folder.layout) {
+            match check_state(round, &file, kind, said) {
                 Err(Stop::Differs(difference, _)) if !counts => {
                     odd.push(format!("of an update that does not count: {difference}"));
                 }
@@ -383,12 +388,14 @@ pub fn check_states(run: &RunFolder, round: &Rescoring<'_>, again: &Rescored<'_>
     Ok(odd)
 }
 
-fn check_state(run: &RunFolder, file: &str, kind: &str, said: Option<&String>, layout: &Layout) -> Checked<()> {
+fn check_state(round: &Rescoring<'_>, file: &str, kind: &str, said: Option<&String>) -> Checked<()> {
+    let (run, layout) = (round.run, &round.folder.layout);
     let found = match kind {
         "feedback" => blame(file, feedback_digest(run.source(file)?, layout))?,
         "leaves" => {
-            let (context, all) = blame(file, Leaves::parse(&run.lines(file)?))?;
-            same(file, "its lines", context.to_text(&all)?, run.text(file)?)?;
+            let room = Segments::of(&round.start.recipe).leaves_room();
+            let (context, all) = blame(file, Leaves::parse(&run.lines_within(file, room)?))?;
+            same(file, "its lines", context.to_text(&all)?, run.text_within(file, room.bytes)?)?;
             blame(file, context.tree(&all))?.root()
         }
         _ => blame(file, Moments::read(run.source(file)?, layout))?.2,
@@ -398,7 +405,7 @@ fn check_state(run: &RunFolder, file: &str, kind: &str, said: Option<&String>, l
 
 /// The digest of an error feedback of this layout; names of tensors are no part of the digest.
 fn feedback_digest(source: Source, layout: &Layout) -> Result<Digest> {
-    let reader = Reader::open(source)?;
+    let reader = Reader::open_within(source, layout.header_room())?;
     let expected: Vec<TensorInfo> = layout.tensors.iter().map(|t| TensorInfo::f32(&t.name, &t.shape)).collect();
     let found = &reader.header().tensors;
     match expected.iter().zip(found).find(|(expected, found)| expected != found) {

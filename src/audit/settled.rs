@@ -97,7 +97,7 @@ pub fn rests(round: &Rescoring<'_>, paid: &Paid, offer: &Offer, signed: &Verdict
     if let (Some(said), Some(found)) = (signed.findings, round.lists.findings_digest) {
         same(&round.names.findings, &what("digest"), said, found)?;
     }
-    same(&round.names.scores, &what("digest"), signed.scores, round.run.digest(&round.names.scores)?)?;
+    same(&round.names.scores, &what("digest"), signed.scores, round.run.list_digest(&round.names.scores)?)?;
     let whole = |held: &Held| held.verify(offer).is_ok() && hash_of(held).is_ok_and(|hash| hash == signed.held);
     if !paid.held.iter().any(whole) {
         let file = list_name(round.names, "held");
@@ -121,7 +121,7 @@ pub fn findings_grown(round: &Rescoring<'_>) -> Checked<()> {
     else {
         return Ok(());
     };
-    let recorded = round.run.digest(&round.names.scores)?;
+    let recorded = round.run.list_digest(&round.names.scores)?;
     for signed in paid.verdicts.iter().filter(|v| v.scores == recorded) {
         let offer = paid.offers.iter().find(|o| o.id().is_ok_and(|id| id == signed.task.offer));
         let whole = offer.is_some_and(|offer| signed.verify(offer).is_ok());
@@ -185,7 +185,7 @@ pub fn evidence(
 /// The signed verdicts that rest on the scores as they were recorded, and would be others by these ones.
 pub fn false_verdicts(round: &Rescoring<'_>, again: &Rescored<'_>, rule: &str) -> Checked<Vec<Evidence>> {
     let Ok(Some(paid)) = read_paid(round.run, round.names, round.lists) else { return Ok(Vec::new()) };
-    let recorded = round.run.digest(&round.names.scores)?;
+    let recorded = round.run.list_digest(&round.names.scores)?;
     let mut found = Vec::new();
     for signed in paid.verdicts.iter().filter(|v| v.scores == recorded) {
         let Some(offer) = paid.offers.iter().find(|o| o.id().is_ok_and(|id| id == signed.task.offer)) else { continue };

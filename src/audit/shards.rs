@@ -3,7 +3,7 @@
 use super::differs::{Checked, blame, differs, near};
 use super::folder::RunFolder;
 use crate::artifact::Reader;
-use crate::data::{MANIFEST, Manifest, ShardInfo};
+use crate::data::{MANIFEST, Manifest, SHARD_HEADER, ShardInfo};
 
 /// The list of a run's shards, each of which is what the list says.
 pub fn check_shards(run: &RunFolder) -> Checked<Manifest> {
@@ -14,7 +14,7 @@ pub fn check_shards(run: &RunFolder) -> Checked<Manifest> {
     }
     for entry in manifest.entries() {
         let file = format!("shards/{}", entry.file);
-        let found = run.digest(&file)?;
+        let found = run.digest(&file, entry.most_bytes())?;
         if found != entry.digest {
             // An altered shard has quite another digest.
             let altered = near(&entry.digest.to_string(), &found.to_string());
@@ -23,7 +23,7 @@ pub fn check_shards(run: &RunFolder) -> Checked<Manifest> {
                 false => differs(&file, "digest", entry.digest, found),
             };
         }
-        let reader = blame(&file, Reader::open(run.source(&file)?))?;
+        let reader = blame(&file, Reader::open_within(run.source(&file)?, SHARD_HEADER))?;
         let info = blame(&file, ShardInfo::read(&reader))?;
         blame(&list, entry.agrees(&info))?;
     }

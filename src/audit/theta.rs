@@ -83,7 +83,7 @@ fn check_ours(run: &RunFolder, folder: &ModelFolder, config: &ModelConfig, text:
     let digest = model_digest(config, &layout, &parameters);
     let first = first_meta(&digest, text, seed)?;
     let expected = write_flat("model", std::io::sink(), first, &layout, &parameters)?.1;
-    let found = run.digest(&weights)?;
+    let found = run.digest(&weights, layout.file_room(1))?;
     if expected != found {
         let what = if digest == folder.digest { "its metadata" } else { "the random weights of its seed" };
         return differs(&weights, format!("{what}: digest of the file"), expected, found);
@@ -100,5 +100,5 @@ pub fn check_next(run: &RunFolder, folder: &ModelFolder, next: &Next, round: u64
         return differs(&config, "digest", Digest::of(expected.as_bytes()), Digest::of(found.as_bytes()));
     }
     let expected = write_flat("model", std::io::sink(), next.meta.clone(), &folder.layout, &next.parameters)?.1;
-    same(&weights, "digest", expected, run.digest(&weights)?)
+    same(&weights, "digest", expected, run.digest(&weights, folder.layout.file_room(1))?)
 }

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::artifact::{Header, canonical};
+use crate::artifact::{Header, MAX_RANK, canonical};
 use crate::error::{Error, Result};
 
 /// The most elements that a tensor of an update can have: 2^32, which is 16 GiB of float32.
 pub const MAX_ELEMENTS: usize = 1 << 32;
-/// The most dimensions that a tensor of an update can have.
-const MAX_RANK: usize = 8;
 
 /// Shapes, by parameter name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,8 +39,9 @@ impl Shapes {
         }
         for (name, shape) in &shapes.0 {
             if elements(shape).is_none() {
+                let shown = &shape[..shape.len().min(MAX_RANK + 1)];
                 return Err(Error::data(format!(
-                    "tensor {name}: shape {shape:?}: expected at most {MAX_RANK} dimensions and {MAX_ELEMENTS} elements"
+                    "tensor {name}: shape {shown:?}: expected at most {MAX_RANK} dimensions and {MAX_ELEMENTS} elements"
                 )));
             }
         }

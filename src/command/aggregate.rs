@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::common::RoundArgs;
-use super::{files, init, updates};
-use crate::artifact::{ArtifactKind, Meta, Recipe, record};
+use super::{files, init, lists, updates};
+use crate::artifact::{ArtifactKind, Meta, Recipe, Room, record};
 use crate::codec::Update;
 use crate::command::args::OutputDirArgs;
 use crate::engine::Engine;
@@ -38,9 +38,9 @@ pub struct Args {
     /// Records of `score`
     #[arg(long, value_name = "FILE")]
     scores: Option<PathBuf>,
-    /// Findings of `replay`
+    /// Findings of `replay`; as often as there are files
     #[arg(long, value_name = "FILE")]
-    findings: Option<PathBuf>,
+    findings: Vec<PathBuf>,
     /// The outer momentum that the round before has left [default: zero]
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
@@ -154,13 +154,13 @@ struct Lists {
 impl Lists {
     fn read(args: &Args, recipe: &Recipe, folder: &ModelFolder, round: u64) -> Result<Lists> {
         let scores = args.scores.as_deref().map(|path| read_scores(path, recipe, folder, round).at(path.display()));
-        let findings = match &args.findings {
-            None => None,
-            Some(path) => {
+        let findings = match &args.findings[..] {
+            [] => None,
+            paths => {
                 let run = recipe.digest();
-                let findings: Vec<Finding> = record::read(path)?;
+                let findings: Vec<Finding> = lists::read_all(paths, Room::any())?;
                 if !findings.iter().any(|f| f.run == run && f.round == round) {
-                    let what = format!("{}: expected findings of round {round} of this run", path.display());
+                    let what = format!("{}: expected findings of round {round} of this run", lists::name(paths));
                     return Err(Error::refused(format!("{what}, found {} of others", findings.len())));
                 }
                 Some(findings)

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use super::node::NodeArgs;
 use crate::artifact::key::SigningKey;
 use crate::artifact::record::Signer;
-use crate::artifact::{Digest, Reader, Recipe, record};
+use crate::artifact::{Digest, Reader, Recipe, Room, record};
 use crate::command::args::OutputArgs;
-use crate::data::{Draw, MANIFEST, Manifest, Roster, ShardInfo};
+use crate::data::{Draw, MANIFEST, Manifest, Roster, SHARD_HEADER, ShardInfo};
 use crate::error::{Context, Error, Kind, Result};
-use crate::fsio::{Outcome, Source, read_text};
+use crate::fsio::{Outcome, Source, read_text_within};
 use crate::pay::NodeSigner;
 use crate::ui::Ui;
 
@@ -88,7 +88,7 @@ fn roster(workers: &str) -> Result<Roster> {
         !workers.contains([',', '=']) && (workers == "-" || workers.contains('/') || plain.ends_with(".jsonl"));
     let path = Path::new(workers);
     if is_file {
-        return Roster::parse(workers, &read_text(path)?);
+        return Roster::parse(workers, &read_text_within(path, Room::any().bytes)?);
     }
     if path.is_file() {
         return Err(Error::usage(format!("--workers {workers}: this is a file, and could be a worker's id"))
@@ -103,7 +103,7 @@ fn load_shards(folder: &Path, recipe: &Recipe) -> Result<Manifest> {
     let manifest = Manifest::parse(&record::read_lines(&list)?).at(list.display())?;
     manifest.agrees(&recipe.data).at(list.display())?;
     for entry in manifest.entries() {
-        let reader = Reader::open(Source::open(&folder.join(&entry.file))?)?;
+        let reader = Reader::open_within(Source::open(&folder.join(&entry.file))?, SHARD_HEADER)?;
         entry.agrees(&ShardInfo::read(&reader)?).at(folder.display())?;
     }
     Ok(manifest)

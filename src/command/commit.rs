@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::common::open;
 use super::escrow::{self, EscrowArgs};
+use super::lists;
 use crate::artifact::key::SigningKey;
 use crate::artifact::record::Signer;
-use crate::artifact::{self, ArtifactKind, Commitment, Digest, Meta, Reader, record};
+use crate::artifact::{self, ArtifactKind, Commitment, Digest, Meta, Reader, Room, record};
 use crate::command::args::OutputArgs;
 use crate::error::{Context, Error, Result};
 use crate::fsio::Target;
@@ -37,15 +38,16 @@ pub struct Args {
     /// The worker's signing key, made by `l402 key`; or name a node
     #[arg(long, value_name = "FILE", conflicts_with_all = ["rpc_file", "lightning_dir"])]
     key: Option<PathBuf>,
-    /// Bind the commitment to the offer that the work was done for, of these
+    /// Bind the commitment to the offer that the work was done for, of these; as often as there are files
     #[arg(long, value_name = "FILE")]
-    offers: Option<PathBuf>,
+    offers: Vec<PathBuf>,
     /// Print the record that opens the commitment
     #[arg(long)]
     reveal: bool,
-    /// The judge: close the list of these commitments
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["update", "worker", "key", "offers", "reveal"])]
-    close: Option<PathBuf>,
+    /// The judge: close the list of these commitments; as often as there are files, or a folder with its `*.jsonl`. Each
+    /// file is read by itself, and one that is malformed is left out
+    #[arg(long, value_name = "FILE|DIR", conflicts_with_all = ["update", "worker", "key", "offers", "reveal"])]
+    close: Vec<PathBuf>,
     /// Which try at the round the list is of
     #[arg(long, value_name = "N", default_value_t = 0, requires = "close")]
     attempt: u32,
@@ -60,9 +62,9 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
-    match (&args.close, &args.update, &args.worker) {
-        (Some(list), _, _) => close(args, list, ui),
-        (None, Some(update), Some(worker)) => commit(args, update, worker, ui),
+    match (&args.update, &args.worker) {
+        _ if !args.close.is_empty() => close(args, ui),
+        (Some(update), Some(worker)) => commit(args, update, worker, ui),
         _ => Err(Error::bug("the command line lacks what it requires")),
     }
 }
@@ -79,13 +81,12 @@ fn commit(args: &Args, update: &Path, worker: &str, ui: &Ui) -> Result<()> {
     expected.set("worker", worker).set("round", args.round);
     expected.require(&file, &meta, &["worker", "round"])?;
     // The folder knows which offers its node accepted. Closed again before the node is asked to sign.
-    let books = match (&args.offers, args.reveal) {
-        (Some(_), false) if args.escrow.node.named() => Some(args.escrow.open(false, ui)?.ledger),
-        _ => None,
-    };
-    let offer = match &args.offers {
-        Some(path) => {
-            let offer = offer_of(path, &run, args.round, worker, books.as_ref())?;
+    let asks = !args.offers.is_empty() && !args.reveal && args.escrow.node.named();
+    let books = if asks { Some(args.escrow.open(false, ui)?.ledger) } else { None };
+    let offer = match &args.offers[..] {
+        [] => None,
+        paths => {
+            let offer = offer_of(paths, &run, args.round, worker, books.as_ref())?;
             let found = meta.get(&file, "feedback_in")?;
             if found != offer.state_in {
                 let what = format!("{file}: feedback_in: expected {}, as offered, found {found}", offer.state_in);
@@ -93,7 +94,6 @@ fn commit(args: &Args, update: &Path, worker: &str, ui: &Ui) -> Result<()> {
             }
             Some(offer.id()?)
         }
-        None => None,
     };
     let update = reader.finish()?;
     let made = |nonce| artifact::commit(run, args.round, worker, update, nonce);
@@ -122,9 +122,9 @@ fn sign(commitment: &mut Commitment, signer: &dyn Signer) -> Result<()> {
 }
 
 /// The last offer for a task; with the worker's books, of those that it accepted: others may have written into the file.
-fn offer_of(path: &Path, run: &Digest, round: u64, worker: &str, books: Option<&Ledger>) -> Result<Offer> {
+fn offer_of(paths: &[PathBuf], run: &Digest, round: u64, worker: &str, books: Option<&Ledger>) -> Result<Offer> {
     let mut last: Option<Offer> = None;
-    for offer in record::read::<Offer>(path)? {
+    for offer in lists::read_all::<Offer>(paths, Room::any())? {
         if (offer.run, offer.round, offer.worker.as_str()) != (*run, round, worker) {
             continue;
         }
@@ -136,18 +136,15 @@ fn offer_of(path: &Path, run: &Digest, round: u64, worker: &str, books: Option<&
     }
     let accepted = if books.is_some() { ", accepted by this escrow folder," } else { "" };
     last.ok_or_else(|| {
-        let path = path.display();
+        let path = lists::name(paths);
         Error::missing(format!("{path}: no offer to {worker}{accepted} for round {round} of this run"))
     })
 }
 
 /// Signs which commitments are there, and when: once a try at a round, forever.
-fn close(args: &Args, list: &Path, ui: &Ui) -> Result<()> {
+fn close(args: &Args, ui: &Ui) -> Result<()> {
     let target = args.output.target();
     target.check(false)?;
-    let (lines, malformed) = record::read_lines_of_many(list)?;
-    malformed.iter().for_each(|error| ui.say(format!("passed over: {error}")));
-    let commitments: Vec<Commitment> = record::select_well_formed(&lines);
     let mut escrow = args.escrow.open(false, ui)?;
     let (id, height) = (escrow.id(), escrow.height());
     let offers: Vec<Offer> = escrow
@@ -172,7 +169,10 @@ fn close(args: &Args, list: &Path, ui: &Ui) -> Result<()> {
     let closing = match escrow.ledger.closing(&run, args.round, args.attempt) {
         Some(closing) => closing.clone(),
         None => {
-            let mut closing = make(&offers, &commitments, run, args, height, ui).at(list.display())?;
+            // Commitments, and whatever opens them already.
+            let list = lists::read_many(&args.close, Room::of(2 * offers.len()), ui)?;
+            let commitments: Vec<Commitment> = lists::select(&list);
+            let mut closing = make(&offers, &commitments, run, args, height, ui).at(lists::name(&args.close))?;
             if !args.escrow.dry_run {
                 escrow.sign(&mut closing)?;
             }

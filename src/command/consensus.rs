@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::artifact::{Recipe, record};
+use crate::artifact::{Recipe, Room, record};
 use crate::command::args::OutputArgs;
 use crate::error::{Context, Error, Kind, Result};
 use crate::score::{Ballot, merge};
@@ -18,7 +18,7 @@ pub fn run(recipe: &Path, files: &[PathBuf], round: Option<u64>, output: &Output
     }
     let mut ballots = Vec::new();
     for path in files {
-        let ballot = record::read_lines_of_many(path).and_then(|(lines, malformed)| {
+        let ballot = record::read_lines_of_many(path, Room::any()).and_then(|(lines, malformed)| {
             let read = || Ballot::read(&lines, &recipe).at(path.display());
             malformed.into_iter().next().map_or_else(read, Err)
         });

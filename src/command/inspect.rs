@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use super::compress::open_state;
 use crate::artifact::record::Line;
-use crate::artifact::{Digest, Dtype, Meta, Reader, Recipe, TensorInfo, canonical};
+use crate::artifact::{Digest, Dtype, Meta, Reader, Recipe, Room, TensorInfo, canonical};
 use crate::codec::{Report, Update};
 use crate::error::{Error, Result};
-use crate::fsio::{Source, read_text};
+use crate::fsio::{Source, read_text_within};
 use crate::model::ModelFolder;
 use crate::ui::{Page, Ui, escape};
 
@@ -118,9 +118,11 @@ fn fields(path: &Path, field: &str, conditions: &[(String, String)]) -> Result<S
     }
     let name = path.display();
     let mut values = String::new();
-    for (i, content) in read_text(path)?.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+    for (i, content) in
+        read_text_within(path, Room::any().bytes)?.lines().enumerate().filter(|(_, line)| !line.trim().is_empty())
+    {
         let record = Line::by_hand(&format!("{name}:{}", i + 1), content)?;
-        let says = |field: &str| record.field(field).map(plain);
+        let says = |field: &str| record.field(field).as_ref().map(plain);
         if conditions.iter().all(|(name, value)| says(name).as_ref() == Some(value)) {
             values.extend(says(field).map(|value| value + "\n"));
         }
@@ -146,7 +148,7 @@ fn begins_a_record(path: &Path) -> Result<bool> {
         return Ok(false);
     }
     let mut head = [0; 2];
-    let read = Source::open(path)?.read_exact(&mut head);
+    let read = Source::text(path)?.read_exact(&mut head);
     Ok(read.is_ok() && head == *b"{\"")
 }
 
@@ -156,7 +158,7 @@ fn report(recipe: &Recipe, path: &Path, state: Option<&Path>) -> Result<Report> 
 }
 
 fn inspect_records(path: &Path, name: &str) -> Result<Value> {
-    let text = read_text(path)?;
+    let text = read_text_within(path, Room::any().bytes)?;
     let mut types = std::collections::BTreeMap::<String, usize>::new();
     let mut digests = Vec::new();
     for (i, content) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {

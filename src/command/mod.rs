@@ -18,6 +18,7 @@ pub mod inspect;
 pub mod invoice;
 mod kept;
 pub mod key;
+mod lists;
 mod made;
 pub mod man;
 mod node;

@@ -122,7 +122,8 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     }
     let meta = work.meta(&moments.digest)?;
     let path = args.openings.join(kept::LEAVES);
-    let (context, leaves) = Leaves::parse(&record::read_lines(&path)?).at(path.display())?;
+    let (context, leaves) =
+        Leaves::parse(&record::read_lines_within(&path, segments.leaves_room())?).at(path.display())?;
     if context != Leaves::of(&work.recipe, &meta)? {
         return Err(Error::refused(format!("{}: leaves of other work than this", path.display())));
     }
@@ -165,7 +166,8 @@ fn write_drawn(args: &Args, drawn: Vec<ChunkAt>, before: &Path, layout: &Layout,
 
 /// Values and paths of the drawn chunks of an error feedback.
 fn opened(path: &Path, layout: &Layout, drawn: &[ChunkAt]) -> Result<Vec<(Vec<f32>, Vec<Digest>)>> {
-    let mut feedback = Feedback::open(Digest([0; 32]), Reader::open(open(path)?)?)?;
+    let reader = Reader::open_within(open(path)?, layout.header_room())?;
+    let mut feedback = Feedback::open(Digest([0; 32]), reader)?;
     let mut opener = FeedbackOpener::new(layout, drawn);
     for tensor in &layout.tensors {
         opener.push(&feedback.next(&tensor.name, &tensor.shape)?);
@@ -177,7 +179,12 @@ fn opened(path: &Path, layout: &Layout, drawn: &[ChunkAt]) -> Result<Vec<(Vec<f3
 fn read_states(paths: &[PathBuf], work: &Work, layout: &Layout) -> Result<(MomentsIn, Option<PathBuf>)> {
     let (mut moments, mut feedback) = (MomentsIn::zero(layout), None);
     for path in paths {
-        let kind = Reader::open(open(path)?)?.header().metadata.get("l402.kind").cloned().unwrap_or_default();
+        let kind = Reader::open_within(open(path)?, layout.header_room())?
+            .header()
+            .metadata
+            .get("l402.kind")
+            .cloned()
+            .unwrap_or_default();
         if kind == ArtifactKind::Moments.as_str() {
             let Work { recipe, assignment, .. } = work;
             moments = MomentsIn::read(path, layout, recipe, assignment.round, &assignment.worker)?;

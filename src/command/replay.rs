@@ -110,7 +110,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     shard.check_recipe(&recipe).at(shard_path.display())?;
     shard.check_vocabulary(folder.config.vocab_size).at(shard_path.display())?;
     assignment.check_shard(&shard).at(shard_path.display())?;
-    let read = Reader::open(open(&args.update)?);
+    let read = Reader::open_within(open(&args.update)?, folder.layout.header_room());
     let update = match read.and_then(|reader| Update::open_for(&recipe, reader, folder.layout.shapes())) {
         Err(error) if error.kind() == Kind::Data => {
             return malformed(args, &recipe, &folder.layout, assignment, error, ui);
@@ -143,7 +143,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         let asked = Asked { args: &args.dispute, leaves, openings, output: &args.output };
         return dispute::run(&asked, &input, states.moments, &update, ui);
     }
-    let wrong = args.leaves.as_deref().map_or(Ok(None), |path| leaves_differ(path, &update))?;
+    let wrong = args.leaves.as_deref().map_or(Ok(None), |path| leaves_differ(path, &recipe, &update))?;
     if let Some(difference) = wrong {
         let finding = Finding::of(&input, &update, states.previous.as_ref(), 0, Some(difference));
         let finding = Finding { state: assumed, ..finding };
@@ -164,7 +164,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         (None, None) => replay(&input, states, &update, watch)?,
         (None, Some(tolerance)) => replay_near(&input, states, &update, tolerance, watch)?,
         (Some(sampling), _) => {
-            let mut shown = Shown::new(&args.openings, &folder.layout);
+            let mut shown = Shown::new(&args.openings, &folder.layout, segments, &sampling);
             replay_sampled(&input, states, &update, &sampling, &mut shown, watch)?
         }
     };
@@ -267,8 +267,8 @@ fn malformed(
 }
 
 /// The leaves travel beside the update, and must be those that it commits to.
-fn leaves_differ(path: &Path, update: &Update) -> Result<Option<Difference>> {
-    let lines = record::read_lines(path);
+fn leaves_differ(path: &Path, recipe: &Recipe, update: &Update) -> Result<Option<Difference>> {
+    let lines = record::read_lines_within(path, Segments::of(recipe).leaves_room());
     let root = match lines.and_then(|lines| Leaves::parse(&lines)).and_then(|(context, all)| context.tree(&all)) {
         Ok(tree) => tree.root().to_string(),
         Err(error) if error.kind() == Kind::Data => error.to_string(),
@@ -278,7 +278,8 @@ fn leaves_differ(path: &Path, update: &Update) -> Result<Option<Difference>> {
 }
 
 fn read_previous(path: &Path, recipe: &Recipe, layout: &Layout, assignment: &Assignment) -> Result<Update> {
-    let update = Update::open_for(recipe, Reader::open(open(path)?)?, layout.shapes())?;
+    let reader = Reader::open_within(open(path)?, layout.header_room())?;
+    let update = Update::open_for(recipe, reader, layout.shapes())?;
     if update.worker() != assignment.worker || update.round() >= assignment.round {
         return Err(Error::refused(format!(
             "{}: expected an update of {} from a round before {}, found one of {} from round {}",
@@ -307,7 +308,7 @@ fn choose<'a>(assignments: &'a [Assignment], args: &Args) -> Result<&'a Assignme
 fn read_states(paths: &[PathBuf], layout: &Layout, recipe: &Recipe, assignment: &Assignment) -> Result<States> {
     let mut states = States::default();
     for path in paths {
-        let reader = Reader::open(open(path)?)?;
+        let reader = Reader::open_within(open(path)?, layout.header_room())?;
         let kind = reader.header().metadata.get("l402.kind").cloned().unwrap_or_default();
         let moments = kind == ArtifactKind::Moments.as_str();
         let twice = if moments { states.moments.is_some() } else { states.feedback.is_some() };

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use super::common::{CoordinatorArg, RoundArgs, open, read_assignments};
 use super::made::about;
 use super::node::NodeArgs;
-use super::{consensus, updates};
+use super::{consensus, lists, updates};
 use crate::artifact::key::SigningKey;
 use crate::artifact::record::Signer;
-use crate::artifact::{Digest, Recipe, record};
+use crate::artifact::{Digest, Recipe, Room, record};
 use crate::codec::Update;
 use crate::command::args::OutputArgs;
 use crate::data::Assignment;
@@ -62,9 +62,9 @@ pub struct Args {
     /// Draws the held-out sequences, where the recipe takes a part of them
     #[arg(long, value_name = "HEX", value_parser = updates::digest)]
     beacon: Option<Digest>,
-    /// Findings of `replay`: what was not recomputed to equality does not count
+    /// Findings of `replay`: what was not recomputed to equality does not count; as often as there are files
     #[arg(long, value_name = "FILE")]
-    findings: Option<PathBuf>,
+    findings: Vec<PathBuf>,
     /// The round's assignments: what nobody was assigned does not count
     #[arg(long, value_name = "FILE")]
     assignments: Option<PathBuf>,
@@ -81,9 +81,10 @@ pub struct Args {
     /// `round-N/WORKER.update` of those that the scores of the round before name
     #[arg(long, value_name = "DIR", requires = "previous")]
     earlier: Option<PathBuf>,
-    /// Commitments and the records that open them: what does not match does not count
-    #[arg(long, value_name = "FILE")]
-    commitments: Option<PathBuf>,
+    /// Commitments, the closing of their list, and what opens them: what does not match does not count. As often as there
+    /// are files, or a folder with its `*.jsonl`; each file is read by itself, and one that is malformed is left out
+    #[arg(long, value_name = "FILE|DIR")]
+    commitments: Vec<PathBuf>,
     /// The updates
     #[arg(value_name = "UPDATE")]
     updates: Vec<PathBuf>,
@@ -274,27 +275,28 @@ fn endorsement(args: &Args, recipe: &Recipe, scores: &Scores) -> Result<String> 
 }
 
 fn read_lists(args: &Args, recipe: &Recipe, round: u64, ui: &Ui) -> Result<Eligibility> {
-    let mut lists = Eligibility::default();
+    let mut by = Eligibility::default();
     if let Some(path) = &args.assignments {
         let mut assignments = read_assignments(path, recipe, &args.coordinator, ui)?;
         assignments.retain(|a| a.round == round);
         if assignments.is_empty() {
             return Err(Error::missing(format!("{}: no assignment of round {round}", path.display())));
         }
-        lists.assignments = Some(assignments);
+        by.assignments = Some(assignments);
     }
-    if let Some(path) = &args.commitments {
-        let (lines, malformed) = record::read_lines_of_many(path)?;
+    // Each worker has an update, a commitment, what opens it, and a finding.
+    let workers = by.assignments.as_ref().map_or(0, Vec::len).max(args.updates.len());
+    if !args.commitments.is_empty() {
         // They come from the workers: nobody stops a round by sending rubbish.
-        malformed.iter().for_each(|error| ui.say(format!("left out: {error}")));
+        let list = lists::read_many(&args.commitments, Room::of(2 * workers), ui)?;
         // Where the judge's closing is among them, what it does not list came too late.
         let judge = args.coordinator.coordinator.map(NodeId);
-        let (all, closings) = (record::select_well_formed(&lines), record::select_well_formed(&lines));
+        let (all, closings) = (lists::select(&list), lists::select(&list));
         let commitments = in_time(all, &closings, &recipe.digest(), round, judge.as_ref())?;
-        lists.commitments = Some((commitments, record::select_well_formed(&lines)));
+        by.commitments = Some((commitments, lists::select(&list)));
     }
-    if let Some(path) = &args.findings {
-        lists.findings = Some(record::read(path)?);
+    if !args.findings.is_empty() {
+        by.findings = Some(lists::read_all(&args.findings, Room::of(workers))?);
     }
-    Ok(lists)
+    Ok(by)
 }

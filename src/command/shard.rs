@@ -177,7 +177,7 @@ fn load_tokenizer(args: &Args) -> Result<(Tokenizer, Option<Vec<u8>>)> {
         }
         return Ok((Tokenizer::Bytes, None));
     }
-    let source = Source::open(&args.tokenizer)?;
+    let source = Source::text(&args.tokenizer)?;
     let name = source.name().to_owned();
     let json = source.read_to_end(MAX_TOKENIZER)?;
     let tokenizer = Tokenizer::parse(&name, &json, args.eod.as_deref())?;
@@ -207,7 +207,7 @@ fn read_corpus(args: &Args, deal: &Deal, tokenizer: &Tokenizer, spool: &mut Spoo
                 progress.at(before + done.min(size));
             })?;
         } else {
-            let source = Source::open(path)?;
+            let source = Source::corpus(path)?;
             let name = source.name().to_owned();
             let counted = Counted { source, progress: &progress, before, size, read: 0 };
             if format == Format::JsonLines {

@@ -8,19 +8,21 @@ use crate::codec::Feedback;
 use crate::error::{Error, Result};
 use crate::model::Layout;
 use crate::optimizer::State;
-use crate::verify::{CHUNKS, FEEDBACK, LEAVES, OpenedLeaf, Openings, state_file};
+use crate::verify::{CHUNKS, FEEDBACK, LEAVES, OpenedLeaf, Openings, Sampling, Segments, chunks_header, state_file};
 
 /// Opened files, counted as they are read.
 pub struct Shown<'a> {
     folder: Option<&'a Path>,
     layout: &'a Layout,
+    segments: Segments,
+    chunks: usize,
     bytes: u64,
 }
 
 impl<'a> Shown<'a> {
     /// Of this folder; without one, whatever is needed of it is missing.
-    pub fn new(folder: &'a Option<PathBuf>, layout: &'a Layout) -> Shown<'a> {
-        Shown { folder: folder.as_deref(), layout, bytes: 0 }
+    pub fn new(folder: &'a Option<PathBuf>, layout: &'a Layout, segments: Segments, sampling: &Sampling) -> Shown<'a> {
+        Shown { folder: folder.as_deref(), layout, segments, chunks: sampling.chunks, bytes: 0 }
     }
 
     fn file(&mut self, name: &str) -> Result<PathBuf> {
@@ -41,7 +43,7 @@ impl<'a> Shown<'a> {
 
 impl Openings for Shown<'_> {
     fn leaves(&mut self) -> Result<Vec<OpenedLeaf>> {
-        record::read(&self.file(LEAVES)?)
+        record::select(&record::read_lines_within(&self.file(LEAVES)?, self.segments.leaves_room())?)
     }
 
     fn state(&mut self, step: u32) -> Result<(Meta, State)> {
@@ -49,7 +51,7 @@ impl Openings for Shown<'_> {
     }
 
     fn chunks(&mut self) -> Result<Reader> {
-        Reader::open(open(&self.file(CHUNKS)?)?)
+        Reader::open_within(open(&self.file(CHUNKS)?)?, chunks_header(self.chunks))
     }
 
     fn feedback(&mut self) -> Result<Feedback> {
@@ -63,8 +65,9 @@ impl Openings for Shown<'_> {
 
 /// An error feedback of this layout, whose tensors are looked at before anything is read.
 pub fn open_feedback(path: &Path, layout: &Layout) -> Result<Feedback> {
-    let reader = Reader::open(open(path)?)?;
+    let opened = || Reader::open_within(open(path)?, layout.header_room());
+    let reader = opened()?;
     reader.expect_tensors(layout.infos(""))?;
     let digest = Feedback::digest_of(reader)?;
-    Feedback::open(digest, Reader::open(open(path)?)?)
+    Feedback::open(digest, opened()?)
 }

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use super::common::{AssignmentArgs, RoundArgs, open, read_assignments, say_assumed_zero};
 use super::files::{self, MomentsIn};
 use super::kept::Kept;
+use super::lists;
 use super::made::{Beside, made_from};
 use crate::artifact::recipe::InnerState;
-use crate::artifact::{Meta, Recipe, record};
+use crate::artifact::{Meta, Recipe, Room};
 use crate::command::args::OutputArgs;
 use crate::data::{Assignment, BatchOrder, Shard, Split};
 use crate::engine::Engine;
@@ -129,12 +130,12 @@ impl Work {
 /// No work before its pay is locked.
 #[derive(clap::Args, Debug)]
 pub struct HeldArgs {
-    /// Demand a `held` record of this task's escrow, as `invoice status` prints it
-    #[arg(long, value_name = "FILE", requires = "offers", requires = "judge")]
-    held: Option<PathBuf>,
-    /// The offers that the held record is for
+    /// Demand a `held` record of this task's escrow, as `invoice status` prints it; others may be there too
+    #[arg(long, value_name = "FILE|DIR", requires = "offers", requires = "judge")]
+    held: Vec<PathBuf>,
+    /// The offers that the held record is for; as often as there are files
     #[arg(long, value_name = "FILE", requires = "held")]
-    offers: Option<PathBuf>,
+    offers: Vec<PathBuf>,
     /// The judge's node id: an offer that it did not sign is refused
     #[arg(long, value_name = "NODE", value_parser = super::invoice::node_id, requires = "held")]
     judge: Option<NodeId>,
@@ -142,25 +143,22 @@ pub struct HeldArgs {
 
 impl HeldArgs {
     /// Refuses to begin unless every rung of an offer for this very work is held.
-    fn require(&self, assignment: &Assignment, folder: &ModelFolder) -> Result<()> {
-        let (Some(held), Some(offers), Some(judge)) = (&self.held, &self.offers, &self.judge) else {
-            return Ok(());
-        };
-        let records: Vec<Held> = record::read(held)?;
+    fn require(&self, assignment: &Assignment, folder: &ModelFolder, ui: &Ui) -> Result<()> {
+        let Some(judge) = &self.judge else { return Ok(()) };
+        let (held, offers) = (lists::name(&self.held), lists::name(&self.offers));
+        let records: Vec<Held> = lists::select(&lists::read_many(&self.held, Room::any(), ui)?);
         let mut why = Error::refused(format!(
             "{}: expected a held record of worker {} in round {}, found none",
-            held.display(),
-            assignment.worker,
-            assignment.round
+            held, assignment.worker, assignment.round
         ));
-        for offer in record::read::<Offer>(offers)? {
+        for offer in lists::read_all::<Offer>(&self.offers, Room::any())? {
             let task = (&offer.run, offer.round, &offer.worker);
             if task != (&assignment.run, assignment.round, &assignment.worker) {
                 continue;
             }
             // What somebody wrote into the file hides no true offer.
             if let Err(error) = offer.verify(judge) {
-                why = error.at(offers.display());
+                why = error.at(&offers);
                 continue;
             }
             for (field, expected, found) in
@@ -168,14 +166,14 @@ impl HeldArgs {
             {
                 if expected != found {
                     let what = format!("{}: {field}: expected {expected}, found {found}", offer.name());
-                    return Err(Error::refused(what).at(offers.display()));
+                    return Err(Error::refused(what).at(&offers));
                 }
             }
             let id = offer.id()?;
             for record in records.iter().filter(|h| h.task.offer == id) {
                 match record.verify(&offer) {
                     Ok(()) => return Ok(()),
-                    Err(error) => why = error.at(held.display()),
+                    Err(error) => why = error.at(&held),
                 }
             }
         }
@@ -212,7 +210,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     files::distinct(&named.map(|(flag, path)| (flag, path.as_deref())))?;
     require_machine(Engine::detect())?;
     let work = args.work.load(ui)?;
-    args.escrow.require(&work.assignment, &work.folder)?;
+    args.escrow.require(&work.assignment, &work.folder, ui)?;
     let states = [("--state", state), ("--state-out", state_out)];
     if let Some((flag, _)) = states.iter().find(|(_, path)| path.is_some() && !work.carries()) {
         let what = format!("{flag}: the recipe begins every round with zero moments (inner.state is \"reset\")");

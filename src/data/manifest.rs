@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::shard::{ShardInfo, Split};
+use super::shard::{SHARD_HEADER, ShardInfo, Split};
 use super::{MAX_SEQ_LEN, MAX_VOCAB};
 use crate::artifact::Digest;
 use crate::artifact::recipe::DataRecipe;
@@ -51,6 +51,13 @@ impl ShardEntry {
             vocab_size: info.vocab_size,
             tokenizer: info.tokenizer.clone(),
         }
+    }
+
+    /// The most bytes that the shard can have: its tokens, and a header.
+    pub fn most_bytes(&self) -> u64 {
+        let width = ShardInfo::bytes_a_token(self.vocab_size);
+        let tokens = self.sequences.saturating_mul(self.seq_len.saturating_add(1));
+        tokens.saturating_mul(width).saturating_add(SHARD_HEADER)
     }
 
     fn check(&self) -> Result<()> {

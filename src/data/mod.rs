@@ -22,9 +22,9 @@ pub use encode::Encoder;
 pub use jsonl::read_json_lines;
 pub use manifest::{MANIFEST, Manifest, ShardEntry};
 pub use parquet::read_parquet;
-pub use roster::{MAX_WORKERS, Member, Roster};
+pub use roster::{Member, Roster};
 pub use sequences::{Corpus, Cutter};
-pub use shard::{Shard, ShardInfo, Split, TOKENS, to_bytes};
+pub use shard::{SHARD_HEADER, Shard, ShardInfo, Split, TOKENS, to_bytes};
 pub use tokenizer::Tokenizer;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -6,11 +6,8 @@ use lightning::bitcoin::secp256k1::PublicKey;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::record::{self, Line, Record};
-use crate::artifact::{WORKER_ID, key, valid_worker_id};
+use crate::artifact::{MAX_WORKERS, WORKER_ID, key, valid_worker_id};
 use crate::error::{Context, Error, Result};
-
-/// More workers in a round are refused.
-pub const MAX_WORKERS: usize = 10_000;
 
 /// A worker, and the public key that its signatures are checked with.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -59,7 +59,15 @@ pub struct ShardInfo {
     pub sequences: usize,
 }
 
+/// The longest header of a shard, in bytes: ours take less than one.
+pub const SHARD_HEADER: u64 = 4 << 10;
+
 impl ShardInfo {
+    /// The bytes that hold a token id.
+    pub fn bytes_a_token(vocab_size: u32) -> u64 {
+        dtype(vocab_size).bitsize() as u64 / 8
+    }
+
     /// The type that holds a token id.
     pub fn dtype(&self) -> Dtype {
         dtype(self.vocab_size)
@@ -162,7 +170,7 @@ enum Tokens {
 impl Shard {
     /// Reads a shard, zstd undone.
     pub fn open(source: Source) -> Result<Shard> {
-        let mut reader = Reader::open(source)?;
+        let mut reader = Reader::open_within(source, SHARD_HEADER)?;
         let file = reader.name().to_owned();
         let info = ShardInfo::read(&reader)?;
         let (_, data) =

@@ -13,11 +13,13 @@ use crate::artifact::{
     ArtifactKind, Digest, Dtype, FORMAT_VERSION, Header, Meta, Reader, TensorInfo, Writer, digest_of, f32_from_le,
 };
 use crate::error::{Context, Error, Result};
-use crate::fsio::{Source, Stored, read_text};
+use crate::fsio::{Source, Stored, read_text, read_text_within};
 
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
+/// The longest index, in bytes.
+const MAX_INDEX: u64 = 16 << 20;
 
 /// A model read from its folder.
 pub struct ModelFolder {
@@ -80,7 +82,7 @@ fn stored_weights(files: &[PathBuf], layout: &Layout) -> Result<Option<(Weights,
     let [file] = files else { return Ok(None) };
     let source = Source::open(file)?;
     let known = source.known_len();
-    let reader = Reader::open(source)?;
+    let reader = Reader::open_within(source, layout.header_room())?;
     let header = reader.header();
     let ours = layout.tensors.iter().map(|t| TensorInfo::f32(&t.name, &t.shape));
     if known.is_none() || reader.require_canonical().is_err() || !header.tensors.iter().cloned().eq(ours) {
@@ -128,7 +130,7 @@ fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
     if !index.exists() {
         return Ok(vec![folder.join(WEIGHTS)]);
     }
-    let parsed: Index = serde_json::from_str(&read_text(&index)?)
+    let parsed: Index = serde_json::from_str(&read_text_within(&index, MAX_INDEX)?)
         .map_err(|e| Error::data(format!("{}: not a weight index: {e}", index.display())))?;
     let names: BTreeSet<&String> = parsed.weight_map.values().collect();
     if let Some(name) = names.iter().find(|n| n.contains(['/', '\\', '\0']) || !n.ends_with(".safetensors")) {
@@ -150,13 +152,13 @@ fn read_weights(
     parameters: &mut [f32],
     missing: &mut BTreeSet<&str>,
 ) -> Result<Meta> {
-    let mut reader = Reader::open(Source::open(file)?)?;
+    let mut reader = Reader::open_within(Source::open(file)?, layout.header_room())?;
     let meta = Meta(reader.header().metadata.clone());
     // Names and shapes before data: a compressed file of a few bytes may announce any amount of it.
     for info in &reader.header().tensors {
         match layout.find(&info.name) {
             Some(spec) => check_shape(info, spec).at(file.display())?,
-            None if passed_over(config, &info.name) => {}
+            None if passed_over(config, layout, info) => {}
             None => {
                 return Err(Error::data(format!(
                     "{}: tensor {}: not part of a {}-layer Llama model",
@@ -178,9 +180,11 @@ fn read_weights(
     Ok(meta)
 }
 
-/// Some files carry the tied head once more, or RoPE's frequencies.
-fn passed_over(config: &ModelConfig, name: &str) -> bool {
-    name.ends_with("rotary_emb.inv_freq") || (config.tie_word_embeddings && name == "lm_head.weight")
+/// Some files carry the tied head once more, or RoPE's frequencies: no more of them than there can be.
+fn passed_over(config: &ModelConfig, layout: &Layout, info: &TensorInfo) -> bool {
+    let frequencies = info.name.ends_with("rotary_emb.inv_freq") && info.elements() <= config.head_dim;
+    let head = config.tie_word_embeddings && info.name == "lm_head.weight";
+    frequencies || head && info.shape == layout.tensors[layout.head].shape
 }
 
 fn check_shape(info: &TensorInfo, spec: &TensorSpec) -> Result<()> {
@@ -268,7 +272,7 @@ pub fn write_flat<W: std::io::Write>(
 
 /// Reads a float32 artifact with one tensor a parameter, of this layout.
 pub fn read_flat(source: Source, kind: ArtifactKind, layout: &Layout) -> Result<(Meta, Vec<f32>, Digest)> {
-    let mut reader = Reader::open(source)?;
+    let mut reader = Reader::open_within(source, layout.header_room())?;
     reader.require_canonical()?;
     let meta = Meta::read(reader.name(), reader.header(), kind)?;
     reader.expect_tensors(layout.infos(""))?;

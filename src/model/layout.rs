@@ -1,7 +1,7 @@
 //! Where each parameter lies in one flat array: tensors by ascending Hugging Face name.
 
 use super::config::ModelConfig;
-use crate::artifact::{Digest, TensorInfo, tensor_root};
+use crate::artifact::{Digest, MULTIPLE, TensorInfo, tensor_root};
 
 /// Name, shape and place of one parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +80,20 @@ impl Layout {
     /// Name and shape of every parameter, ascending.
     pub fn shapes(&self) -> impl Iterator<Item = (&str, &[usize])> {
         self.tensors.iter().map(|t| (t.name.as_str(), &t.shape[..]))
+    }
+
+    /// The longest header, in bytes, of a file with up to three tensors a parameter, or with their shapes in its metadata:
+    /// [`MULTIPLE`] times what ours can take.
+    pub fn header_room(&self) -> u64 {
+        const TENSOR: usize = 128;
+        const METADATA: u64 = 4 << 10;
+        let names: u64 = self.tensors.iter().map(|t| 3 * (t.name.len() + TENSOR) as u64).sum();
+        MULTIPLE * (names + METADATA)
+    }
+
+    /// The most bytes of a file with so many float32 values a parameter.
+    pub fn file_room(&self, values: u64) -> u64 {
+        (4 * values).saturating_mul(self.total as u64).saturating_add(self.header_room())
     }
 
     /// The layout of a configuration.

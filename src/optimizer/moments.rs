@@ -60,7 +60,7 @@ impl Moments {
 
     /// Reads a state file.
     pub fn read(source: Source, layout: &Layout) -> Result<(Meta, Moments, Digest)> {
-        let mut reader = Reader::open(source)?;
+        let mut reader = Reader::open_within(source, layout.header_room())?;
         reader.require_canonical()?;
         let name = reader.name().to_owned();
         let meta = Meta::read(&name, reader.header(), ArtifactKind::Moments)?;

@@ -26,7 +26,7 @@ impl State {
 
     /// Reads a state file; its values are finite.
     pub fn read(source: Source, layout: &Layout) -> Result<(Meta, State)> {
-        let mut reader = Reader::open(source)?;
+        let mut reader = Reader::open_within(source, layout.header_room())?;
         reader.require_canonical()?;
         let name = reader.name().to_owned();
         let meta = Meta::read(&name, reader.header(), ArtifactKind::State)?;

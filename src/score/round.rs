@@ -64,7 +64,8 @@ impl Scores {
 /// Reads an update of this run and model, decoded once so that nothing in it can fail later. A malformed one is
 /// malformed data, one of another run a refusal.
 pub fn read_update(source: Source, recipe: &Recipe, layout: &Layout) -> Result<Update> {
-    let update = Update::open_for(recipe, Reader::open(source)?, layout.shapes())?;
+    let reader = Reader::open_within(source, layout.header_room())?;
+    let update = Update::open_for(recipe, reader, layout.shapes())?;
     update.verify()?;
     Ok(update)
 }
@@ -72,9 +73,8 @@ pub fn read_update(source: Source, recipe: &Recipe, layout: &Layout) -> Result<U
 /// The digest of a file that should hold an update, whatever it holds; malformed data where that is more than any update
 /// of this model can be.
 pub fn update_digest(path: &Path, layout: &Layout) -> Result<Digest> {
-    // Four bytes an element is a dense one; and a header, leaves and roots.
-    let most = (layout.total as u64).saturating_mul(16).saturating_add(1 << 26);
-    content_digest_within(path, most).map(|hash| Digest(*hash.as_bytes()))
+    // Twice a dense one, which no codec exceeds but by what it keeps of a tensor.
+    content_digest_within(path, layout.file_room(2)).map(|hash| Digest(*hash.as_bytes()))
 }
 
 /// Updates in the order in which they are scored and summed: by ascending worker id, then by digest. Whoever sends

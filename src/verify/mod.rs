@@ -18,8 +18,8 @@ pub use leaves::{Leaf, LeafLog, Leaves};
 pub use machine::{OperatorCheck, check_machine, require_machine};
 pub use near::Nearness;
 pub use openings::{
-    CHUNKS, ChunkIndex, FEEDBACK, FeedbackOpener, LEAVES, OpenedChunk, OpenedLeaf, open_leaves, state_file,
-    states_needed, write_chunks,
+    CHUNKS, ChunkIndex, FEEDBACK, FeedbackOpener, LEAVES, OpenedChunk, OpenedLeaf, chunks_header, open_leaves,
+    state_file, states_needed, write_chunks,
 };
 pub use replay::{
     ReplayInput, States, StatesOut, delta, delta_meta, finish_meta, input_name, malformed_finding, replay, replay_into,

@@ -21,7 +21,7 @@ use crate::artifact::chunks::Chunks;
 use crate::artifact::merkle::{self, Tree};
 use crate::artifact::record::{self, Record};
 use crate::artifact::{
-    ArtifactKind, ChunkAt, Digest, Dtype, Header, Meta, Reader, TensorInfo, Writer, chunk_hashes, f32_from_le,
+    ArtifactKind, ChunkAt, Digest, Dtype, Header, MULTIPLE, Meta, Reader, TensorInfo, Writer, chunk_hashes, f32_from_le,
 };
 use crate::error::{Context, Error, Result};
 use crate::model::Layout;
@@ -197,6 +197,13 @@ pub fn write_chunks<W: std::io::Write>(name: &str, out: W, meta: Meta, chunks: &
         writer.bytes(&info.name, bytes)?;
     }
     Ok(writer.finish()?.0)
+}
+
+/// The longest header of a file of so many opened chunks, in bytes.
+pub fn chunks_header(count: usize) -> u64 {
+    const CHUNK: u64 = 3 << 7;
+    const METADATA: u64 = 4 << 10;
+    MULTIPLE.saturating_mul(CHUNK.saturating_mul(count as u64).saturating_add(METADATA))
 }
 
 /// Reads the opened chunks that were drawn: sizes are those that the model gives, checked before anything is read.

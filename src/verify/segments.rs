@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::artifact::{Digest, Recipe};
+use crate::artifact::{Digest, Recipe, Room};
 use crate::engine::philox;
 use crate::error::{Error, Result};
 
@@ -32,6 +32,14 @@ impl Segments {
     /// How many segments, and leaves, there are.
     pub fn count(&self) -> u32 {
         self.steps.div_ceil(self.every)
+    }
+
+    /// How much a list of the leaves may have: a line for each of them and for their context, and a loss for each step.
+    pub fn leaves_room(&self) -> Room {
+        const LEAF: u64 = 1 << 10;
+        const LOSS: u64 = 32;
+        let leaves = u64::from(self.count()) + 1;
+        Room::holding(leaves, leaves * LEAF + u64::from(self.steps) * LOSS)
     }
 
     /// The inner steps of a segment, counted from 0.

@@ -11,7 +11,7 @@ mod stored;
 mod temp;
 
 pub use append::{AppendFile, LockedDir};
-pub use input::{Source, read_text};
+pub use input::{Source, read_text, read_text_within};
 pub use outdir::OutDir;
 pub use output::{Claim, Outcome, Output, Target, content_digest, content_digest_within, write_secret};
 pub use private::{private_dir, random, read_private};

@@ -234,15 +234,16 @@ pub(super) fn exists(path: &Path) -> Error {
     Error::new(Kind::Exists, format!("{}: exists, with other content", path.display())).hint("--force replaces it")
 }
 
-/// BLAKE3 over the content of a file, zstd undone.
+/// BLAKE3 over the content of a file of tensors or of what we have written, zstd undone.
 pub fn content_digest(path: &Path) -> Result<blake3::Hash> {
     content_digest_within(path, u64::MAX)
 }
 
-/// [`content_digest`] of at most so many bytes: zstd frames of others can hold far more than they take.
+/// [`content_digest`] of at most so many bytes: zstd frames of others can hold far more than they take, and so can files
+/// with holes.
 pub fn content_digest_within(path: &Path, most: u64) -> Result<blake3::Hash> {
     let mut hasher = blake3::Hasher::new();
-    let mut source = Source::open(path)?.take(most);
+    let mut source = Source::open(path)?.within(most)?.take(most);
     io::copy(&mut source, &mut hasher).path(path)?;
     if source.limit() == 0 && source.into_inner().read(&mut [0]).path(path)? > 0 {
         return Err(Error::data(format!("{}: expected at most {most} bytes, found more", path.display())));

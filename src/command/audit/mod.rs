@@ -13,7 +13,7 @@ use super::invoice::node_id;
 use crate::artifact::record::{self, Record};
 use crate::artifact::{Digest, key};
 use crate::audit::{
-    Audit, Chain, Depth, Pins, Start, Stop, Totals, audit_round, check_keys, check_start, foreign, rounds,
+    Audit, Chain, Depth, Pins, Start, Stop, Totals, audit_round, check_keys, check_start, foreign, most_bytes, rounds,
 };
 use crate::command::args::OutputArgs;
 use crate::engine::Engine;
@@ -137,8 +137,10 @@ fn audit(args: &Args, ui: &Ui) -> std::result::Result<Summary, Stop> {
     let (run, links) = walk::list(&args.run)?;
     let pins = Pins { coordinator: args.coordinator.coordinator, judge: args.judge };
     let work = Work::open(args.work.as_deref(), &args.run)?;
-    let begun = work::base(&run)?;
+    let begun = work.base(&run)?;
     let (mut start, first) = check_start(&run, pins)?;
+    let run = run.of_workers(start.roster.members().len());
+    let most = most_bytes(&run, &start, &first.layout);
     drop(first);
     let (rounds, unfinished) = rounds(&run);
     if rounds == 0 {
@@ -157,12 +159,12 @@ fn audit(args: &Args, ui: &Ui) -> std::result::Result<Summary, Stop> {
     let options = options(depth, &start);
     let (mut from, mut totals, mut chain) = (0, Totals::default(), Chain::new());
     let mut link = Digest::of_parts("l402/audit/1", &[options.as_bytes(), &begun.0]);
-    if let Some(known) = work.resume(&run, link, rounds, depth == Depth::All)? {
+    if let Some(known) = work.resume(&run, link, rounds, depth == Depth::All, most)? {
         (from, totals, chain, link) = (known.rounds, known.totals, known.chain, known.link);
         ui.say(format!("rounds 0 to {} are verified, and their files unchanged", from - 1));
     }
     for round in from..rounds {
-        let files = work::round_files(&run, round)?;
+        let files = work.round_files(&run, round, most)?;
         let bar = ui.progress("replay", u64::from(start.recipe.inner.steps) * start.roster.members().len() as u64);
         let audit = Audit {
             run: &run,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifact::Digest;
 use crate::artifact::record::{self, Record};
-use crate::audit::{Chain, RunFolder, StateFile, StateRoom, Totals, is_momentum, momentum_name, state_name};
+use crate::audit::{Chain, RunFolder, StateFile, StateRoom, Totals, ground, is_momentum, momentum_name, state_name};
 use crate::error::{Error, IoContext, Result};
 use crate::fsio::{LockedDir, Output, ScratchDir, Source, Target};
 
@@ -91,9 +91,33 @@ impl Work {
         self.folder.join("states").join(name)
     }
 
+    /// What a round reads, apart from the ground and the rounds before it; nothing where nothing is remembered.
+    pub fn round_files(&self, run: &RunFolder, round: u64, most: u64) -> Result<BTreeMap<String, Digest>> {
+        if !self.resumes {
+            return Ok(BTreeMap::new());
+        }
+        let (own, next) = (format!("round-{round}/"), format!("theta-{}/", round + 1));
+        digests(run, run.below(&own).chain(run.below(&next)).map(|name| (name, most)))
+    }
+
+    /// The digest of everything that every round stands on.
+    pub fn base(&self, run: &RunFolder) -> Result<Digest> {
+        let ground = if self.resumes { ground(run) } else { Vec::new() };
+        let files = digests(run, ground.into_iter())?;
+        let parts: Vec<Vec<u8>> = files.iter().flat_map(|(name, d)| [name.as_bytes().to_vec(), d.0.to_vec()]).collect();
+        Ok(Digest::of_parts("l402/audit/ground/1", &parts.iter().map(Vec::as_slice).collect::<Vec<_>>()))
+    }
+
     /// How far an earlier audit came whose files are all unchanged. `link` is the digest before the first round. With
     /// `states`, those that go on must be there; they are kept for the last round alone.
-    pub fn resume(&self, run: &RunFolder, mut link: Digest, rounds: u64, states: bool) -> Result<Option<Known>> {
+    pub fn resume(
+        &self,
+        run: &RunFolder,
+        mut link: Digest,
+        rounds: u64,
+        states: bool,
+        most: u64,
+    ) -> Result<Option<Known>> {
         let mut last: Option<Audited> = None;
         for round in 0..rounds {
             let path = self.line(round);
@@ -102,7 +126,7 @@ impl Work {
             }
             // What is damaged is verified again.
             let Some(audited) = read(&path).filter(|a| a.round == round && a.after == link) else { break };
-            if audited.files != round_files(run, round)? {
+            if audited.files != self.round_files(run, round, most)? {
                 break;
             }
             link = Digest::of(record::line(&audited)?.as_bytes());
@@ -197,24 +221,15 @@ fn raw_digest(path: &Path) -> Result<Digest> {
     Ok(hasher.into())
 }
 
-fn digests<'a>(run: &RunFolder, names: impl Iterator<Item = &'a str>) -> Result<BTreeMap<String, Digest>> {
-    names.map(|name| Ok((name.to_owned(), raw_digest(&run.path(name))?))).collect()
+/// The digest of a file of no more than so many bytes. What is longer is refused wherever it is read, whatever it holds.
+fn digest_within(path: &Path, most: u64) -> Result<Digest> {
+    let len = fs::metadata(path).path(path)?.len();
+    if len > most {
+        return Ok(Digest::of_parts("l402/audit/too long/1", &[&len.to_le_bytes()]));
+    }
+    raw_digest(path)
 }
 
-/// What a round reads, apart from the ground and the rounds before it.
-pub fn round_files(run: &RunFolder, round: u64) -> Result<BTreeMap<String, Digest>> {
-    let (own, next) = (format!("round-{round}/"), format!("theta-{}/", round + 1));
-    digests(run, run.below(&own).chain(run.below(&next)))
-}
-
-/// The digest of everything that every round stands on.
-pub fn base(run: &RunFolder) -> Result<Digest> {
-    let own =
-        |name: &&str| ["run.toml", "roster.jsonl"].contains(name) || name.ends_with(".pub") && !name.contains('/');
-    let tensors = |name: &str| [".safetensors", ".json", ".jsonl"].iter().any(|end| name.ends_with(end));
-    let below = |name: &&str| (name.starts_with("shards/") || name.starts_with("theta-0/")) && tensors(name);
-    let ground = run.names().iter().map(String::as_str).filter(|name| own(name) || below(name));
-    let files = digests(run, ground)?;
-    let parts: Vec<Vec<u8>> = files.iter().flat_map(|(name, d)| [name.as_bytes().to_vec(), d.0.to_vec()]).collect();
-    Ok(Digest::of_parts("l402/audit/ground/1", &parts.iter().map(Vec::as_slice).collect::<Vec<_>>()))
+fn digests<'a>(run: &RunFolder, names: impl Iterator<Item = (&'a str, u64)>) -> Result<BTreeMap<String, Digest>> {
+    names.map(|(name, most)| Ok((name.to_owned(), digest_within(&run.path(name), most)?))).collect()
 }

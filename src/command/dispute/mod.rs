@@ -15,6 +15,7 @@ use crate::artifact::record::{Line, Record};
 use crate::artifact::{Digest, Reader, record};
 use crate::codec::Update;
 use crate::error::{Context, Error, Result};
+use crate::fsio::Source;
 use crate::optimizer::Moments;
 use crate::ui::Ui;
 use crate::verify::dispute::{ByDefinition, Files, Outcome, Question, Ruling, Side, check_transcript, settle};
@@ -23,6 +24,8 @@ use crate::verify::{Leaf, Leaves, ReplayInput};
 
 /// A file of leaves may not be larger, in bytes.
 const MAX_LEAVES: u64 = 1 << 28;
+/// The longest header of a file of operands, in bytes: an operator reads a few values, or one of each sequence.
+const MAX_OPERANDS: u64 = 1 << 20;
 
 /// Does what is asked for about the work of this input, from these moments (zero without), with their state's digest.
 pub fn run(
@@ -93,7 +96,8 @@ fn check(bench: &Bench<'_>, path: &Path, update: &Update) -> Result<()> {
 
 fn read_from(file: Option<&Path>, graph: &Graph, place: usize) -> Result<Vec<Option<Value>>> {
     let path = file.ok_or_else(|| Error::usage("expected --operands FILE: what the operator in dispute reads"))?;
-    read_operands(Reader::open(open(path)?)?, OperandsOf { graph: graph.digest(), operator: place }, graph)
+    let reader = Reader::open_within(open(path)?, MAX_OPERANDS)?;
+    read_operands(reader, OperandsOf { graph: graph.digest(), operator: place }, graph)
 }
 
 /// One of the two must be whoever made the update.
@@ -169,7 +173,7 @@ fn tell(bench: &Bench<'_>, ruling: &Ruling) {
 }
 
 fn read_text(path: &Path, limit: u64) -> Result<String> {
-    let bytes = open(path)?.read_to_end(limit)?;
+    let bytes = Source::text(path)?.read_to_end(limit)?;
     String::from_utf8(bytes).map_err(|_| Error::data(format!("{}: not UTF-8", path.display())))
 }
 

@@ -5,8 +5,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::super::escrow::{Escrow, EscrowArgs};
 use super::pins::JudgeArg;
-use crate::artifact::record;
+use crate::artifact::{Room, record};
 use crate::command::args::OutputArgs;
+use crate::command::lists;
 use crate::error::{Context, Error, Result};
 use crate::fsio::{Outcome, Target};
 use crate::pay::{Entry, Invoices, Offer, invoice, route_hints};
@@ -19,8 +20,8 @@ use crate::ui::Ui;
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The offers
-    #[arg(value_name = "OFFERS")]
-    offers: PathBuf,
+    #[arg(value_name = "OFFERS", required = true)]
+    offers: Vec<PathBuf>,
     #[command(flatten)]
     judge: JudgeArg,
     #[command(flatten)]
@@ -33,14 +34,14 @@ pub struct Args {
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let target = args.output.target();
     target.check(false)?;
-    let offers: Vec<Offer> = record::read(&args.offers)?;
+    let offers: Vec<Offer> = lists::read_all(&args.offers, Room::any())?;
     let mut escrow = args.escrow.open(true, ui)?;
     let own: Vec<Offer> = offers.into_iter().filter(|o| o.payee == escrow.id()).collect();
     if own.is_empty() {
-        return Err(Error::missing(format!("{}: no offer to this node, {}", args.offers.display(), escrow.id())));
+        return Err(Error::missing(format!("{}: no offer to this node, {}", lists::name(&args.offers), escrow.id())));
     }
     for offer in &own {
-        accept(&escrow, offer, args).at(args.offers.display())?;
+        accept(&escrow, offer, args).at(lists::name(&args.offers))?;
     }
     let mut lines = String::new();
     for offer in &own {

@@ -180,7 +180,7 @@ fn parse_states(given: &[String], layout: &Layout) -> Result<BTreeMap<String, Di
         let digest = match digest.parse() {
             Ok(digest) => digest,
             Err(_) => {
-                let reader = Reader::open(open(Path::new(digest))?)?;
+                let reader = Reader::open_within(open(Path::new(digest))?, layout.header_room())?;
                 reader.expect_tensors(layout.infos(""))?;
                 Feedback::digest_of(reader)?
             }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::artifact::Room;
 use crate::data::Roster;
 use crate::error::{Context, Error, Result};
-use crate::fsio::read_text;
+use crate::fsio::read_text_within;
 use crate::pay::NodeId;
 
 /// The pinned judge.
@@ -40,7 +41,7 @@ impl WorkerPins {
             rosters.push(Roster::parse_list(&self.worker.join(",")).at("--worker")?);
         }
         if let Some(path) = &self.workers {
-            rosters.push(Roster::parse(&path.display().to_string(), &read_text(path)?)?);
+            rosters.push(Roster::parse(&path.display().to_string(), &read_text_within(path, Room::any().bytes)?)?);
         }
         let mut pins = BTreeMap::new();
         for member in rosters.iter().flat_map(Roster::members) {

@@ -18,14 +18,15 @@ pub struct Args {
     /// The round's scores
     #[arg(long, value_name = "FILE", required_unless_present = "claim")]
     pub(super) scores: Option<PathBuf>,
-    /// The offers
+    /// The offers; as often as there are files
     #[arg(long, value_name = "FILE", required_unless_present = "claim")]
-    pub(super) offers: Option<PathBuf>,
-    /// The workers' `held` records
-    #[arg(long, value_name = "FILE", required_unless_present = "claim")]
-    pub(super) held: Option<PathBuf>,
-    /// Commitments, the closing of their list, and what opens them; as often as there are files
-    #[arg(long, value_name = "FILE", required_unless_present = "claim")]
+    pub(super) offers: Vec<PathBuf>,
+    /// The workers' `held` records; as often as there are files, or a folder with its `*.jsonl`. Each file is read by
+    /// itself, and one that is malformed is left out
+    #[arg(long, value_name = "FILE|DIR", required_unless_present = "claim")]
+    pub(super) held: Vec<PathBuf>,
+    /// Commitments, the closing of their list, and what opens them; given as `--held` is
+    #[arg(long, value_name = "FILE|DIR", required_unless_present = "claim")]
     pub(super) commitments: Vec<PathBuf>,
     /// The findings that the scores rest on; the verdict names their digest
     #[arg(long, value_name = "FILE")]

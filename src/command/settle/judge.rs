@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use super::super::escrow::Escrow;
 use super::args::Args;
 use crate::artifact::record;
-use crate::artifact::{Commitment, Digest, Reveal};
+use crate::artifact::{Commitment, Digest, Reveal, Room};
+use crate::command::lists;
 use crate::error::{Context, Error, Kind, Result};
-use crate::fsio::{Outcome, Target, content_digest, private_dir, read_private, write_secret};
+use crate::fsio::{Outcome, Target, private_dir, read_private, read_text_within, write_secret};
 use crate::pay::{Case, Closing, Entry, Evidence, Held, Offer, Preimages, RungPreimage, Verdict, Votes, decide};
 use crate::score::{entitled, votes};
 use crate::ui::Ui;
@@ -30,20 +31,19 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let target = args.output.target();
     target.check(false)?;
     let missing = || Error::bug("the command line lacks what it requires");
-    let offers_path = args.offers.as_deref().ok_or_else(missing)?;
     let reveal = args.reveal.as_deref().ok_or_else(missing)?;
-    let mut offers: Vec<Offer> = record::read(offers_path)?;
+    let mut offers: Vec<Offer> = lists::read_all(&args.offers, Room::any())?;
     let Some(first) = offers.first() else {
-        return Err(Error::missing(format!("{}: no offers", offers_path.display())));
+        return Err(Error::missing(format!("{}: no offers", lists::name(&args.offers))));
     };
     let (run, round) = (first.run, first.round);
-    let evidence = read(args, &run, round)?;
+    let evidence = read(args, &run, round, offers.len(), ui)?;
     let mut escrow = args.escrow.open(false, ui)?;
     offers.sort_by(|a, b| (&a.worker, a.attempt).cmp(&(&b.worker, b.attempt)));
     let (mut settled, mut refused) = (Vec::new(), None);
     for offer in &offers {
         if (offer.run, offer.round) != (run, round) {
-            return Err(Error::data(format!("{}: offers of two rounds", offers_path.display())));
+            return Err(Error::data(format!("{}: offers of two rounds", lists::name(&args.offers))));
         }
         match judge(&mut escrow, offer, &evidence) {
             Ok((verdict, held)) => settled.push((offer, verdict, held)),
@@ -171,27 +171,24 @@ fn reveal_path(folder: &Path, offer: &Offer) -> PathBuf {
     folder.join(format!("{}.{}.{}.reveal", offer.worker, offer.round, offer.attempt))
 }
 
-fn read(args: &Args, run: &Digest, round: u64) -> Result<Evidences> {
+fn read(args: &Args, run: &Digest, round: u64, offers: usize, ui: &Ui) -> Result<Evidences> {
     let missing = || Error::bug("the command line lacks what it requires");
     let scores_path = args.scores.as_deref().ok_or_else(missing)?;
-    let held_path = args.held.as_deref().ok_or_else(missing)?;
-    let digest = |path: &Path| content_digest(path).map(|hash| Digest(*hash.as_bytes()));
-    let (mut commitments, mut reveals, mut closings) = (Vec::new(), Vec::new(), Vec::new());
-    for path in &args.commitments {
-        let (lines, _) = record::read_lines_of_many(path)?;
-        commitments.extend(record::select_well_formed(&lines));
-        reveals.extend(record::select_well_formed(&lines));
-        closings.extend(record::select_well_formed(&lines));
-    }
-    let lines = record::read_lines(scores_path)?;
+    let text = |path: &Path| read_text_within(path, Room::any().bytes);
+    // They come from the workers: nobody stops a round by sending rubbish.
+    let shown = lists::read_many(&args.commitments, Room::of(2 * offers), ui)?;
+    let held = lists::read_many(&args.held, Room::of(offers), ui)?;
+    let scores = text(scores_path)?;
+    let lines = record::parse_lines(&scores_path.display().to_string(), &scores)?;
+    let findings = args.findings.as_deref().map(text).transpose()?;
     Ok(Evidences {
-        scores: digest(scores_path)?,
+        scores: Digest::of(scores.as_bytes()),
         votes: votes(&lines).at(scores_path.display())?,
         by_worker: entitled(&lines, run, round).at(scores_path.display())?,
-        findings: args.findings.as_deref().map(digest).transpose()?,
-        held: record::select_well_formed(&record::read_lines_of_many(held_path)?.0),
-        closings,
-        commitments,
-        reveals,
+        findings: findings.map(|text| Digest::of(text.as_bytes())),
+        held: lists::select(&held),
+        closings: lists::select(&shown),
+        commitments: lists::select(&shown),
+        reveals: lists::select(&shown),
     })
 }

@@ -6,6 +6,7 @@ use super::super::issue::now;
 use super::super::status::refresh_payments;
 use super::args::Args;
 use crate::command::escrow::Escrow;
+use crate::command::lists;
 use crate::error::{Context, Error, Result};
 use crate::pay::{Invoices, Msat, NodeId, Offer, OfferId, PayRequest, PaymentStatus, State};
 
@@ -56,7 +57,7 @@ fn matching<'a>(offers: &'a [Offer], message: &Invoices, args: &Args) -> Result<
         "worker {}: offer {}: expected one of {}",
         message.task.worker,
         message.task.offer,
-        args.offers.display()
+        lists::name(&args.offers)
     )))
 }
 

@@ -18,12 +18,13 @@ use crate::pay::MAX_DELAY;
 /// invoices being wrong, late, expired or cancelled, or its channel too small.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// The workers' `invoices` records
-    #[arg(value_name = "INVOICES")]
-    pub(super) invoices: PathBuf,
-    /// The offers
-    #[arg(long, value_name = "FILE")]
-    pub(super) offers: PathBuf,
+    /// The workers' `invoices` records: files, or folders with their `*.jsonl`. Each file is read by itself, and one that is
+    /// malformed is left out
+    #[arg(value_name = "INVOICES", required = true)]
+    pub(super) invoices: Vec<PathBuf>,
+    /// The offers; as often as there are files
+    #[arg(long, value_name = "FILE", required = true)]
+    pub(super) offers: Vec<PathBuf>,
     #[command(flatten)]
     pub(super) judge: JudgeArg,
     #[command(flatten)]

@@ -4,6 +4,7 @@ mod accept;
 mod args;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 pub use args::Args;
 
@@ -11,7 +12,8 @@ use accept::{Todo, accept};
 
 use super::super::escrow::Escrow;
 use super::status::{refresh_payments, summary};
-use crate::artifact::record;
+use crate::artifact::{Room, record};
+use crate::command::lists;
 use crate::error::{Error, Kind, Result};
 use crate::fsio::Target;
 use crate::pay::preflight::{self, Lack, Limits, Planned};
@@ -23,17 +25,19 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     if args.json || args.escrow.dry_run {
         ui::check()?;
     }
-    let offers: Vec<Offer> = record::read(&args.offers)?;
-    let (lines, malformed) = record::read_lines_of_many(&args.invoices)?;
-    malformed.iter().for_each(|error| ui.say(format!("passed over: {error}")));
-    let invoices: Vec<Invoices> = record::select_well_formed(&lines);
+    let offers: Vec<Offer> = lists::read_all(&args.offers, Room::any())?;
+    let list = lists::read_many(&args.invoices, Room::of(offers.len()), ui)?;
+    let given = |part: &lists::Part| -> Vec<(PathBuf, Invoices)> {
+        record::select_well_formed(&part.lines).into_iter().map(|message| (part.path.clone(), message)).collect()
+    };
+    let invoices: Vec<(PathBuf, Invoices)> = list.iter().flat_map(given).collect();
     if invoices.is_empty() {
-        return Err(Error::missing(format!("{}: no invoices records", args.invoices.display())));
+        return Err(Error::missing(format!("{}: no invoices records", lists::name(&args.invoices))));
     }
     let pins = args.workers.read()?;
     let mut escrow = args.escrow.open(true, ui)?;
     let (mut accounts, mut todo, mut worst) = (Accounts::new(), Vec::new(), None);
-    for message in &invoices {
+    for (path, message) in &invoices {
         match accept(&mut escrow, &offers, message, &pins, args) {
             // Of two records for an offer the first counts.
             Ok((id, ..)) if accounts.contains_key(&id) => {}
@@ -44,7 +48,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
             // What one worker does wrong holds up nobody else.
             Err(error) if matches!(error.kind(), Kind::Refused | Kind::Data) => {
                 ui.say(format!("not locked: {error}"));
-                worse(&mut worst, error.at(args.invoices.display()));
+                worse(&mut worst, error.at(path.display()));
             }
             Err(error) => return Err(error),
         }

@@ -36,9 +36,10 @@ pub struct Args {
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "3600", require_equals = true,
           value_parser = clap::value_parser!(u64).range(..1 << 32))]
     wait: Option<u64>,
-    /// The payer: the workers' held records. A payment that was held is not begun again when it comes back
-    #[arg(long, value_name = "FILE")]
-    held: Option<PathBuf>,
+    /// The payer: the workers' held records; as often as there are files, or a folder with its `*.jsonl`. A payment that was
+    /// held is not begun again when it comes back
+    #[arg(long, value_name = "FILE|DIR")]
+    held: Vec<PathBuf>,
     /// Print every rung's state as JSON Lines instead
     #[arg(long)]
     json: bool,
@@ -62,8 +63,8 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         })
         .map(|(id, _)| *id)
         .collect();
-    if let Some(path) = &args.held {
-        take_held(&mut escrow, &selected, path, args.escrow.dry_run, ui)?;
+    if !args.held.is_empty() {
+        take_held(&mut escrow, &selected, &args.held, args.escrow.dry_run, ui)?;
     }
     let until = Instant::now() + Duration::from_secs(args.wait.unwrap_or(0));
     let mut pause = Duration::from_millis(50);

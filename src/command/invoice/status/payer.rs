@@ -1,16 +1,17 @@
 //! The payer's look: what became of each payment.
 
-use std::path::Path;
+use std::path::PathBuf;
 
-use crate::artifact::record;
+use crate::artifact::Room;
 use crate::command::escrow::Escrow;
+use crate::command::lists;
 use crate::error::Result;
 use crate::pay::{Entry, Held, OfferId, Payment, PaymentStatus, State};
 use crate::ui::Ui;
 
 /// Takes the workers' word that everything is held into the payer's books.
-pub fn take_held(escrow: &mut Escrow, selected: &[OfferId], path: &Path, dry_run: bool, ui: &Ui) -> Result<()> {
-    let sent: Vec<Held> = record::select_well_formed(&record::read_lines_of_many(path)?.0);
+pub fn take_held(escrow: &mut Escrow, selected: &[OfferId], paths: &[PathBuf], dry_run: bool, ui: &Ui) -> Result<()> {
+    let sent: Vec<Held> = lists::select(&lists::read_many(paths, Room::of(selected.len()), ui)?);
     let mut entries = Vec::new();
     for account in selected.iter().filter_map(|id| escrow.ledger.account(id)) {
         if account.held.is_some() || account.offer.payer != escrow.id() {
@@ -19,7 +20,7 @@ pub fn take_held(escrow: &mut Escrow, selected: &[OfferId], path: &Path, dry_run
         match Held::on(&account.offer, &sent) {
             Ok(held) => entries.push(Entry::Held { held: held.clone() }),
             // What one worker sends is no reason to lose sight of the others.
-            Err(error) => ui.say(format!("{}: passed over: {error}", path.display())),
+            Err(error) => ui.say(format!("{}: passed over: {error}", lists::name(paths))),
         }
     }
     if dry_run { Ok(()) } else { escrow.record(entries) }
