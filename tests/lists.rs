@@ -9,6 +9,8 @@ use std::process::Command;
 use common::devnet::Devnet;
 use common::escrow::Table;
 use common::{FULL, WORKERS, World, beacon, records, talk};
+use l402::artifact::Room;
+use l402::artifact::record::{read_lines_of_many, read_lines_within};
 use serde_json::Value;
 
 /// A file that erases what is read after it, where a list is one stream that its first bytes frame: its own lines in a
@@ -172,6 +174,67 @@ fn one_strangers_rubbish_holds_up_neither_payer_nor_judge() {
     world.ok(&beside(settle, "--commitments ", "r.commitments.jsonl"));
     assert!(round.paid() > 0);
     round.ok("claim");
+}
+
+// ---- One file ----
+
+/// The types of the records in a list of many, and how many lines are malformed.
+fn list(bytes: &[u8]) -> (Vec<String>, usize) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("list.jsonl");
+    fs::write(&path, bytes).unwrap();
+    let (lines, malformed) = read_lines_of_many(&path, Room::of(2)).unwrap();
+    (lines.iter().map(|line| line.kind().to_owned()).collect(), malformed.len())
+}
+
+fn record_of(kind: &str) -> String {
+    format!(r#"{{"rungs":[{{"a":1}},{{"b":"}}{{\"]\\"}}],"type":"{kind}","v":1}}"#)
+}
+
+#[test]
+fn whatever_stands_before_a_record_on_its_line_costs_nobody_that_record() {
+    let (mine, yours) = (record_of("mine"), record_of("yours"));
+    for (before, first, malformed) in [
+        (&b""[..], false, 0),
+        (b"rubbish", false, 1),
+        (b"{\"a\":", false, 1),
+        (b"{\"a\":\"", false, 1),
+        (b"\\", false, 1),
+        (b"}}}]\"", false, 1),
+        (b"\x28\xb5\x2f\xfd\xff\0", false, 1),
+        (mine.as_bytes(), true, 0),
+        (&[b"x", mine.as_bytes()].concat(), true, 1),
+    ] {
+        let bytes = [b"rubbish\n", before, yours.as_bytes(), b"\n", mine.as_bytes()].concat();
+        let expected = if first { vec!["mine", "yours", "mine"] } else { vec!["yours", "mine"] };
+        let expected = expected.into_iter().map(String::from).collect();
+        assert_eq!(list(&bytes), (expected, 1 + malformed), "{}", before.escape_ascii());
+    }
+}
+
+#[test]
+fn a_line_that_is_too_long_hides_neither_the_next_one_nor_the_record_at_its_end() {
+    let (mine, yours) = (record_of("mine"), record_of("yours"));
+    let long = vec![b'x'; 3 << 20];
+    let bytes = [&long[..], mine.as_bytes(), b"\n", yours.as_bytes()].concat();
+    assert_eq!(list(&bytes), (vec!["mine".into(), "yours".into()], 1));
+}
+
+#[test]
+fn a_list_has_room_for_a_small_multiple_of_what_it_can_need_and_for_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("list.jsonl");
+    let room = Room::of(2);
+    for (bytes, says) in [
+        (vec![b'\n'; room.lines as usize + 1], "expected at most 16384 lines, found more"),
+        (vec![b'x'; room.bytes as usize + 1], "expected at most 16777216 bytes, found 16777217"),
+    ] {
+        fs::write(&path, &bytes).unwrap();
+        for read in [read_lines_within(&path, room).err(), read_lines_of_many(&path, room).err()] {
+            let error = read.unwrap().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
 }
 
 /// More CPU time than any honest file here takes to be read, and less than a terabyte, in seconds.

@@ -11,7 +11,7 @@ use std::io::{ErrorKind, Read, Write};
 use safetensors::Dtype;
 
 use super::digest::Digest;
-use super::tensors_json;
+use super::tensors_json::{self, Entry};
 use crate::error::{Error, Result};
 use crate::fsio::Source;
 
@@ -84,7 +84,15 @@ impl Header {
 
     /// The bytes before the data: length and padded JSON.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut json = tensors_json::write(self).into_bytes();
+        let mut offset = 0;
+        let entry = |tensor: &TensorInfo| {
+            let begin = offset;
+            offset += tensor.size();
+            let (name, dtype, shape) = (tensor.name.clone(), tensor.dtype, tensor.shape.clone());
+            Entry { name, dtype, shape, data_offsets: (begin, offset) }
+        };
+        let entries: Vec<Entry> = self.tensors.iter().map(entry).collect();
+        let mut json = tensors_json::write(&self.metadata, &entries).into_bytes();
         json.resize((PREFIX + json.len()).next_multiple_of(ALIGN) - PREFIX, b' ');
         let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
         bytes.append(&mut json);

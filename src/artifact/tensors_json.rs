@@ -8,14 +8,13 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use super::tensors::{Header, TensorInfo};
-
 /// More dimensions are refused.
 pub const MAX_RANK: usize = 8;
 
 const METADATA: &str = "__metadata__";
 
 /// A tensor as a header lists it.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     /// The name.
     pub name: String,
@@ -32,35 +31,28 @@ pub fn parse(json: &[u8]) -> serde_json::Result<(BTreeMap<String, String>, Vec<E
     serde_json::from_slice::<Listed>(json).map(|listed| (listed.metadata, listed.entries))
 }
 
-/// The canonical JSON: keys sorted by bytes, no white space; data in the order of the header's tensors.
-pub fn write(header: &Header) -> String {
-    let mut offset = 0;
-    let mut listed: Vec<(&str, usize, Option<&TensorInfo>)> = Vec::with_capacity(header.tensors.len() + 1);
-    if !header.metadata.is_empty() {
-        listed.push((METADATA, 0, None));
+/// The canonical JSON: keys sorted by bytes, no white space.
+pub fn write(metadata: &BTreeMap<String, String>, entries: &[Entry]) -> String {
+    let mut listed: Vec<(&str, Option<&Entry>)> = entries.iter().map(|entry| (&*entry.name, Some(entry))).collect();
+    if !metadata.is_empty() {
+        listed.push((METADATA, None));
     }
-    for tensor in &header.tensors {
-        listed.push((&tensor.name, offset, Some(tensor)));
-        offset += tensor.size();
-    }
-    listed.sort_by_key(|(name, ..)| *name);
+    listed.sort_by_key(|(name, _)| *name);
     let quoted = |text: &str| Value::from(text).to_string();
     let mut json = String::from("{");
-    for (name, begin, tensor) in listed {
+    for (name, entry) in listed {
         if json.len() > 1 {
             json.push(',');
         }
         json += &quoted(name);
         json.push(':');
-        match tensor {
-            Some(tensor) => {
-                let (end, dtype) = (begin + tensor.size(), serde_json::json!(tensor.dtype));
-                let shape: Vec<String> = tensor.shape.iter().map(usize::to_string).collect();
-                let shape = shape.join(",");
-                json += &format!("{{\"data_offsets\":[{begin},{end}],\"dtype\":{dtype},\"shape\":[{shape}]}}");
+        match entry {
+            Some(Entry { dtype, shape, data_offsets: (begin, end), .. }) => {
+                let (dtype, shape) = (serde_json::json!(dtype), serde_json::json!(shape));
+                json += &format!("{{\"data_offsets\":[{begin},{end}],\"dtype\":{dtype},\"shape\":{shape}}}");
             }
             None => {
-                let pairs = header.metadata.iter().map(|(key, value)| format!("{}:{}", quoted(key), quoted(value)));
+                let pairs = metadata.iter().map(|(key, value)| format!("{}:{}", quoted(key), quoted(value)));
                 json += &format!("{{{}}}", pairs.collect::<Vec<_>>().join(","));
             }
         }
@@ -155,15 +147,19 @@ mod tests {
     #[test]
     fn the_json_of_a_header_is_the_canonical_form_of_its_value() {
         let metadata = [("b\"", "\n"), ("a", "é\u{1}")].map(|(k, v)| (k.to_owned(), v.to_owned()));
-        let tensors = ["~", "Z", "_", "\"", "é"].map(|name| TensorInfo::f32(name, &[2, 3]));
+        let entry = |(i, name): (usize, &str)| Entry {
+            name: name.to_owned(),
+            dtype: Dtype::F32,
+            shape: vec![2, 3],
+            data_offsets: (24 * i, 24 * (i + 1)),
+        };
+        let entries: Vec<Entry> = ["~", "Z", "_", "\"", "é"].into_iter().enumerate().map(entry).collect();
         for metadata in [BTreeMap::from(metadata), BTreeMap::new()] {
-            let header = Header { metadata, tensors: tensors.to_vec() };
-            let json = write(&header);
+            let json = write(&metadata, &entries);
             assert_eq!(json, canonical::json(&serde_json::from_str(&json).unwrap()));
-            let (metadata, mut entries) = parse(json.as_bytes()).unwrap();
-            entries.sort_by_key(|entry| entry.data_offsets);
-            let again = entries.into_iter().map(|e| TensorInfo { name: e.name, dtype: e.dtype, shape: e.shape });
-            assert_eq!(Header { metadata, tensors: again.collect() }, header);
+            let (again, mut found) = parse(json.as_bytes()).unwrap();
+            found.sort_by_key(|entry| entry.data_offsets);
+            assert_eq!((again, found), (metadata, entries.clone()));
         }
     }
 
