@@ -57,7 +57,7 @@ pub struct Args {
     /// Merge the signed scores of the recipe's validators by their clipped median; what is not validly signed is left out
     #[arg(long, value_name = "SCORES", num_args = 1..,
           conflicts_with_all = ["model", "val", "key", "rpc_file", "lightning_dir", "beacon", "findings", "assignments",
-                                "shards", "previous", "earlier", "commitments", "updates"])]
+                                "judge", "shards", "previous", "earlier", "commitments", "updates"])]
     consensus: Vec<PathBuf>,
     /// Draws the held-out sequences, where the recipe takes a part of them
     #[arg(long, value_name = "HEX", value_parser = updates::digest)]
@@ -70,6 +70,10 @@ pub struct Args {
     assignments: Option<PathBuf>,
     #[command(flatten)]
     coordinator: CoordinatorArg,
+    /// The judge's node id, where that is not the coordinator: what its closing among the commitments does not list came too
+    /// late
+    #[arg(long, value_name = "NODE", value_parser = super::invoice::node_id, requires = "commitments")]
+    judge: Option<NodeId>,
     /// The folder of the shards, where the recipe measures updates on the workers' own data (`score.own`)
     #[arg(long, value_name = "DIR", requires = "assignments")]
     shards: Option<PathBuf>,
@@ -290,7 +294,7 @@ fn read_lists(args: &Args, recipe: &Recipe, round: u64, ui: &Ui) -> Result<Eligi
         // They come from the workers: nobody stops a round by sending rubbish.
         let list = lists::read_many(&args.commitments, Room::of(2 * workers), ui)?;
         // Where the judge's closing is among them, what it does not list came too late.
-        let judge = args.coordinator.coordinator.map(NodeId);
+        let judge = args.judge.or(args.coordinator.coordinator.map(NodeId));
         let (all, closings) = (lists::select(&list), lists::select(&list));
         let commitments = in_time(all, &closings, &recipe.digest(), round, judge.as_ref())?;
         by.commitments = Some((commitments, lists::select(&list)));

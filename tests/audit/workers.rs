@@ -3,12 +3,13 @@
 use std::fs;
 
 use l402::artifact::key::SigningKey;
-use l402::artifact::{Digest, canonical, commit, record};
+use l402::artifact::{Commitment, Digest, canonical, commit, record};
+use l402::pay::{Closing, hash_of};
 use serde_json::{Value, json};
 
 use crate::common::devnet::Devnet;
 use crate::common::escrow::Table;
-use crate::common::{WORKERS, World, records, talk};
+use crate::common::{WORKERS, World, beacon, records, talk};
 use crate::folder::{audit, equal, names};
 use crate::hand::Hand;
 use crate::paid::{publish, sign};
@@ -122,6 +123,42 @@ fn a_closing_among_the_commitments_is_one() {
     sign(&mut forged, &pair.payee);
     world.write(file, &[&all[..], canonical::json(&forged).as_bytes(), b"\n"].concat());
     said(world, "", &["a closing"]);
+}
+
+#[test]
+fn a_commitment_after_the_closing_harms_nobody_where_the_judge_is_not_the_coordinator() {
+    let hand = Hand::new();
+    hand.assign(0);
+    WORKERS.iter().for_each(|who| hand.work(0, who, None));
+    hand.commit(0, &WORKERS);
+    hand.replay(0, &WORKERS, None);
+    let world = &hand.world;
+    let judge = world.text("key judge.key").trim().to_owned();
+    let list = "pub/round-0/commitments.jsonl";
+    let all: Vec<Commitment> = record::read(&world.path(list)).unwrap();
+    let mut commitments: Vec<_> = all.iter().map(|c| hash_of(c).unwrap()).collect();
+    commitments.sort_unstable();
+    let (run, judged) = (all[0].run, judge.parse().unwrap());
+    let mut closing = Closing { run, round: 0, attempt: 0, height: 9, commitments, judge: judged, sig: None };
+    record::sign(&mut closing, &SigningKey::load(&world.path("judge.key")).unwrap()).unwrap();
+    world.write("pub/round-0/closing.jsonl", record::line(&closing).unwrap().as_bytes());
+    let (mut late, _) = commit(run, 0, "bob", Digest::of(b"another"), Digest::of(b"nonce"));
+    record::sign(&mut late, &SigningKey::load(&world.path("bob.key")).unwrap()).unwrap();
+    hand.edit(list, |text| text + &record::line(&late).unwrap());
+    let score = |more: &str| {
+        world.ok(&format!(
+            "score --recipe pub/run.toml --model pub/theta-0 --val pub/shards/val-00000.safetensors --beacon {} --findings \
+             pub/round-0/findings.jsonl --assignments pub/round-0/assignments.jsonl --coordinator {} --commitments {list} \
+             --commitments pub/round-0/closing.jsonl {more} -o pub/round-0/scores.jsonl --force pub/round-0/ann.update \
+             pub/round-0/bob.update pub/round-0/cy.update",
+            beacon("second 0"),
+            world.coordinator
+        ));
+        records(&world.bytes("pub/round-0/scores.jsonl"), "score").iter().filter(|s| s["counts"] == true).count()
+    };
+    assert_eq!((score(""), score(&format!("--judge {judge}"))), (2, 3));
+    hand.aggregate(0, &WORKERS);
+    said(world, &format!("--judge {judge}"), &["3 of them count"]);
 }
 
 /// A round of ann's, bob's and cy's in which bob's update counts for nothing.
