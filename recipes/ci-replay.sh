@@ -5,8 +5,8 @@
 #
 # RUN is a run folder (docs/run.md). Which states the round begins with follows from the scores before it: those that the
 # worker's last update that counted has left. Whoever keeps files elsewhere names them in the environment instead:
-# RECIPE, MODEL, ASSIGNMENTS, SHARDS, UPDATE, and PREVIOUS, MOMENTS, FEEDBACK (empty: from zero), COORDINATOR, and L402
-# for the binary.
+# RECIPE, MODEL, ASSIGNMENTS, SHARDS, UPDATE, and PREVIOUS, MOMENTS, FEEDBACK (all of them empty: from zero), COORDINATOR,
+# and L402 for the binary.
 #
 # Exit status, as l402's: 0 exact, 1 another update than the work makes, 2 usage, 65 malformed input, 66 missing input, ...
 # Says one line; with --json the finding, a JSON line, is on standard output.
