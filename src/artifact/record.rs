@@ -186,7 +186,10 @@ pub fn read_lines_of_many(path: &Path, room: Room) -> Result<(Vec<Line>, Vec<Err
     let (mut lines, mut malformed) = (Vec::new(), Vec::new());
     each_line(path, room, |place, bytes, whole| {
         let why = match whole.and_then(|()| parse(place, bytes)) {
-            Ok(line) => return Ok(lines.push(line)),
+            Ok(line) => {
+                lines.push(line);
+                return Ok(());
+            }
             Err(why) => why,
         };
         let (mut rest, first) = (bytes, lines.len());

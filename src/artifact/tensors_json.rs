@@ -177,7 +177,7 @@ mod tests {
             ("{\"w\":{\"dtype\":\"F32\",\"shape\":[1]}}".into(), "tensor w: missing field `data_offsets`"),
             ("[]".into(), "an object of tensors"),
         ] {
-            let error = parse(json.as_bytes()).err().expect(says).to_string();
+            let error = parse(json.as_bytes()).map(drop).expect_err(says).to_string();
             assert!(error.contains(says), "{error}");
         }
     }
