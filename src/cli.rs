@@ -77,35 +77,44 @@ pub enum Verb {
 impl Cli {
     /// Does what the command line says.
     pub fn run(self, ui: &Ui) -> Result<()> {
-        if let Some(threads) = self.global.threads {
-            rayon::ThreadPoolBuilder::new()
-                .num_threads(threads.into())
-                .build_global()
-                .map_err(|e| Error::new(Kind::Bug, format!("the thread pool: {e}")))?;
-        }
+        let threads = self.global.threads.map_or(0, usize::from);
         match self.verb {
-            Verb::Shard(args) => command::shard::run(&args, ui),
+            Verb::Shard(args) => on_the_pool(threads, || command::shard::run(&args, ui)),
             Verb::Assign(args) => command::assign::run(&args, ui),
-            Verb::Init(args) => command::init::run(&args, ui),
-            Verb::Train(args) => command::train::run(&args, ui),
+            Verb::Init(args) => on_the_pool(threads, || command::init::run(&args, ui)),
+            Verb::Train(args) => on_the_pool(threads, || command::train::run(&args, ui)),
             Verb::Commit(args) => command::commit::run(&args, ui),
-            Verb::Open(args) => command::open::run(&args, ui),
-            Verb::Replay(args) => command::replay::run(&args, ui),
-            Verb::Score(args) => command::score::run(&args, ui),
-            Verb::Aggregate(args) => command::aggregate::run(&args, ui),
+            Verb::Open(args) => on_the_pool(threads, || command::open::run(&args, ui)),
+            Verb::Replay(args) => on_the_pool(threads, || command::replay::run(&args, ui)),
+            Verb::Score(args) => on_the_pool(threads, || command::score::run(&args, ui)),
+            Verb::Aggregate(args) => on_the_pool(threads, || command::aggregate::run(&args, ui)),
             Verb::Inspect(args) => command::inspect::run(&args, ui),
-            Verb::Compress(args) => command::compress::run(&args, ui),
+            Verb::Compress(args) => on_the_pool(threads, || command::compress::run(&args, ui)),
             Verb::Invoice(args) => command::invoice::run(&args, ui),
             Verb::Settle(args) => command::settle::run(&args, ui),
-            Verb::Audit(args) => command::audit::run(&args, ui),
+            Verb::Audit(args) => on_the_pool(threads, || command::audit::run(&args, ui)),
             Verb::Key(args) => command::key::run(&args, ui),
             Verb::Devnet(args) => command::devnet::run(&args, ui),
-            Verb::Selftest(args) => command::selftest::run(&args, ui),
+            Verb::Selftest(args) => on_the_pool(threads, || command::selftest::run(&args, ui)),
             Verb::Completions(args) => command::completions::run(&args, Cli::command()),
             Verb::Man(args) => command::man::run(&args, &Cli::command()),
         }
     }
 }
+
+/// Runs a verb that computes on one of the pool's own threads, of which there are as many as asked for, or (0) as cores: from
+/// any other, each of the thousands of parallel regions of a step would wake one of them and go to sleep.
+fn on_the_pool(threads: usize, verb: impl FnOnce() -> Result<()> + Send) -> Result<()> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .stack_size(STACK)
+        .build_global()
+        .map_err(|e| Error::new(Kind::Bug, format!("the thread pool: {e}")))?;
+    rayon::scope(|_| verb())
+}
+
+/// Bytes of a thread's stack: as many as `main` has.
+const STACK: usize = 8 << 20;
 
 /// The tree as it is parsed: `-1` after a flag is its value, and no flag that nobody knows.
 fn tolerant(command: clap::Command) -> clap::Command {
