@@ -123,6 +123,9 @@ def main():
     args = parser.parse_args()
     if args.avx2:
         os.environ.update(AVX2)
+        # What was compiled for other vectors ends in a crash here, and the reverse.
+        cache = pathlib.Path(tempfile.gettempdir(), f"torchinductor-avx2-{os.getuid()}")
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache))
     shapes, engines = args.shapes.split(","), args.engines.split(",")
     rounds = [int(n) for n in args.rounds.split(",")]
     rounds += rounds[-1:] * (len(shapes) - len(rounds))

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::num::ParseIntError;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -105,12 +106,13 @@ impl Cli {
 /// Runs a verb that computes on one of the pool's own threads, of which there are as many as asked for, or (0) as cores: from
 /// any other, each of the thousands of parallel regions of a step would wake one of them and go to sleep.
 fn on_the_pool(threads: usize, verb: impl FnOnce() -> Result<()> + Send) -> Result<()> {
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .stack_size(STACK)
-        .build_global()
-        .map_err(|e| Error::new(Kind::Bug, format!("the thread pool: {e}")))?;
-    rayon::scope(|_| verb())
+    // The pool is the process's: where several command lines run in one, the first decides.
+    static POOL: OnceLock<Option<String>> = OnceLock::new();
+    let build = || rayon::ThreadPoolBuilder::new().num_threads(threads).stack_size(STACK).build_global();
+    match POOL.get_or_init(|| build().err().map(|error| error.to_string())) {
+        None => rayon::scope(|_| verb()),
+        Some(error) => Err(Error::new(Kind::Bug, format!("the thread pool: {error}"))),
+    }
 }
 
 /// Bytes of a thread's stack: as many as `main` has.

@@ -209,7 +209,7 @@ fn many_steps_from_the_smallest_gradients_on_give_the_golden_bits() {
     let shard = letters(&recipe);
     let order = BatchOrder::new(&Digest::of(b"golden"), shard.sequences());
     for engine in Engine::available().into_iter().chain([Engine::definition()]) {
-        let model = Model::new(config.clone(), engine, recipe.data.seq_len);
+        let model = Model::of(&recipe, config.clone(), engine);
         let plan = Plan::training(&config, recipe.data.seq_len, recipe.inner.batch, Some(1), 1 << 30);
         let mut parameters = initial_parameters(&config, &model.layout, 402);
         for tensor in model.layout.tensors.iter().filter(|tensor| tensor.shape.len() == 2) {

@@ -79,7 +79,7 @@ fn two_hundred_steps_follow_pytorchs_loss_curve() {
     assert_eq!(curve.losses.len(), 200);
     let start = ModelFolder::load(&folder.join("model")).unwrap();
     let recipe = Recipe::parse(RECIPE).unwrap();
-    let model = Model::new(start.config.clone(), Engine::detect(), recipe.data.seq_len);
+    let model = Model::of(&recipe, start.config.clone(), Engine::detect());
     let plan = Plan::training(&model.config, recipe.data.seq_len, recipe.inner.batch, Some(3), 0);
     let (mut parameters, mut moments) = (start.parameters.to_vec().unwrap(), Moments::zero(&start.layout));
     for (step, (loss, norm)) in (0u64..).zip(curve.losses.iter().zip(&curve.gradient_norms)) {

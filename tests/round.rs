@@ -133,7 +133,7 @@ fn rounds(engine: Engine, recipe: &Recipe, config: &ModelConfig) -> (Vec<Vec<u8>
     let layout = Layout::new(config);
     let mut theta = initial_parameters(config, &layout, 11);
     let seq_len = recipe.data.seq_len;
-    let model = Model::new(config.clone(), engine, seq_len);
+    let model = Model::of(recipe, config.clone(), engine);
     let shard = shard(seq_len);
     let plan = Plan::training(config, seq_len, recipe.inner.batch / recipe.inner.grad_groups, None, 1 << 30);
     let (mut moments, mut feedback) = (Moments::zero(&layout), None);
@@ -195,7 +195,7 @@ fn failure(config: &str, recipe: &str, change: impl Fn(&Layout, &mut [f32])) -> 
     let mut theta = initial_parameters(&config, &layout, 11);
     change(&layout, &mut theta);
     let seq_len = recipe.data.seq_len;
-    let (model, shard) = (Model::new(config.clone(), Engine::detect(), seq_len), shard(seq_len));
+    let (model, shard) = (Model::of(&recipe, config.clone(), Engine::detect()), shard(seq_len));
     let plan = Plan::training(&config, seq_len, recipe.inner.batch, None, 1 << 30);
     let order = BatchOrder::new(&Digest::of(b"order"), shard.sequences());
     let input = RoundInput { recipe: &recipe, model: &model, plan, shard: &shard, order: &order, round: 5 };

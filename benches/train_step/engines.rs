@@ -20,9 +20,9 @@ const CLIP: f64 = 1.0;
 /// Batches before tokens come again.
 const BATCHES: usize = 8;
 
-fn recipe(shape: &Shape, steps: u32) -> Recipe {
+fn recipe(shape: &Shape, arithmetic: u32, steps: u32) -> Recipe {
     let text = format!(
-        "arithmetic = 1\nname = \"bench\"\n[model]\n[data]\ntokenizer = \"bytes\"\nseq_len = {}\n\
+        "arithmetic = {arithmetic}\nname = \"bench\"\n[model]\n[data]\ntokenizer = \"bytes\"\nseq_len = {}\n\
          [inner]\nsteps = {steps}\nbatch = {}\nlr = {LEARNING_RATE}\nweight_decay = {WEIGHT_DECAY}\nclip = {CLIP:?}\n",
         shape.seq_len, shape.batch
     );
@@ -53,8 +53,8 @@ fn shard(shape: &Shape) -> Shard {
 pub fn ours(shape: &Shape, args: &Args) {
     // As many steps as anyone drives; the moments, the schedule and all the rest do not depend on it.
     let steps = if args.drive { 1 << 20 } else { args.steps };
-    let recipe = recipe(shape, steps);
-    let model = Model::new(shape.config.clone(), crate::operators(args), shape.seq_len);
+    let recipe = recipe(shape, args.arithmetic, steps);
+    let model = Model::of(&recipe, shape.config.clone(), crate::operators(args));
     let budget = args.activation_memory << 20;
     let plan = Plan::training(&shape.config, shape.seq_len, shape.batch, args.micro_batch, budget);
     let shard = shard(shape);

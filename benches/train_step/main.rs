@@ -39,6 +39,9 @@ struct Args {
     /// Tokens of a step, instead of the shape's: one run each
     #[arg(long, value_delimiter = ',', conflicts_with = "drive")]
     tokens: Vec<usize>,
+    /// Our arithmetic contract
+    #[arg(long, default_value_t = 1)]
+    arithmetic: u32,
     /// Sequences computed at a time by our engine
     #[arg(long)]
     micro_batch: Option<usize>,

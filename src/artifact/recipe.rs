@@ -28,7 +28,7 @@ pub use score::{ScoreRecipe, Validator};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
-    /// The arithmetic contract; 1 is the only one there is.
+    /// The arithmetic contract, 1 or 2.
     pub arithmetic: u32,
     /// A name for people.
     pub name: String,
@@ -353,12 +353,7 @@ impl Recipe {
 
     fn check(&self) -> Result<()> {
         let inner = &self.inner;
-        if self.arithmetic != 1 {
-            return Err(Error::data(format!(
-                "arithmetic: expected 1, the only contract there is, found {}",
-                self.arithmetic
-            )));
-        }
+        require([1, 2].contains(&self.arithmetic), "arithmetic", "1 (float32 chains) or 2 (exact integers)")?;
         require(self.name.len() <= 64, "name", "at most 64 bytes")?;
         let theta = &self.model.theta_0;
         require(theta.is_empty() || theta.parse::<Digest>().is_ok(), "model.theta_0", "64 hex digits")?;

@@ -135,7 +135,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let assumed = assumed(args, &recipe, assignment, ui);
 
     let plan = args.memory.plan(&recipe, &folder);
-    let model = Model::new(folder.config.clone(), Engine::detect(), recipe.data.seq_len);
+    let model = Model::of(&recipe, folder.config.clone(), Engine::detect());
     files::describe(ui, &folder, &plan, recipe.inner.grad_groups);
     let input = ReplayInput { recipe: &recipe, folder: &folder, model: &model, plan, assignment, shard: &shard };
     if args.dispute.any() {

@@ -1,4 +1,5 @@
-//! The operators of training, bit for bit the same on every machine (the arithmetic contract, `arithmetic = 1`).
+//! The operators of training, bit for bit the same on every machine (the arithmetic contract). A recipe's `arithmetic`
+//! chooses what a linear layer's products are, float32 chains (1) or exact integers (2); all else is one.
 //!
 //! Each operator is a file (or a folder) with its plain scalar `definition`, which is the specification, the fast version
 //! that equals it to the bit, and the test that holds the two together. Only `+ - * / sqrt fma`, comparisons, integer and
@@ -14,6 +15,8 @@ pub mod cross_entropy;
 pub mod elementwise;
 pub mod embedding;
 pub mod exp;
+pub mod integer;
+pub mod linear;
 pub mod machine;
 pub mod matmul;
 pub mod philox;
@@ -30,6 +33,7 @@ mod testing;
 pub use adamw::AdamwStep;
 pub use attention::AttentionShape;
 pub use cross_entropy::NO_TARGET;
+pub use linear::Arithmetic;
 pub use machine::{Engine, Isa};
 pub use matmul::{Mat, MatMut, Start};
 pub use rope::{RopeScaling, RopeTable};

@@ -3,7 +3,8 @@
 use super::activations::Workspace;
 use super::forward::Model;
 use super::layout::LayerIds;
-use crate::engine::{Mat, MatMut, Start};
+use crate::engine::Start;
+use std::ops::Range;
 
 /// Accumulators of a gradient: one flat array, and one more for a tied head (A4).
 pub struct Gradients {
@@ -65,20 +66,14 @@ impl Model {
 
     /// dx (+)= dy · W for the parameter `id` \[out × in\].
     fn input_gradient(&self, parameters: &[f32], id: usize, dy: &[f32], dx: &mut [f32], start: Start) {
-        let shape = &self.layout.tensors[id].shape;
-        let (out, inner) = (shape[0], shape[1]);
-        let n = dx.len() / inner;
-        let weight = Mat::new(self.layout.of(id, parameters), out, inner);
-        self.engine.matmul_nn(Mat::new(dy, n, out), weight, MatMut::new(dx, n, inner), start);
+        let (weight, inner) = (self.layout.of(id, parameters), self.layout.tensors[id].shape[1]);
+        self.engine.linear_input_gradient(self.arithmetic, dy, weight, inner, dx, start);
     }
 
-    /// dW += dyᵀ · x for the parameter `id` \[out × in\].
-    fn weight_gradient(&self, id: usize, x: &[f32], dy: &[f32], dw: &mut [f32]) {
-        let shape = &self.layout.tensors[id].shape;
-        let (out, inner) = (shape[0], shape[1]);
-        let n = x.len() / inner;
-        let dw = MatMut::new(dw, out, inner);
-        self.engine.matmul_tn(Mat::new(dy, n, out), Mat::new(x, n, inner), dw, Start::Accumulate);
+    /// dW += dyᵀ · x for the parameter `id` \[out × in\], over these tokens of the micro-batch.
+    fn weight_gradient(&self, id: usize, tokens: Range<usize>, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+        let inner = self.layout.tensors[id].shape[1];
+        self.engine.linear_weight_gradient(self.arithmetic, x, dy, inner, tokens, self.seq_len, dw);
     }
 
     /// Loss, head and final norm; leaves the gradient of the last residual stream in the scratch.
@@ -90,8 +85,7 @@ impl Model {
         let weight = layout.of(layout.norm, parameters);
         let normed = &mut scratch.normed[..n * d];
         self.engine.rms_norm(last, weight, self.eps, normed, &mut scratch.rinv[..n]);
-        for begin in (0..n).step_by(ws.plan.logit_rows) {
-            let rows = begin..(begin + ws.plan.logit_rows).min(n);
+        for rows in self.runs(n, ws.plan.logit_rows) {
             let logits = &mut scratch.logits[..rows.len() * v];
             let x = &normed[rows.start * d..rows.end * d];
             self.project(parameters, layout.head, x, logits);
@@ -103,7 +97,7 @@ impl Model {
                 false => layout.of_mut(layout.head, &mut gradients.flat),
             };
             self.input_gradient(parameters, layout.head, logits, dx, Start::Zero);
-            self.weight_gradient(layout.head, x, logits, dw);
+            self.weight_gradient(layout.head, rows, x, logits, dw);
         }
         let dx = &mut scratch.dx[..n * d];
         dx.fill(0.0);
@@ -137,13 +131,13 @@ impl Model {
         let (gate, up, hidden) = (&mut acts.gate[..n * ff], &mut acts.up[..n * ff], &mut s.hidden[..n * ff]);
         self.input_gradient(parameters, ids.down, dx, hidden, Start::Zero);
         engine.swiglu_backward(gate, up, hidden);
-        self.weight_gradient(ids.down, hidden, dx, layout.of_mut(ids.down, g));
+        self.weight_gradient(ids.down, 0..n, hidden, dx, layout.of_mut(ids.down, g));
         let middle = &acts.middle[..n * d];
         engine.rms_scale(middle, weight(ids.norm2), &acts.rinv2[..n], normed);
         self.input_gradient(parameters, ids.gate, gate, d_normed, Start::Zero);
-        self.weight_gradient(ids.gate, normed, gate, layout.of_mut(ids.gate, g));
+        self.weight_gradient(ids.gate, 0..n, normed, gate, layout.of_mut(ids.gate, g));
         self.input_gradient(parameters, ids.up, up, d_normed, Start::Accumulate);
-        self.weight_gradient(ids.up, normed, up, layout.of_mut(ids.up, g));
+        self.weight_gradient(ids.up, 0..n, normed, up, layout.of_mut(ids.up, g));
         let dw = layout.of_mut(ids.norm2, g);
         engine.rms_norm_backward(middle, weight(ids.norm2), &acts.rinv2[..n], d_normed, self.seq_len, dx, dw);
 
@@ -151,7 +145,7 @@ impl Model {
         let d_attention = &mut s.d_attention[..n * qw];
         let attention = &acts.attention[..n * qw];
         self.input_gradient(parameters, ids.o, dx, d_attention, Start::Zero);
-        self.weight_gradient(ids.o, attention, dx, layout.of_mut(ids.o, g));
+        self.weight_gradient(ids.o, 0..n, attention, dx, layout.of_mut(ids.o, g));
         let heads = n * self.config.num_attention_heads;
         let (dq, dk, dv) = (&mut s.dq[..n * qw], &mut s.dk[..n * kvw], &mut s.dv[..n * kvw]);
         engine.attention_backward(
@@ -171,11 +165,11 @@ impl Model {
         engine.rope_backward(&self.rope, kvw, dk);
         engine.rms_scale(x, weight(ids.norm1), &acts.rinv1[..n], normed);
         self.input_gradient(parameters, ids.q, dq, d_normed, Start::Zero);
-        self.weight_gradient(ids.q, normed, dq, layout.of_mut(ids.q, g));
+        self.weight_gradient(ids.q, 0..n, normed, dq, layout.of_mut(ids.q, g));
         self.input_gradient(parameters, ids.k, dk, d_normed, Start::Accumulate);
-        self.weight_gradient(ids.k, normed, dk, layout.of_mut(ids.k, g));
+        self.weight_gradient(ids.k, 0..n, normed, dk, layout.of_mut(ids.k, g));
         self.input_gradient(parameters, ids.v, dv, d_normed, Start::Accumulate);
-        self.weight_gradient(ids.v, normed, dv, layout.of_mut(ids.v, g));
+        self.weight_gradient(ids.v, 0..n, normed, dv, layout.of_mut(ids.v, g));
         let dw = layout.of_mut(ids.norm1, g);
         engine.rms_norm_backward(x, weight(ids.norm1), &acts.rinv1[..n], d_normed, self.seq_len, dx, dw);
     }

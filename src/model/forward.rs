@@ -4,7 +4,10 @@ use super::activations::{Scratch, Workspace};
 use super::config::ModelConfig;
 use super::layer_acts::LayerActs;
 use super::layout::{LayerIds, Layout};
-use crate::engine::{AttentionShape, Engine, Mat, MatMut, RopeTable, Start};
+use crate::artifact::Recipe;
+use crate::engine::linear::block_start;
+use crate::engine::{Arithmetic, AttentionShape, Engine, RopeTable};
+use std::ops::Range;
 
 /// A model's shape with what its passes need: layout, RoPE table, engine.
 pub struct Model {
@@ -14,6 +17,8 @@ pub struct Model {
     pub layout: Layout,
     /// The operators.
     pub engine: Engine,
+    /// What the linear layers' products are.
+    pub arithmetic: Arithmetic,
     pub(super) rope: RopeTable,
     pub(super) eps: f32,
     pub(super) seq_len: usize,
@@ -31,7 +36,7 @@ pub fn sum_q32(losses: &[f32]) -> Result<i128, usize> {
 
 impl Model {
     /// A model for sequences of `seq_len` tokens.
-    pub fn new(config: ModelConfig, engine: Engine, seq_len: usize) -> Model {
+    pub fn new(config: ModelConfig, engine: Engine, arithmetic: Arithmetic, seq_len: usize) -> Model {
         let scaling = config.rope_scaling.as_ref().map(|s| crate::engine::RopeScaling {
             factor: s.factor,
             low_freq_factor: s.low_freq_factor,
@@ -44,8 +49,15 @@ impl Model {
             layout: Layout::new(&config),
             seq_len,
             engine,
+            arithmetic,
             config,
         }
+    }
+
+    /// The model that a recipe trains.
+    pub fn of(recipe: &Recipe, config: ModelConfig, engine: Engine) -> Model {
+        let arithmetic = Arithmetic::numbered(recipe.arithmetic).expect("a recipe's arithmetic is checked");
+        Model::new(config, engine, arithmetic, recipe.data.seq_len)
     }
 
     /// RoPE's table, for the model's sequences.
@@ -75,15 +87,15 @@ impl Model {
 
     /// y = x · Wᵀ for the parameter `id` \[out × in\].
     pub(super) fn project(&self, parameters: &[f32], id: usize, x: &[f32], y: &mut [f32]) {
-        let shape = &self.layout.tensors[id].shape;
-        let (out, inner) = (shape[0], shape[1]);
-        let n = x.len() / inner;
-        self.engine.matmul_nt(
-            Mat::new(x, n, inner),
-            Mat::new(self.layout.of(id, parameters), out, inner),
-            MatMut::new(y, n, out),
-            Start::Zero,
-        );
+        let inner = self.layout.tensors[id].shape[1];
+        self.engine.linear(self.arithmetic, x, self.layout.of(id, parameters), inner, y);
+    }
+
+    /// Runs of at most `rows` tokens, of which there are `n`, each of whole blocks: what the head works on at a time.
+    pub fn runs(&self, n: usize, rows: usize) -> impl Iterator<Item = Range<usize>> {
+        let end = move |start: usize| if start + rows < n { block_start(start + rows, self.seq_len) } else { n };
+        let starts = std::iter::successors((n > 0).then_some(0), move |start| Some(end(*start)).filter(|end| *end < n));
+        starts.map(move |start| start..end(start))
     }
 
     /// One layer: `x` is the residual stream before it, `out` the one after it.
@@ -181,8 +193,7 @@ impl Model {
         let weight = self.layout.of(self.layout.norm, parameters);
         let normed = &mut scratch.normed[..n * d];
         self.engine.rms_norm(&last[..n * d], weight, self.eps, normed, &mut scratch.rinv[..n]);
-        for begin in (0..n).step_by(ws.plan.logit_rows) {
-            let rows = begin..(begin + ws.plan.logit_rows).min(n);
+        for rows in self.runs(n, ws.plan.logit_rows) {
             let logits = &mut scratch.logits[..rows.len() * v];
             self.project(parameters, self.layout.head, &normed[rows.start * d..rows.end * d], logits);
             let targets = &scratch.targets[rows.clone()];

@@ -45,7 +45,7 @@ impl<'a> Meter<'a> {
         let most = pool.parts.iter().map(|(_, sequences)| sequences.len()).fold(drawn.len(), usize::max);
         let plan = Plan::evaluation(config, input.recipe.data.seq_len, most);
         Meter {
-            model: Model::new(config.clone(), Engine::detect(), input.recipe.data.seq_len),
+            model: Model::of(input.recipe, config.clone(), Engine::detect()),
             workspace: Workspace::new(config, plan),
             plan,
             held_out: (input.held_out, drawn),

@@ -72,8 +72,8 @@ impl Work {
             "initializer_range": 0.3}}"#
         ))
         .unwrap();
-        let model = Model::new(config, Engine::detect(), SEQ_LEN);
         let (recipe, shard) = (recipe("1e-2", groups), shard(0));
+        let model = Model::of(&recipe, config, Engine::detect());
         let parameters = initial_parameters(&model.config, &model.layout, 1);
         let mut moments = Moments::zero(&model.layout);
         moments.steps = 3;
@@ -96,7 +96,7 @@ impl Work {
     /// The same work on other data.
     pub fn other_data(&self) -> Work {
         let start = self.start.clone();
-        let model = Model::new(self.model.config.clone(), Engine::detect(), SEQ_LEN);
+        let model = Model::of(&self.recipe, self.model.config.clone(), Engine::detect());
         let (recipe, order, context) = (self.recipe.clone(), self.order.clone(), self.context.clone());
         Work { recipe, model, shard: shard(3), order, context, start }
     }

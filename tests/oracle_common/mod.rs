@@ -16,7 +16,7 @@ pub struct Case {
 impl Case {
     fn new(name: &'static str, config: &str, seq_len: usize, sequences: usize) -> Case {
         let config = ModelConfig::parse(config).unwrap();
-        let model = Model::new(config, Engine::detect(), seq_len);
+        let model = Model::new(config, Engine::detect(), Arithmetic::Float, seq_len);
         let mut parameters = initial_parameters(&model.config, &model.layout, 402);
         // Norm weights begin as ones: other values show where they enter.
         for tensor in model.layout.tensors.iter().filter(|t| !t.decays()) {

@@ -136,7 +136,7 @@ impl World {
         );
         let recipe = Recipe::parse(&toml).expect("a recipe");
         let config = ModelConfig::parse(CONFIG).expect("a configuration");
-        let model = Model::new(config.clone(), Engine::detect(), SEQ_LEN);
+        let model = Model::of(&recipe, config.clone(), Engine::detect());
         let plan = Plan::training(&config, SEQ_LEN, batch, None, 1 << 30);
         let text = Text::new(seed);
         let pieces = workers as u64;

@@ -17,10 +17,12 @@ pub enum Isa {
 
 /// The operators, on one instruction set that this processor has.
 ///
-/// The field is private to this file: holding an `Engine` is the proof that its instruction set was detected.
+/// The fields are private to this file: holding an `Engine` is the proof that its instruction set was detected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Engine {
     isa: Isa,
+    /// Whether two products of 16-bit integers and their sum are one instruction (VNNI).
+    fused_dot: bool,
 }
 
 impl Engine {
@@ -29,22 +31,37 @@ impl Engine {
         [Isa::Avx512, Isa::Avx2, Isa::Neon]
             .into_iter()
             .find_map(Engine::with_isa)
-            .unwrap_or(Engine { isa: Isa::Portable })
+            .unwrap_or(Engine { isa: Isa::Portable, fused_dot: false })
     }
 
     /// The engine for `isa`, or `None` where the processor lacks it.
     pub fn with_isa(isa: Isa) -> Option<Engine> {
-        has(isa).then_some(Engine { isa })
+        has(isa).then(|| Engine { isa, fused_dot: has_fused_dot(isa) })
     }
 
-    /// Every fast engine that this processor has, slowest first. The definitions are not among them.
+    /// Every fast engine that this processor has, slowest first; without the fused dot product too, where it has that. The
+    /// definitions are not among them.
     pub fn available() -> Vec<Engine> {
-        [Isa::Portable, Isa::Avx2, Isa::Avx512, Isa::Neon].into_iter().filter_map(Engine::with_isa).collect()
+        let both = |engine: Engine| {
+            let without = engine.fused_dot.then_some(engine.without_fused_dot());
+            without.into_iter().chain([engine])
+        };
+        let all = [Isa::Portable, Isa::Avx2, Isa::Avx512, Isa::Neon];
+        all.into_iter().filter_map(Engine::with_isa).flat_map(both).collect()
     }
 
     /// The engine that runs the plain scalar definitions.
     pub fn definition() -> Engine {
-        Engine { isa: Isa::Definition }
+        Engine { isa: Isa::Definition, fused_dot: false }
+    }
+
+    /// The same engine on a processor without VNNI.
+    pub fn without_fused_dot(self) -> Engine {
+        Engine { fused_dot: false, ..self }
+    }
+
+    pub(super) fn fused_dot(self) -> bool {
+        self.fused_dot
     }
 
     /// The instruction set of this engine.
@@ -68,6 +85,20 @@ fn has(isa: Isa) -> bool {
         }
         Isa::Neon => false,
     }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_fused_dot(isa: Isa) -> bool {
+    match isa {
+        Isa::Avx2 => is_x86_feature_detected!("avxvnni"),
+        Isa::Avx512 => is_x86_feature_detected!("avx512vnni"),
+        _ => false,
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn has_fused_dot(_: Isa) -> bool {
+    false
 }
 
 #[cfg(not(target_arch = "x86_64"))]

@@ -1,16 +1,18 @@
 //! The machine under the operators: which instruction sets it has, what is compiled for them, and the floating-point mode.
 //!
-//! Two of these files are the only ones of the engine with `unsafe` code, for what the language cannot check:
-//! - `vectors`: calling code compiled for an instruction set, after the processor was asked whether it has it, and its
-//!   vector instructions therein;
+//! Three of these files are the only ones of the engine with `unsafe` code, for what the language cannot check:
+//! - `vectors` and `pairs`: calling code compiled for an instruction set, after the processor was asked whether it has it,
+//!   and its vector instructions therein, on floats and on integers;
 //! - `float_mode`: reading and writing the floating-point control register, so that a caller's flush-to-zero or rounding
 //!   mode can never change an operator's bits.
 
 mod detect;
 mod float_mode;
+mod pairs;
 mod vectors;
 
 pub use detect::{Engine, Isa};
 #[cfg(test)]
 pub(crate) use float_mode::in_a_careless_float_mode;
-pub(super) use vectors::{Kernel, Simd, WIDTH, kernel};
+pub(super) use pairs::{Pair, PairKernel, Pairs};
+pub(super) use vectors::{Kernel, Simd, WIDTH, Word, kernel};

@@ -4,6 +4,7 @@
 
 use super::detect::{Engine, Isa};
 use super::float_mode::StandardFloatMode;
+use super::pairs::Pair;
 
 impl Engine {
     /// Runs `kernel`, compiled for this engine's instruction set, in the standard floating-point mode.
@@ -56,6 +57,17 @@ macro_rules! kernel {
 }
 pub(in crate::engine) use kernel;
 
+/// What fills a lane of 32 bits. Moved about in vectors, its bits stay as they are.
+///
+/// # Safety
+/// A type of four bytes, each of whose bit patterns is a value.
+pub(in crate::engine) unsafe trait Word: Copy + Default {}
+
+// SAFETY: four bytes, and any bits are a float.
+unsafe impl Word for f32 {}
+// SAFETY: four bytes, and any bits are two integers.
+unsafe impl Word for Pair {}
+
 /// Lanes of a vector.
 pub(in crate::engine) const WIDTH: usize = 16;
 
@@ -81,7 +93,7 @@ pub(in crate::engine) trait Simd: Copy {
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// The transpose of the 16 × 16 square whose rows begin every `ld` elements of `from`, to one whose rows begin every
     /// `to_ld` elements of `to`.
-    fn transpose(self, from: &[f32], ld: usize, to: &mut [f32], to_ld: usize);
+    fn transpose<T: Word>(self, from: &[T], ld: usize, to: &mut [T], to_ld: usize);
     /// Runs `kernel` in a function of its own: a hot loop gets all registers, whatever surrounds it.
     fn apart<K: Kernel>(self, kernel: K) -> K::Output;
 }
@@ -150,7 +162,7 @@ macro_rules! simd {
                 c
             }
             #[inline(always)]
-            fn transpose(self, from: &[f32], ld: usize, to: &mut [f32], to_ld: usize) {
+            fn transpose<T: Word>(self, from: &[T], ld: usize, to: &mut [T], to_ld: usize) {
                 $transpose(self, from, ld, to, to_ld)
             }
             #[inline(always)]
@@ -199,7 +211,7 @@ simd!(
 
 /// A square, element by element.
 #[inline(always)]
-fn transpose_plainly<S: Simd>(_: S, from: &[f32], ld: usize, to: &mut [f32], to_ld: usize) {
+fn transpose_plainly<S: Simd, T: Word>(_: S, from: &[T], ld: usize, to: &mut [T], to_ld: usize) {
     for i in 0..WIDTH {
         for (j, x) in from[i * ld..][..WIDTH].iter().enumerate() {
             to[j * to_ld + i] = *x;
@@ -210,13 +222,14 @@ fn transpose_plainly<S: Simd>(_: S, from: &[f32], ld: usize, to: &mut [f32], to_
 /// A square, turned in registers: 4 × 4 blocks first, then the blocks among each other.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn transpose_avx512(simd: Avx512, from: &[f32], ld: usize, to: &mut [f32], to_ld: usize) {
+fn transpose_avx512<T: Word>(simd: Avx512, from: &[T], ld: usize, to: &mut [T], to_ld: usize) {
     let mut r = [simd.splat(0.0)[0]; WIDTH];
-    for (i, r) in r.iter_mut().enumerate() {
-        [*r] = simd.load(from[i * ld..].first_chunk().expect("a row of the square"));
-    }
-    // SAFETY: an `Avx512` exists only where `dispatch` found the instructions.
+    // SAFETY: an `Avx512` exists only where `dispatch` found the instructions; loads and stores are of a chunk of sixteen words.
     unsafe {
+        for (i, r) in r.iter_mut().enumerate() {
+            let from = from[i * ld..].first_chunk::<WIDTH>().expect("a row of the square");
+            *r = _mm512_loadu_ps(from.as_ptr().cast());
+        }
         for i in (0..WIDTH).step_by(4) {
             let (a, b) = (_mm512_unpacklo_ps(r[i], r[i + 1]), _mm512_unpackhi_ps(r[i], r[i + 1]));
             let (c, d) = (_mm512_unpacklo_ps(r[i + 2], r[i + 3]), _mm512_unpackhi_ps(r[i + 2], r[i + 3]));
@@ -234,16 +247,17 @@ fn transpose_avx512(simd: Avx512, from: &[f32], ld: usize, to: &mut [f32], to_ld
             r[i + 8] = _mm512_shuffle_f32x4::<0xdd>(a, c);
             r[i + 12] = _mm512_shuffle_f32x4::<0xdd>(b, d);
         }
-    }
-    for (i, r) in r.into_iter().enumerate() {
-        simd.store([r], to[i * to_ld..].first_chunk_mut().expect("a row of the square"));
+        for (i, r) in r.into_iter().enumerate() {
+            let to = to[i * to_ld..].first_chunk_mut::<WIDTH>().expect("a row of the square");
+            _mm512_storeu_ps(to.as_mut_ptr().cast(), r);
+        }
     }
 }
 
 /// A square, turned in registers, a quarter at a time.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn transpose_avx2(simd: Avx2, from: &[f32], ld: usize, to: &mut [f32], to_ld: usize) {
+fn transpose_avx2<T: Word>(simd: Avx2, from: &[T], ld: usize, to: &mut [T], to_ld: usize) {
     const HALF: usize = WIDTH / 2;
     for (row, column) in [(0, 0), (0, HALF), (HALF, 0), (HALF, HALF)] {
         let mut r = [simd.splat(0.0)[0]; HALF];
@@ -251,7 +265,7 @@ fn transpose_avx2(simd: Avx2, from: &[f32], ld: usize, to: &mut [f32], to_ld: us
         unsafe {
             for (i, r) in r.iter_mut().enumerate() {
                 let from = from[(row + i) * ld + column..].first_chunk::<HALF>().expect("half a row of the square");
-                *r = _mm256_loadu_ps(from.as_ptr());
+                *r = _mm256_loadu_ps(from.as_ptr().cast());
             }
             for i in (0..HALF).step_by(4) {
                 let (a, b) = (_mm256_unpacklo_ps(r[i], r[i + 1]), _mm256_unpackhi_ps(r[i], r[i + 1]));
@@ -269,7 +283,7 @@ fn transpose_avx2(simd: Avx2, from: &[f32], ld: usize, to: &mut [f32], to_ld: us
             for (i, r) in r.into_iter().enumerate() {
                 let to = &mut to[(column + i) * to_ld + row..];
                 let to = to.first_chunk_mut::<HALF>().expect("half a row of the square");
-                _mm256_storeu_ps(to.as_mut_ptr(), r);
+                _mm256_storeu_ps(to.as_mut_ptr().cast(), r);
             }
         }
     }

@@ -19,23 +19,23 @@ pub(in crate::engine) fn panel_rows<const NV: usize>(panel: &[f32]) -> &[Row<NV>
 }
 
 /// Where a tile finds the elements a(i, p) of its rows.
-pub(in crate::engine) trait Left<const MR: usize>: Copy {
+pub(in crate::engine) trait Left<const MR: usize, T = f32>: Copy {
     /// Columns `first` to `first + length`.
     fn window(self, first: usize, length: usize) -> Self;
     /// Column p of the tile's rows.
-    fn column(self, p: usize) -> [f32; MR];
+    fn column(self, p: usize) -> [T; MR];
 }
 
 /// Rows of at least k elements each.
 #[derive(Clone, Copy)]
-pub(in crate::engine) struct Rows<'a, const MR: usize>([&'a [f32]; MR]);
+pub(in crate::engine) struct Rows<'a, const MR: usize, T = f32>([&'a [T]; MR]);
 
-impl<'a, const MR: usize> Rows<'a, MR> {
+impl<'a, const MR: usize, T> Rows<'a, MR, T> {
     /// Rows `first` to `first + MR` of a matrix with leading dimension `ld`, from column `start`, `k` columns of them; where the
     /// matrix ends before, at row `rows`, its last row again.
     #[inline(always)]
     pub(in crate::engine) fn new(
-        data: &'a [f32],
+        data: &'a [T],
         ld: usize,
         first: usize,
         rows: usize,
@@ -50,7 +50,7 @@ impl<'a, const MR: usize> Rows<'a, MR> {
     }
 }
 
-impl<const MR: usize> Left<MR> for Rows<'_, MR> {
+impl<const MR: usize, T: Copy + Default> Left<MR, T> for Rows<'_, MR, T> {
     #[inline(always)]
     fn window(mut self, first: usize, length: usize) -> Self {
         for row in &mut self.0 {
@@ -60,8 +60,8 @@ impl<const MR: usize> Left<MR> for Rows<'_, MR> {
     }
 
     #[inline(always)]
-    fn column(self, p: usize) -> [f32; MR] {
-        let mut column = [0.0; MR];
+    fn column(self, p: usize) -> [T; MR] {
+        let mut column = [T::default(); MR];
         for (to, row) in column.iter_mut().zip(self.0) {
             *to = row[p];
         }
@@ -71,19 +71,19 @@ impl<const MR: usize> Left<MR> for Rows<'_, MR> {
 
 /// Columns of MR elements, every `ld` elements.
 #[derive(Clone, Copy)]
-pub(in crate::engine) struct Strided<'a> {
-    pub data: &'a [f32],
+pub(in crate::engine) struct Strided<'a, T = f32> {
+    pub data: &'a [T],
     pub ld: usize,
 }
 
-impl<const MR: usize> Left<MR> for Strided<'_> {
+impl<const MR: usize, T: Copy> Left<MR, T> for Strided<'_, T> {
     #[inline(always)]
     fn window(self, first: usize, _: usize) -> Self {
         Strided { data: &self.data[first * self.ld..], ..self }
     }
 
     #[inline(always)]
-    fn column(self, p: usize) -> [f32; MR] {
+    fn column(self, p: usize) -> [T; MR] {
         *self.data[p * self.ld..].first_chunk().expect("a full column")
     }
 }

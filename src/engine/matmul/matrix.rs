@@ -1,12 +1,12 @@
-//! Matrices in memory, and where the chains of a product start.
+//! Matrices in memory, and where a product starts.
 
 /// A matrix, row-major: row i begins at `i * ld`.
 #[derive(Clone, Copy, Debug)]
 pub struct Mat<'a> {
-    pub(super) data: &'a [f32],
-    pub(super) rows: usize,
-    pub(super) cols: usize,
-    pub(super) ld: usize,
+    pub(in crate::engine) data: &'a [f32],
+    pub(in crate::engine) rows: usize,
+    pub(in crate::engine) cols: usize,
+    pub(in crate::engine) ld: usize,
 }
 
 impl<'a> Mat<'a> {
@@ -32,10 +32,10 @@ impl<'a> Mat<'a> {
 /// A matrix to write to, row-major: row i begins at `i * ld`.
 #[derive(Debug)]
 pub struct MatMut<'a> {
-    pub(super) data: &'a mut [f32],
-    pub(super) rows: usize,
-    pub(super) cols: usize,
-    pub(super) ld: usize,
+    pub(in crate::engine) data: &'a mut [f32],
+    pub(in crate::engine) rows: usize,
+    pub(in crate::engine) cols: usize,
+    pub(in crate::engine) ld: usize,
 }
 
 impl<'a> MatMut<'a> {
@@ -54,6 +54,26 @@ impl<'a> MatMut<'a> {
 
 fn fits(length: usize, rows: usize, cols: usize, ld: usize) -> bool {
     cols <= ld && (rows == 0 || cols == 0 || length >= (rows - 1) * ld + cols)
+}
+
+/// An operand, as it lies in memory.
+#[derive(Clone, Copy)]
+pub(in crate::engine) struct Operand<'a> {
+    pub mat: Mat<'a>,
+    /// Whether k runs along the rows of `mat`, and not down its columns.
+    pub k_along_rows: bool,
+}
+
+impl<'a> Operand<'a> {
+    /// Some steps of k.
+    pub(super) fn part(self, first: usize, k: usize) -> Operand<'a> {
+        let Mat { data, rows, cols, ld } = self.mat;
+        let mat = match self.k_along_rows {
+            true => Mat { data: &data[first..], rows, cols: k, ld },
+            false => Mat { data: &data[first * ld..], rows: k, cols, ld },
+        };
+        Operand { mat, ..self }
+    }
 }
 
 /// Where the chains of a product start.

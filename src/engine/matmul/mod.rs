@@ -11,28 +11,9 @@ pub(super) mod pack;
 use super::machine::{Engine, Isa, Kernel, Simd, WIDTH};
 use super::scratch;
 use kernel::Left;
+pub(super) use matrix::Operand;
 pub use matrix::{Mat, MatMut, Start};
 use rayon::prelude::*;
-
-/// An operand, as it lies in memory.
-#[derive(Clone, Copy)]
-struct Operand<'a> {
-    mat: Mat<'a>,
-    /// Whether k runs along the rows of `mat`, and not down its columns.
-    k_along_rows: bool,
-}
-
-impl<'a> Operand<'a> {
-    /// Some steps of k.
-    fn part(self, first: usize, k: usize) -> Operand<'a> {
-        let Mat { data, rows, cols, ld } = self.mat;
-        let mat = match self.k_along_rows {
-            true => Mat { data: &data[first..], rows, cols: k, ld },
-            false => Mat { data: &data[first * ld..], rows: k, cols, ld },
-        };
-        Operand { mat, ..self }
-    }
-}
 
 impl Engine {
     /// C = A·Bᵀ: `a` \[m × k\], `b` \[n × k\], `c` \[m × n\]. The forward product, with weights \[out × in\].

@@ -1,6 +1,6 @@
 //! Copies of operands in the order in which the kernel reads them: panels of some columns (or rows), k after k.
 
-use crate::engine::machine::{Simd, WIDTH};
+use crate::engine::machine::{Simd, WIDTH, Word};
 
 /// Packs columns of `b` \[k × cols\] into panels of `width` columns, k after k; beyond the last column, zeros.
 #[inline(always)]
@@ -37,14 +37,14 @@ fn of_width<const W: usize>(b: &[f32], ld: usize, k: usize, cols: usize, panels:
 /// Packs rows of `b` \[rows × k\], transposed, into panels of `width` rows, k after k; beyond the last row, zeros. The width
 /// is a multiple of a vector's.
 #[inline(always)]
-pub(in crate::engine) fn rows<S: Simd>(
+pub(in crate::engine) fn rows<S: Simd, T: Word>(
     simd: S,
-    b: &[f32],
+    b: &[T],
     ld: usize,
     k: usize,
     rows: usize,
     width: usize,
-    panels: &mut [f32],
+    panels: &mut [T],
 ) {
     for (panel, first) in panels.chunks_exact_mut(k * width).zip((0..rows).step_by(width)) {
         for side in (0..width).step_by(WIDTH) {
@@ -57,7 +57,7 @@ pub(in crate::engine) fn rows<S: Simd>(
             for p in p..k {
                 let to = &mut panel[p * width + side..][..WIDTH];
                 for (j, to) in to.iter_mut().enumerate() {
-                    *to = if j < present { b[(first + side + j) * ld + p] } else { 0.0 };
+                    *to = if j < present { b[(first + side + j) * ld + p] } else { T::default() };
                 }
             }
         }

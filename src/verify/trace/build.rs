@@ -281,9 +281,8 @@ impl<'a> Pass<'a> {
         let normed = self.norm(x, norm);
         let chunk = (LOGITS / v).clamp(LOGIT_ROWS.min(n), n);
         let mut d_normed = Vec::new();
-        for first in (0..n).step_by(chunk) {
-            let end = (first + chunk).min(n);
-            let (rows, count) = (Some((first as u32, end as u32)), end - first);
+        for run in self.model.runs(n, chunk) {
+            let (rows, count) = (Some((run.start as u32, run.end as u32)), run.len());
             let floats = |width: usize| Form::Floats(vec![count, width]);
             let reads = vec![Some(normed), self.weight(head)];
             let logits = self.op_rows(Kind::Project, Some(head), rows, reads, vec![floats(v)]);

@@ -7,7 +7,7 @@ use super::graph::Graph;
 use super::operator::{Form, Kind, Operator};
 use super::value::Value;
 use crate::artifact::merkle;
-use crate::engine::{AttentionShape, Mat, MatMut, Start};
+use crate::engine::{AttentionShape, Start};
 use crate::error::{Error, Result};
 use crate::model::{Model, sum_q32};
 
@@ -88,10 +88,7 @@ fn run(model: &Model, graph: &Graph, operator: &Operator, mut inputs: Inputs) ->
     let d = config.hidden_size;
     // The elements of an output, to be written.
     let mut outs: Vec<Vec<f32>> = Vec::new();
-    let weight_shape = || {
-        let shape = &model.layout.tensors[operator.tensor.expect("a weight's operator names it") as usize].shape;
-        (shape[0], shape[1])
-    };
+    let inner = || model.layout.tensors[operator.tensor.expect("a weight's operator names it") as usize].shape[1];
     match operator.kind {
         Kind::Parameter | Kind::FirstMoment | Kind::SecondMoment | Kind::Tokens => {
             return Err(Error::bug("a source is not executed"));
@@ -110,12 +107,9 @@ fn run(model: &Model, graph: &Graph, operator: &Operator, mut inputs: Inputs) ->
         }
         Kind::Project => {
             let (x, weight) = (inputs.floats(), inputs.floats());
-            let (out, inner) = weight_shape();
-            let x = rows(&x, operator, inner);
+            let x = rows(&x, operator, inner());
             let mut y = zeros(forms[0]);
-            let n = x.len() / inner;
-            let weight = Mat::new(&weight, out, inner);
-            engine.matmul_nt(Mat::new(x, n, inner), weight, MatMut::new(&mut y, n, out), Start::Zero);
+            engine.linear(model.arithmetic, x, &weight, inner(), &mut y);
             outs.push(y);
         }
         Kind::Rope | Kind::RopeBackward => {
@@ -167,20 +161,17 @@ fn run(model: &Model, graph: &Graph, operator: &Operator, mut inputs: Inputs) ->
         Kind::InputGradient => {
             let (dy, weight) = (inputs.floats(), inputs.floats());
             let mut dx = inputs.accumulator(forms[0]);
-            let (out, inner) = weight_shape();
-            let n = dy.len() / out;
-            let weight = Mat::new(&weight, out, inner);
-            engine.matmul_nn(Mat::new(&dy, n, out), weight, MatMut::new(&mut dx, n, inner), Start::Accumulate);
+            let start = Start::Accumulate;
+            engine.linear_input_gradient(model.arithmetic, &dy, &weight, inner(), &mut dx, start);
             outs.push(dx);
         }
         Kind::WeightGradient => {
             let (dy, x) = (inputs.floats(), inputs.floats());
             let mut dw = inputs.accumulator(forms[0]);
-            let (out, inner) = weight_shape();
-            let x = rows(&x, operator, inner);
-            let n = x.len() / inner;
-            let (dy, x) = (Mat::new(&dy, n, out), Mat::new(x, n, inner));
-            engine.matmul_tn(dy, x, MatMut::new(&mut dw, out, inner), Start::Accumulate);
+            let x = rows(&x, operator, inner());
+            let seq_len = model.seq_len();
+            let tokens = operator.rows.map_or(0..seq_len, |(from, to)| from as usize..to as usize);
+            engine.linear_weight_gradient(model.arithmetic, x, &dy, inner(), tokens, seq_len, &mut dw);
             outs.push(dw);
         }
         Kind::RmsNormBackward => {

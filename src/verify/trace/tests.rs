@@ -33,7 +33,7 @@ fn model(case: &Case, engine: Engine) -> Model {
         case.vocabulary,
         case.tied
     );
-    Model::new(ModelConfig::parse(&text).unwrap(), engine, case.seq_len)
+    Model::of(&recipe(case), ModelConfig::parse(&text).unwrap(), engine)
 }
 
 fn recipe(case: &Case) -> Recipe {
@@ -73,7 +73,7 @@ fn roots(model: &Model, state: &State) -> Vec<Digest> {
 /// Traces every step, and compares what each ends in with the training's state and loss.
 fn ends_where_training_ends(case: &Case, engine: Engine) {
     let (model, recipe, shard) = (model(case, engine), recipe(case), shard(case));
-    let fast = Model::new(model.config.clone(), Engine::detect(), case.seq_len);
+    let fast = Model::of(&recipe, model.config.clone(), Engine::detect());
     let order = BatchOrder::new(&Digest::of(b"order"), shard.sequences());
     let plan = Plan::training(&model.config, case.seq_len, 4 / case.groups, Some(2), 1 << 30);
     let input = RoundInput { recipe: &recipe, model: &fast, plan, shard: &shard, order: &order, round: 1 };

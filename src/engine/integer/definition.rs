@@ -1,0 +1,51 @@
+//! The plain scalar definitions: what a product runs over is quantised, row by row of the left operand and column by column of
+//! the right, the integers' product is exact, and each element of it is rounded once.
+
+use super::scale::{MAGNITUDE, Scale, quantise};
+use crate::engine::matmul::{Mat, MatMut, Start};
+
+/// Numbers as integers, and what one is worth.
+fn integers(numbers: impl Iterator<Item = f32> + Clone) -> (Vec<i64>, f64) {
+    let largest = numbers.clone().map(|x| x.to_bits() & MAGNITUDE).max().unwrap_or(0);
+    let scale = Scale::of(largest);
+    (numbers.map(|x| i64::from(quantise(x, scale.up).0)).collect(), f64::from(scale.step))
+}
+
+/// `c[i][j]` = start + round(Σ_p a(i, p) b(p, j) * step of row i * step of column j).
+fn products(
+    k: usize,
+    c: &mut MatMut<'_>,
+    start: Start,
+    a: impl Fn(usize, usize) -> f32,
+    b: impl Fn(usize, usize) -> f32,
+) {
+    let rows: Vec<_> = (0..c.rows).map(|i| integers((0..k).map(|p| a(i, p)))).collect();
+    let columns: Vec<_> = (0..c.cols).map(|j| integers((0..k).map(|p| b(p, j)))).collect();
+    for (i, (row, row_step)) in rows.iter().enumerate() {
+        for (j, (column, column_step)) in columns.iter().enumerate() {
+            let sum: i64 = row.iter().zip(column).map(|(a, b)| a * b).sum();
+            // Below 2^53 an integer is a double, and so is its product with powers of two: the one rounding is to float.
+            let product = (sum as f64 * (row_step * column_step)) as f32;
+            let c = &mut c.data[i * c.ld + j];
+            *c = match start {
+                Start::Zero => 0.0,
+                Start::Accumulate => *c,
+            } + product;
+        }
+    }
+}
+
+/// C = A·Bᵀ.
+pub fn nt(a: Mat<'_>, b: Mat<'_>, mut c: MatMut<'_>, start: Start) {
+    products(a.cols, &mut c, start, |i, p| a.at(i, p), |p, j| b.at(j, p));
+}
+
+/// C = A·B.
+pub fn nn(a: Mat<'_>, b: Mat<'_>, mut c: MatMut<'_>, start: Start) {
+    products(a.cols, &mut c, start, |i, p| a.at(i, p), |p, j| b.at(p, j));
+}
+
+/// C = Aᵀ·B.
+pub fn tn(a: Mat<'_>, b: Mat<'_>, mut c: MatMut<'_>, start: Start) {
+    products(a.rows, &mut c, start, |i, p| a.at(p, i), |p, j| b.at(p, j));
+}
