@@ -1,17 +1,20 @@
 //! The plain scalar definitions: what a product runs over is quantised, row by row of the left operand and column by column of
-//! the right, the integers' product is exact, and each element of it is rounded once.
+//! the right, the integers' product is exact, and each element of it is rounded once to float.
 
 use super::scale::{MAGNITUDE, Scale, quantise};
 use crate::engine::matmul::{Mat, MatMut, Start};
 
 /// Numbers as integers, and what one is worth.
-fn integers(numbers: impl Iterator<Item = f32> + Clone) -> (Vec<i64>, f64) {
+fn integers(numbers: impl Iterator<Item = f32> + Clone) -> (Vec<i64>, f32) {
     let largest = numbers.clone().map(|x| x.to_bits() & MAGNITUDE).max().unwrap_or(0);
-    let scale = Scale::of(largest);
-    (numbers.map(|x| i64::from(quantise(x, scale.up).0)).collect(), f64::from(scale.step))
+    let integers = |scale: Scale| numbers.clone().map(|x| i64::from(quantise(x, scale.up))).collect::<Vec<_>>();
+    let finest = Scale::of(largest);
+    let squares: i64 = integers(finest).iter().map(|q| q * q).sum();
+    let (scale, _) = finest.coarsened(squares as u64);
+    (integers(scale), scale.step)
 }
 
-/// `c[i][j]` = start + round(Σ_p a(i, p) b(p, j) * step of row i * step of column j).
+/// `c[i][j]` = start + float(Σ_p a(i, p) b(p, j)) * step of row i * step of column j.
 fn products(
     k: usize,
     c: &mut MatMut<'_>,
@@ -24,13 +27,12 @@ fn products(
     for (i, (row, row_step)) in rows.iter().enumerate() {
         for (j, (column, column_step)) in columns.iter().enumerate() {
             let sum: i64 = row.iter().zip(column).map(|(a, b)| a * b).sum();
-            // Below 2^53 an integer is a double, and so is its product with powers of two: the one rounding is to float.
-            let product = (sum as f64 * (row_step * column_step)) as f32;
             let c = &mut c.data[i * c.ld + j];
-            *c = match start {
+            let from = match start {
                 Start::Zero => 0.0,
                 Start::Accumulate => *c,
-            } + product;
+            };
+            *c = from + sum as f32 * row_step * column_step;
         }
     }
 }

@@ -4,7 +4,6 @@
 //! products and sums are exact, so that their order means nothing: threads, tiles, pieces of k and devices are free. Each
 //! element is then rounded once to float, and added to where it starts.
 
-mod bound;
 pub mod definition;
 mod kernel;
 mod quantise;
@@ -13,13 +12,9 @@ mod scale;
 use super::machine::{Engine, Isa, Kernel, Pair, PairKernel, Pairs, Simd, WIDTH};
 use super::matmul::{Mat, MatMut, Operand, Start};
 use super::scratch;
-use bound::Facts;
 use kernel::{LeftBlock, Row, Tiles};
 use rayon::prelude::*;
-pub use scale::LARGEST;
-
-/// The longest k: sums stay below 2^46, and the bounds of `bound` hold.
-pub const LONGEST: usize = 1 << 20;
+pub use scale::{LARGEST, LONGEST};
 
 impl Engine {
     /// C = A·Bᵀ: `a` \[m × k\], `b` \[n × k\], `c` \[m × n\]. The forward product, with weights \[out × in\].
@@ -92,15 +87,14 @@ impl Engine {
         let c = &mut c[..(m - 1) * ld + n];
         for first in (0..n).step_by(columns) {
             let columns = columns.min(n - first);
-            let mut facts = vec![Facts::NONE; columns.div_ceil(NR)];
             scratch::with(columns, |steps: &mut [f32]| {
                 scratch::with(columns.next_multiple_of(NR) * pairs, |panels: &mut [Pair]| {
-                    self.quantise_right::<NR>(k, b, first, panels, steps, &mut facts, parallel);
+                    self.quantise_right::<NR>(k, b, first, panels, steps, parallel);
                     let (panels, steps) = (&*panels, &*steps);
                     let block = |(i, c): (usize, &mut [f32])| {
                         let first_row = i * rows;
                         let rows = rows.min(m - first_row);
-                        let right = Right { panels, steps, facts: &facts };
+                        let right = Right { panels, steps };
                         self.block_of_rows::<MR, NV>(k, a, first_row, rows, right, &mut c[first..], ld, start);
                     };
                     if parallel {
@@ -120,28 +114,28 @@ impl Engine {
         first: usize,
         panels: &mut [Pair],
         steps: &mut [f32],
-        facts: &mut [Facts],
         parallel: bool,
     ) {
         let pairs = k.div_ceil(2);
         let Mat { data, ld, .. } = b.mat;
         // A task takes some panels.
-        let width = if parallel { RIGHT_TASK.div_ceil(pairs * NR).max(1) * NR } else { steps.len().next_multiple_of(NR) };
-        let task = |(i, ((panels, steps), facts)): (usize, ((&mut [Pair], &mut [f32]), &mut [Facts]))| {
+        let width =
+            if parallel { RIGHT_TASK.div_ceil(pairs * NR).max(1) * NR } else { steps.len().next_multiple_of(NR) };
+        let task = |(i, (panels, steps)): (usize, (&mut [Pair], &mut [f32]))| {
             let first = first + i * width;
             if b.k_along_rows {
                 scratch::with(NR * pairs, |room| {
-                    self.dispatch(RightRows::<NR> { x: &data[first * ld..], ld, k, room, panels, steps, facts });
+                    self.dispatch(RightRows::<NR> { x: &data[first * ld..], ld, k, room, panels, steps });
                 });
             } else {
-                self.dispatch(Columns::<NR> { x: &data[first..], ld, k, panels, steps, facts });
+                self.dispatch(Columns::<NR> { x: &data[first..], ld, k, panels, steps });
             }
         };
         if parallel {
             let parts = panels.par_chunks_mut(width * pairs).zip(steps.par_chunks_mut(width));
-            parts.zip(facts.par_chunks_mut(width / NR)).enumerate().for_each(task);
+            parts.enumerate().for_each(task);
         } else {
-            task((0, ((panels, steps), facts)));
+            task((0, (panels, steps)));
         }
     }
 
@@ -157,20 +151,19 @@ impl Engine {
         start: Start,
     ) {
         let mut steps = [0.0; MC];
-        let mut facts = [Facts::NONE; MC];
-        let (steps, facts) = (&mut steps[..rows], &mut facts[..rows.div_ceil(MR)]);
+        let steps = &mut steps[..rows];
         let pairs = k.div_ceil(2);
         scratch::with(rows.next_multiple_of(MR) * pairs, |room: &mut [Pair]| {
             let Mat { data, ld: a_ld, .. } = a.mat;
             let left = if a.k_along_rows {
                 let room = &mut room[..rows * pairs];
-                self.dispatch(LeftRows::<MR> { x: &data[first * a_ld..], ld: a_ld, k, room, steps, facts });
+                self.dispatch(LeftRows { x: &data[first * a_ld..], ld: a_ld, k, room, steps });
                 LeftBlock::Rows(room)
             } else {
-                self.dispatch(Columns::<MR> { x: &data[first..], ld: a_ld, k, panels: room, steps, facts });
+                self.dispatch(Columns::<MR> { x: &data[first..], ld: a_ld, k, panels: room, steps });
                 LeftBlock::Panels(room)
             };
-            self.dispatch_pairs(BlockOfRows::<MR, NV> { left, steps, facts, right, pairs, c, ld, start });
+            self.dispatch_pairs(BlockOfRows::<MR, NV> { left, steps, right, pairs, c, ld, start });
         });
     }
 }
@@ -179,7 +172,7 @@ impl Engine {
 const LEFT: usize = 64 << 10;
 /// Rows of C in a block.
 const MC: usize = 120;
-/// Pairs of the right operand that are quantised at a time.
+/// Pairs of the right operand that are quantised at a time: the left one is quantised once for each.
 const RIGHT: usize = 1 << 20;
 /// Pairs that a thread quantises at a time.
 const RIGHT_TASK: usize = 1 << 14;
@@ -191,29 +184,25 @@ const PARALLEL: usize = 1 << 20;
 struct Right<'a> {
     panels: &'a [Pair],
     steps: &'a [f32],
-    facts: &'a [Facts],
 }
 
-/// Rows of the left operand, row after row; facts of each MR of them.
-struct LeftRows<'a, const MR: usize> {
+/// Rows of the left operand, row after row.
+struct LeftRows<'a> {
     x: &'a [f32],
     ld: usize,
     k: usize,
     room: &'a mut [Pair],
     steps: &'a mut [f32],
-    facts: &'a mut [Facts],
 }
 
-impl<const MR: usize> Kernel for LeftRows<'_, MR> {
+impl Kernel for LeftRows<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
         let rows = self.room.chunks_exact_mut(self.k.div_ceil(2)).zip(self.steps);
         for (i, (row, step)) in rows.enumerate() {
-            let of_row;
-            (*step, of_row) = quantise::row(&self.x[i * self.ld..][..self.k], row);
-            self.facts[i / MR].join(&of_row);
+            *step = quantise::row(&self.x[i * self.ld..][..self.k], row);
         }
     }
 }
@@ -226,7 +215,6 @@ struct RightRows<'a, const NR: usize> {
     room: &'a mut [Pair],
     panels: &'a mut [Pair],
     steps: &'a mut [f32],
-    facts: &'a mut [Facts],
 }
 
 impl<const NR: usize> Kernel for RightRows<'_, NR> {
@@ -235,9 +223,9 @@ impl<const NR: usize> Kernel for RightRows<'_, NR> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let panels = self.panels.chunks_exact_mut(NR * self.k.div_ceil(2)).zip(self.steps.chunks_mut(NR));
-        for (i, ((panel, steps), facts)) in panels.zip(self.facts).enumerate() {
+        for (i, (panel, steps)) in panels.enumerate() {
             let x = &self.x[i * NR * self.ld..];
-            *facts = quantise::rows(simd, x, self.ld, self.k, NR, self.room, panel, steps);
+            quantise::rows(simd, x, self.ld, self.k, NR, self.room, panel, steps);
         }
     }
 }
@@ -249,7 +237,6 @@ struct Columns<'a, const W: usize> {
     k: usize,
     panels: &'a mut [Pair],
     steps: &'a mut [f32],
-    facts: &'a mut [Facts],
 }
 
 impl<const W: usize> Kernel for Columns<'_, W> {
@@ -257,7 +244,7 @@ impl<const W: usize> Kernel for Columns<'_, W> {
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        quantise::columns::<W>(self.x, self.ld, self.k, self.panels, self.steps, self.facts);
+        quantise::columns::<W>(self.x, self.ld, self.k, self.panels, self.steps);
     }
 }
 
@@ -265,7 +252,6 @@ impl<const W: usize> Kernel for Columns<'_, W> {
 struct BlockOfRows<'a, const MR: usize, const NV: usize> {
     left: LeftBlock<'a>,
     steps: &'a [f32],
-    facts: &'a [Facts],
     right: Right<'a>,
     pairs: usize,
     c: &'a mut [f32],
@@ -279,17 +265,15 @@ impl<const MR: usize, const NV: usize> PairKernel for BlockOfRows<'_, MR, NV> {
     #[inline(always)]
     fn run<P: Pairs>(self, pairs: P) {
         let nr = NV * WIDTH;
-        let Right { panels, steps, facts } = self.right;
-        let panels = panels.chunks_exact(nr * self.pairs).zip(steps.chunks(nr)).zip(facts);
-        for (j, ((panel, column_steps), column_facts)) in panels.enumerate() {
+        let Right { panels, steps } = self.right;
+        let panels = panels.chunks_exact(nr * self.pairs).zip(steps.chunks(nr));
+        for (j, (panel, column_steps)) in panels.enumerate() {
             let panel: &[Row<NV>] = panel.as_chunks::<WIDTH>().0.as_chunks().0;
             Tiles::<MR, NV> {
                 left: self.left,
                 row_steps: self.steps,
-                row_facts: self.facts,
                 panel,
                 column_steps,
-                column_facts,
                 c: &mut self.c[j * nr..],
                 ld: self.ld,
                 start: self.start,

@@ -13,7 +13,14 @@ fn products(m: usize, n: usize, k: usize) -> [(&'static str, Product, [usize; 4]
 }
 
 /// Holds the three products of drawn matrices, each in a larger allocation, against their definitions.
-fn check(engine: Engine, numbers: &mut Numbers, m: usize, n: usize, k: usize, draw: impl Fn(&mut Numbers, usize) -> Vec<f32>) {
+fn check(
+    engine: Engine,
+    numbers: &mut Numbers,
+    m: usize,
+    n: usize,
+    k: usize,
+    draw: impl Fn(&mut Numbers, usize) -> Vec<f32>,
+) {
     for (name, product, [a_rows, a_cols, b_rows, b_cols]) in products(m, n, k) {
         let [a_ld, b_ld, c_ld] = [a_cols, b_cols, n].map(|cols| cols + numbers.up_to(4) - 1);
         let (a, b) = (draw(numbers, a_rows * a_ld), draw(numbers, b_rows * b_ld));
@@ -26,7 +33,11 @@ fn check(engine: Engine, numbers: &mut Numbers, m: usize, n: usize, k: usize, dr
                 product(engine, a, b, MatMut::with_ld(&mut c, m, n, c_ld), start);
                 c
             };
-            assert_same_bits(&format!("{name} of {m} × {n} × {k}, {start:?}"), &run(engine), &run(Engine::definition()));
+            assert_same_bits(
+                &format!("{name} of {m} × {n} × {k}, {start:?}"),
+                &run(engine),
+                &run(Engine::definition()),
+            );
         }
     }
 }
@@ -51,9 +62,8 @@ fn products_of_several_blocks_equal_their_definitions() {
         check(engine, numbers, m, n, 1100, Numbers::tame);
         check(engine, numbers, MC + 7, 50, 33, Numbers::tame);
         check(engine, numbers, 150, 150, 150, Numbers::tame);
-        // A left operand so long that a block has fewer rows, and a right one of several passes.
+        // A left operand so long that a block has fewer rows.
         check(engine, numbers, 13, 33, 2 * LEFT / 6 + 5, Numbers::tame);
-        check(engine, numbers, 2, 2 * RIGHT / 40_000 + 40, 40_000, Numbers::tame);
     });
 }
 
@@ -74,18 +84,18 @@ fn every_number_at_the_largest_integer_is_summed_exactly() {
 }
 
 #[test]
-fn the_longest_k_of_the_largest_integers_is_exact() {
+fn the_longest_k_of_the_largest_numbers_is_exact() {
     for engine in Engine::available() {
         let (a, b) = (vec![LARGEST as f32; LONGEST], vec![-LARGEST as f32; LONGEST]);
-        let mut c = [1.0f32];
-        engine.integer_nt(
-            Mat::new(&a, 1, LONGEST),
-            Mat::new(&b, 1, LONGEST),
-            MatMut::new(&mut c, 1, 1),
-            Start::Accumulate,
-        );
-        let sum = -(i64::from(LARGEST) * i64::from(LARGEST)) * LONGEST as i64;
-        assert_eq!(c[0].to_bits(), (1.0 + sum as f32).to_bits(), "{engine:?}");
+        let run = |engine: Engine| {
+            let mut c = [1.0f32];
+            let (a, b) = (Mat::new(&a, 1, LONGEST), Mat::new(&b, 1, LONGEST));
+            engine.integer_nt(a, b, MatMut::new(&mut c, 1, 1), Start::Accumulate);
+            c[0]
+        };
+        // Rounded once more so that the sum fits 32 bits: of 8127 are left 31.7, which is 32.
+        assert_eq!(run(engine).to_bits(), run(Engine::definition()).to_bits(), "{engine:?}");
+        assert_eq!(run(engine), 1.0 - (32.0 * 256.0f32).powi(2) * LONGEST as f32, "{engine:?}");
     }
 }
 
@@ -137,7 +147,8 @@ fn a_product_is_near_the_true_one() {
     let (a, b) = (numbers.tame(m * k), numbers.tame(n * k));
     let mut c = vec![0.0; m * n];
     Engine::detect().integer_nt(Mat::new(&a, m, k), Mat::new(&b, n, k), MatMut::new(&mut c, m, n), Start::Zero);
-    let norm = |x: &[f32]| x.iter().map(|x| x.abs().to_bits()).max().map_or(0.0, |bits| f64::from(f32::from_bits(bits)));
+    let norm =
+        |x: &[f32]| x.iter().map(|x| x.abs().to_bits()).max().map_or(0.0, |bits| f64::from(f32::from_bits(bits)));
     for (i, row) in a.chunks(k).enumerate() {
         for (j, column) in b.chunks(k).enumerate() {
             let truth: f64 = row.iter().zip(column).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();

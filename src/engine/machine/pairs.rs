@@ -4,6 +4,7 @@
 
 use super::detect::{Engine, Isa};
 use super::float_mode::StandardFloatMode;
+use std::hint::black_box;
 
 /// Pairs of a vector.
 const WIDTH: usize = 16;
@@ -125,7 +126,9 @@ macro_rules! pairs {
             }
             #[inline(always)]
             fn apart<K: PairKernel>(self, kernel: K) -> K::Output {
-                unsafe { $run(kernel, self) }
+                // Of a function with instructions of its own the compiler forgets at times that it is never inlined.
+                let run: unsafe fn(K, Self) -> K::Output = black_box($run);
+                unsafe { run(kernel, self) }
             }
         }
     };

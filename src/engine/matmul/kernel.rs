@@ -34,14 +34,7 @@ impl<'a, const MR: usize, T> Rows<'a, MR, T> {
     /// Rows `first` to `first + MR` of a matrix with leading dimension `ld`, from column `start`, `k` columns of them; where the
     /// matrix ends before, at row `rows`, its last row again.
     #[inline(always)]
-    pub(in crate::engine) fn new(
-        data: &'a [T],
-        ld: usize,
-        first: usize,
-        rows: usize,
-        start: usize,
-        k: usize,
-    ) -> Self {
+    pub(in crate::engine) fn new(data: &'a [T], ld: usize, first: usize, rows: usize, start: usize, k: usize) -> Self {
         let mut tile = [&data[..0]; MR];
         for (i, row) in tile.iter_mut().enumerate() {
             *row = &data[(first + i).min(rows - 1) * ld + start..][..k];
