@@ -1,6 +1,7 @@
 """Our train step beside PyTorch's and candle's: one thread each, one step each in turn, medians of what each made.
 
-    python3 benches/compare.py [--shapes 5.3M,30M,135M] [--rounds 12,8,4] [--engines ours,torch,compile,candle] [--avx2]
+    python3 benches/compare.py [--shapes 5.3M,30M,135M] [--rounds 12,8,4] [--engines ours,integers,...]
+                           [--avx2] [--shares]
 
 The FMA peak is measured before and after each step, which is held against the two: other people's work slows both. Operations
 are counted the same for all: 6 a weight and token for the matrices (an untied embedding is only looked up), and
@@ -21,7 +22,14 @@ import tempfile
 HERE = pathlib.Path(__file__).parent
 PYTHON = os.environ.get("PYTHON") or sys.executable
 AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
-NAMES = {"ours": "l402", "torch": "PyTorch eager", "compile": "torch.compile", "candle": "candle"}
+NAMES = {
+    "ours": "l402, arithmetic 1",
+    "integers": "l402, arithmetic 2",
+    "torch": "PyTorch eager",
+    "compile": "torch.compile",
+    "bf16": "torch.compile, bf16",
+    "candle": "candle",
+}
 
 
 def build():
@@ -73,8 +81,10 @@ def compare(binary, shape, rounds, engines, avx2):
     rust = [binary, "--drive", "--shape", shape] + ["--avx2"] * avx2
     commands = {
         "ours": [*rust, "--engine", "ours"],
+        "integers": [*rust, "--engine", "ours", "--arithmetic", "2"],
         "torch": torch,
         "compile": [*torch, "--compile"],
+        "bf16": [*torch, "--compile", "--bf16"],
         "candle": [*rust, "--engine", "candle"],
     }
     peak = Engine([binary, "--peak", "--drive"] + ["--avx2"] * avx2)
@@ -98,19 +108,39 @@ def table(shape, rounds, running, isa, machine):
     peak = statistics.median(s["peak"] for e in running.values() for s in e.steps)
     print(f"\n{shape}: {about['parameters'] / 1e6:.1f}M parameters, {about['batch']} x {about['seq_len']} tokens a step, "
           f"{flops / tokens / 1e6:.1f} MFLOP a token; FMA peak {peak:.1f} GFLOP/s ({isa}); {rounds} rounds; {machine}\n")
-    print("| engine | tokens/s | to PyTorch eager | of the FMA peak | peak RSS |")
-    print("|---|---:|---:|---:|---:|")
+    print("| engine | tokens/s | to PyTorch eager | to arithmetic 1 | of the FMA peak | peak RSS |")
+    print("|---|---:|---:|---:|---:|---:|")
     eager = [s["seconds"] for s in running["torch"].steps] if "torch" in running else []
+    own = [s["seconds"] for s in running["ours"].steps] if "ours" in running else []
     for name, engine in running.items():
         if not engine.steps:
-            print(f"| {NAMES[name]} | failed: {engine.failure} | | | |")
+            print(f"| {NAMES[name]} | failed: {engine.failure} | | | | |")
             continue
         seconds = [s["seconds"] for s in engine.steps]
         median = statistics.median(seconds)
-        ratio = f"{statistics.median(e / s for e, s in zip(eager, seconds)):.2f}x" if eager else "-"
+        ratio, to_own = (f"{statistics.median(e / s for e, s in zip(other, seconds)):.2f}x" if other else "-"
+                         for other in (eager, own))
         share = f"{statistics.median(100 * flops / s['seconds'] / 1e9 / s['peak'] for s in engine.steps):.0f} %"
         rss = f"{engine.steps[-1]['peak_rss_mib']} MiB"
-        print(f"| {NAMES[name]} | {tokens / median:.0f} | {ratio} | {share} | {rss} |", flush=True)
+        print(f"| {NAMES[name]} | {tokens / median:.0f} | {ratio} | {to_own} | {share} | {rss} |", flush=True)
+
+
+def shares(binary, shape, avx2):
+    """What each operator takes: the same step by both arithmetics, operator by operator."""
+    def of(arithmetic):
+        command = [binary, "--shares", "--shape", shape, "--arithmetic", str(arithmetic)] + ["--avx2"] * avx2
+        lines = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout.splitlines()
+        return {line["operator"]: line for line in map(json.loads, lines)}
+
+    floats, integers = of(1), of(2)
+    print(f"\n{shape}, a sequence at a time:\n")
+    print("| operator | arithmetic 1 | | arithmetic 2 | | |\n|---|---:|---:|---:|---:|---:|")
+    for name, line in floats.items():
+        other = integers[name]
+        if line["percent"] >= 0.5:
+            ratio = line["seconds"] / other["seconds"]
+            print(f"| {name} | {line['seconds']:.3f} s | {line['percent']:.0f} % "
+                  f"| {other['seconds']:.3f} s | {other['percent']:.0f} % | {ratio:.2f}x |", flush=True)
 
 
 def main():
@@ -119,6 +149,7 @@ def main():
     parser.add_argument("--rounds", default="12,8,4", help="one number for each shape, or one for all")
     parser.add_argument("--engines", default=",".join(NAMES))
     parser.add_argument("--avx2", action="store_true", help="nothing wider than AVX2")
+    parser.add_argument("--shares", action="store_true", help="each operator's share of our step, by both arithmetics")
     parser.add_argument("--binary", help="the benchmark's executable, where it is built already")
     args = parser.parse_args()
     if args.avx2:
@@ -129,13 +160,15 @@ def main():
     shapes, engines = args.shapes.split(","), args.engines.split(",")
     rounds = [int(n) for n in args.rounds.split(",")]
     rounds += rounds[-1:] * (len(shapes) - len(rounds))
-    wants_torch = {"torch", "compile"} & set(engines)
+    wants_torch = {"torch", "compile", "bf16"} & set(engines)
     if wants_torch and subprocess.run([PYTHON, "-c", "import torch"], stderr=subprocess.DEVNULL).returncode:
         print(f"{PYTHON} has no torch: no comparison with PyTorch (set PYTHON to one that has)", file=sys.stderr)
         engines = [name for name in engines if name not in wants_torch]
     binary = args.binary or build()
     for shape, count in zip(shapes, rounds):
         compare(binary, shape, count, engines, args.avx2)
+        if args.shares:
+            shares(binary, shape, args.avx2)
 
 
 main()

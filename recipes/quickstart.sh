@@ -9,7 +9,8 @@
 #   recipes/quickstart.sh [FOLDER]      (default: quickstart-run in the repository; it must not exist yet)
 #
 # FOLDER holds what is public; FOLDER-private what each party keeps to itself, and the nodes.
-# ROUNDS=n plays fewer rounds, L402=path uses a binary that is already built.
+# ROUNDS=n plays fewer rounds, ARITHMETIC=2 computes linear layers in exact integers (docs/arithmetic-2.md), L402=path uses a
+# binary that is already built.
 set -eu
 
 home=$(cd "$(dirname "$0")/.." && pwd)
@@ -85,7 +86,8 @@ for who in coordinator $workers; do balance "$who" > "$private/$who/before"; don
 # The text becomes shards, one of them held out; the first model is random; the recipe names it.
 l402 shard "$home/testdata/text/tinyshakespeare.txt" --tokenizer bytes --seq-len 128 --shards 16 --val-shards 1 -o shards
 theta=$(l402 init --config "$home/recipes/quickstart.json" --seed 402 -o theta-0)
-sed "s/^theta_0 = \"\"/theta_0 = \"$theta\"/" "$home/recipes/quickstart.toml" > run.toml
+sed -e "s/^theta_0 = \"\"/theta_0 = \"$theta\"/" -e "s/^arithmetic = 1/arithmetic = ${ARITHMETIC:-1}/" \
+    "$home/recipes/quickstart.toml" > run.toml
 sed 's/^steps = 10/steps = 1/' run.toml > mallory.toml
 run_id=$(l402 inspect --json run.toml | field run)
 budget=$(($(sed -n 's/^round_msat = \([0-9]*\).*/\1/p' run.toml) * 21 / 10))      # twice a round is locked; 5 % for routes

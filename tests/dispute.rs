@@ -89,6 +89,20 @@ fn so_it_is_with_tied_heads_and_groups_of_gradients() {
 }
 
 #[test]
+fn so_it_is_where_the_products_are_of_integers() {
+    every_cheat_is_found(&Work::by(2, true, 2, 1), 1, |_| true);
+}
+
+#[test]
+fn the_other_arithmetic_is_found_in_the_first_projection() {
+    let (work, other) = (Work::by(2, false, 1, 1), Work::by(1, false, 1, 1));
+    let mut floats = Work::by(2, false, 1, 1);
+    floats.model = other.model;
+    let ruling = other_work(&work, &floats, 0);
+    assert_eq!((ruling.kind.as_deref(), ruling.executed), (Some("project"), 1), "{ruling:?}");
+}
+
+#[test]
 fn so_it_is_in_the_first_and_the_last_step() {
     for at in [0, STEPS - 1] {
         every_cheat_is_found(&Work::new(true, 1, 1), at, |place| place % 11 == 3 || place < 2);
@@ -134,7 +148,7 @@ fn other_data_are_found_at_their_source() {
 fn another_learning_rate_is_found_in_the_first_adamw() {
     let work = Work::new(false, 1, 1);
     let mut faster = Work::new(false, 1, 1);
-    faster.recipe = recipe("2e-2", 1);
+    faster.recipe = recipe(1, "2e-2", 1);
     let ruling = other_work(&work, &faster, 0);
     assert_eq!((ruling.kind.as_deref(), ruling.executed), (Some("adamw"), 1), "{ruling:?}");
 }

@@ -1,6 +1,6 @@
 """The benchmark's step in PyTorch: eager, or with torch.compile. Speaks as `cargo bench --bench train_step` does.
 
-    python3 torch_llama.py [--compile] [--shape 5.3M] [--steps 6 | --drive]
+    python3 torch_llama.py [--compile] [--bf16] [--shape 5.3M] [--steps 6 | --drive]
 """
 
 import argparse
@@ -81,6 +81,7 @@ def say(line):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--bf16", action="store_true", help="autocast: products in bf16, float32 weights")
     parser.add_argument("--shape", default="5.3M")
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--drive", action="store_true")
@@ -104,7 +105,8 @@ def main():
     while sys.stdin.readline() if args.drive else count < args.steps:
         began = time.perf_counter()
         tokens = torch.randint(0, vocab, (batch, seq_len + 1))
-        loss = step(tokens[:, :-1], tokens[:, 1:])
+        with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
+            loss = step(tokens[:, :-1], tokens[:, 1:])
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)

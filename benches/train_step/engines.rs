@@ -20,7 +20,8 @@ const CLIP: f64 = 1.0;
 /// Batches before tokens come again.
 const BATCHES: usize = 8;
 
-fn recipe(shape: &Shape, arithmetic: u32, steps: u32) -> Recipe {
+/// What is trained.
+pub fn recipe(shape: &Shape, arithmetic: u32, steps: u32) -> Recipe {
     let text = format!(
         "arithmetic = {arithmetic}\nname = \"bench\"\n[model]\n[data]\ntokenizer = \"bytes\"\nseq_len = {}\n\
          [inner]\nsteps = {steps}\nbatch = {}\nlr = {LEARNING_RATE}\nweight_decay = {WEIGHT_DECAY}\nclip = {CLIP:?}\n",
@@ -29,7 +30,8 @@ fn recipe(shape: &Shape, arithmetic: u32, steps: u32) -> Recipe {
     Recipe::parse(&text).expect("the recipe is complete")
 }
 
-fn shard(shape: &Shape) -> Shard {
+/// Random tokens.
+pub fn shard(shape: &Shape) -> Shard {
     let sequences = shape.batch * BATCHES;
     let info = ShardInfo {
         tokenizer: "bytes".into(),

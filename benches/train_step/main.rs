@@ -11,6 +11,7 @@ mod engines;
 mod pace;
 mod peak;
 mod shape;
+mod shares;
 
 use clap::{Parser, ValueEnum};
 use l402::engine::{Engine as Operators, Isa};
@@ -54,6 +55,9 @@ struct Args {
     /// Measure the FMA peak, and no train step
     #[arg(long)]
     peak: bool,
+    /// Each operator's share of one step, run operator by operator and sequence by sequence as a dispute's referee would
+    #[arg(long)]
+    shares: bool,
     /// `cargo bench` says so
     #[arg(long, hide = true)]
     bench: bool,
@@ -104,6 +108,9 @@ fn main() {
         return;
     }
     let shape = Shape::named(&args.shape, args.seq_len);
+    if args.shares {
+        return shares::print(&shape, &args);
+    }
     let batches: Vec<usize> = match args.tokens.is_empty() {
         true => vec![shape.batch],
         false => args.tokens.iter().map(|n| n.div_ceil(shape.seq_len)).collect(),

@@ -28,7 +28,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         for check in check_machine(engine)? {
             let verdict = if check.holds() { "equal" } else { "DIFFERS" };
             wrong += usize::from(!check.holds());
-            let isa = format!("{:?}", engine.isa()).to_lowercase();
+            let isa = engine.name();
             let mut page = Page::default();
             if args.json {
                 let golden = check.golden.map(|d| d.to_string());
@@ -37,7 +37,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
                     serde_json::json!({ "digest": digest, "golden": golden, "isa": isa, "operator": check.name });
                 page.json(&canonical::json(&record));
             } else {
-                page.line(format!("{isa:9} {:20} {} {verdict}", check.name, check.digest));
+                page.line(format!("{isa:11} {:20} {} {verdict}", check.name, check.digest));
             }
             page.print()?;
         }

@@ -67,7 +67,8 @@ impl Model {
     /// dx (+)= dy · W for the parameter `id` \[out × in\].
     fn input_gradient(&self, parameters: &[f32], id: usize, dy: &[f32], dx: &mut [f32], start: Start) {
         let (weight, inner) = (self.layout.of(id, parameters), self.layout.tensors[id].shape[1]);
-        self.engine.linear_input_gradient(self.arithmetic, dy, weight, inner, dx, start);
+        let arithmetic = self.input_gradient_arithmetic(id);
+        self.engine.linear_input_gradient(arithmetic, dy, weight, inner, dx, start);
     }
 
     /// dW += dyᵀ · x for the parameter `id` \[out × in\], over these tokens of the micro-batch.

@@ -91,6 +91,12 @@ impl Model {
         self.engine.linear(self.arithmetic, x, self.layout.of(id, parameters), inner, y);
     }
 
+    /// What the gradient of a linear layer's input is. The head's stays in float32 under either contract: of a softmax over a large
+    /// vocabulary most values are too small beside the largest for a scale in common.
+    pub fn input_gradient_arithmetic(&self, id: usize) -> Arithmetic {
+        if id == self.layout.head { Arithmetic::Float } else { self.arithmetic }
+    }
+
     /// Runs of at most `rows` tokens, of which there are `n`, each of whole blocks: what the head works on at a time.
     pub fn runs(&self, n: usize, rows: usize) -> impl Iterator<Item = Range<usize>> {
         let end = move |start: usize| if start + rows < n { block_start(start + rows, self.seq_len) } else { n };

@@ -42,11 +42,16 @@ pub struct Kind {
 /// Moments carried, sparse updates: what has every kind of state.
 pub const FULL: Kind = Kind { state: "carry", codec: "sparseloco", grad_groups: 1 };
 
+/// The arithmetic of every world's recipe: 1, or what `L402_TEST_ARITHMETIC` says, so that everything can be tested under both.
+pub fn arithmetic() -> u32 {
+    std::env::var("L402_TEST_ARITHMETIC").map_or(1, |number| number.parse().expect("L402_TEST_ARITHMETIC is 1 or 2"))
+}
+
 /// A recipe of three steps of four sequences of 16 tokens.
 pub fn recipe(kind: Kind, theta_0: &str) -> String {
-    let Kind { state, codec, grad_groups } = kind;
+    let (Kind { state, codec, grad_groups }, arithmetic) = (kind, arithmetic());
     format!(
-        "arithmetic = 1\nname = \"test\"\nseed = 7\n[model]\ntheta_0 = \"{theta_0}\"\n\
+        "arithmetic = {arithmetic}\nname = \"test\"\nseed = 7\n[model]\ntheta_0 = \"{theta_0}\"\n\
          [data]\ntokenizer = \"bytes\"\nseq_len = 16\n\
          [inner]\nsteps = 3\nbatch = 4\ngrad_groups = {grad_groups}\nlr = 5e-3\nschedule = \"cosine\"\nwarmup = 2\n\
          decay_steps = 40\nmin_lr_ratio = 0.1\nweight_decay = 0.1\nstate = \"{state}\"\n\

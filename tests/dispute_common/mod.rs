@@ -36,9 +36,9 @@ pub struct Claims {
 }
 
 /// A recipe with this learning rate.
-pub fn recipe(lr: &str, groups: usize) -> Recipe {
+pub fn recipe(arithmetic: u32, lr: &str, groups: usize) -> Recipe {
     Recipe::parse(&format!(
-        "arithmetic = 1\nname = \"t\"\n[model]\n[data]\ntokenizer = \"bytes\"\nseq_len = {SEQ_LEN}\n[inner]\n\
+        "arithmetic = {arithmetic}\nname = \"t\"\n[model]\n[data]\ntokenizer = \"bytes\"\nseq_len = {SEQ_LEN}\n[inner]\n\
          steps = {STEPS}\nbatch = 2\ngrad_groups = {groups}\nlr = {lr}\nweight_decay = 0.1\nclip = 0.5\n"
     ))
     .unwrap()
@@ -66,13 +66,18 @@ fn shard(seed: u32) -> Shard {
 impl Work {
     /// One layer, with a leaf every so many steps; moments that were carried over.
     pub fn new(tied: bool, groups: usize, every: u32) -> Work {
+        Work::by(1, tied, groups, every)
+    }
+
+    /// The same by an arithmetic.
+    pub fn by(arithmetic: u32, tied: bool, groups: usize, every: u32) -> Work {
         let config = ModelConfig::parse(&format!(
             r#"{{"hidden_size": 8, "intermediate_size": 12, "num_hidden_layers": 1, "num_attention_heads": 2,
             "num_key_value_heads": 1, "head_dim": 4, "vocab_size": 11, "tie_word_embeddings": {tied},
             "initializer_range": 0.3}}"#
         ))
         .unwrap();
-        let (recipe, shard) = (recipe("1e-2", groups), shard(0));
+        let (recipe, shard) = (recipe(arithmetic, "1e-2", groups), shard(0));
         let model = Model::of(&recipe, config, Engine::detect());
         let parameters = initial_parameters(&model.config, &model.layout, 1);
         let mut moments = Moments::zero(&model.layout);

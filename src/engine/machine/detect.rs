@@ -60,6 +60,12 @@ impl Engine {
         Engine { fused_dot: false, ..self }
     }
 
+    /// The instruction sets in a word.
+    pub fn name(self) -> String {
+        let isa = format!("{:?}", self.isa).to_lowercase();
+        if self.fused_dot { isa + "+vnni" } else { isa }
+    }
+
     pub(super) fn fused_dot(self) -> bool {
         self.fused_dot
     }

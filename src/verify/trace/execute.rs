@@ -162,7 +162,8 @@ fn run(model: &Model, graph: &Graph, operator: &Operator, mut inputs: Inputs) ->
             let (dy, weight) = (inputs.floats(), inputs.floats());
             let mut dx = inputs.accumulator(forms[0]);
             let start = Start::Accumulate;
-            engine.linear_input_gradient(model.arithmetic, &dy, &weight, inner(), &mut dx, start);
+            let arithmetic = model.input_gradient_arithmetic(operator.tensor.expect("it is of a weight") as usize);
+            engine.linear_input_gradient(arithmetic, &dy, &weight, inner(), &mut dx, start);
             outs.push(dx);
         }
         Kind::WeightGradient => {

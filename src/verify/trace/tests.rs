@@ -9,6 +9,7 @@ use crate::model::{Model, ModelConfig, Plan, initial_parameters};
 use crate::optimizer::{Moments, RoundInput, State, StepReport, run_steps};
 
 struct Case {
+    arithmetic: u32,
     tied: bool,
     kv_heads: usize,
     scaled: bool,
@@ -18,8 +19,17 @@ struct Case {
     seq_len: usize,
 }
 
-const PLAIN: Case =
-    Case { tied: false, kv_heads: 2, scaled: false, groups: 1, carried: false, vocabulary: 67, seq_len: 12 };
+const PLAIN: Case = Case {
+    arithmetic: 1,
+    tied: false,
+    kv_heads: 2,
+    scaled: false,
+    groups: 1,
+    carried: false,
+    vocabulary: 67,
+    seq_len: 12,
+};
+const INTEGERS: Case = Case { arithmetic: 2, ..PLAIN };
 
 fn model(case: &Case, engine: Engine) -> Model {
     let scaling = r#""rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
@@ -38,10 +48,10 @@ fn model(case: &Case, engine: Engine) -> Model {
 
 fn recipe(case: &Case) -> Recipe {
     Recipe::parse(&format!(
-        "arithmetic = 1\nname = \"t\"\n[model]\n[data]\ntokenizer = \"bytes\"\nseq_len = {}\n[inner]\nsteps = 3\n\
+        "arithmetic = {}\nname = \"t\"\n[model]\n[data]\ntokenizer = \"bytes\"\nseq_len = {}\n[inner]\nsteps = 3\n\
          batch = 4\ngrad_groups = {}\nlr = 1e-2\nschedule = \"cosine\"\nwarmup = 2\ndecay_steps = 40\n\
          weight_decay = 0.1\nclip = 0.5\n",
-        case.seq_len, case.groups
+        case.arithmetic, case.seq_len, case.groups
     ))
     .unwrap()
 }
@@ -123,6 +133,10 @@ fn the_trace_of_every_step_ends_in_the_state_and_loss_of_training() {
         Case { tied: true, groups: 4, kv_heads: 1, ..PLAIN },
         Case { kv_heads: 4, carried: true, ..PLAIN },
         Case { scaled: true, carried: true, tied: true, groups: 2, ..PLAIN },
+        INTEGERS,
+        Case { tied: true, groups: 2, carried: true, ..INTEGERS },
+        // Of three blocks of tokens each.
+        Case { seq_len: 530, ..INTEGERS },
     ];
     for case in &cases {
         ends_where_training_ends(case, Engine::detect());
@@ -132,6 +146,7 @@ fn the_trace_of_every_step_ends_in_the_state_and_loss_of_training() {
 #[test]
 fn the_definitions_arrive_at_the_same_trace() {
     ends_where_training_ends(&Case { tied: true, groups: 2, ..PLAIN }, Engine::definition());
+    ends_where_training_ends(&Case { tied: true, groups: 2, ..INTEGERS }, Engine::definition());
 }
 
 #[test]
@@ -140,6 +155,7 @@ fn a_head_in_several_chunks_of_rows_is_the_same_head() {
     let long = Case { vocabulary: 40_000, seq_len: 300, ..PLAIN };
     ends_where_training_ends(&long, Engine::detect());
     ends_where_training_ends(&Case { tied: true, ..long }, Engine::detect());
+    ends_where_training_ends(&Case { arithmetic: 2, ..long }, Engine::detect());
 }
 
 #[test]
