@@ -2,14 +2,17 @@
 batches, each with its linear layers' three products in another arithmetic.
 
     python3 arithmetic-lab.py --sizes 0.8M --modes float32,int14 --heads mixed --seeds 1,2,3 --steps 400
+    python3 arithmetic-lab.py --sizes 0.8M --seeds 1 --steps 400 --swap
     python3 arithmetic-lab.py --table arithmetic-lab.tsv
 
 A mode says how the operands of the three products of a linear layer are rounded: forward, gradient of the input,
 gradient of the weight. Rounded integers are multiplied as floats (integer * step), in float32: this is `arithmetic = 2`
-but for the last bits of a sum. Attention, norms, softmax and AdamW are float32 in every mode. The head, which is a linear
-layer too, is chosen by itself where the mode is one of integers; in others it is as the body.
+but for the last bits of a sum. Attention, norms, softmax and AdamW are float32 in every mode. The head, a linear layer
+too, is chosen by itself where the mode is one of integers; in the others it is as the body.
 
-Runs are appended to a table of tabs, and those that are there are not done again.
+Runs are appended to a table of tabs, and those that are there are not done again. Two runs that differ in one last bit
+are soon two different runs, which are as good in the mean: `float32-reversed` shows how far apart. With --swap only
+float32 is trained, and then the loss and the gradient of these same weights are computed in each mode.
 """
 
 import argparse
@@ -212,8 +215,13 @@ def sequences(tokens, starts, seq_len):
     return tokens[starts[:, None] + torch.arange(seq_len + 1)]
 
 
-def train(c, forms, head, seed, steps, train_on, held_out, eval_sequences):
-    """The loss on held-out text in the mode's own arithmetic, and the seconds of a step."""
+def draw(c, train_on, batches):
+    starts = torch.randint(len(train_on) - c["seq_len"], (c["batch"],), generator=batches)
+    return sequences(train_on, starts, c["seq_len"])
+
+
+def train(c, forms, head, seed, steps, train_on):
+    """A trained model, and the seconds of a step."""
     torch.manual_seed(seed)
     model = Llama(c, forms, head)
     batches = torch.Generator().manual_seed(seed)
@@ -228,17 +236,43 @@ def train(c, forms, head, seed, steps, train_on, held_out, eval_sequences):
         cosine = 0.55 + 0.45 * math.cos(math.pi * max(0, step - warmup) / (steps - warmup))
         for group in optimizer.param_groups:
             group["lr"] = c["lr"] * min(cosine, (step + 1) / warmup)
-        starts = torch.randint(len(train_on) - c["seq_len"], (c["batch"],), generator=batches)
-        loss = model(sequences(train_on, starts, c["seq_len"]))
+        loss = model(draw(c, train_on, batches))
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-    seconds = (time.perf_counter() - began) / steps
-    starts = torch.linspace(0, len(held_out) - c["seq_len"] - 1, eval_sequences).long()
-    with torch.no_grad():
-        losses = [model(sequences(held_out, part, c["seq_len"])).item() for part in starts.split(c["batch"])]
-    return sum(losses) / len(losses), seconds
+    return model, (time.perf_counter() - began) / steps
+
+
+@torch.no_grad()
+def evaluate(model, c, held_out, count):
+    """The loss on sequences that are spread evenly over held-out text, in the model's own arithmetic."""
+    starts = torch.linspace(0, len(held_out) - c["seq_len"] - 1, count).long()
+    losses = [model(sequences(held_out, part, c["seq_len"])).item() for part in starts.split(c["batch"])]
+    return sum(losses) / len(losses)
+
+
+def swap(model, c, modes, heads, held_out, count, batch):
+    """How loss and gradient of a model's weights change from float32 to each mode, in Markdown."""
+    print("| products | head | loss to float32 | gradient's error |\n|---|---|---:|---:|")
+    base = None
+    for mode, head in [("float32", "same"), *variants(modes, heads)]:
+        forms = MODES[mode]
+        for layer in model.modules():
+            if isinstance(layer, Linear):
+                layer.forms = HEADS.get(head, forms) if layer is model.head else forms
+        loss = evaluate(model, c, held_out, count)
+        grads = torch.autograd.grad(model(batch), list(model.parameters()))
+        gradient = torch.cat([g.flatten() for g in grads]).double()
+        base = base or (loss, gradient)
+        error = (gradient - base[1]).norm() / base[1].norm()
+        print(f"| {mode} | {head} | {100 * (loss / base[0] - 1):+.4f} % | {100 * error:.4f} % |", flush=True)
+
+
+def variants(modes, heads):
+    for mode in modes:
+        for head in heads if isinstance(MODES[mode][0], Integers) else ["same"]:
+            yield mode, head
 
 
 COLUMNS = "size mode head seed steps tokens loss seconds_a_step".split()
@@ -258,11 +292,11 @@ def table(path):
     groups = collections.defaultdict(lambda: collections.defaultdict(dict))
     for (size, mode, head, seed, steps), loss in runs.items():
         groups[size, steps][mode, head][seed] = loss
-    for (size, steps), variants in groups.items():
-        base = variants["float32", "same"]
+    for (size, steps), group in groups.items():
+        base = group["float32", "same"]
         print(f"\n{size}, {steps} steps:\n\n| products | head | seeds | loss | to float32 | least | most |")
         print("|---|---|---:|---:|---:|---:|---:|")
-        for (mode, head), losses in variants.items():
+        for (mode, head), losses in group.items():
             by_seed = [100 * (loss / base[seed] - 1) for seed, loss in losses.items() if seed in base]
             beside = [sum(by_seed) / len(by_seed), min(by_seed), max(by_seed)] if by_seed else []
             cells = [f"{x:+.2f} %" for x in beside] if mode != "float32" else [""] * 3
@@ -279,6 +313,7 @@ def main():
     parser.add_argument("--seeds", default="1,2,3")
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--eval-sequences", type=int, default=64)
+    parser.add_argument("--swap", action="store_true", help="train float32 only, and compute the rest of its weights")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("arithmetic-lab.tsv"))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--table", type=pathlib.Path, metavar="FILE", help="print a file of runs in Markdown, and end")
@@ -287,25 +322,31 @@ def main():
         return table(args.table)
 
     torch.set_num_threads(args.threads)
-    if not args.out.exists():
+    modes, heads = args.modes.split(","), args.heads.split(",")
+    if not args.swap and not args.out.exists():
         args.out.write_text("\t".join(COLUMNS) + "\n")
     for size in args.sizes.split(","):
         c = SIZES[size]
         train_on, held_out = texts(args.text, c["vocab"])
         for seed in map(int, args.seeds.split(",")):
-            for mode in args.modes.split(","):
+            if args.swap:
+                model, _ = train(c, MODES["float32"], MODES["float32"], seed, args.steps, train_on)
+                batch = draw(c, train_on, torch.Generator().manual_seed(-seed))
+                print(f"\n{size}, seed {seed}, after {args.steps} steps:\n")
+                swap(model, c, modes, heads, held_out, args.eval_sequences, batch)
+                continue
+            for mode, head in variants(modes, heads):
+                if (size, mode, head, seed, args.steps) in lines(args.out):
+                    continue
                 forms = MODES[mode]
-                for head in args.heads.split(",") if isinstance(forms[0], Integers) else ["same"]:
-                    if (size, mode, head, seed, args.steps) in lines(args.out):
-                        continue
-                    loss, seconds = train(c, forms, HEADS.get(head, forms), seed, args.steps, train_on, held_out,
-                                          args.eval_sequences)
-                    tokens = args.steps * c["batch"] * c["seq_len"]
-                    row = [size, mode, head, seed, args.steps, tokens, f"{loss:.6f}", f"{seconds:.4f}"]
-                    line = "\t".join(map(str, row))
-                    print(line, flush=True)
-                    with args.out.open("a") as out:
-                        out.write(line + "\n")
+                model, seconds = train(c, forms, HEADS.get(head, forms), seed, args.steps, train_on)
+                loss = evaluate(model, c, held_out, args.eval_sequences)
+                tokens = args.steps * c["batch"] * c["seq_len"]
+                row = [size, mode, head, seed, args.steps, tokens, f"{loss:.6f}", f"{seconds:.4f}"]
+                line = "\t".join(map(str, row))
+                print(line, flush=True)
+                with args.out.open("a") as out:
+                    out.write(line + "\n")
 
 
 if __name__ == "__main__":

@@ -38,6 +38,25 @@ fn number(record: &Value, name: &str) -> u64 {
 }
 
 #[test]
+fn it_plays_by_exact_integers_too() {
+    let home = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let _nodes = Nodes(folder.path().join("run-private/net"));
+    let variables = [("L402", env!("CARGO_BIN_EXE_l402")), ("ROUNDS", "2"), ("ARITHMETIC", "2")];
+    let output = Command::new(home.join("recipes/quickstart.sh")).arg(&run).envs(variables).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("the audit finds everything equal"), "{text}");
+    let recipe = std::fs::read_to_string(run.join("run.toml")).unwrap();
+    assert!(recipe.lines().any(|line| line == "arithmetic = 2"), "{recipe}");
+    let honest = text.lines().filter(|l| l.contains(" exact ")).count();
+    let lies = text.lines().filter(|l| l.contains("mallory") && l.contains("mismatch tensor")).count();
+    assert_eq!((honest, lies), (6, 2), "{text}");
+    assert!(text.contains("earned by mallory: 0 msat") && !text.contains("earned by alice: 0 msat"), "{text}");
+}
+
+#[test]
 fn four_workers_train_a_model_and_are_paid_to_the_msat_but_for_the_one_who_lies() {
     let home = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = tempfile::tempdir().unwrap();

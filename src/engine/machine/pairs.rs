@@ -4,7 +4,6 @@
 
 use super::detect::{Engine, Isa};
 use super::float_mode::StandardFloatMode;
-use std::hint::black_box;
 
 /// Pairs of a vector.
 const WIDTH: usize = 16;
@@ -127,7 +126,7 @@ macro_rules! pairs {
             #[inline(always)]
             fn apart<K: PairKernel>(self, kernel: K) -> K::Output {
                 // Of a function with instructions of its own the compiler forgets at times that it is never inlined.
-                let run: unsafe fn(K, Self) -> K::Output = black_box($run);
+                let run: unsafe fn(K, Self) -> K::Output = std::hint::black_box($run);
                 unsafe { run(kernel, self) }
             }
         }
