@@ -10,9 +10,12 @@ gradient of the weight. Rounded integers are multiplied as floats (integer * ste
 but for the last bits of a sum. Attention, norms, softmax and AdamW are float32 in every mode. The head, a linear layer
 too, is chosen by itself where the mode is one of integers; in the others it is as the body.
 
-Runs are appended to a table of tabs, and those that are there are not done again. Two runs that differ in one last bit
-are soon two different runs, which are as good in the mean: `float32-reversed` shows how far apart. With --swap only
-float32 is trained, and then the loss and the gradient of these same weights are computed in each mode.
+Runs are appended to a table of tabs, and those that are there are not done again.
+
+Two runs that differ a little at first are two different runs in the end, by chance one better than the other:
+`float32-nudged` shows how much, where nothing is lost. At a learning rate of 3e-3 that can be a percent, at 1e-3 it is
+next to nothing. With --swap only float32 is trained, and then the loss and the gradient of its weights are computed in
+each mode.
 """
 
 import argparse
@@ -39,13 +42,17 @@ class Integers(NamedTuple):
         return 8127 if self.bits == 14 else 2 ** (self.bits - 1) - 1
 
 
-FLOAT, BFLOAT, REVERSED = "float32", "bfloat16", "float32, summed backwards"
+FLOAT, BFLOAT, REVERSED, NUDGED = "float32", "bfloat16", "float32, summed backwards", "float32, nudged"
 INT14, INT8 = Integers(14), Integers(8)
+
+# How much the weights of a nudged run differ at its start: about as much as 14 bits do. It is float32 for the rest.
+NUDGE = 2e-4
 
 # Forward, gradient of the input, gradient of the weight.
 MODES = {
     "float32": (FLOAT, FLOAT, FLOAT),
     "float32-reversed": (REVERSED, REVERSED, REVERSED),
+    "float32-nudged": (NUDGED, NUDGED, NUDGED),
     "bf16": (BFLOAT, BFLOAT, BFLOAT),
     "int14": (INT14, INT14, INT14),
     "int14/128": (Integers(14, 128),) * 3,
@@ -70,9 +77,9 @@ TEXT = pathlib.Path(__file__).parents[1] / "testdata/text/tinyshakespeare.txt"
 
 SIZES = {
     # d, ff, layers, heads, kv heads, head size, sequence, batch, learning rate, vocabulary
-    "0.8M": (128, 352, 4, 4, 2, 32, 128, 8, 3e-3, 257),
-    "0.8M-bpe": (128, 352, 4, 4, 2, 32, 128, 8, 3e-3, 8192),
-    "5M": (256, 688, 6, 8, 8, 32, 256, 8, 2e-3, 257),
+    "0.8M": (128, 352, 4, 4, 2, 32, 128, 8, 1e-3, 257),
+    "0.8M-bpe": (128, 352, 4, 4, 2, 32, 128, 8, 1e-3, 8192),
+    "5M": (256, 688, 6, 8, 8, 32, 256, 8, 1e-3, 257),
     "30M": (512, 1376, 9, 8, 8, 64, 256, 4, 1e-3, 257),
 }
 SIZES = {name: dict(zip("d ff layers heads kv_heads size seq_len batch lr vocab".split(), size, strict=True))
@@ -101,7 +108,7 @@ def quantised(x, dim, form):
 
 def rounded(x, dim, form, block=None):
     """An operand as its product takes it; the product runs over `dim`, at most `block` numbers at a time."""
-    if form == FLOAT:
+    if form in (FLOAT, NUDGED):
         return x
     if form == REVERSED:
         return x.flip(dim)
@@ -224,6 +231,10 @@ def train(c, forms, head, seed, steps, train_on):
     """A trained model, and the seconds of a step."""
     torch.manual_seed(seed)
     model = Llama(c, forms, head)
+    if forms[0] == NUDGED:
+        with torch.no_grad():
+            for p in model.parameters():
+                p.mul_(1 + NUDGE * torch.randn(p.shape))
     batches = torch.Generator().manual_seed(seed)
     groups = [
         {"params": [p for p in model.parameters() if p.dim() > 1], "weight_decay": 0.1},
@@ -275,7 +286,7 @@ def variants(modes, heads):
             yield mode, head
 
 
-COLUMNS = "size mode head seed steps tokens loss seconds_a_step".split()
+COLUMNS = "size lr mode head seed steps tokens loss seconds_a_step".split()
 
 
 def lines(path):
@@ -283,23 +294,25 @@ def lines(path):
     if not path.exists():
         return {}
     rows = [dict(zip(COLUMNS, line.split("\t"))) for line in path.read_text().splitlines()[1:]]
-    return {(r["size"], r["mode"], r["head"], int(r["seed"]), int(r["steps"])): float(r["loss"]) for r in rows}
+    return {(r["size"], float(r["lr"]), r["mode"], r["head"], int(r["seed"]), int(r["steps"])): float(r["loss"])
+            for r in rows}
 
 
 def table(path):
-    """Each mode beside float32 of the same size, steps and seeds, in Markdown."""
+    """Each mode beside float32 of the same size, rate, steps and seeds, in Markdown."""
     runs = lines(path)
     groups = collections.defaultdict(lambda: collections.defaultdict(dict))
-    for (size, mode, head, seed, steps), loss in runs.items():
-        groups[size, steps][mode, head][seed] = loss
-    for (size, steps), group in groups.items():
+    for (size, lr, mode, head, seed, steps), loss in runs.items():
+        groups[size, lr, steps][mode, head][seed] = loss
+    for (size, lr, steps), group in groups.items():
         base = group["float32", "same"]
-        print(f"\n{size}, {steps} steps:\n\n| products | head | seeds | loss | to float32 | least | most |")
+        print(f"\n{size}, {steps} steps, learning rate {lr:g}:\n")
+        print("| products | head | seeds | loss | to float32 | least | most |")
         print("|---|---|---:|---:|---:|---:|---:|")
         for (mode, head), losses in group.items():
             by_seed = [100 * (loss / base[seed] - 1) for seed, loss in losses.items() if seed in base]
             beside = [sum(by_seed) / len(by_seed), min(by_seed), max(by_seed)] if by_seed else []
-            cells = [f"{x:+.2f} %" for x in beside] if mode != "float32" else [""] * 3
+            cells = [f"{x:+.3f} %" for x in beside] if mode != "float32" else [""] * 3
             loss = sum(losses.values()) / len(losses)
             print(f"| {mode} | {head} | {len(losses)} | {loss:.4f} | {' | '.join(cells)} |")
 
@@ -312,6 +325,7 @@ def main():
     parser.add_argument("--heads", default="mixed", help=f"of {', '.join(HEADS)}; for modes of integers")
     parser.add_argument("--seeds", default="1,2,3")
     parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--lr", type=float, help="other than the size's")
     parser.add_argument("--eval-sequences", type=int, default=64)
     parser.add_argument("--swap", action="store_true", help="train float32 only, and compute the rest of its weights")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("arithmetic-lab.tsv"))
@@ -326,7 +340,7 @@ def main():
     if not args.swap and not args.out.exists():
         args.out.write_text("\t".join(COLUMNS) + "\n")
     for size in args.sizes.split(","):
-        c = SIZES[size]
+        c = SIZES[size] | ({"lr": args.lr} if args.lr else {})
         train_on, held_out = texts(args.text, c["vocab"])
         for seed in map(int, args.seeds.split(",")):
             if args.swap:
@@ -336,13 +350,13 @@ def main():
                 swap(model, c, modes, heads, held_out, args.eval_sequences, batch)
                 continue
             for mode, head in variants(modes, heads):
-                if (size, mode, head, seed, args.steps) in lines(args.out):
+                if (size, c["lr"], mode, head, seed, args.steps) in lines(args.out):
                     continue
                 forms = MODES[mode]
                 model, seconds = train(c, forms, HEADS.get(head, forms), seed, args.steps, train_on)
                 loss = evaluate(model, c, held_out, args.eval_sequences)
                 tokens = args.steps * c["batch"] * c["seq_len"]
-                row = [size, mode, head, seed, args.steps, tokens, f"{loss:.6f}", f"{seconds:.4f}"]
+                row = [size, c["lr"], mode, head, seed, args.steps, tokens, f"{loss:.6f}", f"{seconds:.4f}"]
                 line = "\t".join(map(str, row))
                 print(line, flush=True)
                 with args.out.open("a") as out:

@@ -1,6 +1,6 @@
 //! Small models whose every tensor matters, and what our engine makes of them.
 
-use l402::engine::Engine;
+use l402::engine::{Arithmetic, Engine};
 use l402::model::{Gradients, Model, ModelConfig, Plan, Workspace, initial_parameters};
 
 /// A model with its parameters and a batch.
