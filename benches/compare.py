@@ -7,7 +7,7 @@ The FMA peak is measured before and after each step, which is held against the t
 are counted the same for all: 6 a weight and token for the matrices (an untied embedding is only looked up), and
 12 * heads * head_dim * T (T + 1) / 2 a layer and sequence for causal attention.
 PyTorch runs in the python that the variable PYTHON names, or else in this one. With --avx2 we, the peak and PyTorch's libraries
-use no wider vectors than AVX2's, as on a processor that has none (candle has no such switch).
+use no wider vectors than AVX2's and no VNNI, as on a processor that has none (candle has no such switch).
 """
 
 import argparse

@@ -49,7 +49,7 @@ struct Args {
     /// Our memory for activations, in MiB
     #[arg(long, default_value_t = 2048)]
     activation_memory: u64,
-    /// AVX2 on a processor that has more
+    /// AVX2 without VNNI on a processor that has more
     #[arg(long, hide = true)]
     avx2: bool,
     /// Measure the FMA peak, and no train step
@@ -74,7 +74,7 @@ enum Engine {
 /// Our operators, on what is asked for.
 fn operators(args: &Args) -> Operators {
     match args.avx2 {
-        true => Operators::with_isa(Isa::Avx2).expect("the processor has AVX2"),
+        true => Operators::with_isa(Isa::Avx2).expect("the processor has AVX2").without_fused_dot(),
         false => Operators::detect(),
     }
 }
