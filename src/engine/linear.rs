@@ -94,6 +94,8 @@ impl Engine {
     ) {
         let (n, out) = (tokens.len(), dw.len() / inner);
         assert_eq!([x.len(), dy.len()], [n * inner, n * out], "linear_weight_gradient: x and dy of {n} tokens");
+        let cuts = [tokens.start, tokens.end];
+        assert_eq!(cuts.map(|cut| block_start(cut, seq_len)), cuts, "linear_weight_gradient: whole blocks of tokens");
         match arithmetic {
             Arithmetic::Float => {
                 let dw = MatMut::new(dw, out, inner);

@@ -64,6 +64,8 @@ fn products_of_several_blocks_equal_their_definitions() {
         check(engine, numbers, 150, 150, 150, Numbers::tame);
         // A left operand so long that a block has fewer rows.
         check(engine, numbers, 13, 33, 2 * LEFT / 6 + 5, Numbers::tame);
+        // A right one that is quantised in several passes.
+        check(engine, numbers, 2, 2 * RIGHT / 40_000 + 9, 40_000, Numbers::tame);
     });
 }
 
