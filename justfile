@@ -9,8 +9,7 @@ test:
 
 # What verifies, scores, pays and audits, under the second arithmetic.
 test-integers:
-    L402_TEST_ARITHMETIC=2 cargo test --test sampled --test sampled_codecs --test lies --test audit --test round \
-        --test standings --test validators --test forgotten --test lists --test belongs --test made --test files --test escrow --test black_box
+    .ci/integers
 
 # Everything that CI checks.
 ci:

@@ -79,6 +79,9 @@ impl Cli {
     /// Does what the command line says.
     pub fn run(self, ui: &Ui) -> Result<()> {
         let threads = self.global.threads.map_or(0, usize::from);
+        if threads > 0 {
+            build_pool(threads)?;
+        }
         match self.verb {
             Verb::Shard(args) => on_the_pool(threads, || command::shard::run(&args, ui)),
             Verb::Assign(args) => command::assign::run(&args, ui),
@@ -103,14 +106,20 @@ impl Cli {
     }
 }
 
-/// Runs a verb that computes on one of the pool's own threads, of which there are as many as asked for, or (0) as cores: from
-/// any other, each of the thousands of parallel regions of a step would wake one of them and go to sleep.
+/// Runs a verb that computes on one of the pool's own threads: from any other, each of the thousands of parallel regions of a
+/// step would wake one of them and go to sleep.
 fn on_the_pool(threads: usize, verb: impl FnOnce() -> Result<()> + Send) -> Result<()> {
-    // The pool is the process's: where several command lines run in one, the first decides.
+    build_pool(threads)?;
+    rayon::scope(|_| verb())
+}
+
+/// As many threads as asked for, or (0) as there are cores. The pool is the process's: where several command lines run in one,
+/// the first decides.
+fn build_pool(threads: usize) -> Result<()> {
     static POOL: OnceLock<Option<String>> = OnceLock::new();
     let build = || rayon::ThreadPoolBuilder::new().num_threads(threads).stack_size(STACK).build_global();
     match POOL.get_or_init(|| build().err().map(|error| error.to_string())) {
-        None => rayon::scope(|_| verb()),
+        None => Ok(()),
         Some(error) => Err(Error::new(Kind::Bug, format!("the thread pool: {error}"))),
     }
 }

@@ -1,5 +1,6 @@
 //! Rounds under `arithmetic = 2`: played, replayed whole and sampled, scored, aggregated; and who computes by the other arithmetic is
-//! found. The suites of replays, lies, audits and disputes run under it whole with `L402_TEST_ARITHMETIC=2` (`just test-integers`).
+//! found. The suites of replays, lies, audits and pay run under it whole with `L402_TEST_ARITHMETIC=2` (`just test-integers`);
+//! `tests/dispute.rs` has its own.
 
 mod common;
 

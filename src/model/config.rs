@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::artifact::{Digest, canonical};
+use crate::engine::integer::LONGEST;
 use crate::error::{Error, Result};
 
 /// More layers are refused: their names alone would fill the memory.
@@ -106,6 +107,17 @@ impl ModelConfig {
                 "num_hidden_layers: expected at most {MAX_LAYERS}, found {}",
                 self.num_hidden_layers
             )));
+        }
+        // What a sum of products runs over.
+        for (name, width) in [
+            ("hidden_size", Some(self.hidden_size)),
+            ("intermediate_size", Some(self.intermediate_size)),
+            ("num_attention_heads * head_dim", q.checked_mul(self.head_dim)),
+        ] {
+            if width.is_none_or(|width| width > LONGEST) {
+                let found = width.map_or("more than 2^64".to_owned(), |width| width.to_string());
+                return Err(Error::data(format!("{name}: expected at most {LONGEST}, found {found}")));
+            }
         }
         for (name, value) in [
             ("rms_norm_eps", self.rms_norm_eps),
@@ -243,6 +255,27 @@ mod tests {
             .into_iter()
             .chain(bits.map(f64::from_bits))
             .filter(|value| value.is_finite())
+    }
+
+    #[test]
+    fn a_layer_wider_than_a_sum_may_be_long_is_refused_by_name() {
+        let config = |hidden: usize, wide: usize, heads: usize, size: usize| {
+            ModelConfig::parse(&format!(
+                r#"{{"hidden_size": {hidden}, "intermediate_size": {wide}, "num_hidden_layers": 1, "head_dim": {size},
+                "num_attention_heads": {heads}, "vocab_size": 257}}"#
+            ))
+        };
+        let longest = LONGEST;
+        config(2, longest, 1, 2).unwrap();
+        let wide = [
+            ("hidden_size", config(longest + 1, 2, 1, 2)),
+            ("intermediate_size", config(2, longest + 1, 1, 2)),
+            ("num_attention_heads", config(2, 2, 2, longest)),
+        ];
+        for (name, refused) in wide {
+            let error = refused.unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains("1048576"), "{name}: {error}");
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! The plain scalar definitions: what a product runs over is quantised, row by row of the left operand and column by column of
+//! The plain scalar definition: what a product runs over is quantised, row by row of the left operand and column by column of
 //! the right, the integers' product is exact, and each element of it is rounded once to float.
 
 use super::scale::{MAGNITUDE, Scale, quantise};
-use crate::engine::matmul::{Mat, MatMut, Start};
+use crate::engine::matmul::{MatMut, Operand, Start};
 
 /// Numbers as integers, and what one is worth.
 fn integers(numbers: impl Iterator<Item = f32> + Clone) -> (Vec<i64>, f32) {
@@ -14,16 +14,10 @@ fn integers(numbers: impl Iterator<Item = f32> + Clone) -> (Vec<i64>, f32) {
     (integers(scale), scale.step)
 }
 
-/// `c[i][j]` = start + float(Σ_p a(i, p) b(p, j)) * step of row i * step of column j.
-fn products(
-    k: usize,
-    c: &mut MatMut<'_>,
-    start: Start,
-    a: impl Fn(usize, usize) -> f32,
-    b: impl Fn(usize, usize) -> f32,
-) {
-    let rows: Vec<_> = (0..c.rows).map(|i| integers((0..k).map(|p| a(i, p)))).collect();
-    let columns: Vec<_> = (0..c.cols).map(|j| integers((0..k).map(|p| b(p, j)))).collect();
+/// `c[i][j]` = start + float(Σ_p a(i, p) b(j, p)) * step of row i * step of column j.
+pub(super) fn product(k: usize, a: Operand<'_>, b: Operand<'_>, c: MatMut<'_>, start: Start) {
+    let rows: Vec<_> = (0..c.rows).map(|i| integers((0..k).map(|p| a.at(i, p)))).collect();
+    let columns: Vec<_> = (0..c.cols).map(|j| integers((0..k).map(|p| b.at(j, p)))).collect();
     for (i, (row, row_step)) in rows.iter().enumerate() {
         for (j, (column, column_step)) in columns.iter().enumerate() {
             let sum: i64 = row.iter().zip(column).map(|(a, b)| a * b).sum();
@@ -35,19 +29,4 @@ fn products(
             *c = from + sum as f32 * row_step * column_step;
         }
     }
-}
-
-/// C = A·Bᵀ.
-pub fn nt(a: Mat<'_>, b: Mat<'_>, mut c: MatMut<'_>, start: Start) {
-    products(a.cols, &mut c, start, |i, p| a.at(i, p), |p, j| b.at(j, p));
-}
-
-/// C = A·B.
-pub fn nn(a: Mat<'_>, b: Mat<'_>, mut c: MatMut<'_>, start: Start) {
-    products(a.cols, &mut c, start, |i, p| a.at(i, p), |p, j| b.at(p, j));
-}
-
-/// C = Aᵀ·B.
-pub fn tn(a: Mat<'_>, b: Mat<'_>, mut c: MatMut<'_>, start: Start) {
-    products(a.rows, &mut c, start, |i, p| a.at(p, i), |p, j| b.at(p, j));
 }

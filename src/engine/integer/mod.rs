@@ -4,7 +4,7 @@
 //! products and sums are exact, so that their order means nothing: threads, tiles, pieces of k and devices are free. Each
 //! element is then rounded once to float, and added to where it starts.
 
-pub mod definition;
+mod definition;
 mod kernel;
 mod quantise;
 mod scale;
@@ -19,39 +19,25 @@ pub use scale::{LARGEST, LONGEST};
 impl Engine {
     /// C = A·Bᵀ: `a` \[m × k\], `b` \[n × k\], `c` \[m × n\]. The forward product, with weights \[out × in\].
     pub fn integer_nt(self, a: Mat<'_>, b: Mat<'_>, c: MatMut<'_>, start: Start) {
-        let sizes = [b.cols, c.rows, c.cols];
-        assert_eq!(sizes, [a.cols, a.rows, b.rows], "integer_nt: k of b, rows and columns of c");
-        if self.isa() == Isa::Definition {
-            return self.define(|| definition::nt(a, b, c, start));
-        }
-        let (a, b) = (Operand { mat: a, k_along_rows: true }, Operand { mat: b, k_along_rows: true });
-        self.integer_product(a.mat.cols, a, b, c, start);
+        self.integer_product("integer_nt", Operand::along(a), Operand::along(b), c, start);
     }
 
     /// C = A·B: `a` \[m × k\], `b` \[k × n\], `c` \[m × n\]. The gradient of a forward product's input.
     pub fn integer_nn(self, a: Mat<'_>, b: Mat<'_>, c: MatMut<'_>, start: Start) {
-        let sizes = [b.rows, c.rows, c.cols];
-        assert_eq!(sizes, [a.cols, a.rows, b.cols], "integer_nn: k of b, rows and columns of c");
-        if self.isa() == Isa::Definition {
-            return self.define(|| definition::nn(a, b, c, start));
-        }
-        let (a, b) = (Operand { mat: a, k_along_rows: true }, Operand { mat: b, k_along_rows: false });
-        self.integer_product(a.mat.cols, a, b, c, start);
+        self.integer_product("integer_nn", Operand::along(a), Operand::down(b), c, start);
     }
 
     /// C = Aᵀ·B: `a` \[k × m\], `b` \[k × n\], `c` \[m × n\]. The gradient of the weights, k over the tokens of a block.
     pub fn integer_tn(self, a: Mat<'_>, b: Mat<'_>, c: MatMut<'_>, start: Start) {
-        let sizes = [b.rows, c.rows, c.cols];
-        assert_eq!(sizes, [a.rows, a.cols, b.cols], "integer_tn: k of b, rows and columns of c");
-        if self.isa() == Isa::Definition {
-            return self.define(|| definition::tn(a, b, c, start));
-        }
-        let (a, b) = (Operand { mat: a, k_along_rows: false }, Operand { mat: b, k_along_rows: false });
-        self.integer_product(a.mat.rows, a, b, c, start);
+        self.integer_product("integer_tn", Operand::down(a), Operand::down(b), c, start);
     }
 
-    fn integer_product(self, k: usize, a: Operand<'_>, b: Operand<'_>, c: MatMut<'_>, start: Start) {
+    fn integer_product(self, name: &str, a: Operand<'_>, b: Operand<'_>, c: MatMut<'_>, start: Start) {
+        let k = a.k_with(b, &c, name);
         assert!(k <= LONGEST, "an integer product runs over at most {LONGEST} steps, not {k}");
+        if self.isa() == Isa::Definition {
+            return self.define(|| definition::product(k, a, b, c, start));
+        }
         if c.rows == 0 || c.cols == 0 {
             return;
         }
@@ -168,7 +154,7 @@ impl Engine {
     }
 }
 
-/// Pairs of a block of the left operand, and rows of it at most: with a panel it fits a second-level cache of half a MiB.
+/// Pairs of a block of the left operand: with a panel it fits a second-level cache of half a MiB.
 const LEFT: usize = 64 << 10;
 /// Rows of C in a block.
 const MC: usize = 120;

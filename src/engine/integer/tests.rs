@@ -71,7 +71,7 @@ fn products_of_several_blocks_equal_their_definitions() {
 
 #[test]
 fn every_number_at_the_largest_integer_is_summed_exactly() {
-    // The worst that 32-bit sums meet, in every length around a piece's, and of either sign.
+    // Short ones stay as they are, of longer ones the scale must give way; of either sign.
     let largest = LARGEST as f32;
     on_every_engine(|engine, numbers| {
         for k in [1, 2, 31, 32, 33, 34, 127, 129, 300, 1025] {

@@ -65,6 +65,37 @@ pub(in crate::engine) struct Operand<'a> {
 }
 
 impl<'a> Operand<'a> {
+    /// A matrix whose rows k runs along.
+    pub fn along(mat: Mat<'a>) -> Operand<'a> {
+        Operand { mat, k_along_rows: true }
+    }
+
+    /// A matrix down whose columns k runs.
+    pub fn down(mat: Mat<'a>) -> Operand<'a> {
+        Operand { mat, k_along_rows: false }
+    }
+
+    /// How many numbers meet in a sum, and how many rows (or columns) of the result there are.
+    fn sizes(self) -> (usize, usize) {
+        match self.k_along_rows {
+            true => (self.mat.cols, self.mat.rows),
+            false => (self.mat.rows, self.mat.cols),
+        }
+    }
+
+    /// The number that the i-th row (or column) of the result takes at step p of k.
+    pub fn at(self, i: usize, p: usize) -> f32 {
+        if self.k_along_rows { self.mat.at(i, p) } else { self.mat.at(p, i) }
+    }
+
+    /// k of a product that is called so; panics where the sizes do not fit.
+    #[track_caller]
+    pub fn k_with(self, b: Operand<'_>, c: &MatMut<'_>, name: &str) -> usize {
+        let ((k, rows), (k_of_b, cols)) = (self.sizes(), b.sizes());
+        assert_eq!([k_of_b, c.rows, c.cols], [k, rows, cols], "{name}: k of b, rows and columns of c");
+        k
+    }
+
     /// Some steps of k.
     pub(super) fn part(self, first: usize, k: usize) -> Operand<'a> {
         let Mat { data, rows, cols, ld } = self.mat;

@@ -3,7 +3,7 @@
 //! Chains may pause: k is cut into blocks that fit the caches, and an accumulator stored and loaded again keeps its bits.
 //! Threads share out rows of the result.
 
-pub mod definition;
+mod definition;
 pub(super) mod kernel;
 mod matrix;
 pub(super) mod pack;
@@ -18,38 +18,24 @@ use rayon::prelude::*;
 impl Engine {
     /// C = A·Bᵀ: `a` \[m × k\], `b` \[n × k\], `c` \[m × n\]. The forward product, with weights \[out × in\].
     pub fn matmul_nt(self, a: Mat<'_>, b: Mat<'_>, c: MatMut<'_>, start: Start) {
-        let sizes = [b.cols, c.rows, c.cols];
-        assert_eq!(sizes, [a.cols, a.rows, b.rows], "matmul_nt: k of b, rows and columns of c");
-        if self.isa() == Isa::Definition {
-            return self.define(|| definition::nt(a, b, c, start));
-        }
-        let (a, b) = (Operand { mat: a, k_along_rows: true }, Operand { mat: b, k_along_rows: true });
-        self.product(a.mat.cols, a, b, c, start);
+        self.product("matmul_nt", Operand::along(a), Operand::along(b), c, start);
     }
 
     /// C = A·B: `a` \[m × k\], `b` \[k × n\], `c` \[m × n\]. The gradient of a forward product's input.
     pub fn matmul_nn(self, a: Mat<'_>, b: Mat<'_>, c: MatMut<'_>, start: Start) {
-        let sizes = [b.rows, c.rows, c.cols];
-        assert_eq!(sizes, [a.cols, a.rows, b.cols], "matmul_nn: k of b, rows and columns of c");
-        if self.isa() == Isa::Definition {
-            return self.define(|| definition::nn(a, b, c, start));
-        }
-        let (a, b) = (Operand { mat: a, k_along_rows: true }, Operand { mat: b, k_along_rows: false });
-        self.product(a.mat.cols, a, b, c, start);
+        self.product("matmul_nn", Operand::along(a), Operand::down(b), c, start);
     }
 
     /// C = Aᵀ·B: `a` \[k × m\], `b` \[k × n\], `c` \[m × n\]. The gradient of the weights, k over tokens.
     pub fn matmul_tn(self, a: Mat<'_>, b: Mat<'_>, c: MatMut<'_>, start: Start) {
-        let sizes = [b.rows, c.rows, c.cols];
-        assert_eq!(sizes, [a.rows, a.cols, b.cols], "matmul_tn: k of b, rows and columns of c");
-        if self.isa() == Isa::Definition {
-            return self.define(|| definition::tn(a, b, c, start));
-        }
-        let (a, b) = (Operand { mat: a, k_along_rows: false }, Operand { mat: b, k_along_rows: false });
-        self.product(a.mat.rows, a, b, c, start);
+        self.product("matmul_tn", Operand::down(a), Operand::down(b), c, start);
     }
 
-    fn product(self, k: usize, a: Operand<'_>, b: Operand<'_>, c: MatMut<'_>, start: Start) {
+    fn product(self, name: &str, a: Operand<'_>, b: Operand<'_>, c: MatMut<'_>, start: Start) {
+        let k = a.k_with(b, &c, name);
+        if self.isa() == Isa::Definition {
+            return self.define(|| definition::product(k, a, b, c, start));
+        }
         if c.rows == 0 || c.cols == 0 {
             return;
         }
