@@ -30,6 +30,12 @@ fn what_was_trained_from_the_same_inputs_is_not_trained_again() {
         assert_eq!(["delta", "moments", "leaves"].map(|name| world.bytes(name)), truth, "{name}");
         assert!(!trains(&world, &train, 0, "up to date"), "{name}");
     }
+    // Nothing of a process that was killed when all was in its place, and before its claim was gone, stays beside it.
+    for name in ["delta", "moments", "leaves"] {
+        world.write(&format!(".{name}.l402-tmp.killed"), b"402\n");
+    }
+    assert!(!trains(&world, &train, 0, "up to date"));
+    assert!(world.listing(".").iter().all(|name| !name.contains(".l402-tmp.")), "{:?}", world.listing("."));
     // A frame around it is no other content.
     world.write("framed.zst", &zstd::encode_all(&truth[0][..], 1).unwrap());
     assert!(!trains(&world, &train.replace("-o delta", "-o framed.zst"), 0, "up to date"));

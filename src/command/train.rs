@@ -235,6 +235,10 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let others = Beside { state: beside(state_out), leaves: beside(leaves), kept: kept.as_ref() };
     let made = made_from(&target, &meta)?;
     if others.complete(&meta, &Leaves::of(&work.recipe, &meta)?, made.as_ref(), layout)? && made.is_some() {
+        [Some(&target), others.state.as_ref(), others.leaves.as_ref()]
+            .into_iter()
+            .flatten()
+            .try_for_each(Target::sweep)?;
         ui.say(format!("up to date: {} was made from the same inputs; --force does it again", target.name()));
         return Ok(());
     }

@@ -78,6 +78,11 @@ impl Target {
         self.path.as_deref().filter(|path| !self.force && path.exists())
     }
 
+    /// Removes what killed writers left beside the output: for whoever finds it made, and writes nothing.
+    pub fn sweep(&self) -> Result<()> {
+        self.path.as_deref().map_or(Ok(()), temp::sweep)
+    }
+
     /// Says to other processes, for as long as the claim is held, that this one makes the output: for work that nobody
     /// wants done twice at a time. Where another has said so it is a matter of trying again (75).
     pub fn claim(&self) -> Result<Claim> {
