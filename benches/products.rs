@@ -5,6 +5,7 @@
 
 use std::time::Instant;
 
+use l402::engine::linear::Factor;
 use l402::engine::{Arithmetic, Engine, Isa, Start};
 
 /// Tokens of a micro-batch, and of a sequence.
@@ -65,10 +66,19 @@ fn line(engine: Engine, inner: usize, out: usize, tokens: usize) {
                 run();
                 best[which][i] = best[which][i].min(began.elapsed().as_secs_f64());
             };
-            time(0, &mut || engine.linear(arithmetic, &x, &w, inner, &mut y));
-            time(1, &mut || engine.linear_input_gradient(arithmetic, &dy, &w, inner, &mut dx, Start::Zero));
+            time(0, &mut || engine.linear(arithmetic, Factor::new(&x, inner), Factor::new(&w, inner), &mut y));
+            time(1, &mut || {
+                engine.linear_input_gradient(arithmetic, &dy, Factor::new(&w, inner), &mut dx, Start::Zero)
+            });
             time(2, &mut || {
-                engine.linear_weight_gradient(arithmetic, &x, &dy, inner, 0..tokens, SEQ_LEN.min(tokens), &mut dw)
+                engine.linear_weight_gradient(
+                    arithmetic,
+                    Factor::new(&x, inner),
+                    &dy,
+                    0..tokens,
+                    SEQ_LEN.min(tokens),
+                    &mut dw,
+                )
             });
         }
     }

@@ -233,7 +233,7 @@ fn many_steps(arithmetic: u32) {
     let order = BatchOrder::new(&Digest::of(b"golden"), shard.sequences());
     for engine in Engine::available().into_iter().chain([Engine::definition()]) {
         let model = Model::of(&recipe, config.clone(), engine);
-        let plan = Plan::training(&config, recipe.data.seq_len, recipe.inner.batch, Some(1), 1 << 30);
+        let plan = Plan::of(&recipe, &config, Some(1), 1 << 30);
         let mut parameters = initial_parameters(&config, &model.layout, 402);
         for tensor in model.layout.tensors.iter().filter(|tensor| tensor.shape.len() == 2) {
             parameters[tensor.range()].iter_mut().for_each(|x| *x *= 1.0 / 2_361_183_241_434_822_606_848.0);

@@ -129,13 +129,20 @@ fn shard(seq_len: usize) -> Shard {
 
 /// Two rounds of one worker, with moments and error feedback carried on: the bytes of both updates and the bits of the
 /// last model.
-fn rounds(engine: Engine, recipe: &Recipe, config: &ModelConfig) -> (Vec<Vec<u8>>, Vec<u32>) {
+fn rounds(
+    engine: Engine,
+    recipe: &Recipe,
+    config: &ModelConfig,
+    micro_batch: Option<usize>,
+) -> (Vec<Vec<u8>>, Vec<u32>) {
     let layout = Layout::new(config);
     let mut theta = initial_parameters(config, &layout, 11);
     let seq_len = recipe.data.seq_len;
     let model = Model::of(recipe, config.clone(), engine);
     let shard = shard(seq_len);
-    let plan = Plan::training(config, seq_len, recipe.inner.batch / recipe.inner.grad_groups, None, 1 << 30);
+    let plan = Plan::of(recipe, config, micro_batch, 1 << 30);
+    let several = micro_batch.is_some() || recipe.inner.grad_groups > 1;
+    assert_eq!(plan.keep_weights, recipe.arithmetic == 2 && several, "{plan:?}");
     let (mut moments, mut feedback) = (Moments::zero(&layout), None);
     let mut updates = Vec::new();
     for n in 0..2 {
@@ -163,10 +170,23 @@ fn rounds(engine: Engine, recipe: &Recipe, config: &ModelConfig) -> (Vec<Vec<u8>
 }
 
 fn every_engine_agrees(config: &str, recipe: &str) {
-    let (config, recipe) = (ModelConfig::parse(config).unwrap(), Recipe::parse(recipe).unwrap());
-    let truth = rounds(Engine::definition(), &recipe, &config);
+    for arithmetic in [1, 2] {
+        every_engine_agrees_by(arithmetic, config, recipe);
+    }
+}
+
+fn every_engine_agrees_by(arithmetic: u32, config: &str, recipe: &str) {
+    let (config, mut recipe) = (ModelConfig::parse(config).unwrap(), Recipe::parse(recipe).unwrap());
+    recipe.arithmetic = arithmetic;
+    let truth = rounds(Engine::definition(), &recipe, &config, None);
     for engine in Engine::available() {
-        assert!(rounds(engine, &recipe, &config) == truth, "{engine:?} differs from the definitions");
+        for micro_batch in [None, Some(1)] {
+            let found = rounds(engine, &recipe, &config, micro_batch);
+            assert!(
+                found == truth,
+                "arithmetic {arithmetic}, {engine:?}, a micro-batch of {micro_batch:?}: differs from the definitions"
+            );
+        }
     }
 }
 

@@ -58,7 +58,7 @@ pub fn ours(shape: &Shape, args: &Args) {
     let recipe = recipe(shape, args.arithmetic, steps);
     let model = Model::of(&recipe, shape.config.clone(), crate::operators(args));
     let budget = args.activation_memory << 20;
-    let plan = Plan::training(&shape.config, shape.seq_len, shape.batch, args.micro_batch, budget);
+    let plan = Plan::of(&recipe, &shape.config, args.micro_batch, budget);
     let shard = shard(shape);
     let order = BatchOrder::new(&Digest::of(b"bench"), shard.sequences());
     let parameters = initial_parameters(&model.config, &model.layout, 402);
@@ -67,6 +67,7 @@ pub fn ours(shape: &Shape, args: &Args) {
     let mut about = shape.describe("ours");
     about["micro_batch"] = plan.sequences.into();
     about["recompute"] = plan.recompute.into();
+    about["keep_weights"] = plan.keep_weights.into();
     let mut pace = Pace::new(args.drive, args.steps, about);
     if !pace.wait() {
         return;

@@ -187,7 +187,8 @@ pub struct MemoryArgs {
     /// Sequences computed at a time; the bits do not depend on it [default: by memory and caches]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     micro_batch: Option<u32>,
-    /// Memory for activations, in MiB; below what keeping them takes, layers are computed twice
+    /// Memory for activations, in MiB; below what keeping them takes, layers are computed twice, and where some is left, the
+    /// integers of weights (arithmetic = 2) are kept for all of a step
     #[arg(long, value_name = "MIB", default_value_t = 2048)]
     activation_memory: u64,
 }
@@ -195,10 +196,8 @@ pub struct MemoryArgs {
 impl MemoryArgs {
     /// The plan for a round.
     pub(super) fn plan(&self, recipe: &Recipe, folder: &ModelFolder) -> Plan {
-        let inner = &recipe.inner;
-        let group = inner.batch / inner.grad_groups;
         let micro_batch = self.micro_batch.map(|n| n as usize);
-        Plan::training(&folder.config, recipe.data.seq_len, group, micro_batch, self.activation_memory << 20)
+        Plan::of(recipe, &folder.config, micro_batch, self.activation_memory << 20)
     }
 }
 

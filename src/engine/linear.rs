@@ -1,7 +1,8 @@
 //! A linear layer's three products, by the arithmetic that a recipe chooses. Everything else is the same in both.
 
+use super::integer::{Side, Slot};
 use super::machine::Engine;
-use super::matmul::{Mat, MatMut, Start};
+use super::matmul::{Mat, MatMut, Operand, Start};
 use std::ops::Range;
 
 /// The arithmetic contract: what a linear layer's products are.
@@ -51,14 +52,79 @@ fn blocks(tokens: Range<usize>, seq_len: usize) -> impl Iterator<Item = Range<us
     })
 }
 
+/// A linear layer's input \[tokens × in\] or weight \[out × in\], as its products take it.
+#[derive(Clone, Copy)]
+pub struct Factor<'a> {
+    values: &'a [f32],
+    inner: usize,
+    integers: Option<&'a Integers>,
+}
+
+impl<'a> Factor<'a> {
+    /// For one product.
+    pub fn new(values: &'a [f32], inner: usize) -> Factor<'a> {
+        Factor { values, inner, integers: None }
+    }
+
+    /// The values, row-major.
+    pub fn values(self) -> &'a [f32] {
+        self.values
+    }
+
+    fn rows(self) -> usize {
+        self.values.len() / self.inner
+    }
+
+    fn mat(self) -> Mat<'a> {
+        Mat::new(self.values, self.rows(), self.inner)
+    }
+
+    fn side(self, operand: Operand<'a>, slot: impl FnOnce(&'a Integers) -> Option<&'a Slot>) -> Side<'a> {
+        Side { operand, slot: self.integers.and_then(slot) }
+    }
+}
+
+/// Room for the integers of a factor that several products take: the first makes them, the others find them.
+pub struct Integers {
+    /// Of its rows, as a left operand.
+    left: Slot,
+    /// Of its rows, as a right operand.
+    right: Slot,
+    /// Of its columns: all of a weight's; an input's by block of tokens.
+    columns: Vec<Slot>,
+}
+
+impl Integers {
+    /// Of weights, one after the other.
+    pub fn of_weights() -> Integers {
+        Integers { left: Slot::default(), right: Slot::default(), columns: vec![Slot::default()] }
+    }
+
+    /// Of inputs of up to so many sequences, one after the other.
+    pub fn of_inputs(sequences: usize, seq_len: usize) -> Integers {
+        let blocks = sequences * seq_len.div_ceil(TOKENS);
+        let columns = std::iter::repeat_with(Slot::default).take(blocks).collect();
+        Integers { left: Slot::default(), right: Slot::default(), columns }
+    }
+
+    /// The factor of these values, an input's for the same tokens in each product. What was made of others is forgotten.
+    pub fn of<'a>(&'a mut self, values: &'a [f32], inner: usize) -> Factor<'a> {
+        [&mut self.left, &mut self.right].into_iter().chain(&mut self.columns).for_each(Slot::forget);
+        Factor { values, inner, integers: Some(self) }
+    }
+}
+
 impl Engine {
     /// y = x · Wᵀ: `x` \[n × inner\], `w` \[out × inner\], `y` \[n × out\].
-    pub fn linear(self, arithmetic: Arithmetic, x: &[f32], w: &[f32], inner: usize, y: &mut [f32]) {
-        let (n, out) = (x.len() / inner, w.len() / inner);
-        let (x, w, y) = (Mat::new(x, n, inner), Mat::new(w, out, inner), MatMut::new(y, n, out));
+    pub fn linear(self, arithmetic: Arithmetic, x: Factor<'_>, w: Factor<'_>, y: &mut [f32]) {
+        let y = MatMut::new(y, x.rows(), w.rows());
         match arithmetic {
-            Arithmetic::Float => self.matmul_nt(x, w, y, Start::Zero),
-            Arithmetic::Integer => self.integer_nt(x, w, y, Start::Zero),
+            Arithmetic::Float => self.matmul_nt(x.mat(), w.mat(), y, Start::Zero),
+            Arithmetic::Integer => {
+                let left = x.side(Operand::along(x.mat()), |integers| Some(&integers.left));
+                let right = w.side(Operand::along(w.mat()), |integers| Some(&integers.right));
+                self.integer_product("linear", left, right, y, Start::Zero);
+            }
         }
     }
 
@@ -67,16 +133,18 @@ impl Engine {
         self,
         arithmetic: Arithmetic,
         dy: &[f32],
-        w: &[f32],
-        inner: usize,
+        w: Factor<'_>,
         dx: &mut [f32],
         start: Start,
     ) {
-        let (n, out) = (dx.len() / inner, w.len() / inner);
-        let (dy, w, dx) = (Mat::new(dy, n, out), Mat::new(w, out, inner), MatMut::new(dx, n, inner));
+        let n = dx.len() / w.inner;
+        let (dy, dx) = (Mat::new(dy, n, w.rows()), MatMut::new(dx, n, w.inner));
         match arithmetic {
-            Arithmetic::Float => self.matmul_nn(dy, w, dx, start),
-            Arithmetic::Integer => self.integer_nn(dy, w, dx, start),
+            Arithmetic::Float => self.matmul_nn(dy, w.mat(), dx, start),
+            Arithmetic::Integer => {
+                let right = w.side(Operand::down(w.mat()), |integers| integers.columns.first());
+                self.integer_product("linear_input_gradient", Operand::along(dy).into(), right, dx, start);
+            }
         }
     }
 
@@ -85,28 +153,36 @@ impl Engine {
     pub fn linear_weight_gradient(
         self,
         arithmetic: Arithmetic,
-        x: &[f32],
+        x: Factor<'_>,
         dy: &[f32],
-        inner: usize,
         tokens: Range<usize>,
         seq_len: usize,
         dw: &mut [f32],
     ) {
+        let inner = x.inner;
         let (n, out) = (tokens.len(), dw.len() / inner);
-        assert_eq!([x.len(), dy.len()], [n * inner, n * out], "linear_weight_gradient: x and dy of {n} tokens");
+        assert_eq!([x.values.len(), dy.len()], [n * inner, n * out], "linear_weight_gradient: x and dy of {n} tokens");
         let cuts = [tokens.start, tokens.end];
         assert_eq!(cuts.map(|cut| block_start(cut, seq_len)), cuts, "linear_weight_gradient: whole blocks of tokens");
         match arithmetic {
             Arithmetic::Float => {
                 let dw = MatMut::new(dw, out, inner);
-                self.matmul_tn(Mat::new(dy, n, out), Mat::new(x, n, inner), dw, Start::Accumulate);
+                self.matmul_tn(Mat::new(dy, n, out), x.mat(), dw, Start::Accumulate);
             }
             Arithmetic::Integer => {
-                for block in blocks(tokens, seq_len) {
+                for (i, block) in blocks(tokens, seq_len).enumerate() {
                     let n = block.len();
                     let dy = Mat::new(&dy[block.start * out..block.end * out], n, out);
-                    let x = Mat::new(&x[block.start * inner..block.end * inner], n, inner);
-                    self.integer_tn(dy, x, MatMut::new(dw, out, inner), Start::Accumulate);
+                    let rows = Mat::new(&x.values[block.start * inner..block.end * inner], n, inner);
+                    let right = x.side(Operand::down(rows), |integers| integers.columns.get(i));
+                    let dw = MatMut::new(dw, out, inner);
+                    self.integer_product(
+                        "linear_weight_gradient",
+                        Operand::down(dy).into(),
+                        right,
+                        dw,
+                        Start::Accumulate,
+                    );
                 }
             }
         }
@@ -129,6 +205,36 @@ mod tests {
     }
 
     #[test]
+    fn products_that_share_integers_equal_products_that_do_not() {
+        on_every_engine(|engine, numbers| {
+            let mut weight = Integers::of_weights();
+            let (seq_len, sequences) = (TOKENS + 3, 2);
+            let n = seq_len * sequences;
+            let mut input = Integers::of_inputs(sequences, seq_len);
+            // Of another size each time, in the same room.
+            for (inner, out) in [(37, 50), (20, 30), (64, 70)] {
+                let (x, w, w2) = (numbers.tame(n * inner), numbers.tame(out * inner), numbers.tame(out * inner));
+                let (dy, dx, dw) = (numbers.tame(n * out), numbers.tame(n * inner), numbers.tame(out * inner));
+                let run = |x: Factor<'_>, w: Factor<'_>| {
+                    let (mut y, mut dx, mut dw) = (vec![0.0; n * out], dx.clone(), dw.clone());
+                    engine.linear(Arithmetic::Integer, x, w, &mut y);
+                    engine.linear_input_gradient(Arithmetic::Integer, &dy, w, &mut dx, Start::Accumulate);
+                    engine.linear_weight_gradient(Arithmetic::Integer, x, &dy, 0..n, seq_len, &mut dw);
+                    [y, dx, dw].concat()
+                };
+                let x_alone = Factor::new(&x, inner);
+                let x = input.of(&x, inner);
+                for w in [&w, &w2] {
+                    let alone = run(x_alone, Factor::new(w, inner));
+                    let w = weight.of(w, inner);
+                    assert_same_bits("the first", &run(x, w), &alone);
+                    assert_same_bits("the second", &run(x, w), &alone);
+                }
+            }
+        });
+    }
+
+    #[test]
     fn micro_batches_and_chunks_of_blocks_do_not_change_a_weight_gradient() {
         on_every_engine(|engine, numbers| {
             let (seq_len, sequences, inner, out) = (300, 3, 20, 30);
@@ -140,7 +246,7 @@ mod tests {
                     for cut in cuts.windows(2) {
                         let (a, b) = (cut[0], cut[1]);
                         let (x, dy) = (&x[a * inner..b * inner], &dy[a * out..b * out]);
-                        engine.linear_weight_gradient(arithmetic, x, dy, inner, a..b, seq_len, &mut dw);
+                        engine.linear_weight_gradient(arithmetic, Factor::new(x, inner), dy, a..b, seq_len, &mut dw);
                     }
                     dw
                 };

@@ -3,6 +3,7 @@
 use super::config::ModelConfig;
 use super::layer_acts::LayerActs;
 use super::plan::Plan;
+use crate::engine::linear::Integers;
 
 /// All activations and scratch of a micro-batch.
 pub struct Workspace {
@@ -42,6 +43,8 @@ pub(super) struct Scratch {
     pub targets: Vec<u32>,
     /// Losses \[n\].
     pub losses: Vec<f32>,
+    /// Of a linear layer's input that several products take.
+    pub integers: Integers,
 }
 
 impl Workspace {
@@ -69,6 +72,7 @@ impl Workspace {
                 inputs: vec![0; n],
                 targets: vec![0; n],
                 losses: zeros(n, 1),
+                integers: Integers::of_inputs(plan.sequences, plan.seq_len),
             },
             plan,
         }

@@ -2,10 +2,12 @@
 
 use super::activations::{Scratch, Workspace};
 use super::config::ModelConfig;
+use super::fixed::Fixed;
 use super::layer_acts::LayerActs;
 use super::layout::{LayerIds, Layout};
+use super::plan::arithmetic_of;
 use crate::artifact::Recipe;
-use crate::engine::linear::block_start;
+use crate::engine::linear::{Factor, block_start};
 use crate::engine::{Arithmetic, AttentionShape, Engine, RopeTable};
 use std::ops::Range;
 
@@ -56,8 +58,7 @@ impl Model {
 
     /// The model that a recipe trains.
     pub fn of(recipe: &Recipe, config: ModelConfig, engine: Engine) -> Model {
-        let arithmetic = Arithmetic::numbered(recipe.arithmetic).expect("a recipe's arithmetic is checked");
-        Model::new(config, engine, arithmetic, recipe.data.seq_len)
+        Model::new(config, engine, arithmetic_of(recipe), recipe.data.seq_len)
     }
 
     /// RoPE's table, for the model's sequences.
@@ -86,9 +87,8 @@ impl Model {
     }
 
     /// y = x · Wᵀ for the parameter `id` \[out × in\].
-    pub(super) fn project(&self, parameters: &[f32], id: usize, x: &[f32], y: &mut [f32]) {
-        let inner = self.layout.tensors[id].shape[1];
-        self.engine.linear(self.arithmetic, x, self.layout.of(id, parameters), inner, y);
+    pub(super) fn project(&self, parameters: &Fixed<'_>, id: usize, x: Factor<'_>, y: &mut [f32]) {
+        self.engine.linear(self.arithmetic, x, parameters.factor(id), y);
     }
 
     /// What the gradient of a linear layer's input is. The head's stays in float32 under either contract: of a softmax over a large
@@ -107,7 +107,7 @@ impl Model {
     /// One layer: `x` is the residual stream before it, `out` the one after it.
     pub(super) fn layer_forward(
         &self,
-        parameters: &[f32],
+        parameters: &Fixed<'_>,
         ids: &LayerIds,
         x: &[f32],
         acts: &mut LayerActs,
@@ -117,14 +117,16 @@ impl Model {
         let engine = self.engine;
         let n = x.len() / self.config.hidden_size;
         let (q, kv) = (self.config.query_width(), self.config.key_width());
-        let weight = |id: usize| self.layout.of(id, parameters);
+        let (d, ff) = (self.config.hidden_size, self.config.intermediate_size);
+        let weight = |id: usize| parameters.factor(id).values();
         let normed = &mut scratch.normed[..x.len()];
         let projected = &mut scratch.projected[..x.len()];
 
         engine.rms_norm(x, weight(ids.norm1), self.eps, normed, &mut acts.rinv1[..n]);
-        self.project(parameters, ids.q, normed, &mut acts.q[..n * q]);
-        self.project(parameters, ids.k, normed, &mut acts.k[..n * kv]);
-        self.project(parameters, ids.v, normed, &mut acts.v[..n * kv]);
+        let input = scratch.integers.of(normed, d);
+        self.project(parameters, ids.q, input, &mut acts.q[..n * q]);
+        self.project(parameters, ids.k, input, &mut acts.k[..n * kv]);
+        self.project(parameters, ids.v, input, &mut acts.v[..n * kv]);
         engine.rope(&self.rope, q, &mut acts.q[..n * q]);
         engine.rope(&self.rope, kv, &mut acts.k[..n * kv]);
         let heads = n * self.config.num_attention_heads;
@@ -137,18 +139,20 @@ impl Model {
             &mut acts.row_max[..heads],
             &mut acts.row_sum[..heads],
         );
-        self.project(parameters, ids.o, &acts.attention[..n * q], projected);
+        self.project(parameters, ids.o, Factor::new(&acts.attention[..n * q], q), projected);
         let middle = &mut acts.middle[..x.len()];
         engine.add(x, projected, middle);
 
         engine.rms_norm(middle, weight(ids.norm2), self.eps, normed, &mut acts.rinv2[..n]);
-        let ff = n * self.config.intermediate_size;
-        self.project(parameters, ids.gate, normed, &mut acts.gate[..ff]);
-        self.project(parameters, ids.up, normed, &mut acts.up[..ff]);
+        let input = scratch.integers.of(normed, d);
+        let (gate, up) = (&mut acts.gate[..n * ff], &mut acts.up[..n * ff]);
+        self.project(parameters, ids.gate, input, gate);
+        self.project(parameters, ids.up, input, up);
         // A backward pass needs gate and up alone; what follows them is for the next layer.
         let Some(out) = out else { return };
-        engine.swiglu(&acts.gate[..ff], &acts.up[..ff], &mut scratch.hidden[..ff]);
-        self.project(parameters, ids.down, &scratch.hidden[..ff], projected);
+        let hidden = &mut scratch.hidden[..n * ff];
+        engine.swiglu(gate, up, hidden);
+        self.project(parameters, ids.down, Factor::new(hidden, ff), projected);
         engine.add(middle, projected, out);
     }
 
@@ -165,9 +169,9 @@ impl Model {
     }
 
     /// All layers, from the tokens in the scratch to the last residual stream.
-    pub(super) fn layers_forward(&self, parameters: &[f32], n: usize, ws: &mut Workspace) {
+    pub(super) fn layers_forward(&self, parameters: &Fixed<'_>, n: usize, ws: &mut Workspace) {
         let d = self.config.hidden_size;
-        let table = self.layout.of(self.layout.embedding, parameters);
+        let table = parameters.factor(self.layout.embedding).values();
         self.engine.embedding(table, d, &ws.scratch.inputs[..n], &mut ws.stream[0][..n * d]);
         for (l, ids) in self.layout.layers.iter().enumerate() {
             let acts = if ws.plan.recompute { &mut ws.layers[0] } else { &mut ws.layers[l] };
@@ -190,18 +194,19 @@ impl Model {
     }
 
     /// The losses of the targets, in nats: sequences of `seq_len + 1` tokens, at most the plan's number.
-    pub fn losses<'w>(&self, parameters: &[f32], tokens: &[u32], ws: &'w mut Workspace) -> &'w [f32] {
+    pub fn losses<'w>(&self, parameters: &Fixed<'_>, tokens: &[u32], ws: &'w mut Workspace) -> &'w [f32] {
         let n = self.set_tokens(tokens, &mut ws.scratch);
         self.layers_forward(parameters, n, ws);
         let (d, v) = (self.config.hidden_size, self.config.vocab_size);
         let scratch = &mut ws.scratch;
         let last = ws.stream.last().expect("there is a stream");
-        let weight = self.layout.of(self.layout.norm, parameters);
+        let weight = parameters.factor(self.layout.norm).values();
         let normed = &mut scratch.normed[..n * d];
         self.engine.rms_norm(&last[..n * d], weight, self.eps, normed, &mut scratch.rinv[..n]);
         for rows in self.runs(n, ws.plan.logit_rows) {
             let logits = &mut scratch.logits[..rows.len() * v];
-            self.project(parameters, self.layout.head, &normed[rows.start * d..rows.end * d], logits);
+            let input = scratch.integers.of(&normed[rows.start * d..rows.end * d], d);
+            self.project(parameters, self.layout.head, input, logits);
             let targets = &scratch.targets[rows.clone()];
             self.engine.cross_entropy_loss(logits, v, targets, &mut scratch.losses[rows]);
         }

@@ -3,6 +3,7 @@
 mod activations;
 mod backward;
 mod config;
+mod fixed;
 mod folder;
 mod forward;
 mod init;
@@ -13,6 +14,7 @@ mod plan;
 
 pub use backward::Gradients;
 pub use config::{ModelConfig, RopeScaling};
+pub use fixed::{Fixed, KeptWeights};
 pub use folder::{ModelFolder, complete_config, first_meta, model_digest, model_meta, read_flat, write_flat};
 pub use forward::{Model, sum_q32};
 pub use init::initial_parameters;

@@ -2,6 +2,8 @@
 
 use super::config::ModelConfig;
 use super::layer_acts::LayerActs;
+use crate::artifact::Recipe;
+use crate::engine::Arithmetic;
 
 /// Tokens of a micro-batch, where memory allows: enough for the products, few enough for the caches.
 const TARGET_TOKENS: usize = 1024;
@@ -24,6 +26,8 @@ pub struct Plan {
     pub recompute: bool,
     /// Tokens whose logits exist at a time.
     pub logit_rows: usize,
+    /// Whether the integers of weights are kept from one micro-batch to the next.
+    pub keep_weights: bool,
 }
 
 impl Plan {
@@ -43,6 +47,7 @@ impl Plan {
             backward: true,
             recompute,
             logit_rows: logit_rows(config, sequences * seq_len),
+            keep_weights: false,
         };
         let fits = |plan: &Plan| plan.bytes(config) <= budget;
         let keep = plan(wished, false);
@@ -51,6 +56,29 @@ impl Plan {
         }
         let sizes = (1..=wished).rev().filter(|_| micro_batch.is_none());
         sizes.map(|n| plan(n, true)).find(fits).unwrap_or(plan(if micro_batch.is_some() { wished } else { 1 }, true))
+    }
+
+    /// The plan for the steps of a recipe, with memory of `budget` bytes for activations.
+    pub fn of(recipe: &Recipe, config: &ModelConfig, micro_batch: Option<usize>, budget: u64) -> Plan {
+        let inner = &recipe.inner;
+        let group = inner.batch / inner.grad_groups;
+        let plan = Plan::training(config, recipe.data.seq_len, group, micro_batch, budget);
+        let micro_batches = inner.grad_groups * group.div_ceil(plan.sequences);
+        plan.keeping_weights(config, arithmetic_of(recipe), micro_batches, budget)
+    }
+
+    /// Keeps the integers of weights where products make some, several micro-batches use them, and `budget` bytes suffice for
+    /// them and the activations.
+    pub fn keeping_weights(
+        self,
+        config: &ModelConfig,
+        arithmetic: Arithmetic,
+        micro_batches: usize,
+        budget: u64,
+    ) -> Plan {
+        let kept = Plan { keep_weights: true, ..self };
+        let keep = arithmetic == Arithmetic::Integer && micro_batches > 1 && kept.bytes(config) <= budget;
+        if keep { kept } else { self }
     }
 
     /// A plan for losses alone.
@@ -62,6 +90,7 @@ impl Plan {
             backward: false,
             recompute: true,
             logit_rows: logit_rows(config, sequences * seq_len),
+            keep_weights: false,
         }
     }
 
@@ -85,10 +114,49 @@ impl Plan {
         let back = if self.backward { d + 2 * config.query_width() + 2 * config.key_width() } else { 0 };
         let scratch = 2 * d + 4 + config.intermediate_size + back;
         let token = streams * d + self.kept_layers(config) * LayerActs::floats(config) + scratch;
-        4 * (token as u64 * self.tokens() as u64 + self.logit_rows as u64 * config.vocab_size as u64)
+        let activations = token as u64 * self.tokens() as u64 + self.logit_rows as u64 * config.vocab_size as u64;
+        4 * activations + if self.keep_weights { self.weight_bytes(config) } else { 0 }
+    }
+
+    /// Bytes of the integers of all weights: 16 bits each for the forward product, and for the input gradient except the
+    /// head's.
+    fn weight_bytes(&self, config: &ModelConfig) -> u64 {
+        let (d, ff) = (config.hidden_size, config.intermediate_size);
+        let layer = 2 * d * (config.query_width() + config.key_width()) + 3 * d * ff;
+        let forms = if self.backward { 2 } else { 1 };
+        2 * (forms * layer as u64 * config.num_hidden_layers as u64 + d as u64 * config.vocab_size as u64)
     }
 }
 
 fn logit_rows(config: &ModelConfig, tokens: usize) -> usize {
     (LOGIT_BYTES / 4 / config.vocab_size).clamp(LOGIT_ROWS.min(tokens), tokens)
+}
+
+/// What the linear layers' products are.
+pub(super) fn arithmetic_of(recipe: &Recipe) -> Arithmetic {
+    Arithmetic::numbered(recipe.arithmetic).expect("a recipe's arithmetic is checked")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_are_kept_where_integers_serve_several_micro_batches_and_memory_is_left() {
+        let config = ModelConfig::parse(include_str!("../../recipes/quickstart.json")).unwrap();
+        let plan = Plan::training(&config, 128, 16, None, 1 << 30);
+        let keeps = |arithmetic, micro_batches, budget| {
+            plan.keeping_weights(&config, arithmetic, micro_batches, budget).keep_weights
+        };
+        let kept = Plan { keep_weights: true, ..plan }.bytes(&config);
+        assert!(keeps(Arithmetic::Integer, 2, kept));
+        assert!(!keeps(Arithmetic::Integer, 2, kept - 1));
+        assert!(!keeps(Arithmetic::Integer, 1, kept));
+        assert!(!keeps(Arithmetic::Float, 2, kept));
+        // Two forms of 16 bits a weight of the layers, one of the head.
+        let (d, v) = (config.hidden_size as u64, config.vocab_size as u64);
+        let layer =
+            2 * d * (config.query_width() + config.key_width()) as u64 + 3 * d * config.intermediate_size as u64;
+        assert_eq!(kept - plan.bytes(&config), 4 * layer * config.num_hidden_layers as u64 + 2 * d * v);
+    }
 }

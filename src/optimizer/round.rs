@@ -7,7 +7,7 @@ use super::moments::Moments;
 use crate::artifact::Recipe;
 use crate::data::{BatchOrder, Shard};
 use crate::error::{Error, Result};
-use crate::model::{Gradients, Layout, Model, Plan, Workspace, sum_q32};
+use crate::model::{Gradients, KeptWeights, Layout, Model, Plan, Workspace, sum_q32};
 
 /// What a round starts from.
 pub struct RoundInput<'a> {
@@ -116,6 +116,7 @@ fn run(
 struct Trainer<'a> {
     input: &'a RoundInput<'a>,
     workspace: Workspace,
+    weights: KeptWeights,
     gradients: Gradients,
     /// The sum over groups where there are several (A4), else empty.
     total: Vec<f32>,
@@ -127,6 +128,7 @@ impl<'a> Trainer<'a> {
         let grouped = input.recipe.inner.grad_groups > 1;
         Trainer {
             workspace: Workspace::new(&input.model.config, input.plan),
+            weights: KeptWeights::new(&input.model.layout, &input.plan),
             gradients: Gradients::new(input.model),
             total: vec![0.0; if grouped { input.model.layout.total } else { 0 }],
             tokens: Vec::new(),
@@ -136,8 +138,9 @@ impl<'a> Trainer<'a> {
 
     /// The gradient of the batch's mean loss, into `self.gradients`; returns the summed loss, 32.32 fixed point.
     fn gradient(&mut self, parameters: &[f32], sequences: &[usize]) -> Result<i128> {
-        let Trainer { input, workspace, gradients, total, tokens } = self;
+        let Trainer { input, workspace, weights, gradients, total, tokens } = self;
         let model = input.model;
+        let parameters = weights.fix(&model.layout, parameters);
         let targets = sequences.len() * input.plan.seq_len;
         let scale = 1.0 / targets as f32;
         let groups = input.recipe.inner.grad_groups;
@@ -147,7 +150,7 @@ impl<'a> Trainer<'a> {
             for micro in group.chunks(input.plan.sequences) {
                 tokens.clear();
                 micro.iter().for_each(|&s| tokens.extend(input.shard.sequence(s)));
-                let losses = model.backward(parameters, tokens, scale, gradients, workspace);
+                let losses = model.backward(&parameters, tokens, scale, gradients, workspace);
                 sum += sum_q32(losses).map_err(|i| {
                     let (sequence, token) = (micro[i / input.plan.seq_len], i % input.plan.seq_len);
                     Error::data(format!("the loss of sequence {sequence}, token {token}, is not finite, or above 2^31"))

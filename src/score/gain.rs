@@ -4,7 +4,7 @@ use crate::artifact::Digest;
 use crate::data::Shard;
 use crate::engine::philox;
 use crate::error::{Error, Result};
-use crate::model::{Model, Plan, Workspace, sum_q32};
+use crate::model::{Fixed, Model, Plan, Workspace, sum_q32};
 
 /// The held-out sequences of a round: all of them for `count` 0, else that many, drawn by the beacon.
 pub fn draw_sequences(
@@ -35,7 +35,7 @@ pub fn sequence_losses(
     model: &Model,
     plan: &Plan,
     workspace: &mut Workspace,
-    parameters: &[f32],
+    parameters: &Fixed<'_>,
     shard: &Shard,
     sequences: &[usize],
     mut watch: impl FnMut(),

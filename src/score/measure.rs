@@ -11,7 +11,7 @@ use crate::codec::Update;
 use crate::data::Shard;
 use crate::engine::Engine;
 use crate::error::{Context, Result};
-use crate::model::{Model, ModelFolder, Plan, Workspace};
+use crate::model::{Fixed, KeptWeights, Model, ModelFolder, Plan, Workspace};
 use crate::optimizer::{aggregate, descend, outer_step};
 
 /// Losses of each sequence in nats, 32.32 fixed point.
@@ -32,22 +32,30 @@ impl Losses {
 
 /// What losses are measured on, and one workspace for all of them.
 pub(super) struct Meter<'a> {
+    passes: Passes,
+    weights: KeptWeights,
+    held_out: (&'a Shard, &'a [usize]),
+    own: &'a [(Arc<Shard>, Vec<usize>)],
+}
+
+/// Forward passes of one model.
+struct Passes {
     model: Model,
     plan: Plan,
     workspace: Workspace,
-    held_out: (&'a Shard, &'a [usize]),
-    own: &'a [(Arc<Shard>, Vec<usize>)],
 }
 
 impl<'a> Meter<'a> {
     pub fn new(input: &Scoring<'a>, drawn: &'a [usize], pool: &'a Pool) -> Self {
         let config = &input.folder.config;
-        let most = pool.parts.iter().map(|(_, sequences)| sequences.len()).fold(drawn.len(), usize::max);
-        let plan = Plan::evaluation(config, input.recipe.data.seq_len, most);
+        let sizes = || pool.parts.iter().map(|(_, sequences)| sequences.len()).chain([drawn.len()]);
+        let model = Model::of(input.recipe, config.clone(), Engine::detect());
+        let plan = Plan::evaluation(config, input.recipe.data.seq_len, sizes().max().unwrap_or(0));
+        let micro_batches = sizes().map(|sequences| sequences.div_ceil(plan.sequences)).sum();
+        let plan = plan.keeping_weights(config, model.arithmetic, micro_batches, u64::MAX);
         Meter {
-            model: Model::of(input.recipe, config.clone(), Engine::detect()),
-            workspace: Workspace::new(config, plan),
-            plan,
+            weights: KeptWeights::new(&model.layout, &plan),
+            passes: Passes { workspace: Workspace::new(config, plan), plan, model },
             held_out: (input.held_out, drawn),
             own: &pool.parts,
         }
@@ -56,33 +64,37 @@ impl<'a> Meter<'a> {
     /// Micro-batches of one pass over everything.
     pub fn micro_batches(&self) -> usize {
         let sizes = self.own.iter().map(|(_, sequences)| sequences.len()).chain([self.held_out.1.len()]);
-        sizes.map(|sequences| sequences.div_ceil(self.plan.sequences)).sum()
+        sizes.map(|sequences| sequences.div_ceil(self.passes.plan.sequences)).sum()
     }
 
     /// Micro-batches of one pass over the held-out sequences.
     pub fn held_out_batches(&self) -> usize {
-        self.held_out.1.len().div_ceil(self.plan.sequences)
+        self.held_out.1.len().div_ceil(self.passes.plan.sequences)
     }
 
     /// The total on the held-out sequences alone.
     pub fn held_out_loss(&mut self, parameters: &[f32], watch: &mut dyn FnMut(Watch<'_>)) -> Result<i128> {
+        let parameters = self.weights.fix(&self.passes.model.layout, parameters);
         let (held_out, drawn) = self.held_out;
-        Ok(self.of(parameters, held_out, drawn, watch)?.iter().sum())
+        Ok(self.passes.over(&parameters, held_out, drawn, watch)?.iter().sum())
     }
 
     pub fn losses(&mut self, parameters: &[f32], watch: &mut dyn FnMut(Watch<'_>)) -> Result<Losses> {
+        let parameters = self.weights.fix(&self.passes.model.layout, parameters);
         let (held_out, drawn) = self.held_out;
-        let held_out = self.of(parameters, held_out, drawn, watch)?;
+        let held_out = self.passes.over(&parameters, held_out, drawn, watch)?;
         let mut own = Vec::new();
         for (shard, sequences) in self.own {
-            own.extend(self.of(parameters, shard, sequences, watch)?);
+            own.extend(self.passes.over(&parameters, shard, sequences, watch)?);
         }
         Ok(Losses { held_out, own })
     }
+}
 
-    fn of(
+impl Passes {
+    fn over(
         &mut self,
-        parameters: &[f32],
+        parameters: &Fixed<'_>,
         shard: &Shard,
         sequences: &[usize],
         watch: &mut dyn FnMut(Watch<'_>),

@@ -63,7 +63,7 @@ impl Bench {
         let assignments: Vec<Assignment> = record::read(&world.path(&format!("{n}.assignments.jsonl"))).unwrap();
         let assignment = Assignment::find(&assignments, n, who).unwrap().clone();
         let shard = Shard::open(Source::open(&world.path(&format!("shards/{}", assignment.shard))).unwrap()).unwrap();
-        let plan = Plan::training(&folder.config, recipe.data.seq_len, recipe.inner.batch, None, 1 << 30);
+        let plan = Plan::of(&recipe, &folder.config, None, 1 << 30);
         let model = Model::of(&recipe, folder.config.clone(), Engine::detect());
         let old = |kind: &str| (n > 0).then(|| world.bytes(&format!("{who}.{}.{kind}", n - 1)));
         let before = Before { moments: old("moments"), feedback: old("feedback"), previous: old("update") };

@@ -6,37 +6,42 @@
 
 mod definition;
 mod kernel;
+mod packed;
 mod quantise;
 mod scale;
 
-use super::machine::{Engine, Isa, Kernel, Pair, PairKernel, Pairs, Simd, WIDTH};
+use super::machine::{Engine, Isa, Pair, PairKernel, Pairs, WIDTH};
 use super::matmul::{Mat, MatMut, Operand, Start};
 use super::scratch;
 use kernel::{LeftBlock, Row, Tiles};
+use packed::{Columns, LeftRows, Packed};
+pub(super) use packed::{Side, Slot};
 use rayon::prelude::*;
 pub use scale::{LARGEST, LONGEST};
+use std::ops::Range;
 
 impl Engine {
     /// C = A·Bᵀ: `a` \[m × k\], `b` \[n × k\], `c` \[m × n\]. The forward product, with weights \[out × in\].
     pub fn integer_nt(self, a: Mat<'_>, b: Mat<'_>, c: MatMut<'_>, start: Start) {
-        self.integer_product("integer_nt", Operand::along(a), Operand::along(b), c, start);
+        self.integer_product("integer_nt", Operand::along(a).into(), Operand::along(b).into(), c, start);
     }
 
     /// C = A·B: `a` \[m × k\], `b` \[k × n\], `c` \[m × n\]. The gradient of a forward product's input.
     pub fn integer_nn(self, a: Mat<'_>, b: Mat<'_>, c: MatMut<'_>, start: Start) {
-        self.integer_product("integer_nn", Operand::along(a), Operand::down(b), c, start);
+        self.integer_product("integer_nn", Operand::along(a).into(), Operand::down(b).into(), c, start);
     }
 
     /// C = Aᵀ·B: `a` \[k × m\], `b` \[k × n\], `c` \[m × n\]. The gradient of the weights, k over the tokens of a block.
     pub fn integer_tn(self, a: Mat<'_>, b: Mat<'_>, c: MatMut<'_>, start: Start) {
-        self.integer_product("integer_tn", Operand::down(a), Operand::down(b), c, start);
+        self.integer_product("integer_tn", Operand::down(a).into(), Operand::down(b).into(), c, start);
     }
 
-    fn integer_product(self, name: &str, a: Operand<'_>, b: Operand<'_>, c: MatMut<'_>, start: Start) {
-        let k = a.k_with(b, &c, name);
+    /// The product of operands that may keep their integers for others.
+    pub(super) fn integer_product(self, name: &str, a: Side<'_>, b: Side<'_>, c: MatMut<'_>, start: Start) {
+        let k = a.operand.k_with(b.operand, &c, name);
         assert!(k <= LONGEST, "an integer product runs over at most {LONGEST} steps, not {k}");
         if self.isa() == Isa::Definition {
-            return self.define(|| definition::product(k, a, b, c, start));
+            return self.define(|| definition::product(k, a.operand, b.operand, c, start));
         }
         if c.rows == 0 || c.cols == 0 {
             return;
@@ -53,13 +58,13 @@ impl Engine {
         }
     }
 
-    /// Columns of B become panels; threads share out blocks of rows of C, each of which is quantised and then runs along all
-    /// panels. NR is NV vectors.
+    /// Columns of B become panels; threads share out blocks of rows of C, each of which is quantised, if it is not yet, and
+    /// then runs along all panels. NR is NV vectors.
     fn in_blocks<const MR: usize, const NV: usize, const NR: usize>(
         self,
         k: usize,
-        a: Operand<'_>,
-        b: Operand<'_>,
+        a: Side<'_>,
+        b: Side<'_>,
         c: MatMut<'_>,
         start: Start,
     ) {
@@ -69,176 +74,108 @@ impl Engine {
         let parallel = threads > 1 && m * n * k > PARALLEL;
         let rows = (LEFT / pairs).clamp(MR, MC) / MR * MR;
         let rows = if parallel { m.div_ceil(4 * threads).next_multiple_of(MR).min(rows) } else { rows };
-        let columns = (RIGHT / pairs / NR).max(1) * NR;
         let c = &mut c[..(m - 1) * ld + n];
+        let left = match a.slot.filter(|_| a.operand.k_along_rows) {
+            None => Left::Operand(a.operand),
+            Some(slot) => {
+                let quantise =
+                    |room: &mut _, steps: &mut _| self.quantise_left(k, a.operand.mat, room, steps, parallel);
+                Left::Packed(slot.get(m * pairs, m, quantise))
+            }
+        };
+        let mut pass = |first: usize, right: Packed<'_>| {
+            let block = |(i, c): (usize, &mut [f32])| {
+                let (first_row, c) = (i * rows, &mut c[first..]);
+                let block = first_row..m.min(first_row + rows);
+                self.block_of_rows::<MR, NV>(k, left, block, right, c, ld, start);
+            };
+            if parallel {
+                c.par_chunks_mut(rows * ld).enumerate().for_each(block);
+            } else {
+                c.chunks_mut(rows * ld).enumerate().for_each(block);
+            }
+        };
+        let columns = (RIGHT / pairs / NR).max(1) * NR;
+        let quantise = |first: usize, panels: &mut _, steps: &mut _| {
+            self.quantise_right::<NR>(k, b.operand, first, panels, steps, parallel);
+        };
+        if let Some(slot) = b.slot {
+            let Packed { pairs: panels, steps } =
+                slot.get(n.next_multiple_of(NR) * pairs, n, |panels, steps| quantise(0, panels, steps));
+            for (i, (panels, steps)) in panels.chunks(columns * pairs).zip(steps.chunks(columns)).enumerate() {
+                pass(i * columns, Packed { pairs: panels, steps });
+            }
+            return;
+        }
         for first in (0..n).step_by(columns) {
             let columns = columns.min(n - first);
             scratch::with(columns, |steps: &mut [f32]| {
                 scratch::with(columns.next_multiple_of(NR) * pairs, |panels: &mut [Pair]| {
-                    self.quantise_right::<NR>(k, b, first, panels, steps, parallel);
-                    let (panels, steps) = (&*panels, &*steps);
-                    let block = |(i, c): (usize, &mut [f32])| {
-                        let first_row = i * rows;
-                        let rows = rows.min(m - first_row);
-                        let right = Right { panels, steps };
-                        self.block_of_rows::<MR, NV>(k, a, first_row, rows, right, &mut c[first..], ld, start);
-                    };
-                    if parallel {
-                        c.par_chunks_mut(rows * ld).enumerate().for_each(block);
-                    } else {
-                        c.chunks_mut(rows * ld).enumerate().for_each(block);
-                    }
+                    quantise(first, panels, steps);
+                    pass(first, Packed { pairs: panels, steps });
                 });
             });
-        }
-    }
-
-    fn quantise_right<const NR: usize>(
-        self,
-        k: usize,
-        b: Operand<'_>,
-        first: usize,
-        panels: &mut [Pair],
-        steps: &mut [f32],
-        parallel: bool,
-    ) {
-        let pairs = k.div_ceil(2);
-        let Mat { data, ld, .. } = b.mat;
-        // A task takes some panels.
-        let width =
-            if parallel { RIGHT_TASK.div_ceil(pairs * NR).max(1) * NR } else { steps.len().next_multiple_of(NR) };
-        let task = |(i, (panels, steps)): (usize, (&mut [Pair], &mut [f32]))| {
-            let first = first + i * width;
-            if b.k_along_rows {
-                scratch::with(NR * pairs, |room| {
-                    self.dispatch(RightRows::<NR> { x: &data[first * ld..], ld, k, room, panels, steps });
-                });
-            } else {
-                self.dispatch(Columns::<NR> { x: &data[first..], ld, k, panels, steps });
-            }
-        };
-        if parallel {
-            let parts = panels.par_chunks_mut(width * pairs).zip(steps.par_chunks_mut(width));
-            parts.enumerate().for_each(task);
-        } else {
-            task((0, (panels, steps)));
         }
     }
 
     fn block_of_rows<const MR: usize, const NV: usize>(
         self,
         k: usize,
-        a: Operand<'_>,
-        first: usize,
-        rows: usize,
-        right: Right<'_>,
+        left: Left<'_>,
+        rows: Range<usize>,
+        right: Packed<'_>,
         c: &mut [f32],
         ld: usize,
         start: Start,
     ) {
-        let mut steps = [0.0; MC];
-        let steps = &mut steps[..rows];
         let pairs = k.div_ceil(2);
-        scratch::with(rows.next_multiple_of(MR) * pairs, |room: &mut [Pair]| {
-            let Mat { data, ld: a_ld, .. } = a.mat;
-            let left = if a.k_along_rows {
-                let room = &mut room[..rows * pairs];
-                self.dispatch(LeftRows { x: &data[first * a_ld..], ld: a_ld, k, room, steps });
-                LeftBlock::Rows(room)
-            } else {
-                self.dispatch(Columns::<MR> { x: &data[first..], ld: a_ld, k, panels: room, steps });
-                LeftBlock::Panels(room)
-            };
+        let mut run = |left: LeftBlock<'_>, steps: &[f32]| {
             self.dispatch_pairs(BlockOfRows::<MR, NV> { left, steps, right, pairs, c, ld, start });
+        };
+        let a = match left {
+            Left::Operand(a) => a,
+            Left::Packed(left) => {
+                let block = &left.pairs[rows.start * pairs..rows.end * pairs];
+                return run(LeftBlock::Rows(block), &left.steps[rows]);
+            }
+        };
+        let mut steps = [0.0; MC];
+        let steps = &mut steps[..rows.len()];
+        scratch::with(rows.len().next_multiple_of(MR) * pairs, |room: &mut [Pair]| {
+            let Mat { data, ld, .. } = a.mat;
+            if a.k_along_rows {
+                let room = &mut room[..rows.len() * pairs];
+                self.dispatch(LeftRows { x: &data[rows.start * ld..], ld, k, room, steps });
+                run(LeftBlock::Rows(room), steps);
+            } else {
+                self.dispatch(Columns::<MR> { x: &data[rows.start..], ld, k, panels: room, steps });
+                run(LeftBlock::Panels(room), steps);
+            }
         });
     }
+}
+
+/// The left operand, quantised or not.
+#[derive(Clone, Copy)]
+enum Left<'a> {
+    Operand(Operand<'a>),
+    Packed(Packed<'a>),
 }
 
 /// Pairs of a block of the left operand: with a panel it fits a second-level cache of half a MiB.
 const LEFT: usize = 64 << 10;
 /// Rows of C in a block.
 const MC: usize = 120;
-/// Pairs of the right operand that are quantised at a time: the left one is quantised once for each.
+/// Pairs of the right operand that are read at a time, by one block of rows after the other.
 const RIGHT: usize = 1 << 20;
-/// Pairs that a thread quantises at a time.
-const RIGHT_TASK: usize = 1 << 14;
 /// Multiply-adds from which threads are worth their start.
 const PARALLEL: usize = 1 << 20;
-
-/// The right operand, quantised.
-#[derive(Clone, Copy)]
-struct Right<'a> {
-    panels: &'a [Pair],
-    steps: &'a [f32],
-}
-
-/// Rows of the left operand, row after row.
-struct LeftRows<'a> {
-    x: &'a [f32],
-    ld: usize,
-    k: usize,
-    room: &'a mut [Pair],
-    steps: &'a mut [f32],
-}
-
-impl Kernel for LeftRows<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        let rows = self.room.chunks_exact_mut(self.k.div_ceil(2)).zip(self.steps);
-        for (i, (row, step)) in rows.enumerate() {
-            *step = quantise::row(&self.x[i * self.ld..][..self.k], row);
-        }
-    }
-}
-
-/// Rows of the right operand, as panels of NR.
-struct RightRows<'a, const NR: usize> {
-    x: &'a [f32],
-    ld: usize,
-    k: usize,
-    room: &'a mut [Pair],
-    panels: &'a mut [Pair],
-    steps: &'a mut [f32],
-}
-
-impl<const NR: usize> Kernel for RightRows<'_, NR> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let panels = self.panels.chunks_exact_mut(NR * self.k.div_ceil(2)).zip(self.steps.chunks_mut(NR));
-        for (i, (panel, steps)) in panels.enumerate() {
-            let x = &self.x[i * NR * self.ld..];
-            quantise::rows(simd, x, self.ld, self.k, NR, self.room, panel, steps);
-        }
-    }
-}
-
-/// Columns of an operand, as panels of W.
-struct Columns<'a, const W: usize> {
-    x: &'a [f32],
-    ld: usize,
-    k: usize,
-    panels: &'a mut [Pair],
-    steps: &'a mut [f32],
-}
-
-impl<const W: usize> Kernel for Columns<'_, W> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        quantise::columns::<W>(self.x, self.ld, self.k, self.panels, self.steps);
-    }
-}
 
 /// A block of rows of C, along all panels.
 struct BlockOfRows<'a, const MR: usize, const NV: usize> {
     left: LeftBlock<'a>,
     steps: &'a [f32],
-    right: Right<'a>,
+    right: Packed<'a>,
     pairs: usize,
     c: &'a mut [f32],
     ld: usize,
@@ -251,7 +188,7 @@ impl<const MR: usize, const NV: usize> PairKernel for BlockOfRows<'_, MR, NV> {
     #[inline(always)]
     fn run<P: Pairs>(self, pairs: P) {
         let nr = NV * WIDTH;
-        let Right { panels, steps } = self.right;
+        let Packed { pairs: panels, steps } = self.right;
         let panels = panels.chunks_exact(nr * self.pairs).zip(steps.chunks(nr));
         for (j, (panel, column_steps)) in panels.enumerate() {
             let panel: &[Row<NV>] = panel.as_chunks::<WIDTH>().0.as_chunks().0;

@@ -7,6 +7,7 @@ use super::graph::Graph;
 use super::operator::{Form, Kind, Operator};
 use super::value::Value;
 use crate::artifact::merkle;
+use crate::engine::linear::Factor;
 use crate::engine::{AttentionShape, Start};
 use crate::error::{Error, Result};
 use crate::model::{Model, sum_q32};
@@ -107,9 +108,9 @@ fn run(model: &Model, graph: &Graph, operator: &Operator, mut inputs: Inputs) ->
         }
         Kind::Project => {
             let (x, weight) = (inputs.floats(), inputs.floats());
-            let x = rows(&x, operator, inner());
+            let x = Factor::new(rows(&x, operator, inner()), inner());
             let mut y = zeros(forms[0]);
-            engine.linear(model.arithmetic, x, &weight, inner(), &mut y);
+            engine.linear(model.arithmetic, x, Factor::new(&weight, inner()), &mut y);
             outs.push(y);
         }
         Kind::Rope | Kind::RopeBackward => {
@@ -163,16 +164,16 @@ fn run(model: &Model, graph: &Graph, operator: &Operator, mut inputs: Inputs) ->
             let mut dx = inputs.accumulator(forms[0]);
             let start = Start::Accumulate;
             let arithmetic = model.input_gradient_arithmetic(operator.tensor.expect("it is of a weight") as usize);
-            engine.linear_input_gradient(arithmetic, &dy, &weight, inner(), &mut dx, start);
+            engine.linear_input_gradient(arithmetic, &dy, Factor::new(&weight, inner()), &mut dx, start);
             outs.push(dx);
         }
         Kind::WeightGradient => {
             let (dy, x) = (inputs.floats(), inputs.floats());
             let mut dw = inputs.accumulator(forms[0]);
-            let x = rows(&x, operator, inner());
+            let x = Factor::new(rows(&x, operator, inner()), inner());
             let seq_len = model.seq_len();
             let tokens = operator.rows.map_or(0..seq_len, |(from, to)| from as usize..to as usize);
-            engine.linear_weight_gradient(model.arithmetic, x, &dy, inner(), tokens, seq_len, &mut dw);
+            engine.linear_weight_gradient(model.arithmetic, x, &dy, tokens, seq_len, &mut dw);
             outs.push(dw);
         }
         Kind::RmsNormBackward => {
