@@ -72,7 +72,7 @@ fn run(
     let model = Model::of(&recipe, config.clone(), Engine::detect());
     let mut parameters = initial_parameters(config, &model.layout, seed.parse()?);
     if nudge {
-        let first = &mut parameters[model.layout.tensors[model.layout.layers[0].q].offset];
+        let first = &mut parameters[model.layout.tensors[model.layout.layers[0].o.weight].offset];
         *first = f32::from_bits(first.to_bits() ^ 1);
     }
     let order = BatchOrder::new(&Digest::of(seed.as_bytes()), train.sequences());

@@ -74,15 +74,17 @@ impl Scalar<'_> {
         let mut stream: Vec<Vec<f64>> =
             inputs.iter().map(|&t| table[t as usize * d..(t as usize + 1) * d].to_vec()).collect();
         for ids in &self.layout.layers {
+            let ids = ids.of_llama().expect("a Llama");
+            let ([q, k, v], [gate, up]) = (ids.qkv, ids.gate_up);
             let (mut keys, mut values) = (Vec::new(), Vec::new());
             for (position, x) in stream.iter_mut().enumerate() {
                 let normed = self.norm(ids.norm1, x);
-                keys.push(self.rope(position, self.linear(ids.k, &normed)));
-                values.push(self.linear(ids.v, &normed));
-                let q = self.rope(position, self.linear(ids.q, &normed));
+                keys.push(self.rope(position, self.linear(k, &normed)));
+                values.push(self.linear(v, &normed));
+                let q = self.rope(position, self.linear(q, &normed));
                 add(x, &self.linear(ids.o, &self.attend(&q, &keys, &values)));
                 let normed = self.norm(ids.norm2, x);
-                let (gate, up) = (self.linear(ids.gate, &normed), self.linear(ids.up, &normed));
+                let (gate, up) = (self.linear(gate, &normed), self.linear(up, &normed));
                 let hidden: Vec<f64> = gate.iter().zip(&up).map(|(g, u)| g / (1.0 + (-g).exp()) * u).collect();
                 add(x, &self.linear(ids.down, &hidden));
             }

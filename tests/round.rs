@@ -237,7 +237,7 @@ fn what_is_not_finite_ends_the_round_and_is_named_with_its_step() {
 
     // Each step multiplies the matrices by 1 - lr * weight decay; the head alone does not feel it in the loss.
     let wild = plain.replace("lr = 5e-3", "lr = 1e3").replace("weight_decay = 0.1", "weight_decay = 1e3");
-    let huge = |layout: &Layout, theta: &mut [f32]| layout.of_mut(layout.layers[0].o, theta).fill(1e35);
+    let huge = |layout: &Layout, theta: &mut [f32]| layout.of_mut(layout.layers[0].o.weight, theta).fill(1e35);
     let parameter = failure(common::CONFIG, &wild, huge);
     assert!(parameter.contains("round 5 step 0"), "{parameter}");
     assert!(parameter.contains("tensor model.layers.0.self_attn.o_proj.weight is not finite"), "{parameter}");

@@ -89,12 +89,14 @@ impl CandleLlama {
 
         let mut x = self.variables[self.layout.embedding].index_select(&inputs, 0)?;
         for layer in &self.layout.layers {
+            let layer = layer.of_llama().expect("the shapes are Llamas");
+            let ([q, k, v], [gate, up]) = (layer.qkv, layer.gate_up);
             let normed = self.norm(&x, layer.norm1)?;
             let head = |id, heads| self.split(self.linear(&normed, id)?, heads);
             let kv_heads = self.config.num_key_value_heads;
-            let q = rope_slow(&head(layer.q, heads)?, &self.cos, &self.sin)?;
-            let k = self.repeat(rope_slow(&head(layer.k, kv_heads)?, &self.cos, &self.sin)?)?;
-            let v = self.repeat(head(layer.v, kv_heads)?)?;
+            let q = rope_slow(&head(q, heads)?, &self.cos, &self.sin)?;
+            let k = self.repeat(rope_slow(&head(k, kv_heads)?, &self.cos, &self.sin)?)?;
+            let v = self.repeat(head(v, kv_heads)?)?;
             let scale = 1.0 / (self.config.head_dim as f64).sqrt();
             let scores = (q.matmul(&k.t()?)? * scale)?.broadcast_add(&self.mask)?;
             let attention = softmax(&scores, D::Minus1)?.matmul(&v)?;
@@ -102,7 +104,7 @@ impl CandleLlama {
             x = (x + self.linear(&attention, layer.o)?)?;
 
             let normed = self.norm(&x, layer.norm2)?;
-            let hidden = (silu(&self.linear(&normed, layer.gate)?)? * self.linear(&normed, layer.up)?)?;
+            let hidden = (silu(&self.linear(&normed, gate)?)? * self.linear(&normed, up)?)?;
             x = (x + self.linear(&hidden, layer.down)?)?;
         }
         let logits = self.linear(&self.norm(&x, self.layout.norm)?, self.layout.head)?;

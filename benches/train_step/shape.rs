@@ -46,7 +46,7 @@ impl Shape {
     /// What stays the same from step to step.
     pub fn describe(&self, engine: &str) -> Value {
         json!({
-            "engine": engine, "shape": self.name, "parameters": self.config.parameters(), "seq_len": self.seq_len,
+            "engine": engine, "shape": self.name, "parameters": Layout::new(&self.config).total, "seq_len": self.seq_len,
             "batch": self.batch, "tokens": self.tokens(), "flops": self.flops(),
         })
     }

@@ -51,7 +51,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
 
 /// Refuses a model that this machine has no memory for, before anything is made of it.
 fn check_memory(config: &ModelConfig) -> Result<()> {
-    let parameters = config.parameters().unwrap_or(usize::MAX);
+    let parameters = config.matrix_parameters().unwrap_or(usize::MAX);
     Vec::<f32>::new()
         .try_reserve_exact(parameters)
         .map_err(|_| Error::data(format!("{parameters} parameters: too large for this machine's memory")))

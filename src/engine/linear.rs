@@ -71,7 +71,8 @@ impl<'a> Factor<'a> {
         self.values
     }
 
-    fn rows(self) -> usize {
+    /// Tokens of an input, outputs of a weight.
+    pub fn rows(self) -> usize {
         self.values.len() / self.inner
     }
 

@@ -11,10 +11,13 @@
 
 pub mod adamw;
 pub mod attention;
+pub mod bias;
+pub mod columns;
 pub mod cross_entropy;
 pub mod elementwise;
 pub mod embedding;
 pub mod exp;
+pub mod geglu;
 pub mod integer;
 pub mod linear;
 pub mod machine;
@@ -22,10 +25,12 @@ pub mod matmul;
 pub mod philox;
 pub mod rms_norm;
 pub mod rope;
+pub mod rope_scaling;
 pub mod selftest;
 pub mod sum;
 pub mod swiglu;
 
+mod gated;
 mod scratch;
 #[cfg(test)]
 mod testing;
@@ -36,5 +41,6 @@ pub use cross_entropy::NO_TARGET;
 pub use linear::Arithmetic;
 pub use machine::{Engine, Isa};
 pub use matmul::{Mat, MatMut, Start};
-pub use rope::{RopeScaling, RopeTable};
+pub use rope::RopeTable;
+pub use rope_scaling::RopeScaling;
 pub use selftest::operator_digests;

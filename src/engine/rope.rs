@@ -3,20 +3,8 @@
 
 use super::elementwise::worth_threads;
 use super::machine::{Engine, Isa, kernel};
+use super::rope_scaling::RopeScaling;
 use rayon::prelude::*;
-
-/// Llama 3's stretching of the lower frequencies (`rope_scaling` of type `llama3` in a model's `config.json`).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RopeScaling {
-    /// What wavelengths are stretched by.
-    pub factor: f64,
-    /// Wavelengths above the original context over this are stretched in full.
-    pub low_freq_factor: f64,
-    /// Wavelengths below the original context over this stay as they are.
-    pub high_freq_factor: f64,
-    /// The context length, in tokens, that the model was first trained with.
-    pub original_max_position_embeddings: f64,
-}
 
 /// Cosines and sines for each position and each pair of a head.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,14 +19,16 @@ impl RopeTable {
     /// of pair i at position t is t / theta^(2i / head_dim), where `theta` is the config's `rope_theta`.
     pub fn new(seq_len: usize, head_dim: usize, theta: f64, scaling: Option<RopeScaling>) -> RopeTable {
         assert!(head_dim > 0 && head_dim.is_multiple_of(2), "rope: a head of {head_dim} does not fall into pairs");
-        let half = head_dim / 2;
-        let frequency = |i| {
-            let plain = 1.0 / libm::pow(theta, (2 * i) as f64 / head_dim as f64);
-            scaling.map_or(plain, |scaling| scaling.stretch(plain))
-        };
-        let frequencies: Vec<f64> = (0..half).map(frequency).collect();
+        let plain = |i| 1.0 / libm::pow(theta, (2 * i) as f64 / head_dim as f64);
+        let mut frequencies: Vec<f64> = (0..head_dim / 2).map(plain).collect();
+        let mut length = 1.0;
+        if let Some(scaling) = scaling {
+            scaling.stretch(theta, &mut frequencies);
+            length = scaling.attention_factor();
+        }
         let angles = (0..seq_len).flat_map(|t| frequencies.iter().map(move |f| t as f64 * f));
-        let (cos, sin) = angles.map(|angle| (libm::cos(angle) as f32, libm::sin(angle) as f32)).unzip();
+        let entry = |angle| ((libm::cos(angle) * length) as f32, (libm::sin(angle) * length) as f32);
+        let (cos, sin) = angles.map(entry).unzip();
         RopeTable { head_dim, cos, sin }
     }
 
@@ -60,22 +50,6 @@ impl RopeTable {
     /// Sines \[seq_len × head_dim / 2\].
     pub fn sin(&self) -> &[f32] {
         &self.sin
-    }
-}
-
-impl RopeScaling {
-    fn stretch(&self, frequency: f64) -> f64 {
-        let wavelength = 2.0 * std::f64::consts::PI / frequency;
-        let original = self.original_max_position_embeddings;
-        if wavelength < original / self.high_freq_factor {
-            frequency
-        } else if wavelength > original / self.low_freq_factor {
-            frequency / self.factor
-        } else {
-            let span = self.high_freq_factor - self.low_freq_factor;
-            let smooth = (original / wavelength - self.low_freq_factor) / span;
-            (1.0 - smooth) * frequency / self.factor + smooth * frequency
-        }
     }
 }
 
@@ -224,20 +198,5 @@ mod tests {
         assert_eq!(table.cos()[99 * 4 + 1], libm::cos(9.9) as f32);
         assert_eq!(table.sin()[99 * 4 + 1], libm::sin(9.9) as f32);
         assert_eq!((table.seq_len(), table.head_dim()), (100, 8));
-    }
-
-    #[test]
-    fn llama3_scaling_stretches_only_long_waves() {
-        let scaling = RopeScaling {
-            factor: 8.0,
-            low_freq_factor: 1.0,
-            high_freq_factor: 4.0,
-            original_max_position_embeddings: 8192.0,
-        };
-        let wave = |length: f64| 2.0 * std::f64::consts::PI / length;
-        assert_eq!(scaling.stretch(wave(100.0)), wave(100.0));
-        assert_eq!(scaling.stretch(wave(10_000.0)), wave(10_000.0) / 8.0);
-        let between = scaling.stretch(wave(4096.0));
-        assert!(between < wave(4096.0) && between > wave(4096.0) / 8.0);
     }
 }

@@ -7,6 +7,7 @@ use super::machine::Engine;
 use super::matmul::{Mat, MatMut, Start};
 use super::philox::{normal, philox};
 use super::rope::RopeTable;
+use super::rope_scaling::{Linear, Llama3, RopeScaling, Yarn};
 
 /// Inputs made from the operator's number, so that no operator's depend on another's.
 struct Inputs {
@@ -64,11 +65,17 @@ pub fn operator_digests(engine: Engine) -> Vec<(&'static str, [u8; 32])> {
         ("add_into", accumulate(engine, 2, Engine::add_into)),
         ("attention", attention(engine, false)),
         ("attention_backward", attention(engine, true)),
+        ("attention_window", attention_window(engine, false)),
+        ("attention_window_backward", attention_window(engine, true)),
+        ("bias", bias(engine)),
+        ("bias_backward", bias_backward(engine)),
         ("cross_entropy", cross_entropy(engine)),
         ("embedding", embedding(engine, false)),
         ("embedding_backward", embedding(engine, true)),
         ("exp", function(engine, 8, Engine::exp)),
         ("fma_into", accumulate(engine, 22, |engine, acc, x| engine.fma_into(acc, -0.83, x))),
+        ("geglu", geglu(engine, false)),
+        ("geglu_backward", geglu(engine, true)),
         ("integer_nn", product(engine, 26, Engine::integer_nn, [false, false])),
         ("integer_nt", product(engine, 27, Engine::integer_nt, [false, true])),
         ("integer_tn", product(engine, 28, Engine::integer_tn, [true, false])),
@@ -83,6 +90,8 @@ pub fn operator_digests(engine: Engine) -> Vec<(&'static str, [u8; 32])> {
         ("rope", rope(engine, Engine::rope)),
         ("rope_backward", rope(engine, Engine::rope_backward)),
         ("rope_table", rope_table()),
+        ("rope_table_linear", stretched(RopeScaling::Linear(Linear { factor: 8.0 }))),
+        ("rope_table_yarn", stretched(RopeScaling::Yarn(YARN))),
         ("scale", scale(engine)),
         ("sigmoid", function(engine, 18, Engine::sigmoid)),
         ("sub_from", accumulate(engine, 23, Engine::sub_from)),
@@ -141,8 +150,16 @@ fn scale(engine: Engine) -> [u8; 32] {
 }
 
 fn attention(engine: Engine, backward: bool) -> [u8; 32] {
-    let mut inputs = Inputs::of(3);
-    let shape = AttentionShape { sequences: 2, seq_len: 77, heads: 4, kv_heads: 2, head_dim: 44 };
+    attention_within(engine, 3, None, AttentionShape::usual_scale(44), backward)
+}
+
+fn attention_window(engine: Engine, backward: bool) -> [u8; 32] {
+    attention_within(engine, 29, Some(19), 0.21, backward)
+}
+
+fn attention_within(engine: Engine, number: u32, window: Option<usize>, scale: f32, backward: bool) -> [u8; 32] {
+    let mut inputs = Inputs::of(number);
+    let shape = AttentionShape { sequences: 2, seq_len: 77, heads: 4, kv_heads: 2, head_dim: 44, scale, window };
     let (wide, narrow, rows) = (shape.tokens() * 4 * 44, shape.tokens() * 2 * 44, shape.tokens() * 4);
     let [q, d_out] = [(); 2].map(|()| inputs.tensor(wide));
     let [k, v] = [(); 2].map(|()| inputs.tensor(narrow));
@@ -155,6 +172,20 @@ fn attention(engine: Engine, backward: bool) -> [u8; 32] {
     }
     engine.attention_backward(&shape, &q, &k, &v, &out, &row_max, &row_sum, &d_out, &mut dq, &mut dk, &mut dv);
     digest(&[&dq, &dk, &dv])
+}
+
+fn bias(engine: Engine) -> [u8; 32] {
+    let mut inputs = Inputs::of(30);
+    let mut x = inputs.tensor(39 * 203);
+    engine.bias(&inputs.tensor(203), &mut x);
+    digest(&[&x])
+}
+
+fn bias_backward(engine: Engine) -> [u8; 32] {
+    let mut inputs = Inputs::of(31);
+    let mut d_bias = inputs.tensor(203);
+    engine.bias_backward(&inputs.tensor(39 * 203), 13, &mut d_bias);
+    digest(&[&d_bias])
 }
 
 fn cross_entropy(engine: Engine) -> [u8; 32] {
@@ -240,14 +271,24 @@ fn rope(engine: Engine, rope: fn(Engine, &RopeTable, usize, &mut [f32])) -> [u8;
 
 fn rope_table() -> [u8; 32] {
     let plain = RopeTable::new(64, 32, 1e4, None);
-    let scaling = super::rope::RopeScaling {
-        factor: 32.0,
-        low_freq_factor: 1.0,
-        high_freq_factor: 4.0,
-        original_max_position_embeddings: 8192.0,
-    };
-    let stretched = RopeTable::new(64, 64, 5e5, Some(scaling));
+    let scaling =
+        Llama3 { factor: 32.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_position_embeddings: 8192.0 };
+    let stretched = RopeTable::new(64, 64, 5e5, Some(RopeScaling::Llama3(scaling)));
     digest(&[plain.cos(), plain.sin(), stretched.cos(), stretched.sin()])
+}
+
+const YARN: Yarn = Yarn {
+    yarn_factor: 4.0,
+    original_max_position_embeddings: 512.0,
+    beta_fast: 32.0,
+    beta_slow: 1.0,
+    truncate: true,
+    attention_factor: 1.138_629_436_111_989_1,
+};
+
+fn stretched(scaling: RopeScaling) -> [u8; 32] {
+    let table = RopeTable::new(64, 64, 5e5, Some(scaling));
+    digest(&[table.cos(), table.sin()])
 }
 
 fn sums(engine: Engine) -> [u8; 32] {
@@ -259,6 +300,19 @@ fn sums(engine: Engine) -> [u8; 32] {
         results.extend([engine.tensor_sum(&x), engine.tensor_sum_squares(&x)]);
     }
     digest(&[&results])
+}
+
+fn geglu(engine: Engine, backward: bool) -> [u8; 32] {
+    let mut inputs = Inputs::of(32);
+    let [mut gate, mut up, mut hidden] = [(); 3].map(|()| inputs.tensor(1501));
+    engine.scale(&mut gate, 10.0);
+    if backward {
+        engine.geglu_backward(&mut gate, &mut up, &mut hidden);
+        digest(&[&gate, &up, &hidden])
+    } else {
+        engine.geglu(&gate, &up, &mut hidden);
+        digest(&[&hidden])
+    }
 }
 
 fn swiglu(engine: Engine, backward: bool) -> [u8; 32] {

@@ -35,6 +35,12 @@ pub(super) struct Scratch {
     pub dv: Vec<f32>,
     /// See `dq`.
     pub d_attention: Vec<f32>,
+    /// The gradient of a branch as it leaves, twice: scaled, and before its norm \[n × d\]. Empty where nothing is done to it.
+    pub d_branch: [Vec<f32>; 2],
+    /// Gradients of queries and keys before their norm \[n × query width\], \[n × key width\]; empty without one.
+    pub d_raw: [Vec<f32>; 2],
+    /// What a fused projection gives, or its gradient \[n × its width\]; empty without one.
+    pub fused: Vec<f32>,
     /// Logits of a chunk of tokens \[chunk × vocabulary\].
     pub logits: Vec<f32>,
     /// Input tokens \[n\].
@@ -68,6 +74,9 @@ impl Workspace {
                 dk: back(config.key_width()),
                 dv: back(config.key_width()),
                 d_attention: back(config.query_width()),
+                d_branch: config.d_branch_widths().map(back),
+                d_raw: config.d_raw_widths().map(back),
+                fused: zeros(n, config.fused_width()),
                 logits: zeros(plan.logit_rows, config.vocab_size),
                 inputs: vec![0; n],
                 targets: vec![0; n],

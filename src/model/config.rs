@@ -1,9 +1,12 @@
-//! `config.json` of a Llama-family model.
+//! `config.json` of a decoder of the Llama family.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
+use super::fields::Fields;
+use super::variant::{Family, Norms, Variant};
 use crate::artifact::{Digest, canonical};
+use crate::engine::RopeScaling;
 use crate::engine::integer::LONGEST;
 use crate::error::{Error, Result};
 
@@ -31,7 +34,7 @@ pub struct ModelConfig {
     pub rms_norm_eps: f64,
     /// RoPE's base.
     pub rope_theta: f64,
-    /// RoPE scaling, as Llama 3 has it.
+    /// How RoPE's waves are stretched.
     pub rope_scaling: Option<RopeScaling>,
     /// Whether the head is the embedding.
     pub tie_word_embeddings: bool,
@@ -39,19 +42,9 @@ pub struct ModelConfig {
     pub initializer_range: f64,
     /// The longest sequence the model is meant for.
     pub max_position_embeddings: usize,
-}
-
-/// `rope_scaling` of type `llama3`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RopeScaling {
-    /// Stretch of the low frequencies.
-    pub factor: f64,
-    /// Wavelengths above context / this are stretched in full.
-    pub low_freq_factor: f64,
-    /// Wavelengths below context / this are left alone.
-    pub high_freq_factor: f64,
-    /// The context of the unscaled model.
-    pub original_max_position_embeddings: f64,
+    /// What is otherwise than in Llama; left out where nothing is.
+    #[serde(skip_serializing_if = "Variant::is_llama")]
+    pub variant: Variant,
 }
 
 impl ModelConfig {
@@ -60,33 +53,38 @@ impl ModelConfig {
         let value: Value =
             serde_json::from_str(text).map_err(|e| Error::data(format!("not a model configuration: {e}")))?;
         let fields = Fields(&value);
-        fields.only("model_type", &["llama", "mistral"], "llama")?;
-        fields.only("hidden_act", &["silu", "swish"], "silu")?;
-        for bias in ["attention_bias", "mlp_bias"] {
-            if fields.get(bias).and_then(Value::as_bool) == Some(true) {
-                return Err(Error::data(format!("{bias}: expected false, found true: biases are not supported")));
-            }
-        }
-        if fields.get("sliding_window").is_some_and(|v| !v.is_null()) {
-            return Err(Error::data("sliding_window: expected none: windowed attention is not supported"));
-        }
+        let family = Family::of(fields)?;
+        let usual = family.usual();
         let hidden_size = fields.count("hidden_size", None)?;
         let heads = fields.count("num_attention_heads", None)?;
+        let layers = fields.count("num_hidden_layers", None)?;
+        if layers > MAX_LAYERS {
+            return Err(Error::data(format!("num_hidden_layers: expected at most {MAX_LAYERS}, found {layers}")));
+        }
+        let context = fields.count("max_position_embeddings", Some(usual.context))?;
+        let kv_heads = usual.kv_heads.filter(|_| !fields.is_null("num_key_value_heads")).unwrap_or(heads);
+        let head_dim = usual.head_dim.filter(|_| !fields.is_null("head_dim")).unwrap_or((hidden_size / heads).max(1));
         let config = ModelConfig {
             hidden_size,
             intermediate_size: fields.count("intermediate_size", None)?,
-            num_hidden_layers: fields.count("num_hidden_layers", None)?,
+            num_hidden_layers: layers,
             num_attention_heads: heads,
-            num_key_value_heads: fields.count("num_key_value_heads", Some(heads))?,
-            head_dim: fields.count("head_dim", Some((hidden_size / heads).max(1)))?,
+            num_key_value_heads: fields.count("num_key_value_heads", Some(kv_heads))?,
+            head_dim: fields.count("head_dim", Some(head_dim))?,
             vocab_size: fields.count("vocab_size", None)?,
-            rms_norm_eps: fields.float("rms_norm_eps", 1e-6)?,
-            rope_theta: fields.rope_theta()?,
-            rope_scaling: fields.rope_scaling()?,
-            tie_word_embeddings: fields.flag("tie_word_embeddings", false)?,
+            rms_norm_eps: fields.float("rms_norm_eps", usual.eps)?,
+            rope_theta: fields.rope_theta(Some("full_attention"), usual.rope_theta)?,
+            rope_scaling: fields.rope_scaling(Some("full_attention"), context)?,
+            tie_word_embeddings: fields.flag("tie_word_embeddings", usual.tied)?,
             initializer_range: fields.float("initializer_range", 0.02)?,
-            max_position_embeddings: fields.count("max_position_embeddings", Some(2048))?,
+            max_position_embeddings: context,
+            variant: family.variant(fields, hidden_size, layers)?,
         };
+        if family == Family::Phi3 && config.rope_scaling.is_some() {
+            return Err(Error::data(
+                "rope_scaling: expected none for phi3, whose own way of stretching is not computed",
+            ));
+        }
         config.check()?;
         Ok(config)
     }
@@ -102,12 +100,6 @@ impl ModelConfig {
         if !self.head_dim.is_multiple_of(2) {
             return Err(Error::data(format!("head_dim: expected an even number, found {}", self.head_dim)));
         }
-        if self.num_hidden_layers > MAX_LAYERS {
-            return Err(Error::data(format!(
-                "num_hidden_layers: expected at most {MAX_LAYERS}, found {}",
-                self.num_hidden_layers
-            )));
-        }
         // What a sum of products runs over.
         for (name, width) in [
             ("hidden_size", Some(self.hidden_size)),
@@ -119,16 +111,23 @@ impl ModelConfig {
                 return Err(Error::data(format!("{name}: expected at most {LONGEST}, found {found}")));
             }
         }
-        for (name, value) in [
-            ("rms_norm_eps", self.rms_norm_eps),
-            ("rope_theta", self.rope_theta),
-            ("initializer_range", self.initializer_range),
-        ] {
+        let variant = &self.variant;
+        let factors = [
+            ("rms_norm_eps", Some(self.rms_norm_eps)),
+            ("rope_theta", Some(self.rope_theta)),
+            ("initializer_range", Some(self.initializer_range)),
+            ("rope_local_base_freq", variant.local_rope_theta),
+            ("embedding_multiplier", variant.embedding_multiplier),
+            ("residual_multiplier", variant.residual_multiplier),
+            ("logits_scaling", variant.logits_scaling),
+            ("attention_multiplier", variant.attention_multiplier),
+        ];
+        for (name, value) in factors.into_iter().filter_map(|(name, value)| Some((name, value?))) {
             if !(value > 0.0 && value < 1e12) {
                 return Err(Error::data(format!("{name}: expected above 0, found {value}")));
             }
         }
-        let parameters = self.parameters();
+        let parameters = self.matrix_parameters();
         if parameters.is_none_or(|n| n > 1 << 40) {
             return Err(Error::data("the model has more than 2^40 parameters"));
         }
@@ -145,16 +144,35 @@ impl ModelConfig {
         self.num_key_value_heads * self.head_dim
     }
 
-    /// The number of parameters, `None` where it overflows.
-    pub fn parameters(&self) -> Option<usize> {
+    /// Widths of what the gradient of a branch takes on its way back: scaled, and before the norm.
+    pub(super) fn d_branch_widths(&self) -> [usize; 2] {
+        let scaled = self.variant.residual_multiplier.is_some();
+        let normed = self.variant.norms != Norms::Before;
+        [scaled, normed].map(|is| if is { self.hidden_size } else { 0 })
+    }
+
+    /// Widths of the gradients of queries and keys before their norm.
+    pub(super) fn d_raw_widths(&self) -> [usize; 2] {
+        let normed = self.variant.qk_norm.is_some();
+        [self.query_width(), self.key_width()].map(|width| if normed { width } else { 0 })
+    }
+
+    /// The widest fused projection.
+    pub(super) fn fused_width(&self) -> usize {
+        let widest = (self.query_width() + 2 * self.key_width()).max(2 * self.intermediate_size);
+        if self.variant.fused { widest } else { 0 }
+    }
+
+    /// The number of parameters in matrices, `None` where it overflows.
+    pub fn matrix_parameters(&self) -> Option<usize> {
         let (d, ff) = (self.hidden_size, self.intermediate_size);
         let q = self.num_attention_heads.checked_mul(self.head_dim)?;
         let kv = self.num_key_value_heads.checked_mul(self.head_dim)?;
         let attention = q.checked_add(kv)?.checked_mul(2)?.checked_mul(d)?;
-        let layer = attention.checked_add(d.checked_mul(ff)?.checked_mul(3)?)?.checked_add(2 * d)?;
+        let layer = attention.checked_add(d.checked_mul(ff)?.checked_mul(3)?)?;
         let tables = if self.tie_word_embeddings { 1 } else { 2 };
         let vocabulary = self.vocab_size.checked_mul(d)?.checked_mul(tables)?;
-        layer.checked_mul(self.num_hidden_layers)?.checked_add(vocabulary)?.checked_add(d)
+        layer.checked_mul(self.num_hidden_layers)?.checked_add(vocabulary)
     }
 
     /// The digest of the architecture: equal for files that say the same.
@@ -162,79 +180,6 @@ impl ModelConfig {
         // Floats are written as the shortest decimal that reads back to the same bits.
         let value = serde_json::to_value(self).expect("a configuration is plain data");
         Digest::of_parts("l402/config/1", &[canonical::json(&value).as_bytes()])
-    }
-}
-
-struct Fields<'a>(&'a Value);
-
-impl Fields<'_> {
-    fn get(&self, name: &str) -> Option<&Value> {
-        self.0.get(name).filter(|v| !v.is_null())
-    }
-
-    fn only(&self, name: &str, known: &[&str], default: &str) -> Result<()> {
-        let found = match self.get(name) {
-            None => default,
-            Some(value) => value.as_str().unwrap_or("no string"),
-        };
-        if known.contains(&found) {
-            return Ok(());
-        }
-        Err(Error::data(format!("{name}: expected {}, found {found:?}", known.join(" or "))))
-    }
-
-    fn count(&self, name: &str, default: Option<usize>) -> Result<usize> {
-        let found = self.get(name);
-        match (found, default) {
-            (None, Some(default)) => Ok(default),
-            (None, None) => Err(Error::data(format!("{name}: missing"))),
-            (Some(value), _) => value
-                .as_u64()
-                .filter(|n| (1..=1 << 32).contains(n))
-                .map(|n| n as usize)
-                .ok_or_else(|| Error::data(format!("{name}: expected 1 to 2^32, found {value}"))),
-        }
-    }
-
-    fn float(&self, name: &str, default: f64) -> Result<f64> {
-        match self.get(name) {
-            None => Ok(default),
-            Some(value) => {
-                value.as_f64().ok_or_else(|| Error::data(format!("{name}: expected a number, found {value}")))
-            }
-        }
-    }
-
-    fn flag(&self, name: &str, default: bool) -> Result<bool> {
-        match self.get(name) {
-            None => Ok(default),
-            Some(value) => {
-                value.as_bool().ok_or_else(|| Error::data(format!("{name}: expected true or false, found {value}")))
-            }
-        }
-    }
-
-    /// Newer files keep it in `rope_parameters`.
-    fn rope_theta(&self) -> Result<f64> {
-        match self.get("rope_parameters") {
-            Some(rope) if self.get("rope_theta").is_none() => Fields(rope).float("rope_theta", 1e4),
-            _ => self.float("rope_theta", 1e4),
-        }
-    }
-
-    fn rope_scaling(&self) -> Result<Option<RopeScaling>> {
-        let Some(value) = self.get("rope_scaling").or(self.get("rope_parameters")) else {
-            return Ok(None);
-        };
-        let fields = Fields(value);
-        let kind = fields.get("rope_type").or(fields.get("type"));
-        match kind.and_then(Value::as_str) {
-            None | Some("default") => Ok(None),
-            Some("llama3") => {
-                serde_json::from_value(value.clone()).map(Some).map_err(|e| Error::data(format!("rope_scaling: {e}")))
-            }
-            Some(other) => Err(Error::data(format!("rope_scaling: expected type llama3 or default, found {other:?}"))),
-        }
     }
 }
 
@@ -297,7 +242,7 @@ mod tests {
             let [read, back] = [text.as_str(), &written].map(|text| ModelConfig::parse(text).unwrap());
             assert_eq!(read.digest(), back.digest(), "{text}");
             for config in [read, back] {
-                let scaling = config.rope_scaling.unwrap();
+                let Some(RopeScaling::Llama3(scaling)) = config.rope_scaling else { panic!("{config:?}") };
                 let found = [
                     (config.rms_norm_eps, eps),
                     (config.rope_theta, theta),

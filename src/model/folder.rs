@@ -115,7 +115,7 @@ fn check_room(config: &ModelConfig, files: &[PathBuf]) -> Result<()> {
         stored += std::fs::metadata(file).map_err(|e| Error::io(file.display(), &e))?.len();
     }
     // No floating type is below one byte an element; zstd'd weights are no part of the Hugging Face format.
-    let announced = config.parameters().unwrap_or(usize::MAX) as u64;
+    let announced = config.matrix_parameters().unwrap_or(usize::MAX) as u64;
     if announced > stored {
         return Err(Error::data(format!(
             "{}: expected {announced} parameters as config.json announces, found {stored} bytes",

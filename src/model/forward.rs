@@ -4,11 +4,13 @@ use super::activations::{Scratch, Workspace};
 use super::config::ModelConfig;
 use super::fixed::Fixed;
 use super::layer_acts::LayerActs;
-use super::layout::{LayerIds, Layout};
+use super::layout::Layout;
 use super::plan::arithmetic_of;
+use super::variant::QkNorm;
 use crate::artifact::Recipe;
-use crate::engine::linear::{Factor, block_start};
+use crate::engine::linear::block_start;
 use crate::engine::{Arithmetic, AttentionShape, Engine, RopeTable};
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// A model's shape with what its passes need: layout, RoPE table, engine.
@@ -21,9 +23,11 @@ pub struct Model {
     pub engine: Engine,
     /// What the linear layers' products are.
     pub arithmetic: Arithmetic,
-    pub(super) rope: RopeTable,
     pub(super) eps: f32,
     pub(super) seq_len: usize,
+    rope: RopeTable,
+    /// RoPE in sliding layers, where it is another.
+    local_rope: Option<RopeTable>,
 }
 
 /// The sum of per-token losses as 32.32 fixed point, each rounded towards zero (A8); the index of the first that is not
@@ -39,14 +43,10 @@ pub fn sum_q32(losses: &[f32]) -> Result<i128, usize> {
 impl Model {
     /// A model for sequences of `seq_len` tokens.
     pub fn new(config: ModelConfig, engine: Engine, arithmetic: Arithmetic, seq_len: usize) -> Model {
-        let scaling = config.rope_scaling.as_ref().map(|s| crate::engine::RopeScaling {
-            factor: s.factor,
-            low_freq_factor: s.low_freq_factor,
-            high_freq_factor: s.high_freq_factor,
-            original_max_position_embeddings: s.original_max_position_embeddings,
-        });
+        let rope = |theta, scaling| RopeTable::new(seq_len, config.head_dim, theta, scaling);
         Model {
-            rope: RopeTable::new(seq_len, config.head_dim, config.rope_theta, scaling),
+            rope: rope(config.rope_theta, config.rope_scaling),
+            local_rope: config.variant.local_rope_theta.map(|theta| rope(theta, None)),
             eps: config.rms_norm_eps as f32,
             layout: Layout::new(&config),
             seq_len,
@@ -61,9 +61,11 @@ impl Model {
         Model::new(config, engine, arithmetic_of(recipe), recipe.data.seq_len)
     }
 
-    /// RoPE's table, for the model's sequences.
-    pub fn rope(&self) -> &RopeTable {
-        &self.rope
+    /// RoPE's table of a layer, for the model's sequences; `None` where the layer turns nothing.
+    pub fn rope(&self, layer: usize) -> Option<&RopeTable> {
+        let variant = &self.config.variant;
+        let local = self.local_rope.as_ref().filter(|_| variant.slides(layer));
+        variant.turns(layer).then_some(local.unwrap_or(&self.rope))
     }
 
     /// RMSNorm's epsilon, rounded once.
@@ -76,19 +78,52 @@ impl Model {
         self.seq_len
     }
 
-    pub(super) fn attention_shape(&self, sequences: usize) -> AttentionShape {
+    /// The sizes of a layer's attention.
+    pub fn attention_shape(&self, layer: usize, sequences: usize) -> AttentionShape {
+        let ModelConfig { num_attention_heads, num_key_value_heads, head_dim, variant, .. } = &self.config;
         AttentionShape {
             sequences,
             seq_len: self.seq_len,
-            heads: self.config.num_attention_heads,
-            kv_heads: self.config.num_key_value_heads,
-            head_dim: self.config.head_dim,
+            heads: *num_attention_heads,
+            kv_heads: *num_key_value_heads,
+            head_dim: *head_dim,
+            scale: variant.attention_multiplier.map_or(AttentionShape::usual_scale(*head_dim), |scale| scale as f32),
+            window: variant.window(layer),
         }
     }
 
-    /// y = x · Wᵀ for the parameter `id` \[out × in\].
-    pub(super) fn project(&self, parameters: &Fixed<'_>, id: usize, x: Factor<'_>, y: &mut [f32]) {
-        self.engine.linear(self.arithmetic, x, parameters.factor(id), y);
+    /// Rows that the norm of queries and keys makes of a token, and what it norms together, for both.
+    pub fn qk_norm_rows(&self) -> [(usize, usize); 2] {
+        let config = &self.config;
+        match config.variant.qk_norm {
+            Some(QkNorm::Head) => {
+                [config.num_attention_heads, config.num_key_value_heads].map(|n| (n, config.head_dim))
+            }
+            _ => [(1, config.query_width()), (1, config.key_width())],
+        }
+    }
+
+    /// A norm's weight, as its operator takes it.
+    pub fn norm_weight<'a>(&self, weight: &'a [f32]) -> Cow<'a, [f32]> {
+        match self.config.variant.norm_plus_one {
+            false => Cow::Borrowed(weight),
+            true => Cow::Owned(weight.iter().map(|w| 1.0 + w).collect()),
+        }
+    }
+
+    /// What logits are multiplied by, and their gradients.
+    pub fn logits_factor(&self) -> Option<f32> {
+        self.config.variant.logits_scaling.map(|scaling| (1.0 / scaling) as f32)
+    }
+
+    /// What embeddings are multiplied by, and their gradients.
+    pub fn embedding_factor(&self) -> Option<f32> {
+        self.config.variant.embedding_multiplier.map(|factor| factor as f32)
+    }
+
+    /// What branches are multiplied by before they are added, and their gradients.
+    pub fn residual_factor(&self) -> Option<f32> {
+        self.config.variant.residual_multiplier.map(|factor| factor as f32)
     }
 
     /// What the gradient of a linear layer's input is. The head's stays in float32 under either contract: of a softmax over a large
@@ -104,56 +139,18 @@ impl Model {
         starts.map(move |start| start..end(start))
     }
 
-    /// One layer: `x` is the residual stream before it, `out` the one after it.
+    /// One layer: `x` is the residual stream before it, `out` the one after it. Without `out` as far as a backward pass needs it.
     pub(super) fn layer_forward(
         &self,
         parameters: &Fixed<'_>,
-        ids: &LayerIds,
+        layer: usize,
         x: &[f32],
         acts: &mut LayerActs,
         scratch: &mut Scratch,
         out: Option<&mut [f32]>,
     ) {
-        let engine = self.engine;
-        let n = x.len() / self.config.hidden_size;
-        let (q, kv) = (self.config.query_width(), self.config.key_width());
-        let (d, ff) = (self.config.hidden_size, self.config.intermediate_size);
-        let weight = |id: usize| parameters.factor(id).values();
-        let normed = &mut scratch.normed[..x.len()];
-        let projected = &mut scratch.projected[..x.len()];
-
-        engine.rms_norm(x, weight(ids.norm1), self.eps, normed, &mut acts.rinv1[..n]);
-        let input = scratch.integers.of(normed, d);
-        self.project(parameters, ids.q, input, &mut acts.q[..n * q]);
-        self.project(parameters, ids.k, input, &mut acts.k[..n * kv]);
-        self.project(parameters, ids.v, input, &mut acts.v[..n * kv]);
-        engine.rope(&self.rope, q, &mut acts.q[..n * q]);
-        engine.rope(&self.rope, kv, &mut acts.k[..n * kv]);
-        let heads = n * self.config.num_attention_heads;
-        engine.attention(
-            &self.attention_shape(n / self.seq_len),
-            &acts.q[..n * q],
-            &acts.k[..n * kv],
-            &acts.v[..n * kv],
-            &mut acts.attention[..n * q],
-            &mut acts.row_max[..heads],
-            &mut acts.row_sum[..heads],
-        );
-        self.project(parameters, ids.o, Factor::new(&acts.attention[..n * q], q), projected);
-        let middle = &mut acts.middle[..x.len()];
-        engine.add(x, projected, middle);
-
-        engine.rms_norm(middle, weight(ids.norm2), self.eps, normed, &mut acts.rinv2[..n]);
-        let input = scratch.integers.of(normed, d);
-        let (gate, up) = (&mut acts.gate[..n * ff], &mut acts.up[..n * ff]);
-        self.project(parameters, ids.gate, input, gate);
-        self.project(parameters, ids.up, input, up);
-        // A backward pass needs gate and up alone; what follows them is for the next layer.
-        let Some(out) = out else { return };
-        let hidden = &mut scratch.hidden[..n * ff];
-        engine.swiglu(gate, up, hidden);
-        self.project(parameters, ids.down, Factor::new(hidden, ff), projected);
-        engine.add(middle, projected, out);
+        self.attention_forward(parameters, layer, x, acts, scratch);
+        self.feed_forward(parameters, layer, x.len() / self.config.hidden_size, acts, scratch, out);
     }
 
     /// Splits sequences of `seq_len + 1` tokens into inputs and targets. Returns the number of tokens.
@@ -173,19 +170,22 @@ impl Model {
         let d = self.config.hidden_size;
         let table = parameters.factor(self.layout.embedding).values();
         self.engine.embedding(table, d, &ws.scratch.inputs[..n], &mut ws.stream[0][..n * d]);
-        for (l, ids) in self.layout.layers.iter().enumerate() {
+        if let Some(factor) = self.embedding_factor() {
+            self.engine.scale(&mut ws.stream[0][..n * d], factor);
+        }
+        for l in 0..self.layout.layers.len() {
             let acts = if ws.plan.recompute { &mut ws.layers[0] } else { &mut ws.layers[l] };
             if ws.plan.keeps_streams() {
                 let (before, after) = ws.stream.split_at_mut(l + 1);
                 let out = &mut after[0][..n * d];
-                self.layer_forward(parameters, ids, &before[l][..n * d], acts, &mut ws.scratch, Some(out));
+                self.layer_forward(parameters, l, &before[l][..n * d], acts, &mut ws.scratch, Some(out));
             } else {
                 // One stream: it is taken out while it is read, and written at the end.
                 let mut stream = std::mem::take(&mut ws.stream[0]);
                 let mut out = std::mem::take(&mut ws.scratch.dx);
                 out.resize(stream.len(), 0.0);
                 let x = &stream[..n * d];
-                self.layer_forward(parameters, ids, x, acts, &mut ws.scratch, Some(&mut out[..n * d]));
+                self.layer_forward(parameters, l, x, acts, &mut ws.scratch, Some(&mut out[..n * d]));
                 std::mem::swap(&mut stream, &mut out);
                 ws.stream[0] = stream;
                 ws.scratch.dx = out;
@@ -200,13 +200,12 @@ impl Model {
         let (d, v) = (self.config.hidden_size, self.config.vocab_size);
         let scratch = &mut ws.scratch;
         let last = ws.stream.last().expect("there is a stream");
-        let weight = parameters.factor(self.layout.norm).values();
         let normed = &mut scratch.normed[..n * d];
-        self.engine.rms_norm(&last[..n * d], weight, self.eps, normed, &mut scratch.rinv[..n]);
+        self.norm(parameters, self.layout.norm, &last[..n * d], normed, &mut scratch.rinv[..n]);
         for rows in self.runs(n, ws.plan.logit_rows) {
             let logits = &mut scratch.logits[..rows.len() * v];
             let input = scratch.integers.of(&normed[rows.start * d..rows.end * d], d);
-            self.project(parameters, self.layout.head, input, logits);
+            self.logits(parameters, input, logits);
             let targets = &scratch.targets[rows.clone()];
             self.engine.cross_entropy_loss(logits, v, targets, &mut scratch.losses[rows]);
         }

@@ -8,14 +8,15 @@ use crate::artifact::Digest;
 use crate::engine::philox;
 
 /// Normal weights with the configuration's deviation; projections into the residual stream are scaled by
-/// 1/sqrt(2 layers) (GPT-2, section 2.3); norms are 1.
+/// 1/sqrt(2 layers) (GPT-2, section 2.3); norms multiply by 1; biases are 0.
 pub fn initial_parameters(config: &ModelConfig, layout: &Layout, seed: u64) -> Vec<f32> {
     let residual = 1.0 / libm::sqrt(2.0 * config.num_hidden_layers as f64);
     let mut flat = vec![0f32; layout.total];
     for tensor in &layout.tensors {
         let values = &mut flat[tensor.range()];
         if !tensor.decays() {
-            values.fill(1.0);
+            let zero = config.variant.norm_plus_one || tensor.name.ends_with(".bias");
+            values.fill(if zero { 0.0 } else { 1.0 });
             continue;
         }
         let into_residual = tensor.name.ends_with("o_proj.weight") || tensor.name.ends_with("down_proj.weight");

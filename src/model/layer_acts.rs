@@ -1,6 +1,7 @@
 //! What a layer's forward pass leaves for its backward pass.
 
 use super::config::ModelConfig;
+use super::variant::{Norms, QkNorm};
 
 /// What a layer's forward pass leaves for its backward pass. `n` tokens.
 pub struct LayerActs {
@@ -26,12 +27,37 @@ pub struct LayerActs {
     pub gate: Vec<f32>,
     /// Up projection \[n × ff\].
     pub up: Vec<f32>,
+    /// Where queries and keys are normed: what they were before \[n × query width\], \[n × key width\], and 1/rms of what was
+    /// normed together.
+    pub raw: [Vec<f32>; 2],
+    /// See `raw`.
+    pub raw_rinv: [Vec<f32>; 2],
+    /// Where branches are normed as they leave: attention's and the feed-forward layer's output \[n × d\] twice, and 1/rms \[n\].
+    pub left: [Vec<f32>; 2],
+    /// See `left`.
+    pub left_rinv: [Vec<f32>; 2],
+}
+
+/// Floats a token of what only some variants keep: queries and keys before their norm, their factors, branches as they leave, their
+/// factors.
+fn kept_by_variants(config: &ModelConfig) -> ([usize; 2], [usize; 2], usize, usize) {
+    let widths = [config.query_width(), config.key_width()];
+    let (raw, factors) = match config.variant.qk_norm {
+        None => ([0; 2], [0; 2]),
+        Some(QkNorm::Head) => (widths, [config.num_attention_heads, config.num_key_value_heads]),
+        Some(QkNorm::Whole) => (widths, [1; 2]),
+    };
+    match config.variant.norms {
+        Norms::Before => (raw, factors, 0, 0),
+        Norms::After | Norms::Both => (raw, factors, config.hidden_size, 1),
+    }
 }
 
 impl LayerActs {
     /// Zeros for `n` tokens.
     pub fn new(config: &ModelConfig, n: usize) -> LayerActs {
         let zeros = |width: usize| vec![0f32; n * width];
+        let (raw, raw_rinv, left, left_rinv) = kept_by_variants(config);
         LayerActs {
             rinv1: zeros(1),
             q: zeros(config.query_width()),
@@ -44,12 +70,20 @@ impl LayerActs {
             rinv2: zeros(1),
             gate: zeros(config.intermediate_size),
             up: zeros(config.intermediate_size),
+            raw: raw.map(zeros),
+            raw_rinv: raw_rinv.map(zeros),
+            left: [zeros(left), zeros(left)],
+            left_rinv: [zeros(left_rinv), zeros(left_rinv)],
         }
     }
 
     /// Floats a token.
     pub fn floats(config: &ModelConfig) -> usize {
-        2 + 2 * config.query_width()
+        let (raw, raw_rinv, left, left_rinv) = kept_by_variants(config);
+        let of_variants = raw.into_iter().chain(raw_rinv).sum::<usize>() + 2 * (left + left_rinv);
+        of_variants
+            + 2
+            + 2 * config.query_width()
             + 2 * config.key_width()
             + 2 * config.num_attention_heads
             + config.hidden_size

@@ -1,8 +1,12 @@
 //! A Llama-family decoder: configuration, parameters, forward and backward, Hugging Face folders.
 
 mod activations;
+mod attention;
 mod backward;
+mod branch;
 mod config;
+mod feed_forward;
+mod fields;
 mod fixed;
 mod folder;
 mod forward;
@@ -11,15 +15,17 @@ mod layer_acts;
 mod layout;
 mod parameters;
 mod plan;
+mod variant;
 
 pub use backward::Gradients;
-pub use config::{ModelConfig, RopeScaling};
+pub use config::ModelConfig;
 pub use fixed::{Fixed, KeptWeights};
 pub use folder::{ModelFolder, complete_config, first_meta, model_digest, model_meta, read_flat, write_flat};
 pub use forward::{Model, sum_q32};
 pub use init::initial_parameters;
-pub use layout::{LayerIds, Layout, TensorSpec};
+pub use layout::{LayerIds, Layout, Linear, LlamaLayer, Projections, TensorSpec};
 pub use parameters::{Parameters, Weights};
 pub use plan::Plan;
+pub use variant::{Gate, Norms, QkNorm, Variant};
 
 pub use activations::Workspace;

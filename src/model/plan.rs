@@ -112,7 +112,9 @@ impl Plan {
         let d = config.hidden_size;
         let streams = if self.keeps_streams() { config.num_hidden_layers + 1 } else { 1 };
         let back = if self.backward { d + 2 * config.query_width() + 2 * config.key_width() } else { 0 };
-        let scratch = 2 * d + 4 + config.intermediate_size + back;
+        let variants: usize = config.d_branch_widths().into_iter().chain(config.d_raw_widths()).sum();
+        let back = back + if self.backward { variants } else { 0 };
+        let scratch = 2 * d + 4 + config.intermediate_size + config.fused_width() + back;
         let token = streams * d + self.kept_layers(config) * LayerActs::floats(config) + scratch;
         let activations = token as u64 * self.tokens() as u64 + self.logit_rows as u64 * config.vocab_size as u64;
         4 * activations + if self.keep_weights { self.weight_bytes(config) } else { 0 }

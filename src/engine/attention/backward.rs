@@ -106,7 +106,7 @@ impl<const MR: usize, const NV: usize> Kernel for Backward<'_, MR, NV> {
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         let AttentionShape { seq_len: t, kv_heads, head_dim: d, .. } = *self.shape;
-        let scale = self.shape.scale();
+        let scale = self.shape.scale;
         let padded_d = d.next_multiple_of(NV * WIDTH);
         let start = (self.first_token * kv_heads + self.kv_head) * d;
         pack::rows(simd, &self.inputs.k[start..], kv_heads * d, d, t, NV * WIDTH, self.keys_t);
@@ -137,7 +137,7 @@ impl<const MR: usize, const NV: usize> Backward<'_, MR, NV> {
     #[inline(always)]
     fn block_of_queries<S: Simd>(&mut self, simd: S, head: usize, i: usize, rows: usize) {
         let AttentionShape { heads, head_dim: d, .. } = *self.shape;
-        let scale = self.shape.scale();
+        let scale = self.shape.scale;
         let padded_d = d.next_multiple_of(NV * WIDTH);
         let row = |r: usize| (self.first_token + i + r) * heads + self.kv_head * self.shape.group() + head;
         let queries = &self.inputs.q[row(0) * d..];
@@ -182,7 +182,7 @@ impl<const MR: usize, const NV: usize> Backward<'_, MR, NV> {
         deltas: &[f32; QUERIES],
     ) {
         let AttentionShape { heads, head_dim: d, .. } = *self.shape;
-        let scale = self.shape.scale();
+        let scale = self.shape.scale;
         for r in (0..rows).step_by(MR) {
             let end = keys.min((i + r + MR).saturating_sub(j)).next_multiple_of(NV * WIDTH);
             let sides = [
@@ -207,6 +207,7 @@ impl<const MR: usize, const NV: usize> Backward<'_, MR, NV> {
             for r in r..rows.min(r + MR) {
                 let (e, ds) = (&mut self.e[r * KEYS..][..end], &mut self.ds[r * KEYS..][..end]);
                 let (m, delta) = (maxima[r], deltas[r]);
+                e[..self.shape.unseen(i + r).saturating_sub(j).min(end)].fill(f32::NEG_INFINITY);
                 for (e, ds) in e.as_chunks_mut::<WIDTH>().0.iter_mut().zip(ds.as_chunks_mut::<WIDTH>().0) {
                     for (e, ds) in e.iter_mut().zip(ds) {
                         *e = exp(*e - m);

@@ -1,4 +1,5 @@
-//! The plain scalar definitions (A9): no score is ever multiplied by a mask, masked keys are left out.
+//! The plain scalar definitions (A9): no score is ever multiplied by a mask. Keys after a query are left out; those before its
+//! window have a score of -infinity, and so the exponential +0, and take part in every sum.
 
 use super::shape::AttentionShape;
 use crate::engine::cross_entropy::definition::row_max as max;
@@ -20,11 +21,12 @@ impl AttentionShape {
         &x[((s * self.seq_len + t) * heads + head) * self.head_dim..][..self.head_dim]
     }
 
-    /// The scores of query i: `(q_i · k_j) * scale` for j = 0 to i.
+    /// The scores of query i: `(q_i · k_j) * scale` for j = 0 to i, -infinity before its window.
     fn scores(&self, q: &[f32], k: &[f32], s: usize, i: usize, head: usize) -> Vec<f32> {
         let q = self.head(q, self.heads, s, i, head);
         let key = |j| self.head(k, self.kv_heads, s, j, head / self.group());
-        (0..=i).map(|j| chain(zip(q, key(j))) * self.scale()).collect()
+        let score = |j| if j < self.unseen(i) { f32::NEG_INFINITY } else { chain(zip(q, key(j))) * self.scale };
+        (0..=i).map(score).collect()
     }
 }
 
@@ -85,7 +87,7 @@ pub fn backward(
                 let e: Vec<f32> = shape.scores(q, k, s, i, head).iter().map(|s| exp(s - m)).collect();
                 let ds: Vec<f32> = (0..=i).map(|j| e[j] * (chain(zip(&scaled, value(j))) - delta)).collect();
                 for c in 0..d {
-                    dq[row * d + c] = chain((0..=i).map(|j| (ds[j], key(j)[c]))) * shape.scale();
+                    dq[row * d + c] = chain((0..=i).map(|j| (ds[j], key(j)[c]))) * shape.scale;
                 }
                 for j in 0..=i {
                     for c in 0..d {
@@ -99,7 +101,7 @@ pub fn backward(
             for j in 0..t {
                 for c in 0..d {
                     let to = ((s * t + j) * shape.kv_heads + kv_head) * d + c;
-                    let (dk_head, dv_head) = (dk_head[j * d + c] * shape.scale(), dv_head[j * d + c]);
+                    let (dk_head, dv_head) = (dk_head[j * d + c] * shape.scale, dv_head[j * d + c]);
                     dk[to] = if first { dk_head } else { dk[to] + dk_head };
                     dv[to] = if first { dv_head } else { dv[to] + dv_head };
                 }

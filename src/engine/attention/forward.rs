@@ -67,7 +67,7 @@ impl<const MR: usize, const NV: usize> Kernel for Forward<'_, MR, NV> {
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         let AttentionShape { seq_len: t, heads, kv_heads, head_dim: d, .. } = *self.shape;
-        let scale = self.shape.scale();
+        let scale = self.shape.scale;
         let nr = NV * WIDTH;
         let padded_t = t.next_multiple_of(LANES);
         pack::rows(simd, self.k, kv_heads * d, d, t, nr, self.keys);
@@ -94,6 +94,7 @@ impl<const MR: usize, const NV: usize> Kernel for Forward<'_, MR, NV> {
                 for r in 0..rows {
                     let width = (i + r + 1).next_multiple_of(LANES);
                     let row = &mut self.scores[r * padded_t..][..width];
+                    row[..self.shape.unseen(i + r)].fill(f32::NEG_INFINITY);
                     row[i + r + 1..].fill(f32::NEG_INFINITY);
                     let m;
                     (m, sums[r]) = softmax(simd, row);

@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn both_passes_equal_their_definitions() {
         on_every_engine(|engine, numbers| {
-            for case in 0..10 {
+            for case in 0..14 {
                 let kv_heads = numbers.up_to(3);
                 let (sequences, seq_len, head_dim) = match case {
                     0 => (1, 1, 1),
@@ -152,7 +152,9 @@ mod tests {
                     _ => (numbers.up_to(4), numbers.up_to(100), numbers.up_to(40)),
                 };
                 let heads = kv_heads * if case == 1 { 1 } else { numbers.up_to(3) };
-                let shape = AttentionShape { sequences, seq_len, heads, kv_heads, head_dim };
+                let window = [None, Some(numbers.up_to(seq_len + 2))][numbers.up_to(2) - 1];
+                let scale = AttentionShape::usual_scale(head_dim) * numbers.up_to(3) as f32;
+                let shape = AttentionShape { sequences, seq_len, heads, kv_heads, head_dim, scale, window };
                 let sizes = [heads, kv_heads, kv_heads, heads].map(|heads| shape.tokens() * heads * head_dim);
                 let mut inputs = sizes.map(|size| numbers.tame(size));
                 for input in &mut inputs {
@@ -174,7 +176,15 @@ mod tests {
     fn negative_zeros_survive_the_mask() {
         // Chains of -0 products: a masked key multiplied by zero would make +0 of some, and an omitted one must not.
         on_every_engine(|engine, numbers| {
-            let shape = AttentionShape { sequences: 2, seq_len: 37, heads: 2, kv_heads: 1, head_dim: 33 };
+            let shape = AttentionShape {
+                sequences: 2,
+                seq_len: 37,
+                heads: 2,
+                kv_heads: 1,
+                head_dim: 33,
+                scale: AttentionShape::usual_scale(33),
+                window: None,
+            };
             let size = shape.tokens() * 33;
             let sign = |numbers: &mut crate::engine::testing::Numbers, size| -> Vec<f32> {
                 (0..size).map(|_| if numbers.up_to(2) == 1 { -0.0 } else { f32::from_bits(0x8000_0001) }).collect()
@@ -190,8 +200,48 @@ mod tests {
     }
 
     #[test]
+    fn a_window_as_long_as_a_sequence_changes_no_bit() {
+        on_every_engine(|engine, numbers| {
+            let all = AttentionShape {
+                sequences: 2,
+                seq_len: 90,
+                heads: 4,
+                kv_heads: 2,
+                head_dim: 24,
+                scale: AttentionShape::usual_scale(24),
+                window: None,
+            };
+            let sizes = [4, 2, 2, 4].map(|heads| all.tokens() * heads * 24);
+            let inputs = sizes.map(|size| numbers.tame(size));
+            let inputs = inputs.each_ref().map(Vec::as_slice);
+            let truth = both_passes(engine, &all, inputs);
+            for window in [90, 91, usize::MAX] {
+                let ours = both_passes(engine, &AttentionShape { window: Some(window), ..all }, inputs);
+                for (ours, truth) in ours.iter().zip(&truth) {
+                    assert_same_bits("attention", ours, truth);
+                }
+            }
+        });
+    }
+
+    #[test]
     fn the_gradient_is_the_slope_of_the_forward_pass() {
-        let shape = AttentionShape { sequences: 1, seq_len: 4, heads: 2, kv_heads: 1, head_dim: 3 };
+        for window in [usize::MAX, 2] {
+            the_gradient_is_the_slope_within(window);
+        }
+    }
+
+    fn the_gradient_is_the_slope_within(window: usize) {
+        let scale = AttentionShape::usual_scale(3);
+        let shape = AttentionShape {
+            sequences: 1,
+            seq_len: 4,
+            heads: 2,
+            kv_heads: 1,
+            head_dim: 3,
+            scale,
+            window: Some(window),
+        };
         let (nq, nk) = (4 * 6, 4 * 3);
         let d_out: Vec<f64> = (0..nq).map(|i| (i as f64 * 0.9).sin()).collect();
         let loss = |input: &[f64]| {
@@ -201,12 +251,13 @@ mod tests {
             for i in 0..4 {
                 for head in 0..2 {
                     let at = (i * 2 + head) * 3;
-                    let e: Vec<f64> = (0..=i)
+                    let first = (i + 1usize).saturating_sub(window);
+                    let e: Vec<f64> = (first..=i)
                         .map(|j| libm::exp((0..3).map(|c| q[at + c] * k[j * 3 + c]).sum::<f64>() / 3f64.sqrt()))
                         .collect();
                     let l: f64 = e.iter().sum();
                     for c in 0..3 {
-                        total += d_out[at + c] * (0..=i).map(|j| e[j] * v[j * 3 + c]).sum::<f64>() / l;
+                        total += d_out[at + c] * (first..=i).map(|j| e[j - first] * v[j * 3 + c]).sum::<f64>() / l;
                     }
                 }
             }

@@ -1,7 +1,7 @@
 //! The sizes of attention, and where its rows lie.
 
 /// The sizes of attention over a batch of whole sequences: n = sequences × seq_len tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AttentionShape {
     /// Sequences in the batch.
     pub sequences: usize,
@@ -13,6 +13,10 @@ pub struct AttentionShape {
     pub kv_heads: usize,
     /// Elements of a head.
     pub head_dim: usize,
+    /// What scores are multiplied by.
+    pub scale: f32,
+    /// The keys that a query sees, itself the last of them; all before it without.
+    pub window: Option<usize>,
 }
 
 impl AttentionShape {
@@ -26,9 +30,15 @@ impl AttentionShape {
         self.heads / self.kv_heads
     }
 
-    /// 1 / sqrt(head_dim), in f64, rounded once.
-    pub fn scale(&self) -> f32 {
-        (1.0 / libm::sqrt(self.head_dim as f64)) as f32
+    /// 1 / sqrt(head_dim), in f64, rounded once: what scores are multiplied by in most models.
+    pub fn usual_scale(head_dim: usize) -> f32 {
+        (1.0 / libm::sqrt(head_dim as f64)) as f32
+    }
+
+    /// Keys before the first that query i sees.
+    #[inline(always)]
+    pub(super) fn unseen(&self, i: usize) -> usize {
+        self.window.map_or(0, |window| (i + 1).saturating_sub(window))
     }
 
     /// Sequence, position and head of every query.

@@ -4,7 +4,7 @@
 use super::graph::{Graph, StepAt, plain};
 use super::operator::{Form, Kind, Operator, ValueId};
 use crate::artifact::Recipe;
-use crate::model::{LayerIds, Model};
+use crate::model::Model;
 
 /// Elements of a chunk of logits, where it keeps its least rows: the head is worked on in rows, or the logits of a long
 /// sequence over a large vocabulary would take more memory than training.
@@ -92,36 +92,18 @@ fn optimise(
 }
 
 /// The chains of one group of sequences.
-struct Pass<'a> {
+pub(super) struct Pass<'a> {
     graph: &'a mut Graph,
-    model: &'a Model,
+    pub model: &'a Model,
     parameters: &'a [ValueId],
     /// A tensor's gradient so far; none before the first sequence.
-    gradients: Vec<Option<ValueId>>,
+    pub gradients: Vec<Option<ValueId>>,
     /// A tied head's.
     tied_head: Option<ValueId>,
     loss: Option<ValueId>,
     /// The sequence at work, by its place in the batch.
     sequence: u32,
     layer: Option<u32>,
-}
-
-/// What a layer's forward pass leaves for its backward pass.
-struct Kept {
-    x: ValueId,
-    normed1: ValueId,
-    rinv1: ValueId,
-    q: ValueId,
-    k: ValueId,
-    v: ValueId,
-    /// Output, row maxima, row sums, one after the other.
-    attention: ValueId,
-    middle: ValueId,
-    normed2: ValueId,
-    rinv2: ValueId,
-    gate: ValueId,
-    up: ValueId,
-    hidden: ValueId,
 }
 
 impl<'a> Pass<'a> {
@@ -140,15 +122,15 @@ impl<'a> Pass<'a> {
         (self.gradients, self.loss)
     }
 
-    fn tokens(&self) -> usize {
+    pub fn tokens(&self) -> usize {
         self.model.seq_len()
     }
 
-    fn rows(&self, width: usize) -> Form {
+    pub fn rows(&self, width: usize) -> Form {
         Form::Floats(vec![self.tokens(), width])
     }
 
-    fn op(&mut self, kind: Kind, tensor: Option<usize>, reads: Vec<Option<ValueId>>, forms: Vec<Form>) -> ValueId {
+    pub fn op(&mut self, kind: Kind, tensor: Option<usize>, reads: Vec<Option<ValueId>>, forms: Vec<Form>) -> ValueId {
         self.op_rows(kind, tensor, None, reads, forms)
     }
 
@@ -170,11 +152,11 @@ impl<'a> Pass<'a> {
         self.graph.add(operator, forms)
     }
 
-    fn weight(&self, id: usize) -> Option<ValueId> {
+    pub fn weight(&self, id: usize) -> Option<ValueId> {
         Some(self.parameters[id])
     }
 
-    fn shape(&self, id: usize) -> (usize, usize) {
+    pub fn shape(&self, id: usize) -> (usize, usize) {
         let shape = &self.model.layout.tensors[id].shape;
         (shape[0], shape[1])
     }
@@ -187,10 +169,13 @@ impl<'a> Pass<'a> {
         let tokens = self.op(Kind::Tokens, None, Vec::new(), vec![Form::Tokens(self.tokens() + 1)]);
         let reads = vec![self.weight(layout.embedding), Some(tokens)];
         let mut x = self.op(Kind::Embedding, Some(layout.embedding), reads, vec![self.rows(d)]);
+        if model.embedding_factor().is_some() {
+            x = self.op(Kind::EmbeddingScale, None, vec![Some(x)], vec![self.rows(d)]);
+        }
         let mut kept = Vec::with_capacity(layout.layers.len());
         for (l, ids) in layout.layers.iter().enumerate() {
             self.layer = Some(l as u32);
-            let (out, layer) = self.layer_forward(ids, x);
+            let (out, layer) = self.layer_forward(l, ids, x);
             kept.push(layer);
             x = out;
         }
@@ -198,78 +183,16 @@ impl<'a> Pass<'a> {
         let mut dx = self.head(x, tokens);
         for (l, ids) in layout.layers.iter().enumerate().rev() {
             self.layer = Some(l as u32);
-            dx = self.layer_backward(ids, &kept[l], dx);
+            dx = self.layer_backward(l, ids, &kept[l], dx);
         }
         self.layer = None;
+        if model.embedding_factor().is_some() {
+            dx = self.op(Kind::EmbeddingScale, None, vec![Some(dx)], vec![self.rows(d)]);
+        }
         let e = layout.embedding;
         let form = Form::Floats(layout.tensors[e].shape.clone());
         let reads = vec![Some(dx), Some(tokens), self.gradients[e]];
         self.gradients[e] = Some(self.op(Kind::EmbeddingBackward, Some(e), reads, vec![form]));
-    }
-
-    /// The normed stream and its factors, which follow it.
-    fn norm(&mut self, x: ValueId, id: usize) -> ValueId {
-        let width = self.model.config.hidden_size;
-        let forms = vec![self.rows(width), Form::Floats(vec![self.tokens()])];
-        self.op(Kind::RmsNorm, Some(id), vec![Some(x), self.weight(id)], forms)
-    }
-
-    fn project(&mut self, x: ValueId, id: usize) -> ValueId {
-        let form = self.rows(self.shape(id).0);
-        self.op(Kind::Project, Some(id), vec![Some(x), self.weight(id)], vec![form])
-    }
-
-    fn layer_forward(&mut self, ids: &LayerIds, x: ValueId) -> (ValueId, Kept) {
-        let config = &self.model.config;
-        let (d, ff, heads) = (config.hidden_size, config.intermediate_size, config.num_attention_heads);
-        let (qw, kvw) = (config.query_width(), config.key_width());
-        let normed1 = self.norm(x, ids.norm1);
-        let q = self.project(normed1, ids.q);
-        let k = self.project(normed1, ids.k);
-        let v = self.project(normed1, ids.v);
-        let q = self.op(Kind::Rope, None, vec![Some(q)], vec![self.rows(qw)]);
-        let k = self.op(Kind::Rope, None, vec![Some(k)], vec![self.rows(kvw)]);
-        let forms = vec![self.rows(qw), self.rows(heads), self.rows(heads)];
-        let attention = self.op(Kind::Attention, None, vec![Some(q), Some(k), Some(v)], forms);
-        let projected = self.project(attention, ids.o);
-        let middle = self.op(Kind::Add, None, vec![Some(x), Some(projected)], vec![self.rows(d)]);
-        let normed2 = self.norm(middle, ids.norm2);
-        let gate = self.project(normed2, ids.gate);
-        let up = self.project(normed2, ids.up);
-        let hidden = self.op(Kind::Swiglu, None, vec![Some(gate), Some(up)], vec![self.rows(ff)]);
-        let projected = self.project(hidden, ids.down);
-        let out = self.op(Kind::Add, None, vec![Some(middle), Some(projected)], vec![self.rows(d)]);
-        let (rinv1, rinv2) = (normed1 + 1, normed2 + 1);
-        (out, Kept { x, normed1, rinv1, q, k, v, attention, middle, normed2, rinv2, gate, up, hidden })
-    }
-
-    /// dy · W, onto `acc` where there is one.
-    fn input_gradient(&mut self, id: usize, dy: ValueId, acc: Option<ValueId>) -> ValueId {
-        let form = self.rows(self.shape(id).1);
-        self.op(Kind::InputGradient, Some(id), vec![Some(dy), self.weight(id), acc], vec![form])
-    }
-
-    /// dyᵀ · x, onto the tensor's gradient so far.
-    fn weight_gradient(&mut self, id: usize, x: ValueId, dy: ValueId) {
-        let form = Form::Floats(self.model.layout.tensors[id].shape.clone());
-        let reads = vec![Some(dy), Some(x), self.gradients[id]];
-        self.gradients[id] = Some(self.op(Kind::WeightGradient, Some(id), reads, vec![form]));
-    }
-
-    /// The gradient of a norm's input, onto `dx`; `dy` are the parts of its output's gradient, rows ascending.
-    fn norm_backward(
-        &mut self,
-        id: usize,
-        [x, rinv]: [ValueId; 2],
-        dx: Option<ValueId>,
-        dy: impl IntoIterator<Item = ValueId>,
-    ) -> ValueId {
-        let d = self.model.config.hidden_size;
-        let mut reads = vec![Some(x), self.weight(id), Some(rinv), dx, self.gradients[id]];
-        reads.extend(dy.into_iter().map(Some));
-        let out = self.op(Kind::RmsNormBackward, Some(id), reads, vec![self.rows(d), Form::Floats(vec![d])]);
-        self.gradients[id] = Some(out + 1);
-        out
     }
 
     /// Final norm, head and losses, forward and backward: the gradient of the last residual stream.
@@ -278,60 +201,34 @@ impl<'a> Pass<'a> {
         let (d, v) = (self.model.config.hidden_size, self.model.config.vocab_size);
         let (head, norm, n) = (layout.head, layout.norm, self.tokens());
         let form = Form::Floats(layout.tensors[head].shape.clone());
-        let normed = self.norm(x, norm);
+        let normed = self.norm(x, norm, (1, d));
         let chunk = (LOGITS / v).clamp(LOGIT_ROWS.min(n), n);
         let mut d_normed = Vec::new();
         for run in self.model.runs(n, chunk) {
             let (rows, count) = (Some((run.start as u32, run.end as u32)), run.len());
             let floats = |width: usize| Form::Floats(vec![count, width]);
             let reads = vec![Some(normed), self.weight(head)];
-            let logits = self.op_rows(Kind::Project, Some(head), rows, reads, vec![floats(v)]);
+            let mut logits = self.op_rows(Kind::Project, Some(head), rows, reads, vec![floats(v)]);
+            let scaled = self.model.logits_factor().is_some();
+            if scaled {
+                logits = self.op_rows(Kind::LogitsScale, None, rows, vec![Some(logits)], vec![floats(v)]);
+            }
             // Losses, then the gradient of the logits.
             let forms = vec![Form::Floats(vec![count]), floats(v)];
             let losses = self.op_rows(Kind::CrossEntropy, None, rows, vec![Some(logits), Some(tokens)], forms);
             let reads = vec![Some(losses), self.loss];
             self.loss = Some(self.op_rows(Kind::LossSum, None, rows, reads, vec![Form::Sum]));
-            let reads = vec![Some(losses + 1), self.weight(head), None];
+            let mut d_logits = losses + 1;
+            if scaled {
+                d_logits = self.op_rows(Kind::LogitsScale, None, rows, vec![Some(d_logits)], vec![floats(v)]);
+            }
+            let reads = vec![Some(d_logits), self.weight(head), None];
             d_normed.push(self.op_rows(Kind::InputGradient, Some(head), rows, reads, vec![floats(d)]));
             let so_far = if layout.tied() { self.tied_head } else { self.gradients[head] };
-            let reads = vec![Some(losses + 1), Some(normed), so_far];
+            let reads = vec![Some(d_logits), Some(normed), so_far];
             let gradient = self.op_rows(Kind::WeightGradient, Some(head), rows, reads, vec![form.clone()]);
             *(if layout.tied() { &mut self.tied_head } else { &mut self.gradients[head] }) = Some(gradient);
         }
-        self.norm_backward(norm, [x, normed + 1], None, d_normed)
-    }
-
-    fn layer_backward(&mut self, ids: &LayerIds, kept: &Kept, dx: ValueId) -> ValueId {
-        let config = &self.model.config;
-        let (ff, qw, kvw) = (config.intermediate_size, config.query_width(), config.key_width());
-        // Feed-forward.
-        let d_hidden = self.input_gradient(ids.down, dx, None);
-        let reads = vec![Some(kept.gate), Some(kept.up), Some(d_hidden)];
-        let d_gate = self.op(Kind::SwigluBackward, None, reads, vec![self.rows(ff), self.rows(ff)]);
-        let d_up = d_gate + 1;
-        self.weight_gradient(ids.down, kept.hidden, dx);
-        let d_normed = self.input_gradient(ids.gate, d_gate, None);
-        self.weight_gradient(ids.gate, kept.normed2, d_gate);
-        let d_normed = self.input_gradient(ids.up, d_up, Some(d_normed));
-        self.weight_gradient(ids.up, kept.normed2, d_up);
-        let dx = self.norm_backward(ids.norm2, [kept.middle, kept.rinv2], Some(dx), [d_normed]);
-
-        // Attention.
-        let d_attention = self.input_gradient(ids.o, dx, None);
-        self.weight_gradient(ids.o, kept.attention, dx);
-        let rows = [kept.attention, kept.attention + 1, kept.attention + 2].map(Some);
-        let reads = [&[kept.q, kept.k, kept.v].map(Some)[..], &rows, &[Some(d_attention)]].concat();
-        let forms = vec![self.rows(qw), self.rows(kvw), self.rows(kvw)];
-        let dq = self.op(Kind::AttentionBackward, None, reads, forms);
-        let (dk, dv) = (dq + 1, dq + 2);
-        let dq = self.op(Kind::RopeBackward, None, vec![Some(dq)], vec![self.rows(qw)]);
-        let dk = self.op(Kind::RopeBackward, None, vec![Some(dk)], vec![self.rows(kvw)]);
-        let d_normed = self.input_gradient(ids.q, dq, None);
-        self.weight_gradient(ids.q, kept.normed1, dq);
-        let d_normed = self.input_gradient(ids.k, dk, Some(d_normed));
-        self.weight_gradient(ids.k, kept.normed1, dk);
-        let d_normed = self.input_gradient(ids.v, dv, Some(d_normed));
-        self.weight_gradient(ids.v, kept.normed1, dv);
-        self.norm_backward(ids.norm1, [kept.x, kept.rinv1], Some(dx), [d_normed])
+        self.norm_backward(norm, (1, d), [x, normed + 1], None, d_normed)
     }
 }

@@ -7,8 +7,8 @@ use super::graph::Graph;
 use super::operator::{Form, Kind, Operator};
 use super::value::Value;
 use crate::artifact::merkle;
+use crate::engine::Start;
 use crate::engine::linear::Factor;
-use crate::engine::{AttentionShape, Start};
 use crate::error::{Error, Result};
 use crate::model::{Model, sum_q32};
 
@@ -90,6 +90,7 @@ fn run(model: &Model, graph: &Graph, operator: &Operator, mut inputs: Inputs) ->
     // The elements of an output, to be written.
     let mut outs: Vec<Vec<f32>> = Vec::new();
     let inner = || model.layout.tensors[operator.tensor.expect("a weight's operator names it") as usize].shape[1];
+    let layer = || operator.layer.expect("a layer's operator names it") as usize;
     match operator.kind {
         Kind::Parameter | Kind::FirstMoment | Kind::SecondMoment | Kind::Tokens => {
             return Err(Error::bug("a source is not executed"));
@@ -100,10 +101,31 @@ fn run(model: &Model, graph: &Graph, operator: &Operator, mut inputs: Inputs) ->
             engine.embedding(&table, d, &tokens[..tokens.len() - 1], &mut x);
             outs.push(x);
         }
+        Kind::EmbeddingScale | Kind::ResidualScale | Kind::LogitsScale => {
+            let factor = match operator.kind {
+                Kind::EmbeddingScale => model.embedding_factor(),
+                Kind::ResidualScale => model.residual_factor(),
+                _ => model.logits_factor(),
+            };
+            let mut x = Arc::unwrap_or_clone(inputs.floats());
+            engine.scale(&mut x, factor.expect("the graph scales by what the model has"));
+            outs.push(x);
+        }
+        Kind::Bias => {
+            let (x, bias) = (inputs.floats(), inputs.floats());
+            let mut x = Arc::unwrap_or_clone(x);
+            engine.bias(&bias, &mut x);
+            outs.push(x);
+        }
+        Kind::Split => {
+            let x = inputs.floats();
+            outs = forms.iter().map(|form| zeros(form)).collect();
+            split(model, &x, &mut outs);
+        }
         Kind::RmsNorm => {
             let (x, weight) = (inputs.floats(), inputs.floats());
             let (mut y, mut rinv) = (zeros(forms[0]), zeros(forms[1]));
-            engine.rms_norm(&x, &weight, model.eps(), &mut y, &mut rinv);
+            engine.rms_norm(&x, &model.norm_weight(&weight), model.eps(), &mut y, &mut rinv);
             outs.extend([y, rinv]);
         }
         Kind::Project => {
@@ -116,16 +138,17 @@ fn run(model: &Model, graph: &Graph, operator: &Operator, mut inputs: Inputs) ->
         Kind::Rope | Kind::RopeBackward => {
             let mut x = Arc::unwrap_or_clone(inputs.floats());
             let width = x.len() / model.seq_len();
+            let rope = model.rope(layer()).expect("the graph turns where the model does");
             match operator.kind {
-                Kind::Rope => engine.rope(model.rope(), width, &mut x),
-                _ => engine.rope_backward(model.rope(), width, &mut x),
+                Kind::Rope => engine.rope(rope, width, &mut x),
+                _ => engine.rope_backward(rope, width, &mut x),
             }
             outs.push(x);
         }
         Kind::Attention => {
             let (q, k, v) = (inputs.floats(), inputs.floats(), inputs.floats());
             let [mut out, mut max, mut sum] = [0, 1, 2].map(|i| zeros(forms[i]));
-            engine.attention(&attention_shape(model), &q, &k, &v, &mut out, &mut max, &mut sum);
+            engine.attention(&model.attention_shape(layer(), 1), &q, &k, &v, &mut out, &mut max, &mut sum);
             outs.extend([out, max, sum]);
         }
         Kind::Add => {
@@ -134,10 +157,13 @@ fn run(model: &Model, graph: &Graph, operator: &Operator, mut inputs: Inputs) ->
             engine.add(&x, &y, &mut out);
             outs.push(out);
         }
-        Kind::Swiglu => {
+        Kind::Swiglu | Kind::Geglu => {
             let (gate, up) = (inputs.floats(), inputs.floats());
             let mut hidden = zeros(forms[0]);
-            engine.swiglu(&gate, &up, &mut hidden);
+            match operator.kind {
+                Kind::Swiglu => engine.swiglu(&gate, &up, &mut hidden),
+                _ => engine.geglu(&gate, &up, &mut hidden),
+            }
             outs.push(hidden);
         }
         Kind::CrossEntropy => {
@@ -176,6 +202,18 @@ fn run(model: &Model, graph: &Graph, operator: &Operator, mut inputs: Inputs) ->
             engine.linear_weight_gradient(model.arithmetic, x, &dy, tokens, seq_len, &mut dw);
             outs.push(dw);
         }
+        Kind::BiasBackward => {
+            let dy = inputs.floats();
+            let mut d_bias = inputs.accumulator(forms[0]);
+            engine.bias_backward(&dy, model.seq_len(), &mut d_bias);
+            outs.push(d_bias);
+        }
+        Kind::Join => {
+            let parts: Vec<_> = operator.reads.iter().map(|_| inputs.floats()).collect();
+            let mut x = zeros(forms[0]);
+            join(model, &parts, &mut x);
+            outs.push(x);
+        }
         Kind::RmsNormBackward => {
             let (x, weight, rinv) = (inputs.floats(), inputs.floats(), inputs.floats());
             let (mut dx, mut dw) = (inputs.accumulator(forms[0]), inputs.accumulator(forms[1]));
@@ -183,19 +221,24 @@ fn run(model: &Model, graph: &Graph, operator: &Operator, mut inputs: Inputs) ->
             for _ in 5..operator.reads.len() {
                 dy.extend_from_slice(&inputs.floats());
             }
-            engine.rms_norm_backward(&x, &weight, &rinv, &dy, model.seq_len(), &mut dx, &mut dw);
+            // Heads that are normed by themselves are so many rows of a token.
+            let rows = rinv.len();
+            engine.rms_norm_backward(&x, &model.norm_weight(&weight), &rinv, &dy, rows, &mut dx, &mut dw);
             outs.extend([dx, dw]);
         }
-        Kind::SwigluBackward => {
+        Kind::SwigluBackward | Kind::GegluBackward => {
             let (gate, up, hidden) = (inputs.floats(), inputs.floats(), inputs.floats());
             let [mut gate, mut up, mut hidden] = [gate, up, hidden].map(Arc::unwrap_or_clone);
-            engine.swiglu_backward(&mut gate, &mut up, &mut hidden);
+            match operator.kind {
+                Kind::SwigluBackward => engine.swiglu_backward(&mut gate, &mut up, &mut hidden),
+                _ => engine.geglu_backward(&mut gate, &mut up, &mut hidden),
+            }
             outs.extend([gate, up]);
         }
         Kind::AttentionBackward => {
             let [q, k, v, out, max, sum, d_out] = [(); 7].map(|()| inputs.floats());
             let [mut dq, mut dk, mut dv] = [0, 1, 2].map(|i| zeros(forms[i]));
-            let shape = attention_shape(model);
+            let shape = model.attention_shape(layer(), 1);
             engine.attention_backward(&shape, &q, &k, &v, &out, &max, &sum, &d_out, &mut dq, &mut dk, &mut dv);
             outs.extend([dq, dk, dv]);
         }
@@ -243,13 +286,30 @@ fn rows<'a>(x: &'a [f32], operator: &Operator, width: usize) -> &'a [f32] {
     }
 }
 
-fn attention_shape(model: &Model) -> AttentionShape {
-    AttentionShape {
-        sequences: 1,
-        seq_len: model.seq_len(),
-        heads: model.config.num_attention_heads,
-        kv_heads: model.config.num_key_value_heads,
-        head_dim: model.config.head_dim,
+/// A fused projection's parts, of a sequence.
+fn split(model: &Model, x: &[f32], parts: &mut [Vec<f32>]) {
+    let with_width = |part| {
+        let part: &mut Vec<f32> = part;
+        let width = part.len() / model.seq_len();
+        (&mut part[..], width)
+    };
+    match parts {
+        [q, k, v] => model.engine.split_columns(x, [q, k, v].map(with_width)),
+        [gate, up] => model.engine.split_columns(x, [gate, up].map(with_width)),
+        _ => unreachable!("the graph splits into three or two"),
+    }
+}
+
+/// The gradient of a fused projection from its parts'.
+fn join(model: &Model, parts: &[Arc<Vec<f32>>], x: &mut [f32]) {
+    let with_width = |part| {
+        let part: &Arc<Vec<f32>> = part;
+        (&part[..], part.len() / model.seq_len())
+    };
+    match parts {
+        [q, k, v] => model.engine.join_columns([q, k, v].map(with_width), x),
+        [gate, up] => model.engine.join_columns([gate, up].map(with_width), x),
+        _ => unreachable!("the graph joins three or two"),
     }
 }
 

@@ -7,6 +7,7 @@ mod build;
 mod execute;
 mod file;
 mod graph;
+mod layer;
 mod operands;
 mod operator;
 mod run;

@@ -17,6 +17,8 @@ struct Case {
     carried: bool,
     vocabulary: usize,
     seq_len: usize,
+    /// Another configuration than Llama's, of transformers' making.
+    config: Option<&'static str>,
 }
 
 const PLAIN: Case = Case {
@@ -28,12 +30,16 @@ const PLAIN: Case = Case {
     carried: false,
     vocabulary: 67,
     seq_len: 12,
+    config: None,
 };
 const INTEGERS: Case = Case { arithmetic: 2, ..PLAIN };
 
 fn model(case: &Case, engine: Engine) -> Model {
     let scaling = r#""rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
         "high_freq_factor": 4.0, "original_max_position_embeddings": 16},"#;
+    if let Some(text) = case.config {
+        return Model::of(&recipe(case), ModelConfig::parse(text).unwrap(), engine);
+    }
     let text = format!(
         r#"{{"model_type": "llama", "hidden_act": "silu", "hidden_size": 24, "intermediate_size": 40,
         "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": {}, "head_dim": 6, {}
@@ -140,6 +146,36 @@ fn the_trace_of_every_step_ends_in_the_state_and_loss_of_training() {
     ];
     for case in &cases {
         ends_where_training_ends(case, Engine::detect());
+    }
+}
+
+macro_rules! of_transformers {
+    ($($name:literal),*) => {
+        [$(include_str!(concat!("../../../testdata/oracle/architectures/", $name, "/config.json"))),*]
+    };
+}
+
+#[test]
+fn so_does_the_trace_of_every_kind_of_model() {
+    let configs = of_transformers!(
+        "gemma3",
+        "granite",
+        "llama-biases-linear",
+        "llama-llama3",
+        "llama-yarn",
+        "mistral",
+        "olmo2",
+        "phi3",
+        "qwen2",
+        "qwen3",
+        "smollm3"
+    );
+    for config in configs {
+        for case in [PLAIN, INTEGERS] {
+            let case = Case { config: Some(config), vocabulary: 32, groups: 2, carried: true, ..case };
+            ends_where_training_ends(&case, Engine::detect());
+            ends_where_training_ends(&case, Engine::definition());
+        }
     }
 }
 
