@@ -16,6 +16,9 @@ const MAX_LAYERS: usize = 1 << 16;
 /// The architecture, as far as it decides bits. Names are Hugging Face's.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ModelConfig {
+    /// The type of model; what it means for the bits is in `variant`.
+    #[serde(skip)]
+    pub model_type: &'static str,
     /// Width of the residual stream (d).
     pub hidden_size: usize,
     /// Width of the feed-forward layer.
@@ -65,6 +68,7 @@ impl ModelConfig {
         let kv_heads = usual.kv_heads.filter(|_| !fields.is_null("num_key_value_heads")).unwrap_or(heads);
         let head_dim = usual.head_dim.filter(|_| !fields.is_null("head_dim")).unwrap_or((hidden_size / heads).max(1));
         let config = ModelConfig {
+            model_type: family.name(),
             hidden_size,
             intermediate_size: fields.count("intermediate_size", None)?,
             num_hidden_layers: layers,

@@ -7,8 +7,10 @@ use candle_core::{DType, Device, Tensor};
 use serde::Deserialize;
 
 use super::config::ModelConfig;
+use super::fields::Fields;
 use super::layout::{Layout, TensorSpec};
 use super::parameters::{Parameters, Weights};
+use super::variant::Family;
 use crate::artifact::{
     ArtifactKind, Digest, Dtype, FORMAT_VERSION, Header, Meta, Reader, TensorInfo, Writer, digest_of, f32_from_le,
 };
@@ -161,9 +163,10 @@ fn read_weights(
             None if passed_over(config, layout, info) => {}
             None => {
                 return Err(Error::data(format!(
-                    "{}: tensor {}: not part of a {}-layer Llama model",
+                    "{}: tensor {}: not part of a {} model of {} layers",
                     file.display(),
                     info.name,
+                    config.model_type,
                     config.num_hidden_layers
                 )));
             }
@@ -245,8 +248,9 @@ pub fn first_meta(digest: &Digest, config_text: &str, seed: u64) -> Result<Meta>
 pub fn complete_config(text: &str) -> Result<String> {
     let mut value: serde_json::Value =
         serde_json::from_str(text).map_err(|e| Error::data(format!("not a model configuration: {e}")))?;
+    let family = Family::of(Fields(&value))?;
     let fields = value.as_object_mut().ok_or_else(|| Error::data("the configuration is no JSON object"))?;
-    fields.entry("architectures").or_insert_with(|| serde_json::json!(["LlamaForCausalLM"]));
+    fields.entry("architectures").or_insert_with(|| serde_json::json!([family.architecture()]));
     fields.entry("model_type").or_insert_with(|| "llama".into());
     if !fields.contains_key("torch_dtype") && !fields.contains_key("dtype") {
         fields.insert("dtype".into(), "float32".into());

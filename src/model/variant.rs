@@ -121,25 +121,26 @@ pub(super) struct Usual {
     pub context: usize,
 }
 
-const FAMILIES: [(&str, Family); 9] = [
-    ("llama", Family::Llama),
-    ("mistral", Family::Mistral),
-    ("qwen2", Family::Qwen2),
-    ("qwen3", Family::Qwen3),
-    ("smollm3", Family::SmolLm3),
-    ("olmo2", Family::Olmo2),
-    ("phi3", Family::Phi3),
-    ("granite", Family::Granite),
-    ("gemma3_text", Family::Gemma3),
+/// Every family with its `model_type`, and what `architectures` names.
+const FAMILIES: [(Family, &str, &str); 9] = [
+    (Family::Llama, "llama", "LlamaForCausalLM"),
+    (Family::Mistral, "mistral", "MistralForCausalLM"),
+    (Family::Qwen2, "qwen2", "Qwen2ForCausalLM"),
+    (Family::Qwen3, "qwen3", "Qwen3ForCausalLM"),
+    (Family::SmolLm3, "smollm3", "SmolLM3ForCausalLM"),
+    (Family::Olmo2, "olmo2", "Olmo2ForCausalLM"),
+    (Family::Phi3, "phi3", "Phi3ForCausalLM"),
+    (Family::Granite, "granite", "GraniteForCausalLM"),
+    (Family::Gemma3, "gemma3_text", "Gemma3ForCausalLM"),
 ];
 
 impl Family {
     /// By `model_type`; what is not known is refused by name.
     pub fn of(fields: Fields<'_>) -> Result<Family> {
         let found = fields.text("model_type", "llama");
-        let known = FAMILIES.iter().find(|(name, _)| *name == found);
-        known.map(|(_, family)| *family).ok_or_else(|| {
-            let names = FAMILIES.map(|(name, _)| name).join(", ");
+        let known = FAMILIES.iter().find(|(_, name, _)| *name == found);
+        known.map(|(family, ..)| *family).ok_or_else(|| {
+            let names = FAMILIES.map(|(_, name, _)| name).join(", ");
             let error = Error::data(format!("model_type: expected one of {names}, found {found:?}"));
             match found {
                 "gemma3" => error.hint("the text model alone is gemma3_text: its part of config.json is text_config"),
@@ -149,6 +150,21 @@ impl Family {
                 _ => error,
             }
         })
+    }
+
+    fn names(self) -> (&'static str, &'static str) {
+        let known = FAMILIES.iter().find(|(family, ..)| *family == self);
+        known.map(|(_, name, architecture)| (*name, *architecture)).expect("every family is in the list")
+    }
+
+    /// Its `model_type`.
+    pub fn name(self) -> &'static str {
+        self.names().0
+    }
+
+    /// What `architectures` names.
+    pub fn architecture(self) -> &'static str {
+        self.names().1
     }
 
     /// What transformers takes where a file says nothing.
@@ -274,4 +290,117 @@ fn sliding(fields: Fields<'_>, layers: usize) -> Result<Option<Vec<bool>>> {
         Some("full_attention") => Some(false),
         _ => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ModelConfig;
+
+    const SIZES: &str = r#""hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 8, "num_attention_heads": 64,
+        "vocab_size": 50"#;
+
+    fn parse(fields: &str) -> Result<ModelConfig> {
+        ModelConfig::parse(&format!("{{{SIZES}, {fields}}}"))
+    }
+
+    fn found(model_type: &str) -> ModelConfig {
+        parse(&format!("\"model_type\": \"{model_type}\"")).unwrap()
+    }
+
+    #[test]
+    fn what_a_file_leaves_out_is_what_transformers_takes_for_its_type() {
+        let usual = |config: &ModelConfig| {
+            (
+                config.num_key_value_heads,
+                config.head_dim,
+                config.rope_theta,
+                config.rms_norm_eps,
+                config.tie_word_embeddings,
+            )
+        };
+        // As a configuration of transformers 5.24 says that is made of these sizes alone; of a width of 64 a head is one.
+        assert!(parse("\"head_dim\": 2").unwrap().variant.is_llama());
+        for (name, expected) in [("qwen3", (32, 128, 1e4, 1e-6, false)), ("gemma3_text", (4, 256, 1e6, 1e-6, true))] {
+            assert_eq!(usual(&found(name)), expected, "{name}");
+        }
+        let with_heads = |name: &str| parse(&format!("\"model_type\": \"{name}\", \"head_dim\": 2")).unwrap();
+        for (name, expected) in [
+            ("llama", (64, 2, 1e4, 1e-6, false)),
+            ("mistral", (8, 2, 1e4, 1e-6, false)),
+            ("qwen2", (32, 2, 1e4, 1e-6, false)),
+            ("smollm3", (4, 2, 2e6, 1e-6, true)),
+            ("olmo2", (64, 2, 1e4, 1e-5, false)),
+            ("phi3", (64, 2, 1e4, 1e-5, false)),
+            ("granite", (64, 2, 1e4, 1e-6, false)),
+        ] {
+            assert_eq!(usual(&with_heads(name)), expected, "{name}");
+        }
+        assert_eq!(with_heads("mistral").variant.window(7), Some(4096));
+        assert_eq!(with_heads("qwen2").variant.window(7), None);
+        assert_eq!(with_heads("granite").variant.attention_multiplier, Some(1.0));
+        assert_eq!(with_heads("smollm3").variant.unturned, [false, false, false, true, false, false, false, true]);
+        let gemma = found("gemma3_text").variant;
+        assert_eq!(
+            (gemma.window(4), gemma.window(5), gemma.attention_multiplier),
+            (Some(4096), None, Some(1.0 / 16.0))
+        );
+        assert_eq!(gemma.local_rope_theta, Some(1e4));
+    }
+
+    #[test]
+    fn a_window_is_where_the_file_has_it() {
+        let variant = |fields: &str| parse(&format!("{fields}, \"head_dim\": 2")).unwrap().variant;
+        assert!(variant("\"model_type\": \"mistral\", \"sliding_window\": null").is_llama());
+        assert_eq!(variant("\"model_type\": \"mistral\", \"sliding_window\": 9").window(0), Some(9));
+        assert_eq!(variant("\"model_type\": \"phi3\", \"sliding_window\": 9").window(0), Some(9));
+        assert_eq!(variant("\"model_type\": \"phi3\"").window(0), None);
+        let qwen = variant(
+            "\"model_type\": \"qwen2\", \"use_sliding_window\": true, \"sliding_window\": 9, \"max_window_layers\": 3",
+        );
+        assert_eq!((qwen.window(2), qwen.window(3)), (None, Some(9)));
+        let unused = "\"model_type\": \"qwen2\", \"sliding_window\": 9, \"max_window_layers\": 3";
+        assert_eq!(variant(unused).window(7), None);
+    }
+
+    #[test]
+    fn what_is_not_computed_is_refused_by_name() {
+        let yarn = |fields: &str| format!("\"rope_scaling\": {{\"rope_type\": \"yarn\", {fields}}}");
+        let types = r#""layer_types": ["full_attention", "chunked_attention", "full_attention", "full_attention",
+            "full_attention", "full_attention", "full_attention", "full_attention"]"#;
+        for (fields, says) in [
+            ("\"model_type\": \"mamba\"", "model_type: expected one of llama, mistral"),
+            ("\"model_type\": \"gemma3\"", "found \"gemma3\""),
+            ("\"model_type\": \"qwen3_moe\", \"num_experts\": 8", "found \"qwen3_moe\""),
+            ("\"hidden_act\": \"gelu\"", "hidden_act: expected silu or swish, found \"gelu\""),
+            (
+                "\"model_type\": \"gemma3_text\", \"final_logit_softcapping\": 30.0",
+                "final_logit_softcapping: expected none",
+            ),
+            ("\"model_type\": \"gemma3_text\", \"use_bidirectional_attention\": true", "use_bidirectional_attention"),
+            (
+                "\"model_type\": \"phi3\", \"partial_rotary_factor\": 0.75",
+                "partial_rotary_factor: expected 1, found 0.75",
+            ),
+            ("\"model_type\": \"phi3\", \"rope_scaling\": {\"type\": \"yarn\", \"factor\": 2.0}", "for phi3"),
+            ("\"model_type\": \"phi3\", \"rope_scaling\": {\"type\": \"longrope\"}", "found \"longrope\""),
+            ("\"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 2.0}", "depend on the length"),
+            ("\"rope_scaling\": {\"type\": \"linear\"}", "rope_scaling: factor: missing"),
+            ("\"rope_scaling\": {\"type\": \"linear\", \"factor\": 0}", "factor: expected above 0, found 0"),
+            (&yarn("\"factor\": -1.0"), "rope_scaling: factor: expected above 0, found -1"),
+            (&yarn("\"factor\": 2.0, \"beta_fast\": 0"), "beta_fast: expected above 0"),
+            ("\"model_type\": \"smollm3\", \"no_rope_layers\": [1, 0]", "no_rope_layers: expected 8 layers, found 2"),
+            ("\"model_type\": \"smollm3\", \"no_rope_layers\": 3", "no_rope_layers: expected a list"),
+            (
+                &format!("\"model_type\": \"qwen3\", {types}"),
+                "layer_types: expected a list with an entry for each layer",
+            ),
+            ("\"model_type\": \"granite\", \"logits_scaling\": 0", "logits_scaling: expected above 0, found 0"),
+            ("\"model_type\": \"granite\", \"residual_multiplier\": \"x\"", "residual_multiplier: expected a number"),
+            ("\"model_type\": \"mistral\", \"sliding_window\": 0", "sliding_window: expected 1 to 2^32, found 0"),
+        ] {
+            let error = parse(&format!("{fields}, \"head_dim\": 2")).unwrap_err();
+            assert!(error.to_string().contains(says), "{fields}: {error}");
+        }
+    }
 }
