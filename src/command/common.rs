@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use lightning::bitcoin::secp256k1::PublicKey;
 
 use crate::artifact::{Recipe, key, record};
-use crate::data::Assignment;
+use crate::data::{Assignment, Tokenizer};
 use crate::error::{Context, Error, Result};
 use crate::fsio::Source;
 use crate::model::ModelFolder;
@@ -110,4 +110,15 @@ pub fn say_assumed_zero(ui: &Ui, round: u64, what: &str) {
 /// Opens an input, `-` for standard input.
 pub fn open(path: &Path) -> Result<Source> {
     Source::open(path)
+}
+
+/// The largest tokenizer.json that makes sense.
+const MAX_TOKENIZER: u64 = 256 << 20;
+
+/// A Hugging Face tokenizer, and its file.
+pub(super) fn read_tokenizer(path: &Path, eod: Option<&str>) -> Result<(Tokenizer, Vec<u8>)> {
+    let source = Source::text(path)?;
+    let name = source.name().to_owned();
+    let json = source.read_to_end(MAX_TOKENIZER)?;
+    Ok((Tokenizer::parse(&name, &json, eod)?, json))
 }

@@ -21,6 +21,7 @@ pub mod key;
 mod lists;
 mod made;
 pub mod man;
+mod model_loss;
 mod node;
 pub mod open;
 pub mod replay;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::common::{CoordinatorArg, RoundArgs, open, read_assignments};
 use super::made::about;
 use super::node::NodeArgs;
-use super::{consensus, lists, updates};
+use super::{consensus, lists, model_loss, updates};
 use crate::artifact::key::SigningKey;
 use crate::artifact::record::Signer;
 use crate::artifact::{Digest, Recipe, Room, record};
@@ -33,40 +33,43 @@ use crate::verify::require_machine;
 /// update by ascending worker id, one a worker for what it carries on, and one for the round. Without updates it
 /// measures the model alone, on all held-out sequences where no beacon draws some.
 ///
+/// Without a recipe it says what the model's loss on all of the held-out shard is, for people: in nats a token, as perplexity,
+/// and in bits a byte, where the shard's tokenizer lies beside it or in the model's folder.
+///
 /// Where the recipe names validators, each of them signs what it arrives at (--key), and --consensus merges their files:
 /// honest ones arrive at the same bytes, and what a minority says changes nothing.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// The run's recipe
-    #[arg(long, value_name = "FILE")]
-    recipe: PathBuf,
+    /// The run's recipe; without one a model alone is measured
+    #[arg(long, value_name = "FILE", required_unless_present = "model")]
+    recipe: Option<PathBuf>,
     /// The model at the start of the round: a Hugging Face folder
     #[arg(long, value_name = "DIR", required_unless_present = "consensus")]
     model: Option<PathBuf>,
     /// The round [default: the model's]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", requires = "recipe")]
     round: Option<u64>,
     /// The held-out shard
     #[arg(long, value_name = "FILE", required_unless_present = "consensus")]
     val: Option<PathBuf>,
     /// A validator: sign the scores, with the key in this file, made by `l402 key`; or name a node
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["rpc_file", "lightning_dir"])]
+    #[arg(long, value_name = "FILE", requires = "recipe", conflicts_with_all = ["rpc_file", "lightning_dir"])]
     key: Option<PathBuf>,
     #[command(flatten)]
     node: NodeArgs,
     /// Merge the signed scores of the recipe's validators by their clipped median; what is not validly signed is left out
-    #[arg(long, value_name = "SCORES", num_args = 1..,
+    #[arg(long, value_name = "SCORES", num_args = 1.., requires = "recipe",
           conflicts_with_all = ["model", "val", "key", "rpc_file", "lightning_dir", "beacon", "findings", "assignments",
                                 "judge", "shards", "previous", "earlier", "commitments", "updates"])]
     consensus: Vec<PathBuf>,
     /// Draws the held-out sequences, where the recipe takes a part of them
-    #[arg(long, value_name = "HEX", value_parser = updates::digest)]
+    #[arg(long, value_name = "HEX", value_parser = updates::digest, requires = "recipe")]
     beacon: Option<Digest>,
     /// Findings of `replay`: what was not recomputed to equality does not count; as often as there are files
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "recipe")]
     findings: Vec<PathBuf>,
     /// The round's assignments: what nobody was assigned does not count
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "recipe")]
     assignments: Option<PathBuf>,
     #[command(flatten)]
     coordinator: CoordinatorArg,
@@ -79,7 +82,7 @@ pub struct Args {
     shards: Option<PathBuf>,
     /// The scores of the round before, where the recipe has workers carry something on (`score.own`, `score.rating`,
     /// `score.memory`)
-    #[arg(long, value_name = "SCORES")]
+    #[arg(long, value_name = "SCORES", requires = "recipe")]
     previous: Option<PathBuf>,
     /// The run folder with the updates of earlier rounds, where the recipe remembers what counted (`score.memory`):
     /// `round-N/WORKER.update` of those that the scores of the round before name
@@ -87,25 +90,34 @@ pub struct Args {
     earlier: Option<PathBuf>,
     /// Commitments, the closing of their list, and what opens them: what does not match does not count. As often as there
     /// are files, or a folder with its `*.jsonl`; each file is read by itself, and one that is malformed is left out
-    #[arg(long, value_name = "FILE|DIR")]
+    #[arg(long, value_name = "FILE|DIR", requires = "recipe")]
     commitments: Vec<PathBuf>,
     /// The updates
-    #[arg(value_name = "UPDATE")]
+    #[arg(value_name = "UPDATE", requires = "recipe")]
     updates: Vec<PathBuf>,
+    /// Without a recipe: print JSON
+    #[arg(long, conflicts_with = "recipe")]
+    json: bool,
     #[command(flatten)]
     output: OutputArgs,
 }
 
 /// Runs the verb.
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
+    let Some(recipe) = &args.recipe else {
+        let (Some(model), Some(val)) = (&args.model, &args.val) else {
+            return Err(Error::bug("the command line lacks what it requires"));
+        };
+        return model_loss::run(model, val, args.json, &args.output, ui);
+    };
     if !args.consensus.is_empty() {
-        return consensus::run(&args.recipe, &args.consensus, args.round, &args.output, ui);
+        return consensus::run(recipe, &args.consensus, args.round, &args.output, ui);
     }
     let (Some(model), Some(val)) = (&args.model, &args.val) else {
         return Err(Error::bug("the command line lacks what it requires"));
     };
     require_machine(Engine::detect())?;
-    let (recipe, folder, round) = RoundArgs { recipe: args.recipe.clone(), model: model.clone() }.load(args.round)?;
+    let (recipe, folder, round) = RoundArgs { recipe: recipe.clone(), model: model.clone() }.load(args.round)?;
     let lists = read_lists(args, &recipe, round, ui)?;
     let updates::Given { updates: given, left_out } = updates::read(&args.updates, &recipe, &folder.layout, ui)?;
     let candidates: Vec<Candidate> = given.iter().map(Candidate::of).collect();

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use super::common::read_tokenizer;
 use super::made::about;
 use crate::artifact::Writer;
 use crate::artifact::record::Line;
@@ -16,8 +17,6 @@ use crate::error::{Error, IoContext, Kind, Result};
 use crate::fsio::{OutDir, Outcome, Source, Spool, Target};
 use crate::ui::{Progress, Ui};
 
-/// The largest tokenizer.json that makes sense.
-const MAX_TOKENIZER: u64 = 256 << 20;
 /// Bytes of tokens kept in memory before they go to disk.
 const SPOOL_BYTES: usize = if cfg!(test) { 1 << 12 } else { 64 << 20 };
 
@@ -177,10 +176,7 @@ fn load_tokenizer(args: &Args) -> Result<(Tokenizer, Option<Vec<u8>>)> {
         }
         return Ok((Tokenizer::Bytes, None));
     }
-    let source = Source::text(&args.tokenizer)?;
-    let name = source.name().to_owned();
-    let json = source.read_to_end(MAX_TOKENIZER)?;
-    let tokenizer = Tokenizer::parse(&name, &json, args.eod.as_deref())?;
+    let (tokenizer, json) = read_tokenizer(&args.tokenizer, args.eod.as_deref())?;
     Ok((tokenizer, Some(json)))
 }
 

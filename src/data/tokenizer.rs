@@ -84,6 +84,17 @@ impl Tokenizer {
         }
     }
 
+    /// Bytes of text that tokens stand for, special ones left out: as the tokenizer's decoder writes them.
+    pub fn text_bytes(&self, tokens: &[u32]) -> Result<u64> {
+        match self {
+            Tokenizer::Bytes => Ok(tokens.iter().filter(|token| **token < 256).count() as u64),
+            Tokenizer::HuggingFace(hf) => guarded("tokenizer", || {
+                let text = hf.inner.decode(tokens, true).map_err(|e| Error::data(format!("tokenizer: {e}")))?;
+                Ok(text.len() as u64)
+            }),
+        }
+    }
+
     /// The token after every document.
     pub fn end_of_document(&self) -> u32 {
         match self {

@@ -1,6 +1,7 @@
 //! What updates are worth: gains on held-out data in exact arithmetic, and pay in integer msat.
 
 mod accept;
+mod alone;
 mod consensus;
 mod eligible;
 mod entitled;
@@ -26,6 +27,7 @@ mod watch;
 mod worth;
 
 pub use accept::Acceptance;
+pub use alone::{ModelLoss, model_loss};
 pub use consensus::{ClippedMedian, clipped_median};
 pub use eligible::{Candidate, Eligibility, Unlisted, committed, deciding, in_time, judge, opened_commitment};
 pub use entitled::entitled;

@@ -1,0 +1,84 @@
+//! `l402 score` without a recipe: a model's loss on a held-out shard, for people.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::args::OutputArgs;
+use super::common::{open, read_tokenizer};
+use crate::data::{Shard, Split, Tokenizer};
+use crate::engine::{Arithmetic, Engine};
+use crate::error::{Context, Result};
+use crate::model::ModelFolder;
+use crate::score::{ModelLoss, model_loss};
+use crate::ui::Ui;
+use crate::verify::require_machine;
+
+/// What a tokenizer is called beside shards and models.
+const TOKENIZER: &str = "tokenizer.json";
+
+/// Measures the model and prints the loss: a line, or a JSON object.
+pub fn run(model: &Path, val: &Path, json: bool, output: &OutputArgs, ui: &Ui) -> Result<()> {
+    require_machine(Engine::detect())?;
+    let target = output.target();
+    target.check(false)?;
+    let folder = ModelFolder::load(model)?;
+    let shard = Shard::open(open(val)?)?;
+    shard.check_split(Split::Val).at(val.display())?;
+    shard.check_vocabulary(folder.config.vocab_size).at(val.display())?;
+    let tokenizer = tokenizer_of(model, val, &shard, ui)?;
+    let mut bar = None;
+    let loss =
+        model_loss(&folder, &shard, tokenizer.as_ref(), Arithmetic::Float, |micro_batches| match micro_batches {
+            Some(count) => bar = Some(ui.progress("score", count as u64)),
+            None => bar.iter().for_each(|bar| bar.tick("")),
+        })?;
+    drop(bar);
+    let text = if json { as_json(&folder, &shard, &loss) } else { as_text(&shard, &loss) };
+    target.write_text(&(text + "\n"))?;
+    Ok(())
+}
+
+/// The shard's tokenizer, which makes bits a byte of nats a token: beside the shard, where `l402 shard` put it, or in the model's
+/// folder.
+fn tokenizer_of(model: &Path, val: &Path, shard: &Shard, ui: &Ui) -> Result<Option<Tokenizer>> {
+    let id = &shard.info().tokenizer;
+    if *id == Tokenizer::Bytes.id() {
+        return Ok(Some(Tokenizer::Bytes));
+    }
+    let folders = [val.parent().unwrap_or(Path::new(".")), model];
+    for path in folders.map(|folder| folder.join(TOKENIZER)).into_iter().filter(|path| path.exists()) {
+        let (tokenizer, _) = read_tokenizer(&path, None)?;
+        if tokenizer.id() == *id {
+            return Ok(Some(tokenizer));
+        }
+    }
+    let [beside, with_model] = folders.map(|folder| folder.display().to_string());
+    ui.say(format!("no bits a byte: the shard's tokenizer {id} is neither in {beside} nor in {with_model}"));
+    Ok(None)
+}
+
+fn as_text(shard: &Shard, loss: &ModelLoss) -> String {
+    let bits = loss.bits_a_byte().map_or(String::new(), |bits| format!(", {bits:.4} bits a byte"));
+    format!(
+        "loss {:.5} nats a token, perplexity {:.3}{bits}; {} sequences of {} tokens",
+        loss.nats(),
+        loss.perplexity(),
+        loss.sequences,
+        shard.seq_len()
+    )
+}
+
+fn as_json(folder: &ModelFolder, shard: &Shard, loss: &ModelLoss) -> String {
+    json!({
+        "bits_a_byte": loss.bits_a_byte(),
+        "held_out": shard.digest(),
+        "loss": loss.nats(),
+        "model": folder.digest,
+        "perplexity": loss.perplexity(),
+        "sequences": loss.sequences,
+        "sum_q32": loss.sum_q32.to_string(),
+        "tokens": loss.tokens,
+    })
+    .to_string()
+}

@@ -1,0 +1,69 @@
+//! What a model alone says of a text: the number that people compare.
+
+use super::gain::sequence_losses;
+use crate::data::{Shard, Tokenizer};
+use crate::engine::{Arithmetic, Engine};
+use crate::error::Result;
+use crate::model::{KeptWeights, Model, ModelFolder, Plan, Workspace};
+
+/// A model's loss on all sequences of a shard.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ModelLoss {
+    /// The sum over all tokens in nats, 32.32 fixed point.
+    pub sum_q32: i128,
+    /// Sequences.
+    pub sequences: u64,
+    /// Tokens whose loss was measured.
+    pub tokens: u64,
+    /// Bytes of text that they stand for, where the shard's tokenizer is at hand.
+    pub bytes: Option<u64>,
+}
+
+impl ModelLoss {
+    /// Nats a token.
+    pub fn nats(&self) -> f64 {
+        self.sum_q32 as f64 / 4_294_967_296.0 / self.tokens as f64
+    }
+
+    /// e to the nats a token.
+    pub fn perplexity(&self) -> f64 {
+        libm::exp(self.nats())
+    }
+
+    /// Bits that a byte of text takes, which is comparable between tokenizers.
+    pub fn bits_a_byte(&self) -> Option<f64> {
+        let bytes = self.bytes.filter(|bytes| *bytes > 0)?;
+        Some(self.sum_q32 as f64 / 4_294_967_296.0 / std::f64::consts::LN_2 / bytes as f64)
+    }
+}
+
+/// Measures a model on a shard whose vocabulary it has. `watch` is told how many micro-batches there are, and of each.
+pub fn model_loss(
+    folder: &ModelFolder,
+    shard: &Shard,
+    tokenizer: Option<&Tokenizer>,
+    arithmetic: Arithmetic,
+    mut watch: impl FnMut(Option<usize>),
+) -> Result<ModelLoss> {
+    let all: Vec<usize> = (0..shard.sequences()).collect();
+    let model = Model::new(folder.config.clone(), Engine::detect(), arithmetic, shard.seq_len());
+    let plan = Plan::evaluation(&folder.config, shard.seq_len(), all.len());
+    let micro_batches = all.len().div_ceil(plan.sequences);
+    let plan = plan.keeping_weights(&folder.config, arithmetic, micro_batches, u64::MAX);
+    let mut workspace = Workspace::new(&folder.config, plan);
+    let mut weights = KeptWeights::new(&model.layout, &plan);
+    let parameters = folder.parameters.to_vec()?;
+    let parameters = weights.fix(&model.layout, &parameters);
+    watch(Some(micro_batches));
+    let losses = sequence_losses(&model, &plan, &mut workspace, &parameters, shard, &all, || watch(None))?;
+    let bytes = tokenizer.map(|tokenizer| {
+        let targets = |sequence: usize| shard.sequence(sequence).skip(1).collect::<Vec<u32>>();
+        all.iter().map(|sequence| tokenizer.text_bytes(&targets(*sequence))).sum::<Result<u64>>()
+    });
+    Ok(ModelLoss {
+        sum_q32: losses.iter().sum(),
+        sequences: all.len() as u64,
+        tokens: (all.len() * shard.seq_len()) as u64,
+        bytes: bytes.transpose()?,
+    })
+}
