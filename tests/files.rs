@@ -98,6 +98,12 @@ fn a_killed_init_leaves_its_folder_complete_or_absent() {
 }
 
 #[test]
+fn a_killed_export_leaves_its_folder_complete_or_absent() {
+    let world = World::new(FULL);
+    survives_kills(&world, "export theta-0 --dtype bfloat16 --max-shard-size 8KB -o out", &["out"]);
+}
+
+#[test]
 fn a_killed_aggregate_leaves_its_folder_complete_or_absent() {
     let world = World::new(FULL);
     world.assign(0);

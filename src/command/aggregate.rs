@@ -111,7 +111,14 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         ui.say(format!("{rule}: {} updates withstand {faulty} faulty ones, not {asked}", given.len()));
     }
     // Two outputs that belong together: the state goes to its place first, but not where the model could not follow.
-    let built = init::build_folder(output, &folder.config_text, next.meta, &folder.layout, &next.parameters)?;
+    let built = init::build_folder(
+        output,
+        Some(&args.run.model),
+        &folder.config_text,
+        next.meta,
+        &folder.layout,
+        &next.parameters,
+    )?;
     built.check_place()?;
     match (&next.momentum, state_out) {
         (Some(momentum), Some(path)) => {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::companions;
 use super::made::file_made_from;
 use crate::artifact::{Digest, Meta};
 use crate::command::args::OutputDirArgs;
@@ -16,7 +17,7 @@ use crate::ui::{self, Ui};
 /// machine. Prints the model's digest: a recipe's theta_0.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Hugging Face configuration of a Llama-family model
+    /// Hugging Face configuration of a model of a known type (docs/models.md)
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
     /// Seed of the weights
@@ -74,12 +75,13 @@ pub(super) fn write_folder(
     layout: &Layout,
     parameters: &[f32],
 ) -> Result<Outcome> {
-    build_folder(output, config_text, meta, layout, parameters)?.finish()
+    build_folder(output, None, config_text, meta, layout, parameters)?.finish()
 }
 
-/// The same, not yet in its place.
+/// The same, not yet in its place, and with the files that travel with the model of another folder.
 pub(super) fn build_folder(
     output: &OutputDirArgs,
+    companions_of: Option<&Path>,
     config_text: &str,
     meta: Meta,
     layout: &Layout,
@@ -91,5 +93,6 @@ pub(super) fn build_folder(
     let weights = Target::new(Some(&folder.path("model.safetensors")), false);
     let (out, _) = model::write_flat(&weights.name(), weights.create()?, meta, layout, parameters)?;
     out.finish()?;
+    companions_of.map_or(Ok(()), |from| companions::copy(from, &folder))?;
     Ok(folder)
 }

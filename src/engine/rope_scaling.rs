@@ -1,11 +1,8 @@
 //! How models stretch RoPE's waves beyond the context that they were first trained with (`rope_scaling` in a `config.json`).
 //! Everything is in f64 with `libm`; `RopeTable` rounds once.
 
-use serde::{Deserialize, Serialize};
-
-/// A way of stretching. It is written as in a `config.json`; of `llama3` without its type.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[serde(untagged)]
+/// A way of stretching.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum RopeScaling {
     /// `llama3`
     Llama3(Llama3),
@@ -16,7 +13,7 @@ pub enum RopeScaling {
 }
 
 /// Llama 3's stretching of the lower frequencies.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Llama3 {
     /// What wavelengths are stretched by.
     pub factor: f64,
@@ -29,7 +26,7 @@ pub struct Llama3 {
 }
 
 /// Every wave stretched alike (Chen et al., "Extending context window", 2023).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Linear {
     /// What wavelengths are stretched by.
     pub factor: f64,
@@ -37,10 +34,10 @@ pub struct Linear {
 
 /// YaRN (Peng et al., 2023): waves that turn often in the original context stay, those that turn less than once are stretched, and a
 /// ramp over the pairs of a head lies between.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Yarn {
     /// What wavelengths are stretched by.
-    pub yarn_factor: f64,
+    pub factor: f64,
     /// The context length, in tokens, that the model was first trained with.
     pub original_max_position_embeddings: f64,
     /// Turns in the original context from which a wave stays as it is.
@@ -112,7 +109,7 @@ impl Yarn {
         let high = if low == high { high + 0.001 } else { high };
         for (i, frequency) in frequencies.iter_mut().enumerate() {
             let ramp = ((i as f64 - low) / (high - low)).clamp(0.0, 1.0);
-            *frequency = *frequency / self.yarn_factor * ramp + *frequency * (1.0 - ramp);
+            *frequency = *frequency / self.factor * ramp + *frequency * (1.0 - ramp);
         }
     }
 }
@@ -142,7 +139,7 @@ mod tests {
     #[test]
     fn yarn_leaves_short_waves_and_stretches_long_ones() {
         let yarn = Yarn {
-            yarn_factor: 4.0,
+            factor: 4.0,
             original_max_position_embeddings: 4096.0,
             beta_fast: 32.0,
             beta_slow: 1.0,

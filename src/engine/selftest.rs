@@ -278,7 +278,7 @@ fn rope_table() -> [u8; 32] {
 }
 
 const YARN: Yarn = Yarn {
-    yarn_factor: 4.0,
+    factor: 4.0,
     original_max_position_embeddings: 512.0,
     beta_fast: 32.0,
     beta_slow: 1.0,

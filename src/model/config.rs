@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::fields::Fields;
+use super::fields::{Fields, rope_scaling_as_json};
 use super::variant::{Family, Norms, Variant};
 use crate::artifact::{Digest, canonical};
 use crate::engine::RopeScaling;
@@ -38,6 +38,7 @@ pub struct ModelConfig {
     /// RoPE's base.
     pub rope_theta: f64,
     /// How RoPE's waves are stretched.
+    #[serde(serialize_with = "rope_scaling_as_json")]
     pub rope_scaling: Option<RopeScaling>,
     /// Whether the head is the embedding.
     pub tie_word_embeddings: bool,

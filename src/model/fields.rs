@@ -1,10 +1,11 @@
 //! The fields of a `config.json`. What is absent or null has the default that transformers has for the type of model, which
 //! leaves such fields out when it writes.
 
-use serde_json::Value;
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 
 use crate::engine::RopeScaling;
-use crate::engine::rope_scaling::{Linear, Yarn};
+use crate::engine::rope_scaling::{Linear, Llama3, Yarn};
 use crate::error::{Error, Result};
 
 /// An object of a `config.json`.
@@ -115,9 +116,7 @@ impl<'a> Fields<'a> {
         let in_scaling = |error: Error| Error::data(format!("rope_scaling: {error}"));
         match kind.and_then(Value::as_str) {
             None | Some("default") => Ok(None),
-            Some("llama3") => serde_json::from_value(fields.0.clone())
-                .map(|llama3| Some(RopeScaling::Llama3(llama3)))
-                .map_err(|e| Error::data(format!("rope_scaling: {e}"))),
+            Some("llama3") => fields.llama3().map(Some).map_err(in_scaling),
             Some("linear") => {
                 let factor = fields.positive("factor").map_err(in_scaling)?;
                 Ok(Some(RopeScaling::Linear(Linear { factor })))
@@ -133,6 +132,16 @@ impl<'a> Fields<'a> {
         }
     }
 
+    fn llama3(self) -> Result<RopeScaling> {
+        let number = |name: &str| self.maybe_float(name)?.ok_or_else(|| Error::data(format!("{name}: missing")));
+        Ok(RopeScaling::Llama3(Llama3 {
+            factor: number("factor")?,
+            low_freq_factor: number("low_freq_factor")?,
+            high_freq_factor: number("high_freq_factor")?,
+            original_max_position_embeddings: number("original_max_position_embeddings")?,
+        }))
+    }
+
     fn yarn(self, fields: Fields<'_>, context: usize) -> Result<RopeScaling> {
         let inside = fields.float("original_max_position_embeddings", context as f64)?;
         // What stands beside it goes before it, as transformers has it.
@@ -144,7 +153,7 @@ impl<'a> Fields<'a> {
         let usual =
             Yarn::usual_attention_factor(factor, fields.maybe_float("mscale")?, fields.maybe_float("mscale_all_dim")?);
         let yarn = Yarn {
-            yarn_factor: factor,
+            factor,
             original_max_position_embeddings,
             beta_fast: fields.float("beta_fast", 32.0)?,
             beta_slow: fields.float("beta_slow", 1.0)?,
@@ -152,7 +161,7 @@ impl<'a> Fields<'a> {
             attention_factor: fields.float("attention_factor", usual)?,
         };
         let sizes = [
-            ("factor", yarn.yarn_factor),
+            ("factor", yarn.factor),
             ("original_max_position_embeddings", yarn.original_max_position_embeddings),
             ("beta_fast", yarn.beta_fast),
             ("beta_slow", yarn.beta_slow),
@@ -171,4 +180,31 @@ impl<'a> Fields<'a> {
             None => Err(Error::data(format!("{name}: missing"))),
         }
     }
+}
+
+/// How stretching is written where a configuration is digested: as in a `config.json`, of `llama3` without its type.
+pub(super) fn rope_scaling_as_json<S: Serializer>(
+    scaling: &Option<RopeScaling>,
+    to: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    let value = match scaling {
+        None => Value::Null,
+        Some(RopeScaling::Llama3(llama3)) => json!({
+            "factor": llama3.factor,
+            "low_freq_factor": llama3.low_freq_factor,
+            "high_freq_factor": llama3.high_freq_factor,
+            "original_max_position_embeddings": llama3.original_max_position_embeddings,
+        }),
+        Some(RopeScaling::Linear(linear)) => json!({"rope_type": "linear", "factor": linear.factor}),
+        Some(RopeScaling::Yarn(yarn)) => json!({
+            "rope_type": "yarn",
+            "factor": yarn.factor,
+            "original_max_position_embeddings": yarn.original_max_position_embeddings,
+            "beta_fast": yarn.beta_fast,
+            "beta_slow": yarn.beta_slow,
+            "truncate": yarn.truncate,
+            "attention_factor": yarn.attention_factor,
+        }),
+    };
+    value.serialize(to)
 }

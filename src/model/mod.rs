@@ -5,6 +5,7 @@ mod attention;
 mod backward;
 mod branch;
 mod config;
+mod export;
 mod feed_forward;
 mod fields;
 mod fixed;
@@ -19,6 +20,7 @@ mod variant;
 
 pub use backward::Gradients;
 pub use config::ModelConfig;
+pub use export::{Precision, Shards, config_in};
 pub use fixed::{Fixed, KeptWeights};
 pub use folder::{ModelFolder, complete_config, first_meta, model_digest, model_meta, read_flat, write_flat};
 pub use forward::{Model, sum_q32};

@@ -1,0 +1,113 @@
+//! `l402 export`: a model for others, in another type and in files of a size.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+
+use super::args::OutputDirArgs;
+use super::companions;
+use crate::error::{Context, Result};
+use crate::fsio::{OutDir, Outcome, Target};
+use crate::model::{self, ModelFolder, Precision, Shards};
+use crate::ui::{self, Ui};
+
+/// Write a model for others: rounded to a type, cut into files, with its tokenizer and chat template.
+///
+/// Numbers are rounded to nearest, even on a tie; what the type has no number for is refused. A model that was read in that type
+/// comes out to the bit. Prints the digest of the model that is written, which is another one where rounding changed something.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The model: a Hugging Face folder
+    #[arg(value_name = "DIR")]
+    model: PathBuf,
+    /// The type of its numbers
+    #[arg(long, value_enum, default_value_t = DtypeArg::Float32)]
+    dtype: DtypeArg,
+    /// The most bytes of tensors in a file, as a number with KB, MB or GB (thousands), or KiB, MiB or GiB
+    #[arg(long, value_name = "SIZE", default_value = "5GB", value_parser = size)]
+    max_shard_size: u64,
+    #[command(flatten)]
+    output: OutputDirArgs,
+}
+
+/// The types by the names that Hugging Face has for them.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum DtypeArg {
+    Float32,
+    Bfloat16,
+    Float16,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, ui: &Ui) -> Result<()> {
+    ui::check()?;
+    let precision = match args.dtype {
+        DtypeArg::Float32 => Precision::Float32,
+        DtypeArg::Bfloat16 => Precision::BFloat16,
+        DtypeArg::Float16 => Precision::Float16,
+    };
+    let folder = ModelFolder::load(&args.model)?;
+    let layout = &folder.layout;
+    let mut parameters = folder.parameters.to_vec()?;
+    precision.round_all(layout, &mut parameters).at(args.model.display())?;
+    let digest = model::model_digest(&folder.config, layout, &parameters);
+    let config = model::config_in(&folder.config_text, precision)?;
+    let mut meta = model::model_meta(&digest, &config)?;
+    meta.0.insert("format".into(), "pt".into());
+    let shards = Shards::new(layout, precision, args.max_shard_size);
+
+    let out = OutDir::create(&args.output.output, args.output.force)?;
+    let target = |name: &str| Target::new(Some(&out.path(name)), false);
+    target("config.json").write_text(&config)?;
+    let bar = ui.progress("export", shards.count() as u64);
+    for shard in 0..shards.count() {
+        let target = target(&shards.name(shard));
+        shards.write(shard, target.create()?, meta.clone(), layout, &parameters)?.0.finish()?;
+        bar.tick("");
+    }
+    drop(bar);
+    if let Some(index) = shards.index(layout) {
+        target("model.safetensors.index.json").write_text(&index)?;
+    }
+    companions::copy(&args.model, &out)?;
+    let done = if out.finish()? == Outcome::UpToDate { "up to date" } else { "written" };
+    ui.say(format!(
+        "{done}: {} parameters in {} to {} in {}",
+        layout.total,
+        precision.name(),
+        match shards.count() {
+            1 => "one file".to_owned(),
+            count => format!("{count} files"),
+        },
+        args.output.output.display()
+    ));
+    ui::print(digest)?;
+    Ok(())
+}
+
+/// Bytes, as `--max-shard-size` takes them.
+fn size(text: &str) -> std::result::Result<u64, String> {
+    const UNITS: [(&str, u64); 6] =
+        [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("KB", 1000), ("MB", 1_000_000), ("GB", 1_000_000_000)];
+    let (number, unit) =
+        UNITS.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit))).unwrap_or((text, 1));
+    let bytes =
+        number.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(unit)).filter(|bytes| *bytes > 0);
+    bytes.ok_or_else(|| format!("expected a number of bytes, or one with KB, MB, GB, KiB, MiB or GiB, found {text:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_bytes_with_or_without_a_unit() {
+        for (text, bytes) in [("1", 1), ("5GB", 5_000_000_000), ("2 MiB", 2 << 20), ("300KB", 300_000), ("1KiB", 1024)]
+        {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "0", "GB", "-1GB", "1.5GB", "99999999999999999999", "18446744073709551615KB", "5 TB"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
+}
