@@ -11,6 +11,11 @@ test:
 test-integers:
     .ci/integers
 
+# Whether what we write opens in transformers, with the same logits. Needs torch and transformers in the python named PYTHON.
+test-hf:
+    cargo build
+    ${PYTHON:-python3} tests/hf/opens.py "${CARGO_TARGET_DIR:-target}/debug/l402"
+
 # Everything that CI checks.
 ci:
     .ci/run
