@@ -114,30 +114,31 @@ fn tile(digits: Digits, left: &[i8], right: &[i8]) -> [[[i32; WIDTH]; 1]; HEIGHT
 /// The digits of W vectors, in the order in which an instruction takes them.
 fn split<const W: usize>(digits: Digits, vectors: impl Left<W, Pair>, pairs: usize, planes: &mut [i8]) {
     match digits.steps() {
-        4 => in_groups::<W, 4>(vectors, pairs, planes),
-        8 => in_groups::<W, 8>(vectors, pairs, planes),
+        4 => in_groups::<W, 2>(vectors, pairs, planes),
+        8 => in_groups::<W, 4>(vectors, pairs, planes),
         steps => unreachable!("no instruction takes {steps} steps"),
     }
 }
 
-/// In groups of some steps of k; those beyond its end are zeros.
+/// In groups of so many pairs; those beyond the last one are zeros.
 #[inline(always)]
-fn in_groups<const W: usize, const STEPS: usize>(vectors: impl Left<W, Pair>, pairs: usize, planes: &mut [i8]) {
+fn in_groups<const W: usize, const PAIRS: usize>(vectors: impl Left<W, Pair>, pairs: usize, planes: &mut [i8]) {
     let (high, rest) = planes.split_at_mut(planes.len() / PLANES);
     let (low, sum) = rest.split_at_mut(rest.len() / 2);
-    let [high, low, sum] = [high, low, sum].map(|plane| plane.as_chunks_mut::<STEPS>().0.as_chunks_mut::<W>().0);
-    for (group, ((high, low), sum)) in high.iter_mut().zip(low).zip(sum).enumerate() {
-        for step in (0..STEPS).step_by(2) {
-            let p = (group * STEPS + step) / 2;
-            let column = if p < pairs { vectors.column(p) } else { [[0; 2]; W] };
-            for (vector, pair) in column.into_iter().enumerate() {
-                for (i, q) in pair.into_iter().enumerate() {
-                    let [q1, q0] = digits(q);
-                    high[vector][step + i] = q1;
-                    low[vector][step + i] = q0;
-                    sum[vector][step + i] = q1.wrapping_add(q0);
-                }
+    let planes = [high, low, sum].map(|plane| plane.as_chunks_mut::<2>().0.as_chunks_mut::<PAIRS>().0);
+    let [high, low, sum] = planes.map(|plane| plane.as_chunks_mut::<W>().0.iter_mut());
+    for (group, ((high, low), sum)) in high.zip(low).zip(sum).enumerate() {
+        let mut integers = [[[0; 2]; PAIRS]; W];
+        for (i, p) in (group * PAIRS..pairs).take(PAIRS).enumerate() {
+            for (integers, pair) in integers.iter_mut().zip(vectors.column(p)) {
+                integers[i] = pair;
             }
+        }
+        let [high, low, sum] = [high, low, sum].map(|plane| plane.as_flattened_mut().as_flattened_mut().iter_mut());
+        let integers = integers.as_flattened().as_flattened();
+        for (((q, high), low), sum) in integers.iter().zip(high).zip(low).zip(sum) {
+            [*high, *low] = digits(*q);
+            *sum = high.wrapping_add(*low);
         }
     }
 }
@@ -145,7 +146,7 @@ fn in_groups<const W: usize, const STEPS: usize>(vectors: impl Left<W, Pair>, pa
 /// An integer's balanced digits to the base 128. What a number that is not finite became is no matter.
 #[inline(always)]
 fn digits(q: i16) -> [i8; 2] {
-    // The low one is the low seven bits with a sign, the high one the integer's seventh, rounded.
+    // The low one is the low seven bits with a sign, the high one the rest, by 128.
     [(q.wrapping_add(64) >> 7) as i8, (q << 9 >> 9) as i8]
 }
 
@@ -168,7 +169,7 @@ mod tests {
     fn digits_lie_in_groups_of_k_of_each_vector() {
         let pairs: Vec<Pair> = (0..5 * 3i16).map(|i| [1000 * i - 8000, 7 - 500 * i]).collect();
         let mut planes = [1; 3 * 3 * 16];
-        in_groups::<3, 8>(Strided { data: &pairs, ld: 3 }, 5, &mut planes);
+        in_groups::<3, 4>(Strided { data: &pairs, ld: 3 }, 5, &mut planes);
         for i in 0..48 {
             let [high, low, sum] = [0, 48, 96].map(|plane| planes[plane + i]);
             let (group, vector, step) = (i / 24, i / 8 % 3, i % 8);
