@@ -37,6 +37,7 @@ type Rooms<T> = RefCell<Vec<Room<T>>>;
 thread_local! {
     static FLOATS: Rooms<f32> = const { RefCell::new(Vec::new()) };
     static PAIRS: Rooms<Pair> = const { RefCell::new(Vec::new()) };
+    static DIGITS: Rooms<i8> = const { RefCell::new(Vec::new()) };
 }
 
 /// What room there is for.
@@ -51,6 +52,10 @@ impl Element for f32 {
 
 impl Element for Pair {
     const ROOMS: &'static LocalKey<Rooms<Pair>> = &PAIRS;
+}
+
+impl Element for i8 {
+    const ROOMS: &'static LocalKey<Rooms<i8>> = &DIGITS;
 }
 
 /// Runs `work` with `length` elements of room, whatever they hold. May be nested, and entered again by a task that this

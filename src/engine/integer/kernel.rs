@@ -22,10 +22,15 @@ pub(super) enum LeftBlock<'a> {
 /// Some rows of C against one panel of the right operand.
 pub(super) struct Tiles<'a, const MR: usize, const NV: usize> {
     pub left: LeftBlock<'a>,
+    pub panel: &'a [Row<NV>],
+    pub to: Part<'a>,
+}
+
+/// The part of C that they are.
+pub(super) struct Part<'a> {
     /// What an integer of each row is worth.
     pub row_steps: &'a [f32],
-    /// The panel, and what an integer of each of its columns is worth.
-    pub panel: &'a [Row<NV>],
+    /// And of each of the panel's columns.
     pub column_steps: &'a [f32],
     /// Where the result lies, from the first row and the panel's first column on.
     pub c: &'a mut [f32],
@@ -38,7 +43,7 @@ impl<const MR: usize, const NV: usize> PairKernel for Tiles<'_, MR, NV> {
 
     #[inline(always)]
     fn run<P: Pairs>(mut self, pairs: P) {
-        let (k, rows) = (self.panel.len(), self.row_steps.len());
+        let (k, rows) = (self.panel.len(), self.to.row_steps.len());
         let mut sums = [[[0; WIDTH]; NV]; MR];
         for first in (0..rows).step_by(MR) {
             match self.left {
@@ -51,15 +56,15 @@ impl<const MR: usize, const NV: usize> PairKernel for Tiles<'_, MR, NV> {
                     pairs.apart(Tile { left, panel: self.panel, sums: &mut sums });
                 }
             }
-            self.finish(first, &sums);
+            self.to.finish(first, &sums);
         }
     }
 }
 
-impl<const MR: usize, const NV: usize> Tiles<'_, MR, NV> {
-    /// The tile's part of C: its start, and what the sums are worth.
+impl Part<'_> {
+    /// A tile's elements, from a row on: their start, and what the sums are worth.
     #[inline(always)]
-    fn finish(&mut self, first: usize, sums: &Sums<MR, NV>) {
+    pub fn finish<const MR: usize, const NV: usize>(&mut self, first: usize, sums: &Sums<MR, NV>) {
         let rows = self.row_steps[first..].iter().take(MR);
         for (i, (row, sums)) in rows.zip(sums).enumerate() {
             let c = &mut self.c[(first + i) * self.ld..][..self.column_steps.len()];

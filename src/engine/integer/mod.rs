@@ -5,15 +5,17 @@
 //! element is then rounded once to float, and added to where it starts.
 
 mod definition;
+mod digits;
 mod kernel;
 mod packed;
 mod quantise;
 mod scale;
 
-use super::machine::{Engine, Isa, Pair, PairKernel, Pairs, WIDTH};
+use super::machine::{Engine, HEIGHT, Isa, Pair, PairKernel, Pairs, WIDTH};
 use super::matmul::{Mat, MatMut, Operand, Start};
 use super::scratch;
-use kernel::{LeftBlock, Row, Tiles};
+use digits::{DigitBlock, Planes};
+use kernel::{LeftBlock, Part, Row, Tiles};
 use packed::{Columns, LeftRows, Packed};
 pub(super) use packed::{Side, Slot};
 use rayon::prelude::*;
@@ -83,7 +85,7 @@ impl Engine {
                 Left::Packed(slot.get(m * pairs, m, quantise))
             }
         };
-        let mut pass = |first: usize, right: Packed<'_>| {
+        let mut blocks = |first: usize, right: Right<'_>| {
             let block = |(i, c): (usize, &mut [f32])| {
                 let (first_row, c) = (i * rows, &mut c[first..]);
                 let block = first_row..m.min(first_row + rows);
@@ -93,6 +95,13 @@ impl Engine {
                 c.par_chunks_mut(rows * ld).enumerate().for_each(block);
             } else {
                 c.chunks_mut(rows * ld).enumerate().for_each(block);
+            }
+        };
+        let mut pass = |first: usize, right: Packed<'_>| match self.digits() {
+            None => blocks(first, Right::Pairs(right)),
+            Some(digits) => {
+                assert_eq!((MR, NR), (HEIGHT, WIDTH), "a tile of digits");
+                digits::split_right(digits, pairs, right, parallel, |planes| blocks(first, Right::Digits(planes)));
             }
         };
         let columns = (RIGHT / pairs / NR).max(1) * NR;
@@ -123,14 +132,17 @@ impl Engine {
         k: usize,
         left: Left<'_>,
         rows: Range<usize>,
-        right: Packed<'_>,
+        right: Right<'_>,
         c: &mut [f32],
         ld: usize,
         start: Start,
     ) {
         let pairs = k.div_ceil(2);
-        let mut run = |left: LeftBlock<'_>, steps: &[f32]| {
-            self.dispatch_pairs(BlockOfRows::<MR, NV> { left, steps, right, pairs, c, ld, start });
+        let mut run = |left: LeftBlock<'_>, steps: &[f32]| match right {
+            Right::Pairs(right) => {
+                self.dispatch_pairs(BlockOfRows::<MR, NV> { left, steps, right, pairs, c, ld, start });
+            }
+            Right::Digits(right) => self.define(|| DigitBlock { left, steps, right, pairs, c, ld, start }.run()),
         };
         let a = match left {
             Left::Operand(a) => a,
@@ -160,6 +172,13 @@ impl Engine {
 enum Left<'a> {
     Operand(Operand<'a>),
     Packed(Packed<'a>),
+}
+
+/// The right operand, as the kernel takes it.
+#[derive(Clone, Copy)]
+enum Right<'a> {
+    Pairs(Packed<'a>),
+    Digits(Planes<'a>),
 }
 
 /// Pairs of a block of the left operand: with a panel it fits a second-level cache of half a MiB.
@@ -192,16 +211,9 @@ impl<const MR: usize, const NV: usize> PairKernel for BlockOfRows<'_, MR, NV> {
         let panels = panels.chunks_exact(nr * self.pairs).zip(steps.chunks(nr));
         for (j, (panel, column_steps)) in panels.enumerate() {
             let panel: &[Row<NV>] = panel.as_chunks::<WIDTH>().0.as_chunks().0;
-            Tiles::<MR, NV> {
-                left: self.left,
-                row_steps: self.steps,
-                panel,
-                column_steps,
-                c: &mut self.c[j * nr..],
-                ld: self.ld,
-                start: self.start,
-            }
-            .run(pairs);
+            let c = &mut self.c[j * nr..];
+            let to = Part { row_steps: self.steps, column_steps, c, ld: self.ld, start: self.start };
+            Tiles::<MR, NV> { left: self.left, panel, to }.run(pairs);
         }
     }
 }

@@ -20,16 +20,16 @@ impl Engine {
             // SAFETY: an `Engine` with this `isa`, and with a fused dot product or without, exists only if the features that
             // the function enables were found.
             #[cfg(target_arch = "x86_64")]
-            (Isa::Avx512, true) => unsafe { run_avx512_vnni(kernel, Avx512Vnni(())) },
+            (Isa::Avx512, Some(_)) => unsafe { run_avx512_vnni(kernel, Avx512Vnni(())) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            (Isa::Avx512, false) => unsafe { run_avx512(kernel, Avx512(())) },
+            (Isa::Avx512, None) => unsafe { run_avx512(kernel, Avx512(())) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            (Isa::Avx2, true) => unsafe { run_avx_vnni(kernel, AvxVnni(())) },
+            (Isa::Avx2, Some(_)) => unsafe { run_avx_vnni(kernel, AvxVnni(())) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            (Isa::Avx2, false) => unsafe { run_avx2(kernel, Avx2(())) },
+            (Isa::Avx2, None) => unsafe { run_avx2(kernel, Avx2(())) },
             #[cfg(target_arch = "aarch64")]
             (Isa::Neon, _) => run_baseline(kernel, Neon(())),
             _ => run_baseline(kernel, Plain(())),
