@@ -4,7 +4,8 @@
 //!     cargo run --release --example arithmetic -- shards LAYERS WIDTH FF STEPS SEED...
 //!
 //! For each seed a line with the held-out loss after so many steps of 1024 tokens, in nats a token: in float32, in integers,
-//! and in float32 from a start in which one weight is one bit away, which is what chance alone does. A start and an order of
+//! and in float32 from a start whose weights are all a 16,384th larger or smaller, as rounding to 14 bits leaves them: what chance
+//! alone does. A start and an order of
 //! batches are a seed's, the same for all three; a recipe's own order hangs on its run, and so on its arithmetic.
 
 use std::error::Error;
@@ -72,8 +73,9 @@ fn run(
     let model = Model::of(&recipe, config.clone(), Engine::detect());
     let mut parameters = initial_parameters(config, &model.layout, seed.parse()?);
     if nudge {
-        let first = &mut parameters[model.layout.tensors[model.layout.layers[0].o.weight].offset];
-        *first = f32::from_bits(first.to_bits() ^ 1);
+        // By an odd bit of the index' square: as good as a coin here.
+        let factor = |i: usize| if (i * i >> 7) & 1 == 0 { 1.0 + 1.0 / 16_384.0 } else { 1.0 - 1.0 / 16_384.0 };
+        parameters.iter_mut().enumerate().for_each(|(i, x)| *x *= factor(i));
     }
     let order = BatchOrder::new(&Digest::of(seed.as_bytes()), train.sequences());
     let plan = Plan::of(&recipe, config, None, MEMORY);
