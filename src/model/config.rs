@@ -106,11 +106,18 @@ impl ModelConfig {
             return Err(Error::data(format!("head_dim: expected an even number, found {}", self.head_dim)));
         }
         // What a sum of products runs over.
-        for (name, width) in [
+        let all_heads = q + 2 * self.num_key_value_heads;
+        let mut widths = vec![
             ("hidden_size", Some(self.hidden_size)),
             ("intermediate_size", Some(self.intermediate_size)),
             ("num_attention_heads * head_dim", q.checked_mul(self.head_dim)),
-        ] {
+        ];
+        if self.variant.fused {
+            widths.push(("2 * intermediate_size", self.intermediate_size.checked_mul(2)));
+            let name = "(num_attention_heads + 2 * num_key_value_heads) * head_dim";
+            widths.push((name, all_heads.checked_mul(self.head_dim)));
+        }
+        for (name, width) in widths {
             if width.is_none_or(|width| width > LONGEST) {
                 let found = width.map_or("more than 2^64".to_owned(), |width| width.to_string());
                 return Err(Error::data(format!("{name}: expected at most {LONGEST}, found {found}")));

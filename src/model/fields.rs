@@ -118,7 +118,7 @@ impl<'a> Fields<'a> {
             None | Some("default") => Ok(None),
             Some("llama3") => fields.llama3().map(Some).map_err(in_scaling),
             Some("linear") => {
-                let factor = fields.positive("factor").map_err(in_scaling)?;
+                let factor = fields.positive("factor", None).map_err(in_scaling)?;
                 Ok(Some(RopeScaling::Linear(Linear { factor })))
             }
             Some("yarn") => self.yarn(fields, context).map(Some).map_err(in_scaling),
@@ -147,7 +147,7 @@ impl<'a> Fields<'a> {
         // What stands beside it goes before it, as transformers has it.
         let original_max_position_embeddings = self.float("original_max_position_embeddings", inside)?;
         let factor = match fields.maybe_float("factor")? {
-            Some(_) => fields.positive("factor")?,
+            Some(_) => fields.positive("factor", None)?,
             None => context as f64 / original_max_position_embeddings,
         };
         let usual =
@@ -173,8 +173,8 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn positive(self, name: &str) -> Result<f64> {
-        match self.maybe_float(name)? {
+    pub fn positive(self, name: &str, default: Option<f64>) -> Result<f64> {
+        match self.maybe_float(name)?.or(default) {
             Some(value) if value > 0.0 && value < 1e12 => Ok(value),
             Some(value) => Err(Error::data(format!("{name}: expected above 0, found {value}"))),
             None => Err(Error::data(format!("{name}: missing"))),

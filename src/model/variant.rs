@@ -261,7 +261,7 @@ impl Family {
                 fields.refuse("use_bidirectional_attention", "attention is causal")?;
                 let pattern = fields.count("sliding_window_pattern", Some(6))?;
                 let usual = (0..layers).map(|layer| !(layer + 1).is_multiple_of(pattern)).collect();
-                let scalar = fields.float("query_pre_attn_scalar", 256.0)?;
+                let scalar = fields.positive("query_pre_attn_scalar", Some(256.0))?;
                 let local = fields.rope(Some("sliding_attention")).filter(|_| fields.get("rope_theta").is_none());
                 let local = match local {
                     Some(rope) => rope.float("rope_theta", 1e4)?,
@@ -397,6 +397,10 @@ mod tests {
             ),
             ("\"model_type\": \"granite\", \"logits_scaling\": 0", "logits_scaling: expected above 0, found 0"),
             ("\"model_type\": \"granite\", \"residual_multiplier\": \"x\"", "residual_multiplier: expected a number"),
+            (
+                "\"model_type\": \"gemma3_text\", \"query_pre_attn_scalar\": -1",
+                "query_pre_attn_scalar: expected above 0",
+            ),
             ("\"model_type\": \"mistral\", \"sliding_window\": 0", "sliding_window: expected 1 to 2^32, found 0"),
         ] {
             let error = parse(&format!("{fields}, \"head_dim\": 2")).unwrap_err();
