@@ -23,6 +23,7 @@ mod made;
 pub mod man;
 mod node;
 pub mod open;
+pub mod pull;
 pub mod replay;
 pub mod score;
 pub mod selftest;
