@@ -32,7 +32,7 @@ pub struct Cli {
 /// Exit codes, as the help and the manual list them.
 pub const EXIT_STATUS: &str = "\
 Exit status: 0 done or already done; 1 a definite no (mismatch, rejected); 2 usage; 65 malformed data; 66 missing \
-input; 69 a node does not answer; 70 a bug of ours; 73 the output exists; 74 input or output failed; 75 try again later; \
+input; 69 a node or a hub does not answer; 70 a bug of ours; 73 the output exists; 74 input or output failed; 75 try again later; \
 130, 143 signals.";
 
 /// Flags that every verb takes.
@@ -54,6 +54,7 @@ pub struct Global {
 #[allow(missing_docs)]
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    Pull(command::pull::Args),
     Shard(command::shard::Args),
     Assign(command::assign::Args),
     Init(command::init::Args),
@@ -84,6 +85,7 @@ impl Cli {
             build_pool(threads)?;
         }
         match self.verb {
+            Verb::Pull(args) => command::pull::run(&args, ui),
             Verb::Shard(args) => on_the_pool(threads, || command::shard::run(&args, ui)),
             Verb::Assign(args) => command::assign::run(&args, ui),
             Verb::Init(args) => on_the_pool(threads, || command::init::run(&args, ui)),

@@ -1,7 +1,7 @@
 //! `l402`: several people who do not trust each other train one language model together and are paid for it.
 //!
 //! The library behind the command line. Imports run one way: `command` -> `verify`, `score`, `codec`, `model`,
-//! `optimizer`, `data` -> `engine`, `artifact`; only `command` speaks to people.
+//! `optimizer`, `data`, `hub` -> `engine`, `artifact`; only `command` speaks to people.
 
 pub use l402_base::{error, fsio};
 
@@ -12,6 +12,7 @@ pub mod codec;
 pub mod command;
 pub mod data;
 pub mod engine;
+pub mod hub;
 pub mod model;
 pub mod optimizer;
 pub mod pay;

@@ -20,7 +20,7 @@ pub enum Kind {
     Data,
     /// Input that is not there.
     Missing,
-    /// A Lightning node that cannot be reached, or does not answer.
+    /// A Lightning node or a hub that cannot be reached, or does not answer.
     Unavailable,
     /// A defect of this program.
     Bug,
@@ -83,7 +83,7 @@ impl Error {
         Error::new(Kind::Missing, message)
     }
 
-    /// A node that cannot be reached or does not answer (69).
+    /// A node or a hub that cannot be reached or does not answer (69).
     pub fn unavailable(message: impl Into<String>) -> Self {
         Error::new(Kind::Unavailable, message)
     }

@@ -26,6 +26,7 @@ pub mod man;
 mod model_loss;
 mod node;
 pub mod open;
+pub mod pull;
 pub mod replay;
 pub mod score;
 pub mod selftest;

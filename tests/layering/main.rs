@@ -44,6 +44,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("fsio", &["error"]),
         ("artifact", &["error", "fsio"]),
         ("data", &["error", "fsio", "artifact", "engine"]),
+        ("hub", &["error", "fsio", "artifact"]),
         ("model", &["error", "fsio", "artifact", "engine"]),
         ("codec", &["error", "artifact", "engine"]),
         ("optimizer", &["error", "fsio", "artifact", "engine", "data", "model"]),
@@ -70,6 +71,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "score",
                 "pay",
                 "audit",
+                "hub",
                 "devnet",
             ],
         ),
@@ -200,6 +202,20 @@ fn the_domain_reads_no_clock_no_environment_and_no_global_generator() {
     places.retain(|place| !place.starts_with("pay/node"));
     nowhere(&places);
     nowhere(&found(|file| file.layer() != "command", &["std::process::Command", "Command::new"]));
+}
+
+#[test]
+fn the_hub_alone_speaks_http_and_is_told_what_is_set() {
+    nowhere(&found(|file| file.layer() != "hub", &["ureq", "hf_hub"]));
+    nowhere(&found(|file| file.layer() == "hub", &["SystemTime", "Instant", "std::env", "env::var", "std::net"]));
+    // Names of variables stand in one file.
+    nowhere(&found(|file| file.path != "hub/env.rs", &["\"HF_"]));
+    // It waits in one place, and writes through fsio alone.
+    nowhere(&found(|file| file.layer() == "hub" && file.path != "hub/patience.rs", &["thread::"]));
+    nowhere(&found(
+        |file| file.layer() == "hub",
+        &["create_dir", "fs::write", "remove_file", "rename(", "OpenOptions"],
+    ));
 }
 
 #[test]

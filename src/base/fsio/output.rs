@@ -1,6 +1,7 @@
 //! Output: complete or absent. A named output is written beside, synced and renamed; standard output is for
 //! artifacts and never gets binary when it is a terminal.
 
+use std::fs;
 use std::io::{self, BufWriter, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -71,6 +72,12 @@ impl Target {
                 }
             }
         }
+    }
+
+    /// Makes the folder that the output goes to, unless it is there.
+    pub fn make_folder(&self) -> Result<()> {
+        let Some(folder) = self.path.as_deref().map(temp::parent) else { return Ok(()) };
+        fs::create_dir_all(folder).path(folder)
     }
 
     /// The file in its place, where there is one and it is to be kept.
