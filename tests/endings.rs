@@ -18,6 +18,16 @@ fn leftovers(world: &World, folder: &str) -> Vec<String> {
     world.listing(folder).into_iter().filter(|name| name.contains(".l402-tmp.")).collect()
 }
 
+/// `l402 ARGS` in the folder, with signals at their defaults whoever started the tests: under `nohup`, or in a script's background,
+/// some are ignored, and stay so.
+fn command(world: &World, args: &str) -> Command {
+    let mut command = Command::new("env");
+    command.args(SIGNALS.map(|(signal, _)| format!("--default-signal={signal}")));
+    command.arg(env!("CARGO_BIN_EXE_l402")).args(args.split_whitespace()).current_dir(world.path("."));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
 fn send(signal: &str, child: &Child) {
     let sent = Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status().unwrap();
     assert!(sent.success());
@@ -42,7 +52,7 @@ fn a_signal_ends_the_program_as_it_should_and_leaves_nothing_beside() {
             ("compress --recipe r.toml --state-out state -o update", &delta[..delta.len() / 2]),
             ("shard corpus.txt - --tokenizer bytes --seq-len 16 --shards 3 -o out", b"some text"),
         ] {
-            let mut child = world.command(command).stdin(Stdio::piped()).spawn().unwrap();
+            let mut child = self::command(&world, command).stdin(Stdio::piped()).spawn().unwrap();
             let mut open = child.stdin.take().unwrap();
             open.write_all(input).unwrap();
             begun(&world, &mut child);
@@ -87,7 +97,7 @@ fn a_signal_at_any_moment_leaves_outputs_complete_or_absent_and_nothing_beside()
                 }
             }
             let (signal, number) = SIGNALS[k % 3];
-            let mut child = world.command(&command).spawn().unwrap();
+            let mut child = self::command(&world, &command).spawn().unwrap();
             sleep(takes * draw(&format!("{command} {k}"), 1000) as u32 / 900);
             if child.try_wait().unwrap().is_none() {
                 send(signal, &child);
