@@ -83,8 +83,10 @@ fn checking_a_run_takes_no_more_memory_than_training_however_long_it_is() {
     println!("{found}");
     // Beside what training holds (parameters, gradients, both moments) a replay has an update and a tensor of feedback.
     let copy = 14;
-    assert!(replay <= train + copy, "{found}");
-    assert!(first.max(last) <= train + copy && first_without.max(last_without) <= train + copy, "{found}");
-    // Three more rounds keep nothing of a model's size; the allocator alone moves by some MiB.
+    // The allocator alone moves by some MiB, far less than another copy.
+    let most = train + copy + 4;
+    assert!(replay <= most, "{found}");
+    assert!(first.max(last) <= most && first_without.max(last_without) <= most, "{found}");
+    // Three more rounds keep nothing of a model's size.
     assert!(last <= first + copy && last_without <= first_without + copy, "{found}");
 }

@@ -283,7 +283,7 @@ const YARN: Yarn = Yarn {
     beta_fast: 32.0,
     beta_slow: 1.0,
     truncate: true,
-    attention_factor: 1.138_629_436_111_989_1,
+    attention_factor: 1.138_629_436_111_989,
 };
 
 fn stretched(scaling: RopeScaling) -> [u8; 32] {
