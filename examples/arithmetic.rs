@@ -74,7 +74,7 @@ fn run(
     let mut parameters = initial_parameters(config, &model.layout, seed.parse()?);
     if nudge {
         // By an odd bit of the index' square: as good as a coin here.
-        let factor = |i: usize| if (i * i >> 7) & 1 == 0 { 1.0 + 1.0 / 16_384.0 } else { 1.0 - 1.0 / 16_384.0 };
+        let factor = |i: usize| if ((i * i) >> 7) & 1 == 0 { 1.0 + 1.0 / 16_384.0 } else { 1.0 - 1.0 / 16_384.0 };
         parameters.iter_mut().enumerate().for_each(|(i, x)| *x *= factor(i));
     }
     let order = BatchOrder::new(&Digest::of(seed.as_bytes()), train.sequences());
