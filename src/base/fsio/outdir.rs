@@ -99,6 +99,8 @@ impl OutDir {
             }
             self.exchange()?;
         } else {
+            // Nor here: whoever removes it for a signal would go on in what is in its place by then.
+            let _held = temp::hold();
             fs::rename(self.building.path(), &self.target).path(&self.target)?;
         }
         temp::sync_dir(&parent)?;
