@@ -65,7 +65,7 @@ pub fn write_moments(
 pub fn describe(ui: &Ui, folder: &ModelFolder, plan: &Plan, grad_groups: usize) {
     let activations = plan.bytes(&folder.config);
     ui.say(format!(
-        "{} parameters, {} sequences of {} tokens at a time{}, {} threads; memory: {} MiB, {} of them activations",
+        "{} parameters, {} sequences of {} tokens at a time{}, {} threads; memory: {} MiB, {} of them activations{}",
         folder.layout.total,
         plan.sequences,
         plan.seq_len,
@@ -73,6 +73,7 @@ pub fn describe(ui: &Ui, folder: &ModelFolder, plan: &Plan, grad_groups: usize) 
         rayon::current_num_threads(),
         (activations + training_bytes(&folder.layout, grad_groups)) >> 20,
         activations >> 20,
+        if plan.keep_weights { " and weights' integers" } else { "" },
     ));
 }
 

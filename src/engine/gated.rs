@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use std::marker::PhantomData;
 
 /// A gated unit's definition. Implementations are `#[inline(always)]`.
-pub(super) trait Gated: Send + Sync {
+pub trait Gated: Send + Sync {
     /// h of gate and up.
     fn element(gate: f32, up: f32) -> f32;
     /// Gate, up and the gradient of h to the gradients of gate and up, and h again.

@@ -2,23 +2,8 @@
 //! approximation by tanh (Hendrycks and Gimpel, 2016), `0.5 g (1 + tanh(sqrt(2/pi) (g + 0.044715 g^3)))`, which is `g` times the
 //! sigmoid of twice what tanh takes.
 
-use super::gated::Gated;
 use super::machine::Engine;
-
-/// The gate that multiplies by GELU.
-struct Geglu;
-
-impl Gated for Geglu {
-    #[inline(always)]
-    fn element(g: f32, u: f32) -> f32 {
-        definition::element(g, u)
-    }
-
-    #[inline(always)]
-    fn element_backward(g: f32, u: f32, dh: f32) -> (f32, f32, f32) {
-        definition::element_backward(g, u, dh)
-    }
-}
+use definition::Geglu;
 
 impl Engine {
     /// `hidden = gelu(gate) * up`, element by element.
@@ -36,6 +21,7 @@ impl Engine {
 /// The plain scalar definitions.
 pub mod definition {
     use crate::engine::exp::sigmoid;
+    use crate::engine::gated::Gated;
 
     /// 2 sqrt(2/pi)
     const LINEAR: f32 = 1.595_769;
@@ -50,27 +36,33 @@ pub mod definition {
         sigmoid(g * CUBIC.mul_add(g * g, LINEAR))
     }
 
-    /// `h = (g * s) * u`.
-    #[inline(always)]
-    pub fn element(g: f32, u: f32) -> f32 {
-        (g * share(g)) * u
-    }
+    /// The gate through GELU.
+    pub struct Geglu;
 
-    /// Gate, up and the gradient of h to the gradients of gate and up, and h again.
-    ///
-    /// With `gelu = g * s`: `du = dh * gelu`, `dg = (dh * u) * fma(gelu * (1 - s), fma(SLOPE, g^2, LINEAR), s)`.
-    #[inline(always)]
-    pub fn element_backward(g: f32, u: f32, dh: f32) -> (f32, f32, f32) {
-        let s = share(g);
-        let gelu = g * s;
-        let slope = (gelu * (1.0 - s)).mul_add(SLOPE.mul_add(g * g, LINEAR), s);
-        ((dh * u) * slope, dh * gelu, gelu * u)
+    impl Gated for Geglu {
+        /// `h = (g * s) * u`.
+        #[inline(always)]
+        fn element(g: f32, u: f32) -> f32 {
+            (g * share(g)) * u
+        }
+
+        /// Gate, up and the gradient of h to the gradients of gate and up, and h again.
+        ///
+        /// With `gelu = g * s`: `du = dh * gelu`, `dg = (dh * u) * fma(gelu * (1 - s), fma(SLOPE, g^2, LINEAR), s)`.
+        #[inline(always)]
+        fn element_backward(g: f32, u: f32, dh: f32) -> (f32, f32, f32) {
+            let s = share(g);
+            let gelu = g * s;
+            let slope = (gelu * (1.0 - s)).mul_add(SLOPE.mul_add(g * g, LINEAR), s);
+            ((dh * u) * slope, dh * gelu, gelu * u)
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::gated::Gated;
     use crate::engine::gated::testing::both_passes_equal_their_definitions;
     use crate::engine::testing::assert_slope;
 
@@ -87,7 +79,7 @@ mod tests {
     fn it_is_the_formula_with_tanh() {
         for i in -600..600 {
             let x = f64::from(i) * 0.02;
-            let found = f64::from(definition::element(x as f32, 1.0));
+            let found = f64::from(Geglu::element(x as f32, 1.0));
             assert!((found - gelu(x)).abs() < 1e-6 * (1.0 + x.abs()), "gelu({x}) is {found}");
         }
     }
@@ -96,7 +88,7 @@ mod tests {
     fn the_gradient_is_the_slope_of_the_forward_pass() {
         for (g, u) in [(0.3f32, -1.2f32), (-2.0, 0.7), (4.0, 1.5), (-9.0, 2.0)] {
             let loss = |x: &[f64]| 1.3 * gelu(x[0]) * x[1];
-            let (dg, du, _) = definition::element_backward(g, u, 1.3);
+            let (dg, du, _) = Geglu::element_backward(g, u, 1.3);
             assert_slope(loss, &[g, u], &[dg, du]);
         }
     }

@@ -3,6 +3,7 @@
 mod desk;
 mod hub;
 mod offline;
+mod path;
 mod places;
 mod refusals;
 mod takes;
