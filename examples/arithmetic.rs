@@ -84,7 +84,7 @@ fn run(
     let all: Vec<usize> = (0..held_out.sequences()).collect();
     let plan = Plan::evaluation(config, seq_len, all.len());
     let mut workspace = Workspace::new(config, plan);
-    let parameters = Fixed::new(&model.layout, &trained.parameters);
+    let parameters = Fixed::new(&model.net, &trained.parameters);
     let losses = sequence_losses(&model, &plan, &mut workspace, &parameters, held_out, &all, || ())?;
     let total: i128 = losses.iter().sum();
     Ok(total as f64 / 4_294_967_296.0 / (all.len() * seq_len) as f64)

@@ -3,13 +3,13 @@
 mod oracle_common;
 
 use l402::engine::philox::philox;
-use l402::model::{Layout, ModelConfig};
+use l402::model::{Decoder, ModelConfig};
 use oracle_common::Case;
 
 /// The forward pass, one token and one scalar at a time.
 struct Scalar<'a> {
     config: &'a ModelConfig,
-    layout: &'a Layout,
+    decoder: &'a Decoder,
     parameters: &'a [f64],
 }
 
@@ -23,7 +23,7 @@ fn add(x: &mut [f64], y: &[f64]) {
 
 impl Scalar<'_> {
     fn tensor(&self, id: usize) -> &[f64] {
-        &self.parameters[self.layout.tensors[id].range()]
+        &self.parameters[self.decoder.layout.tensors[id].range()]
     }
 
     fn linear(&self, id: usize, x: &[f64]) -> Vec<f64> {
@@ -70,10 +70,10 @@ impl Scalar<'_> {
     fn sequence(&self, tokens: &[u32]) -> f64 {
         let d = self.config.hidden_size;
         let (inputs, targets) = (&tokens[..tokens.len() - 1], &tokens[1..]);
-        let table = self.tensor(self.layout.embedding);
+        let table = self.tensor(self.decoder.embedding);
         let mut stream: Vec<Vec<f64>> =
             inputs.iter().map(|&t| table[t as usize * d..(t as usize + 1) * d].to_vec()).collect();
-        for ids in &self.layout.layers {
+        for ids in &self.decoder.layers {
             let ids = ids.of_llama().expect("a Llama");
             let ([q, k, v], [gate, up]) = (ids.qkv, ids.gate_up);
             let (mut keys, mut values) = (Vec::new(), Vec::new());
@@ -90,7 +90,7 @@ impl Scalar<'_> {
             }
         }
         let loss = |(x, &target): (&Vec<f64>, &u32)| {
-            let logits = self.linear(self.layout.head, &self.norm(self.layout.norm, x));
+            let logits = self.linear(self.decoder.head, &self.norm(self.decoder.norm, x));
             logits.iter().map(|z| z.exp()).sum::<f64>().ln() - logits[target as usize]
         };
         stream.iter().zip(targets).map(loss).sum()
@@ -99,7 +99,7 @@ impl Scalar<'_> {
 
 /// The mean loss in float64.
 fn loss(case: &Case, parameters: &[f64]) -> f64 {
-    let model = Scalar { config: &case.model.config, layout: &case.model.layout, parameters };
+    let model = Scalar { config: &case.model.config, decoder: &case.model.net.decoder, parameters };
     let sequences = case.tokens.chunks_exact(case.seq_len + 1);
     let targets = sequences.len() * case.seq_len;
     sequences.map(|s| model.sequence(s)).sum::<f64>() / targets as f64

@@ -6,12 +6,12 @@
 use candle_core::{D, DType, Device, Result, Tensor, Var};
 use candle_nn::ops::{log_softmax, rms_norm_slow, silu, softmax};
 use candle_nn::rotary_emb::rope_slow;
-use l402::model::{Layout, ModelConfig};
+use l402::model::{Decoder, ModelConfig};
 
 /// The model; its parameters are in the order of the layout.
 pub struct CandleLlama {
     config: ModelConfig,
-    layout: Layout,
+    decoder: Decoder,
     variables: Vec<Var>,
     cos: Tensor,
     sin: Tensor,
@@ -23,8 +23,9 @@ impl CandleLlama {
     /// A model with these parameters.
     pub fn new(config: &ModelConfig, parameters: &[f32], seq_len: usize) -> Result<CandleLlama> {
         let device = &Device::Cpu;
-        let layout = Layout::new(config);
-        let variables = layout
+        let decoder = Decoder::new(config);
+        let variables = decoder
+            .layout
             .tensors
             .iter()
             .map(|t| Var::from_tensor(&Tensor::from_slice(&parameters[t.range()], &t.shape[..], device)?))
@@ -42,7 +43,7 @@ impl CandleLlama {
             sin: Tensor::from_vec(sin, (seq_len, half), device)?,
             mask: Tensor::from_vec(mask, (seq_len, seq_len), device)?,
             config: config.clone(),
-            layout,
+            decoder,
             variables,
             seq_len,
         })
@@ -87,8 +88,8 @@ impl CandleLlama {
         let inputs = Tensor::from_vec(inputs, n, &Device::Cpu)?;
         let targets = Tensor::from_vec(targets, (n, 1), &Device::Cpu)?;
 
-        let mut x = self.variables[self.layout.embedding].index_select(&inputs, 0)?;
-        for layer in &self.layout.layers {
+        let mut x = self.variables[self.decoder.embedding].index_select(&inputs, 0)?;
+        for layer in &self.decoder.layers {
             let layer = layer.of_llama().expect("the shapes are Llamas");
             let ([q, k, v], [gate, up]) = (layer.qkv, layer.gate_up);
             let normed = self.norm(&x, layer.norm1)?;
@@ -107,7 +108,7 @@ impl CandleLlama {
             let hidden = (silu(&self.linear(&normed, gate)?)? * self.linear(&normed, up)?)?;
             x = (x + self.linear(&hidden, layer.down)?)?;
         }
-        let logits = self.linear(&self.norm(&x, self.layout.norm)?, self.layout.head)?;
+        let logits = self.linear(&self.norm(&x, self.decoder.norm)?, self.decoder.head)?;
         debug_assert_eq!(logits.dtype(), DType::F32);
         log_softmax(&logits, D::Minus1)?.gather(&targets, 1)?.mean_all()?.neg()
     }

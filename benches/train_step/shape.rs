@@ -1,6 +1,6 @@
 //! The shapes, and what a step of them costs.
 
-use l402::model::{Layout, ModelConfig};
+use l402::model::{Decoder, Layout, ModelConfig};
 use serde_json::{Value, json};
 
 /// A model and a batch.
@@ -32,9 +32,9 @@ impl Shape {
     /// an untied embedding; and 12 · heads · head_dim · T (T + 1) / 2 a layer and sequence for the scores and the values that
     /// causal attention needs. Nothing for what an engine computes twice, and nothing for all that is no product.
     pub fn flops(&self) -> f64 {
-        let layout = Layout::new(&self.config);
-        let matrices = layout.tensors.iter().enumerate().filter(|(id, t)| {
-            let only_looked_up = *id == layout.embedding && !layout.tied();
+        let decoder = Decoder::new(&self.config);
+        let matrices = decoder.layout.tensors.iter().enumerate().filter(|(id, t)| {
+            let only_looked_up = *id == decoder.embedding && !decoder.tied();
             t.shape.len() == 2 && !only_looked_up
         });
         let weights: usize = matrices.map(|(_, t)| t.len()).sum();

@@ -31,7 +31,7 @@ pub fn print(shape: &Shape, args: &Args) {
         let outputs = step.execute(operator, inputs);
         let taken = began.elapsed().as_secs_f64();
         let linear = matches!(operator.kind, Kind::Project | Kind::InputGradient | Kind::WeightGradient);
-        let head = linear && operator.tensor == Some(model.layout.head as u32);
+        let head = linear && operator.tensor == Some(model.net.decoder.head as u32);
         let name = if head { format!("{} of the head", operator.kind) } else { operator.kind.to_string() };
         *seconds.entry(name).or_default() += taken;
         outputs

@@ -3,6 +3,7 @@
 //! The digest of the canonical form is the run's id. Canonical means parsed: spelled-out defaults, comments
 //! and layout change nothing, any value does.
 
+mod adapter;
 mod outer;
 mod pay;
 mod require;
@@ -20,6 +21,7 @@ use crate::fsio::read_text;
 
 use self::require::require;
 
+pub use adapter::AdapterRecipe;
 pub use outer::{OuterRecipe, OuterRule};
 pub use pay::{PayName, PayRecipe};
 pub use score::{ScoreRecipe, Validator};
@@ -38,6 +40,9 @@ pub struct Recipe {
     /// Where theta_0 comes from.
     #[serde(default)]
     pub model: ModelRecipe,
+    /// The adapter that is trained in place of the whole model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<AdapterRecipe>,
     /// Tokens.
     pub data: DataRecipe,
     /// The worker's inner steps.
@@ -391,6 +396,7 @@ impl Recipe {
         require(self.verify.tolerance_ppm <= 1_000_000, "verify.tolerance_ppm", "at most 1000000")?;
         require(self.verify.segments > 0, "verify.segments", "at least 1")?;
         self.check_accepted()?;
+        self.adapter.as_ref().map_or(Ok(()), |adapter| adapter.check("adapter."))?;
         self.outer.check()?;
         self.score.check()?;
         self.pay.check()
@@ -421,10 +427,11 @@ fn lacking(recipe: &toml::Table) -> Option<&'static str> {
         recipe.get(*name).is_some_and(|table| match *name {
             "data" => lacks::<DataRecipe>(table),
             "inner" => lacks::<InnerRecipe>(table),
+            "adapter" => lacks::<AdapterRecipe>(table),
             _ => lacks::<ScoreRecipe>(table),
         })
     };
-    ["data", "inner", "score"].into_iter().find(lacking)
+    ["data", "inner", "adapter", "score"].into_iter().find(lacking)
 }
 
 /// Where an error is: its line and column, from 1.

@@ -34,8 +34,11 @@ const ROUND: [&str; 15] = [
 /// Endings of the files that a round has for each worker.
 const WORKER: [&str; 7] = [".commitment", ".feedback", ".finding", ".leaves", ".moments", ".reveal", ".update"];
 
-/// A model that a round leaves.
-const MODEL: [&str; 2] = ["config.json", "model.safetensors"];
+/// A model that a round leaves, whole or an adapter's.
+const MODEL: [&str; 4] = ["config.json", "model.safetensors", "adapter_config.json", "adapter_model.safetensors"];
+
+/// The model that adapters are of.
+const BASE: &str = "base";
 
 /// How many rounds there are, and whether the last one is not finished and left out.
 pub fn rounds(run: &RunFolder) -> (u64, bool) {
@@ -49,7 +52,7 @@ pub fn rounds(run: &RunFolder) -> (u64, bool) {
 /// Whether a folder of this name is a part of a run folder.
 pub fn is_folder(name: &str) -> bool {
     let number = |prefix: &str| canonical::integer::<u64>(name.strip_prefix(prefix)?);
-    name == "shards" || number("theta-").is_some() || number("round-").is_some()
+    ["shards", BASE].contains(&name) || number("theta-").is_some() || number("round-").is_some()
 }
 
 /// The files that every round stands on, before any of them was checked, with the most bytes that each can have by what the
@@ -58,15 +61,16 @@ pub fn ground(run: &RunFolder) -> Vec<(&str, u64)> {
     let entries: Vec<ShardEntry> = run.records(&format!("shards/{MANIFEST}")).unwrap_or_default();
     let shards: BTreeMap<String, u64> =
         entries.iter().map(|entry| (format!("shards/{}", entry.file), entry.most_bytes())).collect();
-    let config = run.text("theta-0/config.json").ok().and_then(|text| ModelConfig::parse(&text).ok());
+    let whole = if run.has("theta-0/adapter_config.json") { BASE } else { "theta-0" };
+    let config = run.text(&format!("{whole}/config.json")).ok().and_then(|text| ModelConfig::parse(&text).ok());
     // Any floating type, and a tied head once more.
     let weights = config.map_or(0, |config| Layout::new(&config).file_room(4));
     let most = |name: &str| match name.split_once('/') {
         None if ["run.toml", "roster.jsonl"].contains(&name) || name.ends_with(".pub") => Some(run.list_bytes()),
         Some(("shards", MANIFEST)) => Some(run.list_bytes()),
         Some(("shards", _)) => shards.get(name).copied(),
-        Some(("theta-0", file)) if file.ends_with(".safetensors") => Some(weights),
-        Some(("theta-0", file)) if file.ends_with(".json") => Some(run.list_bytes()),
+        Some(("theta-0" | BASE, file)) if file.ends_with(".safetensors") => Some(weights),
+        Some(("theta-0" | BASE, file)) if file.ends_with(".json") => Some(run.list_bytes()),
         _ => None,
     };
     run.names().iter().filter_map(|name| Some((name.as_str(), most(name)?))).collect()
@@ -93,6 +97,7 @@ pub fn foreign<'a>(run: &'a RunFolder, start: &Start, rounds: u64) -> Vec<&'a st
             let first = file == "model.safetensors.index.json" || file.ends_with(".safetensors");
             let of_worker = WORKER.iter().filter_map(|ending| file.strip_suffix(ending));
             number("theta-").is_some_and(|n| n <= rounds && (model || n == 0 && first))
+                || folder == BASE && start.recipe.adapter.is_some() && (file == "config.json" || first)
                 || number("round-").is_some_and(|n| n < rounds)
                     && (ROUND.contains(&file)
                         || file.ends_with(".update")

@@ -43,8 +43,8 @@ pub fn check_outer_step(
         None => None,
     };
     let step = Step { recipe, folder, round, momentum: before };
-    let next = blame(&weights(round + 1), next_model(step, count, open, || ()))?;
-    check_next(run, folder, &next, round)?;
+    let next = blame(&weights(recipe, round + 1), next_model(step, count, open, || ()))?;
+    check_next(run, recipe, folder, &next, round)?;
     match next.momentum {
         Some(momentum) => keep(room, run, &momentum, &folder.layout, round),
         None if run.has(&published(round)) => wrong(&published(round), "the recipe has no outer momentum"),

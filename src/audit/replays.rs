@@ -82,7 +82,7 @@ impl Replays<'_> {
             return Ok(0);
         }
         let folder = self.round.folder;
-        let model = Model::of(&self.round.start.recipe, folder.config.clone(), Engine::detect());
+        let model = folder.model_of(&self.round.start.recipe, Engine::detect())?;
         let (mut steps, mut counting, mut findings, mut stop) = (0, 0, Vec::new(), None);
         for (assignment, given) in drawn {
             let Ok((candidate, _)) = &given.update else { continue };

@@ -83,7 +83,7 @@ pub fn audit_round(audit: &Audit<'_>, round: u64, chain: &mut Chain) -> Checked<
     if round == 0 {
         check_keys(run, &start.roster)?;
     }
-    let folder = open_theta(run, round)?;
+    let folder = open_theta(run, &start.recipe, round)?;
     let lists = read_lists(run, start, &assignments, &names)?;
     let given = read_given(run, start, &folder.layout, &names)?;
     let rescoring = Rescoring {

@@ -5,29 +5,31 @@ use std::collections::BTreeSet;
 use super::differs::{Checked, blame, differs, near, same, wrong};
 use super::folder::RunFolder;
 use crate::artifact::{Digest, Meta, Reader, Recipe};
-use crate::model::{
-    Layout, ModelConfig, ModelFolder, complete_config, first_meta, initial_parameters, model_digest, write_flat,
-};
+use crate::model::{ModelConfig, ModelFolder, initial_parameters, model_names, write_flat};
 use crate::score::Next;
 
-fn names(round: u64) -> (String, String) {
-    (format!("theta-{round}/config.json"), format!("theta-{round}/model.safetensors"))
+/// The names of configuration and weights of a round's model, whole or an adapter's.
+fn names(recipe: &Recipe, round: u64) -> (String, String) {
+    let [config, weights] = model_names(recipe.adapter.is_some());
+    (format!("theta-{round}/{config}"), format!("theta-{round}/{weights}"))
 }
 
 /// The file of a model's weights.
-pub fn weights(round: u64) -> String {
-    names(round).1
+pub fn weights(recipe: &Recipe, round: u64) -> String {
+    names(recipe, round).1
 }
 
 /// Opens a model that was checked.
-pub fn open(run: &RunFolder, round: u64) -> Checked<ModelFolder> {
-    let folder = format!("theta-{round}");
-    blame(&names(round).1, ModelFolder::load(&run.path(&folder)))
+pub fn open(run: &RunFolder, recipe: &Recipe, round: u64) -> Checked<ModelFolder> {
+    let (folder, weights) = (format!("theta-{round}"), weights(recipe, round));
+    let found = blame(&weights, ModelFolder::load(&run.path(&folder)))?;
+    blame(&weights, found.check_adapter(recipe))?;
+    Ok(found)
 }
 
 /// The first model.
 pub fn check_first(run: &RunFolder, recipe: &Recipe) -> Checked<ModelFolder> {
-    let (config, weights) = names(0);
+    let (config, weights) = names(recipe, 0);
     let text = run.text(&config)?;
     let ours = match run.has(&weights) {
         true => {
@@ -47,8 +49,10 @@ pub fn check_first(run: &RunFolder, recipe: &Recipe) -> Checked<ModelFolder> {
             };
         }
     }
-    let parsed = blame(&config, ModelConfig::parse(&text))?;
-    let folder = open(run, 0)?;
+    if recipe.adapter.is_none() {
+        blame(&config, ModelConfig::parse(&text))?;
+    }
+    let folder = open(run, recipe, 0)?;
     let theta_0 = &recipe.model.theta_0;
     if !theta_0.is_empty() && *theta_0 != folder.digest.to_string() {
         let found = folder.digest.to_string();
@@ -58,43 +62,46 @@ pub fn check_first(run: &RunFolder, recipe: &Recipe) -> Checked<ModelFolder> {
         };
     }
     if let Some(meta) = ours {
-        check_ours(run, &folder, &parsed, &text, &meta)?;
+        check_ours(run, &folder, &weights, &meta)?;
     }
     Ok(folder)
 }
 
 /// What `init` or an outer step has written says nothing else, and random weights are those of their seed.
-fn check_ours(run: &RunFolder, folder: &ModelFolder, config: &ModelConfig, text: &str, meta: &Meta) -> Checked<()> {
-    let weights = names(0).1;
+fn check_ours(run: &RunFolder, folder: &ModelFolder, weights: &str, meta: &Meta) -> Checked<()> {
     if meta.opt("seed").is_none() {
         let known: BTreeSet<&str> =
-            ["format", "l402.kind", "l402.format", "l402.model", "l402.config", "l402.run", "l402.round", "l402.theta"]
+            ["format", "l402.kind", "l402.format", "l402.model", "l402.config", "l402.run", "l402.round", "l402.theta", "l402.base"]
                 .into_iter()
                 .chain(["l402.workers", "l402.rule", "l402.faulty", "l402.chosen", "l402.outer_in", "l402.outer_out"])
                 .collect();
         if let Some(key) = meta.0.keys().find(|key| !known.contains(key.as_str())) {
-            return wrong(&weights, format!("metadata {key}: expected no such key"));
+            return wrong(weights, format!("metadata {key}: expected no such key"));
         }
-        return same(&weights, "metadata format", "pt", meta.0.get("format").map_or("none", String::as_str));
+        return same(weights, "metadata format", "pt", meta.0.get("format").map_or("none", String::as_str));
     }
-    let seed = blame(&weights, meta.number(&weights, "seed"))?;
-    let layout = Layout::new(config);
-    let parameters = initial_parameters(config, &layout, seed);
-    let digest = model_digest(config, &layout, &parameters);
-    let first = first_meta(&digest, text, seed)?;
-    let expected = write_flat("model", std::io::sink(), first, &layout, &parameters)?.1;
-    let found = run.digest(&weights, layout.file_room(1))?;
+    let seed = blame(weights, meta.number(weights, "seed"))?;
+    let layout = &folder.layout;
+    let parameters = match &folder.base {
+        None => initial_parameters(&folder.config, layout, seed),
+        Some(base) => base.adapter.initial(seed),
+    };
+    let digest = folder.digest_of(&parameters);
+    let mut first = folder.meta_of(&digest)?;
+    first.set("seed", seed);
+    let expected = write_flat("model", std::io::sink(), first, layout, &parameters)?.1;
+    let found = run.digest(weights, layout.file_room(1))?;
     if expected != found {
         let what = if digest == folder.digest { "its metadata" } else { "the random weights of its seed" };
-        return differs(&weights, format!("{what}: digest of the file"), expected, found);
+        return differs(weights, format!("{what}: digest of the file"), expected, found);
     }
     Ok(())
 }
 
 /// The model after a round, to the byte.
-pub fn check_next(run: &RunFolder, folder: &ModelFolder, next: &Next, round: u64) -> Checked<()> {
-    let (config, weights) = names(round + 1);
-    let expected = complete_config(&folder.config_text)?;
+pub fn check_next(run: &RunFolder, recipe: &Recipe, folder: &ModelFolder, next: &Next, round: u64) -> Checked<()> {
+    let (config, weights) = names(recipe, round + 1);
+    let expected = folder.config_written()?;
     let found = run.text(&config)?;
     if expected != found {
         return differs(&config, "digest", Digest::of(expected.as_bytes()), Digest::of(found.as_bytes()));

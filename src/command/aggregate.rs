@@ -99,7 +99,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         if recipe.outer.momentum > 0.0 {
             inputs.set("outer_in", before);
         }
-        init::check_model(&output.output, &inputs)?;
+        init::check_model(&output.output, folder.names()[1], &inputs)?;
     }
     let reads = outer_reads(&recipe.outer, &folder.layout.tensors, given.len());
     let bar = ui.progress("aggregate", reads);
@@ -114,7 +114,8 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let built = init::build_folder(
         output,
         Some(&args.run.model),
-        &folder.config_text,
+        folder.names(),
+        &folder.config_written()?,
         next.meta,
         &folder.layout,
         &next.parameters,

@@ -20,13 +20,30 @@ pub struct RoundArgs {
     /// The model at the start of the round: a Hugging Face folder
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
+    #[command(flatten)]
+    pub base: BaseArg,
+}
+
+/// The model that an adapter is of.
+#[derive(clap::Args, Clone, Debug)]
+pub struct BaseArg {
+    /// The folder of the model that an adapter is of [default: as its adapter_config.json says, beside it or from here]
+    #[arg(long, value_name = "DIR")]
+    pub base: Option<PathBuf>,
+}
+
+impl BaseArg {
+    /// Reads a model, or an adapter and its model.
+    pub fn load(&self, model: &Path) -> Result<ModelFolder> {
+        ModelFolder::load_beside(model, self.base.as_deref())
+    }
 }
 
 impl RoundArgs {
     /// Reads the recipe and the model of this round; without a round, the round is the model's.
     pub fn load(&self, round: Option<u64>) -> Result<(Recipe, ModelFolder, u64)> {
         let recipe = Recipe::load(&self.recipe)?;
-        let folder = ModelFolder::load(&self.model)?;
+        let folder = self.base.load(&self.model)?;
         let name = self.model.display().to_string();
         let round = match (round, folder.meta.opt("round")) {
             (Some(round), _) => round,
@@ -58,6 +75,7 @@ fn check_theta(recipe: &Recipe, folder: &ModelFolder, round: u64) -> Result<()> 
             );
         }
     }
+    folder.check_adapter(recipe)?;
     recipe.check_first(round, &folder.digest.to_string())
 }
 

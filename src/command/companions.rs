@@ -21,8 +21,11 @@ const NAMES: [&str; 12] = [
     "vocab.txt",
 ];
 
-/// Copies those that there are from a model's folder, to the byte. They are no part of the model's digest.
-pub(super) fn copy(from: &Path, to: &OutDir) -> Result<()> {
-    let mut there = NAMES.iter().map(|name| (name, from.join(name))).filter(|(_, path)| path.is_file());
+/// Copies those that there are to the byte, each from the first of these folders that has it. They are no part of a model's
+/// digest.
+pub(super) fn copy(from: impl IntoIterator<Item = impl AsRef<Path>>, to: &OutDir) -> Result<()> {
+    let folders: Vec<_> = from.into_iter().collect();
+    let first = |name: &str| folders.iter().map(|folder| folder.as_ref().join(name)).find(|path| path.is_file());
+    let mut there = NAMES.iter().filter_map(|name| Some((name, first(name)?)));
     there.try_for_each(|(name, path)| to.adopt(name, &path, false))
 }

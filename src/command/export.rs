@@ -6,9 +6,9 @@ use clap::ValueEnum;
 
 use super::args::OutputDirArgs;
 use super::companions;
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::fsio::{OutDir, Outcome, Target};
-use crate::model::{self, ModelFolder, Precision, Shards};
+use crate::model::{self, Layout, ModelConfig, ModelFolder, Precision, Shards};
 use crate::ui::{self, Ui};
 
 /// Write a model for others: rounded to a type, cut into files, with its tokenizer and chat template.
@@ -20,14 +20,21 @@ pub struct Args {
     /// The model: a Hugging Face folder
     #[arg(value_name = "DIR")]
     model: PathBuf,
+    #[command(flatten)]
+    form: FormArgs,
+    #[command(flatten)]
+    output: OutputDirArgs,
+}
+
+/// How a model is written.
+#[derive(clap::Args, Debug)]
+pub(super) struct FormArgs {
     /// The type of its numbers
     #[arg(long, value_enum, default_value_t = DtypeArg::Float32)]
     dtype: DtypeArg,
     /// The most bytes of tensors in a file, as a number with KB, MB or GB (thousands), or KiB, MiB or GiB
     #[arg(long, value_name = "SIZE", default_value = "5GB", value_parser = size)]
     max_shard_size: u64,
-    #[command(flatten)]
-    output: OutputDirArgs,
 }
 
 /// The types by the names that Hugging Face has for them.
@@ -41,22 +48,47 @@ enum DtypeArg {
 /// Runs the verb.
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     ui::check()?;
-    let precision = match args.dtype {
+    let folder = ModelFolder::load(&args.model)?;
+    if folder.base.is_some() {
+        let what = format!("{}: expected a whole model, found an adapter", args.model.display());
+        return Err(Error::data(what).hint("`l402 merge` makes a whole model of it"));
+    }
+    let ModelFolder { config, config_text, layout, parameters, .. } = &folder;
+    let whole = Whole { config, config_text, layout };
+    write_model(whole, parameters.to_vec()?, [&args.model], &args.form, &args.output, ui)
+}
+
+/// A whole model without its parameters.
+pub(super) struct Whole<'a> {
+    pub config: &'a ModelConfig,
+    /// Its `config.json`.
+    pub config_text: &'a str,
+    pub layout: &'a Layout,
+}
+
+/// Writes a model for others, with the files that travel with the models of these folders, those of the last one first.
+pub(super) fn write_model<const N: usize>(
+    whole: Whole<'_>,
+    mut parameters: Vec<f32>,
+    companions_of: [&PathBuf; N],
+    form: &FormArgs,
+    output: &OutputDirArgs,
+    ui: &Ui,
+) -> Result<()> {
+    let precision = match form.dtype {
         DtypeArg::Float32 => Precision::Float32,
         DtypeArg::Bfloat16 => Precision::BFloat16,
         DtypeArg::Float16 => Precision::Float16,
     };
-    let folder = ModelFolder::load(&args.model)?;
-    let layout = &folder.layout;
-    let mut parameters = folder.parameters.to_vec()?;
-    precision.round_all(layout, &mut parameters).at(args.model.display())?;
-    let digest = model::model_digest(&folder.config, layout, &parameters);
-    let config = model::config_in(&folder.config_text, precision)?;
+    let Whole { config, config_text, layout } = whole;
+    precision.round_all(layout, &mut parameters).at(companions_of[N - 1].display())?;
+    let digest = model::model_digest(config, layout, &parameters);
+    let config = model::config_in(config_text, precision)?;
     let mut meta = model::model_meta(&digest, &config)?;
     meta.0.insert("format".into(), "pt".into());
-    let shards = Shards::new(layout, precision, args.max_shard_size);
+    let shards = Shards::new(layout, precision, form.max_shard_size);
 
-    let out = OutDir::create(&args.output.output, args.output.force)?;
+    let out = OutDir::create(&output.output, output.force)?;
     let target = |name: &str| Target::new(Some(&out.path(name)), false);
     target("config.json").write_text(&config)?;
     let bar = ui.progress("export", shards.count() as u64);
@@ -69,7 +101,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     if let Some(index) = shards.index(layout) {
         target("model.safetensors.index.json").write_text(&index)?;
     }
-    companions::copy(&args.model, &out)?;
+    companions::copy(companions_of.into_iter().rev(), &out)?;
     let done = if out.finish()? == Outcome::UpToDate { "up to date" } else { "written" };
     ui.say(format!(
         "{done}: {} parameters in {} to {} in {}",
@@ -79,7 +111,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
             1 => "one file".to_owned(),
             count => format!("{count} files"),
         },
-        args.output.output.display()
+        output.output.display()
     ));
     ui::print(digest)?;
     Ok(())

@@ -64,25 +64,34 @@ pub fn write_moments(
 /// Says what is about to be computed, and with how much memory, before the first step.
 pub fn describe(ui: &Ui, folder: &ModelFolder, plan: &Plan, grad_groups: usize) {
     let activations = plan.bytes(&folder.config);
+    let beside = match &folder.base {
+        Some(_) => format!(" of an adapter beside {} that stay", Layout::new(&folder.config).total),
+        None => String::new(),
+    };
     ui.say(format!(
-        "{} parameters, {} sequences of {} tokens at a time{}, {} threads; memory: {} MiB, {} of them activations{}",
+        "{} parameters{beside}, {} sequences of {} tokens at a time{}, {} threads; memory: {} MiB, {} of them activations{}",
         folder.layout.total,
         plan.sequences,
         plan.seq_len,
         if plan.recompute { ", layers computed twice" } else { "" },
         rayon::current_num_threads(),
-        (activations + training_bytes(&folder.layout, grad_groups)) >> 20,
+        (activations + training_bytes(folder, grad_groups)) >> 20,
         activations >> 20,
         if plan.keep_weights { " and weights' integers" } else { "" },
     ));
 }
 
-/// Parameters, gradients and both moments; a tied head's gradient and the sum over groups where there are some. Theta
-/// itself stays in its file.
-fn training_bytes(layout: &Layout, grad_groups: usize) -> u64 {
-    let tied = if layout.tied() { layout.tensors[layout.head].len() } else { 0 };
+/// Parameters, gradients and both moments; a tied head's gradient and the sum over groups where there are some; all of a model
+/// that an adapter is of. Theta itself stays in its file.
+fn training_bytes(folder: &ModelFolder, grad_groups: usize) -> u64 {
+    let config = &folder.config;
+    let more = match &folder.base {
+        Some(_) => Layout::new(config).total,
+        None if config.tie_word_embeddings => config.vocab_size * config.hidden_size,
+        None => 0,
+    };
     let arrays = if grad_groups > 1 { 5 } else { 4 };
-    4 * (arrays * layout.total + tied) as u64
+    4 * (arrays * folder.layout.total + more) as u64
 }
 
 /// Says how an output ended.

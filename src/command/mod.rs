@@ -23,6 +23,7 @@ pub mod key;
 mod lists;
 mod made;
 pub mod man;
+pub mod merge;
 mod model_loss;
 mod node;
 pub mod open;

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::args::OutputArgs;
-use super::common::{open, read_tokenizer};
+use super::common::{BaseArg, open, read_tokenizer};
 use crate::data::{Shard, Split, Tokenizer};
 use crate::engine::{Arithmetic, Engine};
 use crate::error::{Context, Result};
@@ -18,11 +18,11 @@ use crate::verify::require_machine;
 const TOKENIZER: &str = "tokenizer.json";
 
 /// Measures the model and prints the loss: a line, or a JSON object.
-pub fn run(model: &Path, val: &Path, json: bool, output: &OutputArgs, ui: &Ui) -> Result<()> {
+pub fn run(base: &BaseArg, model: &Path, val: &Path, json: bool, output: &OutputArgs, ui: &Ui) -> Result<()> {
     require_machine(Engine::detect())?;
     let target = output.target();
     target.check(false)?;
-    let folder = ModelFolder::load(model)?;
+    let folder = base.load(model)?;
     let shard = Shard::open(open(val)?)?;
     shard.check_split(Split::Val).at(val.display())?;
     shard.check_vocabulary(folder.config.vocab_size).at(val.display())?;

@@ -16,7 +16,7 @@ use crate::command::args::OutputArgs;
 use crate::data::{Assignment, Shard};
 use crate::engine::Engine;
 use crate::error::{Context, Error, Kind, Result};
-use crate::model::{Layout, Model};
+use crate::model::Layout;
 use crate::optimizer::StepReport;
 use crate::score::update_digest;
 use crate::ui::Ui;
@@ -135,7 +135,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let assumed = assumed(args, &recipe, assignment, ui);
 
     let plan = args.memory.plan(&recipe, &folder);
-    let model = Model::of(&recipe, folder.config.clone(), Engine::detect());
+    let model = folder.model_of(&recipe, Engine::detect())?;
     files::describe(ui, &folder, &plan, recipe.inner.grad_groups);
     let input = ReplayInput { recipe: &recipe, folder: &folder, model: &model, plan, assignment, shard: &shard };
     if args.dispute.any() {

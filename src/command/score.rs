@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
-use super::common::{CoordinatorArg, RoundArgs, open, read_assignments};
+use super::common::{BaseArg, CoordinatorArg, RoundArgs, open, read_assignments};
 use super::made::about;
 use super::node::NodeArgs;
 use super::{consensus, lists, model_loss, updates};
@@ -46,6 +46,8 @@ pub struct Args {
     /// The model at the start of the round: a Hugging Face folder
     #[arg(long, value_name = "DIR", required_unless_present = "consensus")]
     model: Option<PathBuf>,
+    #[command(flatten)]
+    base: BaseArg,
     /// The round [default: the model's]
     #[arg(long, value_name = "N", requires = "recipe")]
     round: Option<u64>,
@@ -108,7 +110,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         let (Some(model), Some(val)) = (&args.model, &args.val) else {
             return Err(Error::bug("the command line lacks what it requires"));
         };
-        return model_loss::run(model, val, args.json, &args.output, ui);
+        return model_loss::run(&args.base, model, val, args.json, &args.output, ui);
     };
     if !args.consensus.is_empty() {
         return consensus::run(recipe, &args.consensus, args.round, &args.output, ui);
@@ -117,7 +119,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         return Err(Error::bug("the command line lacks what it requires"));
     };
     require_machine(Engine::detect())?;
-    let (recipe, folder, round) = RoundArgs { recipe: recipe.clone(), model: model.clone() }.load(args.round)?;
+    let (recipe, folder, round) = RoundArgs { recipe: recipe.clone(), model: model.clone(), base: args.base.clone() }.load(args.round)?;
     let lists = read_lists(args, &recipe, round, ui)?;
     let updates::Given { updates: given, left_out } = updates::read(&args.updates, &recipe, &folder.layout, ui)?;
     let candidates: Vec<Candidate> = given.iter().map(Candidate::of).collect();

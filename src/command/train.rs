@@ -98,7 +98,7 @@ impl WorkArgs {
         };
         assignment.check_shard(&shard).at(self.shard.display())?;
         let plan = self.memory.plan(&recipe, &folder);
-        let model = Model::of(&recipe, folder.config.clone(), Engine::detect());
+        let model = folder.model_of(&recipe, Engine::detect())?;
         let order = BatchOrder::new(&assignment.order, shard.sequences());
         Ok(Work { recipe, folder, shard, assignment, plan, model, order })
     }

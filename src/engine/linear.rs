@@ -110,7 +110,17 @@ impl Integers {
 
     /// The factor of these values, an input's for the same tokens in each product. What was made of others is forgotten.
     pub fn of<'a>(&'a mut self, values: &'a [f32], inner: usize) -> Factor<'a> {
+        self.forget();
+        self.go_on(values, inner)
+    }
+
+    /// Forgets what was made.
+    pub fn forget(&mut self) {
         [&mut self.left, &mut self.right].into_iter().chain(&mut self.columns).for_each(Slot::forget);
+    }
+
+    /// The factor of the values that it was of before, or of any where it is of none: what was made of them is kept.
+    pub fn go_on<'a>(&'a self, values: &'a [f32], inner: usize) -> Factor<'a> {
         Factor { values, inner, integers: Some(self) }
     }
 }

@@ -20,6 +20,7 @@ pub mod exp;
 pub mod geglu;
 pub mod integer;
 pub mod linear;
+pub mod low_rank;
 pub mod machine;
 pub mod matmul;
 pub mod philox;

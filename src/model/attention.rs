@@ -18,7 +18,7 @@ impl Model {
         acts: &mut LayerActs,
         scratch: &mut Scratch,
     ) {
-        let (engine, ids) = (self.engine, &self.layout.layers[layer]);
+        let (engine, ids) = (self.engine, &self.net.decoder.layers[layer]);
         let d = self.config.hidden_size;
         let n = x.len() / d;
         let (qw, kvw) = (self.config.query_width(), self.config.key_width());
@@ -82,7 +82,7 @@ impl Model {
         s: &mut Scratch,
         sums: &mut Sums<'_>,
     ) {
-        let (engine, ids) = (self.engine, &self.layout.layers[layer]);
+        let (engine, ids) = (self.engine, &self.net.decoder.layers[layer]);
         let d = self.config.hidden_size;
         let n = x.len() / d;
         let (qw, kvw) = (self.config.query_width(), self.config.key_width());
@@ -91,7 +91,7 @@ impl Model {
         let kept = [&acts.left[0][..], &acts.left_rinv[0]];
         let d_left = self.leave_backward(parameters, ids.post_norm1, kept, dx, &mut s.d_branch, sums);
         self.input_gradient(parameters, ids.o.weight, d_left, d_attention, Start::Zero);
-        self.weight_gradient(ids.o, Factor::new(attention, qw), d_left, sums);
+        self.weight_gradient(parameters, ids.o, Factor::new(attention, qw), d_left, sums);
 
         let heads = n * self.config.num_attention_heads;
         let (dq, dk, dv) = (&mut s.dq[..n * qw], &mut s.dk[..n * kvw], &mut s.dv[..n * kvw]);

@@ -8,18 +8,18 @@ use crate::engine::Start;
 
 /// Accumulators of a gradient: one flat array, and one more for a tied head (A4).
 pub struct Gradients {
-    /// By the layout.
+    /// By the layout of what is trained.
     pub flat: Vec<f32>,
-    /// The head's part where it is tied to the embedding, else empty.
+    /// The head's part where it is tied to the embedding and trained, else empty.
     pub tied_head: Vec<f32>,
 }
 
 impl Gradients {
     /// All zero.
     pub fn new(model: &Model) -> Gradients {
-        let layout = &model.layout;
-        let head = if layout.tied() { layout.tensors[layout.head].len() } else { 0 };
-        Gradients { flat: vec![0.0; layout.total], tied_head: vec![0.0; head] }
+        let decoder = &model.net.decoder;
+        let head = if model.net.trains_tied_head() { decoder.layout.tensors[decoder.head].len() } else { 0 };
+        Gradients { flat: vec![0.0; model.layout.total], tied_head: vec![0.0; head] }
     }
 
     /// Back to +0.
@@ -30,8 +30,8 @@ impl Gradients {
 
     /// After the last micro-batch: the tied head's part is added to the embedding's.
     pub fn finish(&mut self, model: &Model) {
-        if model.layout.tied() {
-            let embedding = model.layout.of_mut(model.layout.embedding, &mut self.flat);
+        if model.net.trains_tied_head() {
+            let embedding = model.layout.of_mut(model.net.decoder.embedding, &mut self.flat);
             model.engine.add_into(embedding, &self.tied_head);
         }
     }
@@ -52,7 +52,7 @@ impl Model {
         self.layers_forward(parameters, n, ws);
         let mut sums = Sums { flat: &mut gradients.flat, tied_head: &mut gradients.tied_head };
         self.head_backward(parameters, n, scale, &mut sums, ws);
-        for l in (0..self.layout.layers.len()).rev() {
+        for l in (0..self.net.decoder.layers.len()).rev() {
             let Workspace { plan, stream, layers, scratch } = &mut *ws;
             let (x, acts) = (&stream[l][..n * d], &mut layers[if plan.recompute { 0 } else { l }]);
             if plan.recompute {
@@ -61,8 +61,11 @@ impl Model {
             self.feed_forward_backward(parameters, l, n, acts, scratch, &mut sums);
             self.attention_backward(parameters, l, x, acts, scratch, &mut sums);
         }
-        let table = self.layout.of_mut(self.layout.embedding, &mut gradients.flat);
         let scratch = &mut ws.scratch;
+        if !self.net.whole() {
+            return &scratch.losses[..n];
+        }
+        let table = self.layout.of_mut(self.net.decoder.embedding, &mut gradients.flat);
         if let Some(factor) = self.embedding_factor() {
             self.engine.scale(&mut scratch.dx[..n * d], factor);
         }
@@ -73,11 +76,11 @@ impl Model {
     /// Loss, head and final norm; leaves the gradient of the last residual stream in the scratch.
     fn head_backward(&self, parameters: &Fixed<'_>, n: usize, scale: f32, sums: &mut Sums<'_>, ws: &mut Workspace) {
         let (d, v) = (self.config.hidden_size, self.config.vocab_size);
-        let layout = &self.layout;
+        let decoder = &self.net.decoder;
         let scratch = &mut ws.scratch;
         let last = &ws.stream.last().expect("there is a stream")[..n * d];
         let normed = &mut scratch.normed[..n * d];
-        self.norm(parameters, layout.norm, last, normed, &mut scratch.rinv[..n]);
+        self.norm(parameters, decoder.norm, last, normed, &mut scratch.rinv[..n]);
         for rows in self.runs(n, ws.plan.logit_rows) {
             let logits = &mut scratch.logits[..rows.len() * v];
             let x = scratch.integers.of(&normed[rows.start * d..rows.end * d], d);
@@ -88,16 +91,18 @@ impl Model {
                 self.engine.scale(logits, factor);
             }
             let dx = &mut scratch.projected[rows.start * d..rows.end * d];
-            let dw = match layout.tied() {
-                true => &mut *sums.tied_head,
-                false => layout.of_mut(layout.head, sums.flat),
-            };
-            self.input_gradient(parameters, layout.head, logits, dx, Start::Zero);
-            self.head_gradient(rows, x, logits, dw);
+            self.input_gradient(parameters, decoder.head, logits, dx, Start::Zero);
+            if self.net.whole() {
+                let dw = match decoder.tied() {
+                    true => &mut *sums.tied_head,
+                    false => self.layout.of_mut(decoder.head, sums.flat),
+                };
+                self.head_gradient(rows, x, logits, dw);
+            }
         }
         let dx = &mut scratch.dx[..n * d];
         dx.fill(0.0);
         let inputs = [last, &scratch.rinv[..n], &scratch.projected[..n * d]];
-        self.norm_backward(parameters, layout.norm, 1, inputs, dx, sums);
+        self.norm_backward(parameters, decoder.norm, 1, inputs, dx, sums);
     }
 }

@@ -1,13 +1,14 @@
 //! What the branches of a layer are made of: norms, projections and their gradients.
 
+use super::adapter::Pair;
+use super::decoder::{Linear, Projections};
 use super::fixed::Fixed;
 use super::forward::Model;
-use super::layout::{Linear, Projections};
-use crate::engine::Start;
 use crate::engine::linear::{Factor, Integers};
+use crate::engine::{Arithmetic, Start};
 use std::ops::Range;
 
-/// The accumulators of one micro-batch's gradients, by the layout, and the accumulator of a tied head.
+/// The accumulators of one micro-batch's gradients, by the layout of what is trained, and the accumulator of a tied head.
 pub(super) struct Sums<'a> {
     pub flat: &'a mut [f32],
     pub tied_head: &'a mut [f32],
@@ -37,21 +38,50 @@ impl Model {
         sums: &mut Sums<'_>,
     ) {
         let weight = self.norm_weight(parameters.factor(id).values());
-        let dw = self.layout.of_mut(id, sums.flat);
-        self.engine.rms_norm_backward(x, &weight, rinv, dy, rows * self.seq_len, dx, dw);
+        let rows = rows * self.seq_len;
+        match self.net.whole() {
+            true => {
+                let dw = self.layout.of_mut(id, sums.flat);
+                self.engine.rms_norm_backward(x, &weight, rinv, dy, rows, dx, dw);
+            }
+            // Nobody asks for the gradient of a weight that stays.
+            false => {
+                self.engine.rms_norm_backward(x, &weight, rinv, dy, rows, dx, &mut vec![0.0; weight.len()]);
+            }
+        }
     }
 
-    /// y = x · Wᵀ + b.
+    /// y = x · Wᵀ + b, and what an adapter adds.
     pub(super) fn project(&self, parameters: &Fixed<'_>, linear: Linear, x: Factor<'_>, y: &mut [f32]) {
         self.engine.linear(self.arithmetic, x, parameters.factor(linear.weight), y);
         if let Some(bias) = linear.bias {
             self.engine.bias(parameters.factor(bias).values(), y);
         }
+        if let Some(pair) = self.net.pair(linear.weight) {
+            let u = self.low_rank(parameters, pair, x);
+            self.engine.low_rank_add(&u, parameters.adapter(pair.b), y);
+        }
+    }
+
+    /// s · (x · Aᵀ) of an adapter \[n × rank\].
+    fn low_rank(&self, parameters: &Fixed<'_>, pair: Pair, x: Factor<'_>) -> Vec<f32> {
+        let a = parameters.adapter(pair.a);
+        let mut u = vec![0.0; x.rows() * a.rows()];
+        self.engine.low_rank(x, a, self.adapter_scale(), &mut u);
+        u
+    }
+
+    /// The gradient of x · Aᵀ of an adapter \[n × rank\].
+    fn low_rank_backward(&self, parameters: &Fixed<'_>, pair: Pair, dy: &[f32]) -> Vec<f32> {
+        let b = parameters.adapter(pair.b);
+        let mut du = vec![0.0; dy.len() / b.rows() * (b.values().len() / b.rows())];
+        self.engine.low_rank_backward(dy, b, self.adapter_scale(), &mut du);
+        du
     }
 
     /// Logits of normed rows.
     pub(super) fn logits(&self, parameters: &Fixed<'_>, x: Factor<'_>, logits: &mut [f32]) {
-        self.project(parameters, Linear { weight: self.layout.head, bias: None }, x, logits);
+        self.project(parameters, Linear { weight: self.net.decoder.head, bias: None }, x, logits);
         if let Some(factor) = self.logits_factor() {
             self.engine.scale(logits, factor);
         }
@@ -96,7 +126,7 @@ impl Model {
             Projections::Apart(each) => {
                 for (linear, (dy, _)) in each.into_iter().zip(dy) {
                     self.input_gradient(parameters, linear.weight, dy, dx, start);
-                    self.weight_gradient(linear, x, dy, sums);
+                    self.weight_gradient(parameters, linear, x, dy, sums);
                     start = Start::Accumulate;
                 }
             }
@@ -104,22 +134,42 @@ impl Model {
                 let fused = &mut fused[..dy.iter().map(|(dy, _)| dy.len()).sum()];
                 self.engine.join_columns(dy, fused);
                 self.input_gradient(parameters, linear.weight, fused, dx, start);
-                self.weight_gradient(linear, x, fused, sums);
+                self.weight_gradient(parameters, linear, x, fused, sums);
             }
         }
     }
 
-    /// dx (+)= dy · W for the parameter `id` \[out × in\].
+    /// dx (+)= dy · W for the parameter `id` \[out × in\], and what comes through an adapter.
     pub(super) fn input_gradient(&self, parameters: &Fixed<'_>, id: usize, dy: &[f32], dx: &mut [f32], start: Start) {
         let arithmetic = self.input_gradient_arithmetic(id);
         self.engine.linear_input_gradient(arithmetic, dy, parameters.factor(id), dx, start);
+        if let Some(pair) = self.net.pair(id) {
+            let (du, a) = (self.low_rank_backward(parameters, pair, dy), parameters.adapter(pair.a));
+            self.engine.linear_input_gradient(Arithmetic::Float, &du, a, dx, Start::Accumulate);
+        }
     }
 
-    /// dW += dyᵀ · x and db += Σ dy, over all tokens of the micro-batch.
-    pub(super) fn weight_gradient(&self, linear: Linear, x: Factor<'_>, dy: &[f32], sums: &mut Sums<'_>) {
-        self.head_gradient(0..x.rows(), x, dy, self.layout.of_mut(linear.weight, sums.flat));
-        if let Some(bias) = linear.bias {
-            self.engine.bias_backward(dy, self.seq_len, self.layout.of_mut(bias, sums.flat));
+    /// dW += dyᵀ · x and db += Σ dy, over all tokens of the micro-batch; or the gradients of an adapter's factors.
+    pub(super) fn weight_gradient(
+        &self,
+        parameters: &Fixed<'_>,
+        linear: Linear,
+        x: Factor<'_>,
+        dy: &[f32],
+        sums: &mut Sums<'_>,
+    ) {
+        if self.net.whole() {
+            self.head_gradient(0..x.rows(), x, dy, self.layout.of_mut(linear.weight, sums.flat));
+            if let Some(bias) = linear.bias {
+                self.engine.bias_backward(dy, self.seq_len, self.layout.of_mut(bias, sums.flat));
+            }
+        } else if let Some(pair) = self.net.pair(linear.weight) {
+            let (u, du) = (self.low_rank(parameters, pair, x), self.low_rank_backward(parameters, pair, dy));
+            let rank = parameters.adapter(pair.a).rows();
+            for (id, x, dy) in [(pair.b, Factor::new(&u, rank), dy), (pair.a, x, &du)] {
+                let dw = self.layout.of_mut(id, sums.flat);
+                self.engine.linear_weight_gradient(Arithmetic::Float, x, dy, 0..x.rows(), self.seq_len, dw);
+            }
         }
     }
 

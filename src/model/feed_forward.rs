@@ -20,7 +20,7 @@ impl Model {
         scratch: &mut Scratch,
         out: Option<&mut [f32]>,
     ) {
-        let ids = &self.layout.layers[layer];
+        let ids = &self.net.decoder.layers[layer];
         let (d, ff) = (self.config.hidden_size, self.config.intermediate_size);
         let middle = &acts.middle[..n * d];
         let entering = match ids.norm2 {
@@ -65,7 +65,7 @@ impl Model {
         s: &mut Scratch,
         sums: &mut Sums<'_>,
     ) {
-        let (engine, ids) = (self.engine, &self.layout.layers[layer]);
+        let (engine, ids) = (self.engine, &self.net.decoder.layers[layer]);
         let (d, ff) = (self.config.hidden_size, self.config.intermediate_size);
         let (gate, up, hidden) = (&mut acts.gate[..n * ff], &mut acts.up[..n * ff], &mut s.hidden[..n * ff]);
         let dx = &mut s.dx[..n * d];
@@ -77,7 +77,7 @@ impl Model {
             Gate::Silu => engine.swiglu_backward(gate, up, hidden),
             Gate::GeluTanh => engine.geglu_backward(gate, up, hidden),
         }
-        self.weight_gradient(ids.down, Factor::new(hidden, ff), d_left, sums);
+        self.weight_gradient(parameters, ids.down, Factor::new(hidden, ff), d_left, sums);
         let (middle, rinv) = (&acts.middle[..n * d], &acts.rinv2[..n]);
         let normed = &mut s.normed[..n * d];
         let input = self.entered(parameters, ids.norm2, [middle, rinv], normed, &mut s.integers);

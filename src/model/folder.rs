@@ -1,99 +1,251 @@
-//! Models as Hugging Face folders: `config.json` with `model.safetensors` or a sharded index.
+//! Models as Hugging Face folders: `config.json` with `model.safetensors` or a sharded index; or an adapter's, as PEFT has them,
+//! beside the folder of the model that it is of.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use candle_core::{DType, Device, Tensor};
-use serde::Deserialize;
-
+use super::adapter::Adapter;
 use super::config::ModelConfig;
+use super::decoder::Decoder;
 use super::fields::Fields;
-use super::layout::{Layout, TensorSpec};
-use super::parameters::{Parameters, Weights};
+use super::forward::Model;
+use super::layout::Layout;
+use super::net::{Adapted, Net};
+use super::parameters::Parameters;
+use super::peft::{self, AdapterConfig};
+use super::plan::arithmetic_of;
 use super::variant::Family;
+use super::weights::{Expected, WEIGHTS, check_room, weight_files};
 use crate::artifact::{
-    ArtifactKind, Digest, Dtype, FORMAT_VERSION, Header, Meta, Reader, TensorInfo, Writer, digest_of, f32_from_le,
+    ArtifactKind, Digest, FORMAT_VERSION, Header, Meta, Reader, Recipe, TensorInfo, Writer, digest_of,
 };
+use crate::engine::{Arithmetic, Engine};
 use crate::error::{Context, Error, Result};
-use crate::fsio::{Source, Stored, read_text, read_text_within};
+use crate::fsio::{Source, read_text};
 
 const CONFIG: &str = "config.json";
-const WEIGHTS: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
-/// The longest index, in bytes.
-const MAX_INDEX: u64 = 16 << 20;
 
 /// A model read from its folder.
 pub struct ModelFolder {
     /// The architecture.
     pub config: ModelConfig,
-    /// `config.json` as it stands.
+    /// The configuration as it stands: `config.json`, or an adapter's.
     pub config_text: String,
-    /// Where parameters lie.
+    /// Where the trained parameters lie.
     pub layout: Layout,
-    /// All parameters, by the layout.
+    /// They themselves, by the layout.
     pub parameters: Parameters,
-    /// The model's digest: architecture and parameters.
+    /// The model's digest: architecture and parameters; of an adapter, model, rank, scale, targets and parameters.
     pub digest: Digest,
     /// What the weights' files say of themselves.
     pub meta: Meta,
+    /// What the trained parameters are beside, where they are an adapter's.
+    pub base: Option<Base>,
 }
 
-#[derive(Deserialize)]
-struct Index {
-    weight_map: BTreeMap<String, String>,
+/// The model that an adapter is of.
+pub struct Base {
+    /// Where it is.
+    pub folder: PathBuf,
+    /// Its `config.json` as it stands.
+    pub config_text: String,
+    /// Its parameters, by the layout of its configuration.
+    pub parameters: Parameters,
+    /// Its digest.
+    pub digest: Digest,
+    /// The adapter.
+    pub adapter: Adapter,
 }
 
 impl ModelFolder {
-    /// Reads a model folder. Any floating type is read; f16 and bf16 convert exactly.
+    /// Reads a model folder. Any floating type is read; f16 and bf16 convert exactly. The model that an adapter is of is looked
+    /// for by the name in its configuration: beside the adapter's folder, then from where the process is.
     pub fn load(folder: &Path) -> Result<ModelFolder> {
+        ModelFolder::load_beside(folder, None)
+    }
+
+    /// The same, with the model that an adapter is of in the folder `base`.
+    pub fn load_beside(folder: &Path, base: Option<&Path>) -> Result<ModelFolder> {
+        match peft::is_adapter(folder) {
+            true => ModelFolder::load_adapter(folder, base),
+            false if base.is_some() => Err(Error::usage(format!(
+                "--base: {} is a whole model, expected an adapter's folder",
+                folder.display()
+            ))),
+            false => ModelFolder::load_whole(folder),
+        }
+    }
+
+    fn load_whole(folder: &Path) -> Result<ModelFolder> {
         let config_path = folder.join(CONFIG);
         let config_text = read_text(&config_path)?;
         let config = ModelConfig::parse(&config_text).at(config_path.display())?;
         let files = weight_files(folder)?;
-        check_room(&config, &files)?;
+        check_room(config.matrix_parameters().unwrap_or(usize::MAX), CONFIG, &files)?;
         let layout = Layout::new(&config);
-        let (parameters, meta) = match stored_weights(&files, &layout)? {
-            Some((weights, meta)) => (Parameters::Stored(weights), meta),
-            None => ModelFolder::read(folder, &files, &config, &layout)?,
+        let expected = Expected {
+            layout: &layout,
+            what: format!("a {} model of {} layers", config.model_type, config.num_hidden_layers),
+            passed_over: &|info| passed_over(&config, info),
         };
-        let digest = match &parameters {
-            Parameters::Read(values) => model_digest(&config, &layout, values),
-            Parameters::Stored(weights) => digest_with(&config, &weights.digest()),
-        };
+        let (parameters, meta) = expected.read(folder, &files)?;
+        let digest = digest_with(&config, &weights_digest(&layout, &parameters));
         check_meta(&meta, &digest).at(folder.display())?;
-        Ok(ModelFolder { config, config_text, layout, parameters, digest, meta })
+        Ok(ModelFolder { config, config_text, layout, parameters, digest, meta, base: None })
     }
 
-    fn read(folder: &Path, files: &[PathBuf], config: &ModelConfig, layout: &Layout) -> Result<(Parameters, Meta)> {
-        let mut parameters = vec![0f32; layout.total];
-        let mut meta = Meta::default();
-        let mut missing: BTreeSet<&str> = layout.tensors.iter().map(|t| t.name.as_str()).collect();
-        for file in files {
-            meta.0.extend(read_weights(file, config, layout, &mut parameters, &mut missing)?.0);
+    fn load_adapter(folder: &Path, base: Option<&Path>) -> Result<ModelFolder> {
+        let path = folder.join(peft::CONFIG);
+        let config_text = read_text(&path)?;
+        let adapter = AdapterConfig::parse(&config_text).at(path.display())?;
+        let place = peft::base_folder(folder, &adapter, base)?;
+        if peft::is_adapter(&place) {
+            return Err(Error::data(format!("{}: expected a whole model, found an adapter's folder", place.display())));
         }
-        if let Some(name) = missing.first() {
-            return Err(Error::data(format!("{}: tensor {name} is missing", folder.display())));
+        let whole = ModelFolder::load_whole(&place)?;
+        let adapter = Adapter::new(&Decoder::new(&whole.config), &adapter.recipe).at(path.display())?;
+        let files = [folder.join(peft::WEIGHTS)];
+        check_room(adapter.layout.total, peft::CONFIG, &files)?;
+        let expected = Expected {
+            layout: &adapter.layout,
+            what: format!("an adapter of rank {} of that model", adapter.recipe.rank),
+            passed_over: &|_| false,
+        };
+        let (parameters, meta) = expected.read(folder, &files)?;
+        if let Some(found) = meta.opt("base").filter(|found| *found != whole.digest.to_string()) {
+            let (folder, place) = (folder.display(), place.display());
+            return Err(Error::refused(format!(
+                "{folder}: expected the model {found} that it is an adapter of, found {} in {place}",
+                whole.digest
+            ))
+            .hint("--base names the folder of the model"));
         }
-        Ok((Parameters::Read(parameters), meta))
+        let weights = weights_digest(&adapter.layout, &parameters);
+        let digest = adapter_digest(&whole.digest, &adapter, &weights);
+        check_meta(&meta, &digest).at(folder.display())?;
+        Ok(ModelFolder {
+            config: whole.config,
+            config_text,
+            layout: adapter.layout.clone(),
+            parameters,
+            digest,
+            meta,
+            base: Some(Base {
+                folder: place,
+                config_text: whole.config_text,
+                parameters: whole.parameters,
+                digest: whole.digest,
+                adapter,
+            }),
+        })
+    }
+
+    /// The first adapter of this whole model, its parameters by `seed`. `name` is what its configuration says of where the
+    /// model is.
+    pub fn with_adapter(self, place: &Path, adapter: Adapter, seed: u64) -> Result<ModelFolder> {
+        let parameters = adapter.initial(seed);
+        let config_text = AdapterConfig { recipe: adapter.recipe.clone(), base: place.display().to_string() }.text();
+        let weights = weights_digest(&adapter.layout, &Parameters::Read(parameters.clone()));
+        let digest = adapter_digest(&self.digest, &adapter, &weights);
+        let base = Base {
+            folder: place.to_owned(),
+            config_text: self.config_text,
+            parameters: self.parameters,
+            digest: self.digest,
+            adapter,
+        };
+        let mut folder = ModelFolder {
+            config: self.config,
+            config_text,
+            layout: base.adapter.layout.clone(),
+            parameters: Parameters::Read(parameters),
+            digest,
+            meta: Meta::default(),
+            base: Some(base),
+        };
+        folder.meta = folder.meta_of(&digest)?;
+        folder.meta.set("seed", seed);
+        Ok(folder)
+    }
+
+    /// All tensors, those of a model beside an adapter in memory.
+    pub fn net(&self) -> Result<Net> {
+        let adapted = |base: &Base| -> Result<Adapted> {
+            Ok(Adapted { adapter: base.adapter.clone(), base: Arc::new(base.parameters.to_vec()?) })
+        };
+        let adapted = self.base.as_ref().map(adapted).transpose()?;
+        Ok(Net { decoder: Decoder::new(&self.config), adapted })
+    }
+
+    /// The model for sequences of `seq_len` tokens.
+    pub fn model(&self, engine: Engine, arithmetic: Arithmetic, seq_len: usize) -> Result<Model> {
+        Ok(Model::of_net(self.config.clone(), self.net()?, engine, arithmetic, seq_len))
+    }
+
+    /// The model that a recipe trains.
+    pub fn model_of(&self, recipe: &Recipe, engine: Engine) -> Result<Model> {
+        self.model(engine, arithmetic_of(recipe), recipe.data.seq_len)
+    }
+
+    /// The digest of such a model with other parameters.
+    pub fn digest_of(&self, parameters: &[f32]) -> Digest {
+        match &self.base {
+            None => model_digest(&self.config, &self.layout, parameters),
+            Some(base) => adapter_digest(&base.digest, &base.adapter, &flat_digest(&self.layout, parameters)),
+        }
+    }
+
+    /// What the file of such a model's weights says of itself: its digest, and that of the configuration that goes with it, to
+    /// the byte; of an adapter also the model's. Who made it how is added.
+    pub fn meta_of(&self, digest: &Digest) -> Result<Meta> {
+        let Some(base) = &self.base else { return model_meta(digest, &self.config_text) };
+        let mut meta = Meta::new(ArtifactKind::Model);
+        meta.set("model", digest).set("config", Digest::of(self.config_text.as_bytes())).set("base", base.digest);
+        Ok(meta)
+    }
+
+    /// The names of configuration and weights, as such a model is written.
+    pub fn names(&self) -> [&'static str; 2] {
+        model_names(self.base.is_some())
+    }
+
+    /// The configuration that is written.
+    pub fn config_written(&self) -> Result<String> {
+        if self.base.is_some() { Ok(self.config_text.clone()) } else { complete_config(&self.config_text) }
+    }
+
+    /// Refuses a model that is not what a recipe trains: whole, or an adapter of its rank, scale and targets.
+    pub fn check_adapter(&self, recipe: &Recipe) -> Result<()> {
+        let what = match (&recipe.adapter, &self.base) {
+            (None, None) => return Ok(()),
+            (None, Some(_)) => "expected a whole model, as the recipe has no [adapter], found an adapter".to_owned(),
+            (Some(_), None) => "expected an adapter as the recipe's [adapter] says, found a whole model".to_owned(),
+            (Some(adapter), Some(base)) => {
+                let expected = Adapter::new(&Decoder::new(&self.config), adapter).at("recipe: adapter")?.recipe;
+                let found = &base.adapter.recipe;
+                if expected == *found {
+                    return Ok(());
+                }
+                let text = |recipe| serde_json::to_string(recipe).expect("plain data");
+                format!("expected the recipe's adapter {}, found {}", text(&expected), text(found))
+            }
+        };
+        Err(Error::refused(format!("model: {what}"))
+            .hint("`l402 init --recipe RECIPE --model MODEL` makes the first adapter of a model"))
     }
 }
 
-/// Leaves the weights where they are if one canonical file holds them all as float32, in the layout's order.
-fn stored_weights(files: &[PathBuf], layout: &Layout) -> Result<Option<(Weights, Meta)>> {
-    let [file] = files else { return Ok(None) };
-    let source = Source::open(file)?;
-    let known = source.known_len();
-    let reader = Reader::open_within(source, layout.header_room())?;
-    let header = reader.header();
-    let ours = layout.tensors.iter().map(|t| TensorInfo::f32(&t.name, &t.shape));
-    if known.is_none() || reader.require_canonical().is_err() || !header.tensors.iter().cloned().eq(ours) {
-        return Ok(None);
-    }
-    let Some(stored) = Stored::open(file, header.to_bytes().len() as u64, 4 * layout.total as u64)? else {
-        return Ok(None);
-    };
-    Ok(Some((Weights::open(stored, layout)?, Meta(header.metadata.clone()))))
+/// The names of configuration and weights, of an adapter or of a whole model, as they are written.
+pub fn model_names(adapter: bool) -> [&'static str; 2] {
+    if adapter { [peft::CONFIG, peft::WEIGHTS] } else { [CONFIG, WEIGHTS] }
+}
+
+/// Some files carry the tied head once more, or RoPE's frequencies: no more of them than there can be.
+fn passed_over(config: &ModelConfig, info: &TensorInfo) -> bool {
+    let frequencies = info.name.ends_with("rotary_emb.inv_freq") && info.elements() <= config.head_dim;
+    let head = config.tie_word_embeddings && info.name == "lm_head.weight";
+    frequencies || head && info.shape == [config.vocab_size, config.hidden_size]
 }
 
 /// What the weights' files say of themselves, where they are ours: a damaged model is found before it is used.
@@ -110,119 +262,31 @@ fn check_meta(meta: &Meta, digest: &Digest) -> Result<()> {
     Ok(())
 }
 
-/// A model of petabytes announced by a small `config.json` is refused before memory is asked for.
-fn check_room(config: &ModelConfig, files: &[PathBuf]) -> Result<()> {
-    let mut stored = 0u64;
-    for file in files {
-        stored += std::fs::metadata(file).map_err(|e| Error::io(file.display(), &e))?.len();
-    }
-    // No floating type is below one byte an element; zstd'd weights are no part of the Hugging Face format.
-    let announced = config.matrix_parameters().unwrap_or(usize::MAX) as u64;
-    if announced > stored {
-        return Err(Error::data(format!(
-            "{}: expected {announced} parameters as config.json announces, found {stored} bytes",
-            files[0].display()
-        )));
-    }
-    Ok(())
-}
-
-fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let index = folder.join(INDEX);
-    if !index.exists() {
-        return Ok(vec![folder.join(WEIGHTS)]);
-    }
-    let parsed: Index = serde_json::from_str(&read_text_within(&index, MAX_INDEX)?)
-        .map_err(|e| Error::data(format!("{}: not a weight index: {e}", index.display())))?;
-    let names: BTreeSet<&String> = parsed.weight_map.values().collect();
-    if let Some(name) = names.iter().find(|n| n.contains(['/', '\\', '\0']) || !n.ends_with(".safetensors")) {
-        return Err(Error::data(format!(
-            "{}: expected names of safetensors files beside it, found {name:?}",
-            index.display()
-        )));
-    }
-    if names.is_empty() {
-        return Err(Error::data(format!("{}: it lists no file", index.display())));
-    }
-    Ok(names.into_iter().map(|n| folder.join(n)).collect())
-}
-
-fn read_weights(
-    file: &Path,
-    config: &ModelConfig,
-    layout: &Layout,
-    parameters: &mut [f32],
-    missing: &mut BTreeSet<&str>,
-) -> Result<Meta> {
-    let mut reader = Reader::open_within(Source::open(file)?, layout.header_room())?;
-    let meta = Meta(reader.header().metadata.clone());
-    // Names and shapes before data: a compressed file of a few bytes may announce any amount of it.
-    for info in &reader.header().tensors {
-        match layout.find(&info.name) {
-            Some(spec) => check_shape(info, spec).at(file.display())?,
-            None if passed_over(config, layout, info) => {}
-            None => {
-                return Err(Error::data(format!(
-                    "{}: tensor {}: not part of a {} model of {} layers",
-                    file.display(),
-                    info.name,
-                    config.model_type,
-                    config.num_hidden_layers
-                )));
-            }
-        }
-    }
-    while let Some((info, data)) = reader.next_tensor()? {
-        let Some(spec) = layout.find(&info.name) else { continue };
-        if !missing.remove(spec.name.as_str()) {
-            return Err(Error::data(format!("{}: tensor {}: found twice", file.display(), info.name)));
-        }
-        let values = to_f32(&info, &data).at(file.display())?;
-        parameters[spec.range()].copy_from_slice(&values);
-    }
-    Ok(meta)
-}
-
-/// Some files carry the tied head once more, or RoPE's frequencies: no more of them than there can be.
-fn passed_over(config: &ModelConfig, layout: &Layout, info: &TensorInfo) -> bool {
-    let frequencies = info.name.ends_with("rotary_emb.inv_freq") && info.elements() <= config.head_dim;
-    let head = config.tie_word_embeddings && info.name == "lm_head.weight";
-    frequencies || head && info.shape == layout.tensors[layout.head].shape
-}
-
-fn check_shape(info: &TensorInfo, spec: &TensorSpec) -> Result<()> {
-    if info.shape == spec.shape {
-        return Ok(());
-    }
-    Err(Error::data(format!("tensor {}: expected shape {:?}, found {:?}", info.name, spec.shape, info.shape)))
-}
-
-fn to_f32(info: &TensorInfo, data: &[u8]) -> Result<Vec<f32>> {
-    let dtype = match info.dtype {
-        Dtype::F32 => return f32_from_le(&info.name, data),
-        Dtype::F16 => DType::F16,
-        Dtype::BF16 => DType::BF16,
-        Dtype::F64 => DType::F64,
-        Dtype::F8_E4M3 => DType::F8E4M3,
-        other => {
-            return Err(Error::data(format!("tensor {}: expected a floating type, found {other}", info.name)));
-        }
-    };
-    let converted = Tensor::from_raw_buffer(data, dtype, &info.shape, &Device::Cpu)
-        .and_then(|t| t.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>())
-        .map_err(|e| Error::data(format!("tensor {}: {e}", info.name)))?;
-    match converted.iter().position(|v| !v.is_finite()) {
-        None => Ok(converted),
-        Some(i) => Err(Error::data(format!("tensor {}: element {i} is not finite", info.name))),
-    }
-}
-
 /// The digest of a model: its architecture, and its parameters as one canonical file without metadata. How the
 /// parameters were spread over files, and what else a file said, makes no difference.
 pub fn model_digest(config: &ModelConfig, layout: &Layout, parameters: &[f32]) -> Digest {
+    digest_with(config, &flat_digest(layout, parameters))
+}
+
+/// The digest of the canonical file without metadata that holds just these.
+fn flat_digest(layout: &Layout, parameters: &[f32]) -> Digest {
     let tensors: Vec<_> =
         layout.tensors.iter().map(|t| (t.name.as_str(), &t.shape[..], &parameters[t.range()])).collect();
-    digest_with(config, &digest_of(BTreeMap::new(), &tensors))
+    digest_of(BTreeMap::new(), &tensors)
+}
+
+fn weights_digest(layout: &Layout, parameters: &Parameters) -> Digest {
+    match parameters {
+        Parameters::Read(values) => flat_digest(layout, values),
+        Parameters::Stored(weights) => weights.digest(),
+    }
+}
+
+fn adapter_digest(base: &Digest, adapter: &Adapter, weights: &Digest) -> Digest {
+    let recipe = &adapter.recipe;
+    let targets: Vec<&str> = recipe.targets.iter().map(String::as_str).collect();
+    let form = [recipe.rank as u64, recipe.alpha.to_bits()].map(u64::to_le_bytes).concat();
+    Digest::of_parts("l402/adapter/1", &[&base.0, &form, targets.join(",").as_bytes(), &weights.0])
 }
 
 fn digest_with(config: &ModelConfig, weights: &Digest) -> Digest {

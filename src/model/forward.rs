@@ -4,7 +4,9 @@ use super::activations::{Scratch, Workspace};
 use super::config::ModelConfig;
 use super::fixed::Fixed;
 use super::layer_acts::LayerActs;
+use super::decoder::Decoder;
 use super::layout::Layout;
+use super::net::{Adapted, Net};
 use super::plan::arithmetic_of;
 use super::variant::QkNorm;
 use crate::artifact::Recipe;
@@ -17,8 +19,10 @@ use std::ops::Range;
 pub struct Model {
     /// The architecture.
     pub config: ModelConfig,
-    /// Where parameters lie.
+    /// Where the trained parameters lie.
     pub layout: Layout,
+    /// All tensors, and which of them are trained.
+    pub net: Net,
     /// The operators.
     pub engine: Engine,
     /// What the linear layers' products are.
@@ -41,14 +45,21 @@ pub fn sum_q32(losses: &[f32]) -> Result<i128, usize> {
 }
 
 impl Model {
-    /// A model for sequences of `seq_len` tokens.
+    /// A whole model for sequences of `seq_len` tokens.
     pub fn new(config: ModelConfig, engine: Engine, arithmetic: Arithmetic, seq_len: usize) -> Model {
+        let net = Net { decoder: Decoder::new(&config), adapted: None };
+        Model::of_net(config, net, engine, arithmetic, seq_len)
+    }
+
+    /// A model of these tensors, which are the configuration's, for sequences of `seq_len` tokens.
+    pub fn of_net(config: ModelConfig, net: Net, engine: Engine, arithmetic: Arithmetic, seq_len: usize) -> Model {
         let rope = |theta, scaling| RopeTable::new(seq_len, config.head_dim, theta, scaling);
         Model {
             rope: rope(config.rope_theta, config.rope_scaling),
             local_rope: config.variant.local_rope_theta.map(|theta| rope(theta, None)),
             eps: config.rms_norm_eps as f32,
-            layout: Layout::new(&config),
+            layout: net.trained().clone(),
+            net,
             seq_len,
             engine,
             arithmetic,
@@ -56,9 +67,19 @@ impl Model {
         }
     }
 
-    /// The model that a recipe trains.
+    /// The whole model that a recipe trains.
     pub fn of(recipe: &Recipe, config: ModelConfig, engine: Engine) -> Model {
         Model::new(config, engine, arithmetic_of(recipe), recipe.data.seq_len)
+    }
+
+    /// The same model on another engine.
+    pub fn on(&self, engine: Engine) -> Model {
+        Model::of_net(self.config.clone(), self.net.clone(), engine, self.arithmetic, self.seq_len)
+    }
+
+    /// What an adapter's part of a linear layer is multiplied by.
+    pub fn adapter_scale(&self) -> f32 {
+        self.net.adapted.as_ref().map_or(0.0, |Adapted { adapter, .. }| adapter.recipe.scale())
     }
 
     /// RoPE's table of a layer, for the model's sequences; `None` where the layer turns nothing.
@@ -129,7 +150,12 @@ impl Model {
     /// What the gradient of a linear layer's input is. The head's stays in float32 under either contract: of a softmax over a large
     /// vocabulary most values are too small beside the largest for a scale in common.
     pub fn input_gradient_arithmetic(&self, id: usize) -> Arithmetic {
-        if id == self.layout.head { Arithmetic::Float } else { self.arithmetic }
+        if id == self.net.decoder.head { Arithmetic::Float } else { self.weight_gradient_arithmetic(id) }
+    }
+
+    /// What the gradient of a matrix is, by its number: an adapter's factors are worked on in float32 under either contract.
+    pub fn weight_gradient_arithmetic(&self, id: usize) -> Arithmetic {
+        if id < self.net.decoder.layout.tensors.len() { self.arithmetic } else { Arithmetic::Float }
     }
 
     /// Runs of at most `rows` tokens, of which there are `n`, each of whole blocks: what the head works on at a time.
@@ -168,12 +194,12 @@ impl Model {
     /// All layers, from the tokens in the scratch to the last residual stream.
     pub(super) fn layers_forward(&self, parameters: &Fixed<'_>, n: usize, ws: &mut Workspace) {
         let d = self.config.hidden_size;
-        let table = parameters.factor(self.layout.embedding).values();
+        let table = parameters.factor(self.net.decoder.embedding).values();
         self.engine.embedding(table, d, &ws.scratch.inputs[..n], &mut ws.stream[0][..n * d]);
         if let Some(factor) = self.embedding_factor() {
             self.engine.scale(&mut ws.stream[0][..n * d], factor);
         }
-        for l in 0..self.layout.layers.len() {
+        for l in 0..self.net.decoder.layers.len() {
             let acts = if ws.plan.recompute { &mut ws.layers[0] } else { &mut ws.layers[l] };
             if ws.plan.keeps_streams() {
                 let (before, after) = ws.stream.split_at_mut(l + 1);
@@ -201,7 +227,7 @@ impl Model {
         let scratch = &mut ws.scratch;
         let last = ws.stream.last().expect("there is a stream");
         let normed = &mut scratch.normed[..n * d];
-        self.norm(parameters, self.layout.norm, &last[..n * d], normed, &mut scratch.rinv[..n]);
+        self.norm(parameters, self.net.decoder.norm, &last[..n * d], normed, &mut scratch.rinv[..n]);
         for rows in self.runs(n, ws.plan.logit_rows) {
             let logits = &mut scratch.logits[..rows.len() * v];
             let input = scratch.integers.of(&normed[rows.start * d..rows.end * d], d);

@@ -1,10 +1,12 @@
 //! A Llama-family decoder: configuration, parameters, forward and backward, Hugging Face folders.
 
 mod activations;
+mod adapter;
 mod attention;
 mod backward;
 mod branch;
 mod config;
+mod decoder;
 mod export;
 mod feed_forward;
 mod fields;
@@ -14,20 +16,28 @@ mod forward;
 mod init;
 mod layer_acts;
 mod layout;
+mod merge;
+mod net;
 mod parameters;
+mod peft;
 mod plan;
 mod variant;
+mod weights;
 
+pub use adapter::{Adapter, Pair};
 pub use backward::Gradients;
 pub use config::ModelConfig;
+pub use decoder::{Decoder, LayerIds, Linear, LlamaLayer, Projections};
 pub use export::{Precision, Shards, config_in};
 pub use fixed::{Fixed, KeptWeights};
-pub use folder::{ModelFolder, complete_config, first_meta, model_digest, model_meta, read_flat, write_flat};
+pub use folder::{Base, ModelFolder, complete_config, first_meta, model_digest, model_meta, model_names, read_flat, write_flat};
 pub use forward::{Model, sum_q32};
 pub use init::initial_parameters;
-pub use layout::{LayerIds, Layout, Linear, LlamaLayer, Projections, TensorSpec};
+pub use layout::{Layout, TensorSpec};
+pub use net::{Adapted, Net};
 pub use parameters::{Parameters, Weights};
 pub use plan::Plan;
+pub use weights::WEIGHTS;
 pub use variant::{Gate, Norms, QkNorm, Variant};
 
 pub use activations::Workspace;

@@ -128,7 +128,7 @@ impl<'a> Trainer<'a> {
         let grouped = input.recipe.inner.grad_groups > 1;
         Trainer {
             workspace: Workspace::new(&input.model.config, input.plan),
-            weights: KeptWeights::new(&input.model.layout, &input.plan),
+            weights: KeptWeights::new(&input.model.net, &input.plan),
             gradients: Gradients::new(input.model),
             total: vec![0.0; if grouped { input.model.layout.total } else { 0 }],
             tokens: Vec::new(),
@@ -140,7 +140,7 @@ impl<'a> Trainer<'a> {
     fn gradient(&mut self, parameters: &[f32], sequences: &[usize]) -> Result<i128> {
         let Trainer { input, workspace, weights, gradients, total, tokens } = self;
         let model = input.model;
-        let parameters = weights.fix(&model.layout, parameters);
+        let parameters = weights.fix(&model.net, parameters);
         let targets = sequences.len() * input.plan.seq_len;
         let scale = 1.0 / targets as f32;
         let groups = input.recipe.inner.grad_groups;

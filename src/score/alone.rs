@@ -4,7 +4,7 @@ use super::gain::sequence_losses;
 use crate::data::{Shard, Tokenizer};
 use crate::engine::{Arithmetic, Engine};
 use crate::error::Result;
-use crate::model::{KeptWeights, Model, ModelFolder, Plan, Workspace};
+use crate::model::{KeptWeights, ModelFolder, Plan, Workspace};
 
 /// A model's loss on all sequences of a shard.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,14 +46,14 @@ pub fn model_loss(
     mut watch: impl FnMut(Option<usize>),
 ) -> Result<ModelLoss> {
     let all: Vec<usize> = (0..shard.sequences()).collect();
-    let model = Model::new(folder.config.clone(), Engine::detect(), arithmetic, shard.seq_len());
+    let model = folder.model(Engine::detect(), arithmetic, shard.seq_len())?;
     let plan = Plan::evaluation(&folder.config, shard.seq_len(), all.len());
     let micro_batches = all.len().div_ceil(plan.sequences);
     let plan = plan.keeping_weights(&folder.config, arithmetic, micro_batches, u64::MAX);
     let mut workspace = Workspace::new(&folder.config, plan);
-    let mut weights = KeptWeights::new(&model.layout, &plan);
+    let mut weights = KeptWeights::new(&model.net, &plan);
     let parameters = folder.parameters.to_vec()?;
-    let parameters = weights.fix(&model.layout, &parameters);
+    let parameters = weights.fix(&model.net, &parameters);
     watch(Some(micro_batches));
     let losses = sequence_losses(&model, &plan, &mut workspace, &parameters, shard, &all, || watch(None))?;
     let bytes = tokenizer.map(|tokenizer| {

@@ -32,33 +32,34 @@ impl Losses {
 
 /// What losses are measured on, and one workspace for all of them.
 pub(super) struct Meter<'a> {
+    model: Model,
     passes: Passes,
     weights: KeptWeights,
     held_out: (&'a Shard, &'a [usize]),
     own: &'a [(Arc<Shard>, Vec<usize>)],
 }
 
-/// Forward passes of one model.
+/// Forward passes.
 struct Passes {
-    model: Model,
     plan: Plan,
     workspace: Workspace,
 }
 
 impl<'a> Meter<'a> {
-    pub fn new(input: &Scoring<'a>, drawn: &'a [usize], pool: &'a Pool) -> Self {
+    pub fn new(input: &Scoring<'a>, drawn: &'a [usize], pool: &'a Pool) -> Result<Self> {
         let config = &input.folder.config;
         let sizes = || pool.parts.iter().map(|(_, sequences)| sequences.len()).chain([drawn.len()]);
-        let model = Model::of(input.recipe, config.clone(), Engine::detect());
+        let model = input.folder.model_of(input.recipe, Engine::detect())?;
         let plan = Plan::evaluation(config, input.recipe.data.seq_len, sizes().max().unwrap_or(0));
         let micro_batches = sizes().map(|sequences| sequences.div_ceil(plan.sequences)).sum();
         let plan = plan.keeping_weights(config, model.arithmetic, micro_batches, u64::MAX);
-        Meter {
-            weights: KeptWeights::new(&model.layout, &plan),
-            passes: Passes { workspace: Workspace::new(config, plan), plan, model },
+        Ok(Meter {
+            weights: KeptWeights::new(&model.net, &plan),
+            passes: Passes { workspace: Workspace::new(config, plan), plan },
+            model,
             held_out: (input.held_out, drawn),
             own: &pool.parts,
-        }
+        })
     }
 
     /// Micro-batches of one pass over everything.
@@ -74,18 +75,18 @@ impl<'a> Meter<'a> {
 
     /// The total on the held-out sequences alone.
     pub fn held_out_loss(&mut self, parameters: &[f32], watch: &mut dyn FnMut(Watch<'_>)) -> Result<i128> {
-        let parameters = self.weights.fix(&self.passes.model.layout, parameters);
+        let parameters = self.weights.fix(&self.model.net, parameters);
         let (held_out, drawn) = self.held_out;
-        Ok(self.passes.over(&parameters, held_out, drawn, watch)?.iter().sum())
+        Ok(self.passes.over(&self.model, &parameters, held_out, drawn, watch)?.iter().sum())
     }
 
     pub fn losses(&mut self, parameters: &[f32], watch: &mut dyn FnMut(Watch<'_>)) -> Result<Losses> {
-        let parameters = self.weights.fix(&self.passes.model.layout, parameters);
+        let parameters = self.weights.fix(&self.model.net, parameters);
         let (held_out, drawn) = self.held_out;
-        let held_out = self.passes.over(&parameters, held_out, drawn, watch)?;
+        let held_out = self.passes.over(&self.model, &parameters, held_out, drawn, watch)?;
         let mut own = Vec::new();
         for (shard, sequences) in self.own {
-            own.extend(self.passes.over(&parameters, shard, sequences, watch)?);
+            own.extend(self.passes.over(&self.model, &parameters, shard, sequences, watch)?);
         }
         Ok(Losses { held_out, own })
     }
@@ -94,13 +95,14 @@ impl<'a> Meter<'a> {
 impl Passes {
     fn over(
         &mut self,
+        model: &Model,
         parameters: &Fixed<'_>,
         shard: &Shard,
         sequences: &[usize],
         watch: &mut dyn FnMut(Watch<'_>),
     ) -> Result<Vec<i128>> {
         let tick = || watch(Watch::MicroBatch);
-        sequence_losses(&self.model, &self.plan, &mut self.workspace, parameters, shard, sequences, tick)
+        sequence_losses(model, &self.plan, &mut self.workspace, parameters, shard, sequences, tick)
     }
 }
 

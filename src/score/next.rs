@@ -7,7 +7,7 @@ use crate::artifact::{Digest, Meta, Recipe};
 use crate::codec::Update;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::model::{ModelFolder, TensorSpec, model_digest, model_meta};
+use crate::model::{ModelFolder, TensorSpec};
 use crate::optimizer::{Direction, Momentum, Sent, aggregate, descend};
 
 /// A model that an outer step has made.
@@ -70,8 +70,8 @@ pub fn next_model<U: Borrow<Update>>(
         descend(engine, outer, tensors, &mut parameters, direction.values, buffer.as_deref_mut())?;
     }
     let momentum = buffer.map(|values| Momentum::left_by(&run, round, &before, values, layout));
-    let digest = model_digest(&folder.config, layout, &parameters);
-    let mut meta = model_meta(&digest, &folder.config_text)?;
+    let digest = folder.digest_of(&parameters);
+    let mut meta = folder.meta_of(&digest)?;
     meta.set("run", run).set("round", round + 1).set("theta", folder.digest).set("workers", sent.workers.join(","));
     meta.0.extend(how.0);
     if let Some(momentum) = &momentum {

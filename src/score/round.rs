@@ -135,7 +135,7 @@ pub fn score_round<U: Borrow<Update>>(
     let drawn = draw_sequences(&run, round, beacon, count, held_out.sequences())?;
     let members: Vec<&str> = entries.iter().map(|entry| candidates[entry.candidate].worker.as_str()).collect();
     let pool = Pool::draw(input, &members)?;
-    let mut meter = Meter::new(input, &drawn, &pool);
+    let mut meter = Meter::new(input, &drawn, &pool)?;
     let alone = entries.iter().filter(|entry| entry.reason.is_none()).count();
     let ahead = coalitions(&recipe.pay, alone);
     if ahead > 0 {

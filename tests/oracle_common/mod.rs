@@ -51,7 +51,7 @@ impl Case {
         let plan = Plan::training(&self.model.config, self.seq_len, sequences, Some(2), 0);
         let mut workspace = Workspace::new(&self.model.config, plan);
         let mut gradients = Gradients::new(&self.model);
-        let parameters = Fixed::new(&self.model.layout, &self.parameters);
+        let parameters = Fixed::new(&self.model.net, &self.parameters);
         let mut loss = 0.0;
         for micro in self.tokens.chunks(plan.sequences * width) {
             let scale = 1.0 / targets as f32;

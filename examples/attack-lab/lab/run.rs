@@ -126,7 +126,7 @@ pub fn loss(world: &World, parameters: &[f32]) -> f64 {
     let all: Vec<usize> = (0..shard.sequences()).collect();
     let plan = Plan::evaluation(config, shard.seq_len(), all.len());
     let mut workspace = Workspace::new(config, plan);
-    let parameters = Fixed::new(&world.model.layout, parameters);
+    let parameters = Fixed::new(&world.model.net, parameters);
     let losses = sequence_losses(&world.model, &plan, &mut workspace, &parameters, shard, &all, || ());
     let total: i128 = losses.expect("finite losses").iter().sum();
     total as f64 / 4_294_967_296.0 / (all.len() * shard.seq_len()) as f64

@@ -171,6 +171,7 @@ impl World {
             meta: model_meta(&digest, CONFIG).expect("metadata"),
             parameters: Parameters::Read(parameters),
             digest,
+            base: None,
         }
     }
 

@@ -70,7 +70,7 @@ impl<'a> Judge<'a> {
         work: Leaves,
         begin: Begin,
     ) -> Judge<'a> {
-        let model = Model::new(model.config.clone(), Engine::definition(), model.arithmetic, model.seq_len());
+        let model = model.on(Engine::definition());
         Judge { recipe, shard, work, begin, order: order.clone(), model }
     }
 

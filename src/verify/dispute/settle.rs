@@ -12,7 +12,7 @@ use crate::artifact::record;
 use crate::artifact::{Digest, merkle};
 use crate::error::{Error, Result};
 use crate::verify::leaves::Leaf;
-use crate::verify::trace::{Kind, TraceContext, Value, tokens_digest, tokens_of};
+use crate::verify::trace::{Kind, TraceContext, Value, frozen_digest, tokens_digest, tokens_of};
 
 /// What became of a dispute.
 #[derive(Debug)]
@@ -138,6 +138,7 @@ fn go(
         return source(judge, session, &disputed, place, outputs).map(Some);
     }
     let expected = match operator.kind {
+        Kind::Frozen => vec![frozen_digest(judge.model(), operator)],
         Kind::Tokens => vec![tokens_digest(tokens_of(judge.shard, &graph, operator))],
         _ => {
             let inputs = inputs(session, &trace, place, &roots[0])?;

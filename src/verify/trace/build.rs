@@ -4,7 +4,7 @@
 use super::graph::{Graph, StepAt, plain};
 use super::operator::{Form, Kind, Operator, ValueId};
 use crate::artifact::Recipe;
-use crate::model::Model;
+use crate::model::{Model, TensorSpec};
 
 /// Elements of a chunk of logits, where it keeps its least rows: the head is worked on in rows, or the logits of a long
 /// sequence over a large vocabulary would take more memory than training.
@@ -24,14 +24,16 @@ impl Graph {
 /// Adds all operators of a step to an empty graph.
 fn build(graph: &mut Graph, model: &Model, groups: usize) {
     let tensors = model.layout.tensors.len();
+    // In this order: they are the graph's first operators.
     let [parameters, first, second] =
         [Kind::Parameter, Kind::FirstMoment, Kind::SecondMoment].map(|kind| state_sources(graph, model, kind));
+    let frozen = frozen_sources(graph, model);
     let batch = graph.at.batch.len();
     let mut loss = None;
     let mut total: Vec<Option<ValueId>> = vec![None; tensors];
     let per_group = batch / groups;
     for group in 0..groups {
-        let mut pass = Pass::new(graph, model, &parameters, loss);
+        let mut pass = Pass::new(graph, model, [&parameters, &frozen], loss);
         (group * per_group..(group + 1) * per_group).for_each(|sequence| pass.sequence(sequence as u32));
         let (gradients, sum) = pass.finish();
         loss = sum;
@@ -47,15 +49,29 @@ fn state_sources(graph: &mut Graph, model: &Model, kind: Kind) -> Vec<ValueId> {
     let tensors = model.layout.tensors.iter().enumerate();
     tensors
         .map(|(t, spec)| {
-            let operator = Operator { tensor: Some(t as u32), ..plain(kind, Vec::new()) };
+            let operator = Operator { tensor: number(model, t), ..plain(kind, Vec::new()) };
             graph.add(operator, vec![Form::Floats(spec.shape.clone())])
         })
         .collect()
 }
 
+/// The parameters of a model beside an adapter; without one there are none.
+fn frozen_sources(graph: &mut Graph, model: &Model) -> Vec<ValueId> {
+    let tensors = if model.net.whole() { &[][..] } else { &model.net.decoder.layout.tensors };
+    let source = |(t, spec): (usize, &TensorSpec)| {
+        let operator = Operator { tensor: Some(t as u32), ..plain(Kind::Frozen, Vec::new()) };
+        graph.add(operator, vec![Form::Floats(spec.shape.clone())])
+    };
+    tensors.iter().enumerate().map(source).collect()
+}
+
+fn number(model: &Model, trained: usize) -> Option<u32> {
+    Some(model.net.number(trained) as u32)
+}
+
 /// acc + x of a tensor's gradients.
 fn gradient_sum(graph: &mut Graph, model: &Model, t: usize, acc: Option<ValueId>, x: Option<ValueId>) -> ValueId {
-    let operator = Operator { tensor: Some(t as u32), ..plain(Kind::GradientSum, vec![acc, x]) };
+    let operator = Operator { tensor: number(model, t), ..plain(Kind::GradientSum, vec![acc, x]) };
     graph.add(operator, vec![Form::Floats(model.layout.tensors[t].shape.clone())])
 }
 
@@ -72,7 +88,7 @@ fn optimise(
         .iter()
         .enumerate()
         .map(|(t, gradient)| {
-            let operator = Operator { tensor: Some(t as u32), ..plain(Kind::SumSquares, vec![*gradient]) };
+            let operator = Operator { tensor: number(model, t), ..plain(Kind::SumSquares, vec![*gradient]) };
             Some(graph.add(operator, vec![scalar()]))
         })
         .collect();
@@ -82,7 +98,7 @@ fn optimise(
         .map(|t| {
             let form = Form::Floats(model.layout.tensors[t].shape.clone());
             let reads = vec![Some(parameters[t]), gradients[t], Some(first[t]), Some(second[t]), Some(clip)];
-            let operator = Operator { tensor: Some(t as u32), ..plain(Kind::Adamw, reads) };
+            let operator = Operator { tensor: number(model, t), ..plain(Kind::Adamw, reads) };
             graph.add(operator, vec![form; 3])
         })
         .collect();
@@ -95,8 +111,11 @@ fn optimise(
 pub(super) struct Pass<'a> {
     graph: &'a mut Graph,
     pub model: &'a Model,
+    /// The trained parameters.
     parameters: &'a [ValueId],
-    /// A tensor's gradient so far; none before the first sequence.
+    /// The others, or none.
+    frozen: &'a [ValueId],
+    /// A trained tensor's gradient so far; none before the first sequence.
     pub gradients: Vec<Option<ValueId>>,
     /// A tied head's.
     tied_head: Option<ValueId>,
@@ -107,16 +126,20 @@ pub(super) struct Pass<'a> {
 }
 
 impl<'a> Pass<'a> {
-    fn new(graph: &'a mut Graph, model: &'a Model, parameters: &'a [ValueId], loss: Option<ValueId>) -> Pass<'a> {
+    fn new(
+        graph: &'a mut Graph,
+        model: &'a Model,
+        [parameters, frozen]: [&'a [ValueId]; 2],
+        loss: Option<ValueId>,
+    ) -> Pass<'a> {
         let gradients = vec![None; parameters.len()];
-        Pass { graph, model, parameters, gradients, tied_head: None, loss, sequence: 0, layer: None }
+        Pass { graph, model, parameters, frozen, gradients, tied_head: None, loss, sequence: 0, layer: None }
     }
 
     /// The group's gradients by tensor, a tied head's part added to the embedding's, and the loss so far.
     fn finish(mut self) -> (Vec<Option<ValueId>>, Option<ValueId>) {
-        let layout = &self.model.layout;
-        if layout.tied() {
-            let e = layout.embedding;
+        if self.model.net.trains_tied_head() {
+            let e = self.model.net.decoder.embedding;
             self.gradients[e] = Some(gradient_sum(self.graph, self.model, e, self.gradients[e], self.tied_head));
         }
         (self.gradients, self.loss)
@@ -152,28 +175,41 @@ impl<'a> Pass<'a> {
         self.graph.add(operator, forms)
     }
 
+    /// A tensor, by its number.
     pub fn weight(&self, id: usize) -> Option<ValueId> {
-        Some(self.parameters[id])
+        let trained = || self.parameters[self.model.net.place(id)];
+        Some(self.frozen.get(id).copied().unwrap_or_else(trained))
     }
 
     pub fn shape(&self, id: usize) -> (usize, usize) {
-        let shape = &self.model.layout.tensors[id].shape;
+        let shape = &self.model.net.tensor(id).shape;
         (shape[0], shape[1])
+    }
+
+    /// An operator that adds to the gradient of a tensor, by its number, unless that stays as it is.
+    pub fn gradient(&mut self, kind: Kind, id: usize, mut reads: Vec<Option<ValueId>>) {
+        let net = &self.model.net;
+        if id < self.frozen.len() {
+            return;
+        }
+        let (place, form) = (net.place(id), Form::Floats(net.tensor(id).shape.clone()));
+        reads.push(self.gradients[place]);
+        self.gradients[place] = Some(self.op(kind, Some(id), reads, vec![form]));
     }
 
     /// The sequence at this place of the batch, forward and backward.
     fn sequence(&mut self, sequence: u32) {
         self.sequence = sequence;
         let model = self.model;
-        let (d, layout) = (model.config.hidden_size, &model.layout);
+        let (d, decoder) = (model.config.hidden_size, &model.net.decoder);
         let tokens = self.op(Kind::Tokens, None, Vec::new(), vec![Form::Tokens(self.tokens() + 1)]);
-        let reads = vec![self.weight(layout.embedding), Some(tokens)];
-        let mut x = self.op(Kind::Embedding, Some(layout.embedding), reads, vec![self.rows(d)]);
+        let reads = vec![self.weight(decoder.embedding), Some(tokens)];
+        let mut x = self.op(Kind::Embedding, Some(decoder.embedding), reads, vec![self.rows(d)]);
         if model.embedding_factor().is_some() {
             x = self.op(Kind::EmbeddingScale, None, vec![Some(x)], vec![self.rows(d)]);
         }
-        let mut kept = Vec::with_capacity(layout.layers.len());
-        for (l, ids) in layout.layers.iter().enumerate() {
+        let mut kept = Vec::with_capacity(decoder.layers.len());
+        for (l, ids) in decoder.layers.iter().enumerate() {
             self.layer = Some(l as u32);
             let (out, layer) = self.layer_forward(l, ids, x);
             kept.push(layer);
@@ -181,26 +217,26 @@ impl<'a> Pass<'a> {
         }
         self.layer = None;
         let mut dx = self.head(x, tokens);
-        for (l, ids) in layout.layers.iter().enumerate().rev() {
+        for (l, ids) in decoder.layers.iter().enumerate().rev() {
             self.layer = Some(l as u32);
             dx = self.layer_backward(l, ids, &kept[l], dx);
         }
         self.layer = None;
+        if !model.net.whole() {
+            return;
+        }
         if model.embedding_factor().is_some() {
             dx = self.op(Kind::EmbeddingScale, None, vec![Some(dx)], vec![self.rows(d)]);
         }
-        let e = layout.embedding;
-        let form = Form::Floats(layout.tensors[e].shape.clone());
-        let reads = vec![Some(dx), Some(tokens), self.gradients[e]];
-        self.gradients[e] = Some(self.op(Kind::EmbeddingBackward, Some(e), reads, vec![form]));
+        self.gradient(Kind::EmbeddingBackward, decoder.embedding, vec![Some(dx), Some(tokens)]);
     }
 
     /// Final norm, head and losses, forward and backward: the gradient of the last residual stream.
     fn head(&mut self, x: ValueId, tokens: ValueId) -> ValueId {
-        let layout = &self.model.layout;
+        let net = &self.model.net;
         let (d, v) = (self.model.config.hidden_size, self.model.config.vocab_size);
-        let (head, norm, n) = (layout.head, layout.norm, self.tokens());
-        let form = Form::Floats(layout.tensors[head].shape.clone());
+        let (head, norm, n) = (net.decoder.head, net.decoder.norm, self.tokens());
+        let form = Form::Floats(net.tensor(head).shape.clone());
         let normed = self.norm(x, norm, (1, d));
         let chunk = (LOGITS / v).clamp(LOGIT_ROWS.min(n), n);
         let mut d_normed = Vec::new();
@@ -224,10 +260,12 @@ impl<'a> Pass<'a> {
             }
             let reads = vec![Some(d_logits), self.weight(head), None];
             d_normed.push(self.op_rows(Kind::InputGradient, Some(head), rows, reads, vec![floats(d)]));
-            let so_far = if layout.tied() { self.tied_head } else { self.gradients[head] };
-            let reads = vec![Some(d_logits), Some(normed), so_far];
-            let gradient = self.op_rows(Kind::WeightGradient, Some(head), rows, reads, vec![form.clone()]);
-            *(if layout.tied() { &mut self.tied_head } else { &mut self.gradients[head] }) = Some(gradient);
+            if net.whole() {
+                let so_far = if net.decoder.tied() { self.tied_head } else { self.gradients[head] };
+                let reads = vec![Some(d_logits), Some(normed), so_far];
+                let gradient = self.op_rows(Kind::WeightGradient, Some(head), rows, reads, vec![form.clone()]);
+                *(if net.decoder.tied() { &mut self.tied_head } else { &mut self.gradients[head] }) = Some(gradient);
+            }
         }
         self.norm_backward(norm, (1, d), [x, normed + 1], None, d_normed)
     }

@@ -89,10 +89,11 @@ fn run(model: &Model, graph: &Graph, operator: &Operator, mut inputs: Inputs) ->
     let d = config.hidden_size;
     // The elements of an output, to be written.
     let mut outs: Vec<Vec<f32>> = Vec::new();
-    let inner = || model.layout.tensors[operator.tensor.expect("a weight's operator names it") as usize].shape[1];
+    let id = || operator.tensor.expect("a weight's operator names it") as usize;
+    let inner = || model.net.tensor(id()).shape[1];
     let layer = || operator.layer.expect("a layer's operator names it") as usize;
     match operator.kind {
-        Kind::Parameter | Kind::FirstMoment | Kind::SecondMoment | Kind::Tokens => {
+        Kind::Parameter | Kind::FirstMoment | Kind::SecondMoment | Kind::Frozen | Kind::Tokens => {
             return Err(Error::bug("a source is not executed"));
         }
         Kind::Embedding => {
@@ -189,7 +190,7 @@ fn run(model: &Model, graph: &Graph, operator: &Operator, mut inputs: Inputs) ->
             let (dy, weight) = (inputs.floats(), inputs.floats());
             let mut dx = inputs.accumulator(forms[0]);
             let start = Start::Accumulate;
-            let arithmetic = model.input_gradient_arithmetic(operator.tensor.expect("it is of a weight") as usize);
+            let arithmetic = model.input_gradient_arithmetic(id());
             engine.linear_input_gradient(arithmetic, &dy, Factor::new(&weight, inner()), &mut dx, start);
             outs.push(dx);
         }
@@ -199,8 +200,27 @@ fn run(model: &Model, graph: &Graph, operator: &Operator, mut inputs: Inputs) ->
             let x = Factor::new(rows(&x, operator, inner()), inner());
             let seq_len = model.seq_len();
             let tokens = operator.rows.map_or(0..seq_len, |(from, to)| from as usize..to as usize);
-            engine.linear_weight_gradient(model.arithmetic, x, &dy, tokens, seq_len, &mut dw);
+            let arithmetic = model.weight_gradient_arithmetic(id());
+            engine.linear_weight_gradient(arithmetic, x, &dy, tokens, seq_len, &mut dw);
             outs.push(dw);
+        }
+        Kind::LowRank => {
+            let (x, a) = (inputs.floats(), inputs.floats());
+            let mut u = zeros(forms[0]);
+            engine.low_rank(Factor::new(&x, inner()), Factor::new(&a, inner()), model.adapter_scale(), &mut u);
+            outs.push(u);
+        }
+        Kind::LowRankAdd => {
+            let (u, b) = (inputs.floats(), inputs.floats());
+            let mut y = inputs.accumulator(forms[0]);
+            engine.low_rank_add(&u, Factor::new(&b, inner()), &mut y);
+            outs.push(y);
+        }
+        Kind::LowRankBackward => {
+            let (dy, b) = (inputs.floats(), inputs.floats());
+            let mut du = zeros(forms[0]);
+            engine.low_rank_backward(&dy, Factor::new(&b, inner()), model.adapter_scale(), &mut du);
+            outs.push(du);
         }
         Kind::BiasBackward => {
             let dy = inputs.floats();
@@ -266,7 +286,7 @@ fn run(model: &Model, graph: &Graph, operator: &Operator, mut inputs: Inputs) ->
                 (inputs.floats(), inputs.floats(), inputs.floats(), inputs.floats(), inputs.floats());
             let [mut p, mut m, mut v] = [p, m, v].map(Arc::unwrap_or_clone);
             let step = graph.scalars(clip[0]);
-            let tensor = &model.layout.tensors[operator.tensor.expect("it is of a tensor") as usize];
+            let tensor = model.net.tensor(id());
             let scalars = if tensor.decays() { &step.decaying } else { &step.plain };
             if !engine.adamw(scalars, &mut p, &g, &mut m, &mut v) {
                 return Err(Error::data(format!("tensor {} or one of its moments is not finite", tensor.name)));

@@ -21,8 +21,8 @@ pub struct StepAt {
 
 /// The operators of one inner step in topological order, and the values between them.
 ///
-/// It begins with the state's tensors: all parameters by ascending name, all first moments, all second moments; it ends
-/// with [`Kind::State`], which puts the new state's roots and the summed loss together.
+/// It begins with the state's tensors: all parameters by ascending name, all first moments, all second moments; beside an
+/// adapter the model's own, which stay, follow. It ends with [`Kind::State`], which puts the new state's roots and the summed loss together.
 #[derive(Clone, Debug)]
 pub struct Graph {
     /// In topological order.

@@ -57,10 +57,35 @@ impl Pass<'_> {
         let form = self.rows(self.shape(linear.weight).0);
         let y =
             self.op(Kind::Project, Some(linear.weight), vec![Some(x), self.weight(linear.weight)], vec![form.clone()]);
-        match linear.bias {
+        let y = match linear.bias {
             None => y,
-            Some(bias) => self.op(Kind::Bias, Some(bias), vec![Some(y), self.weight(bias)], vec![form]),
+            Some(bias) => self.op(Kind::Bias, Some(bias), vec![Some(y), self.weight(bias)], vec![form.clone()]),
+        };
+        match self.factors(linear) {
+            None => y,
+            Some([a, b]) => {
+                let u = self.low_rank(x, a);
+                self.op(Kind::LowRankAdd, Some(b), vec![Some(u), self.weight(b), Some(y)], vec![form])
+            }
         }
+    }
+
+    /// The numbers of an adapter's factors of a linear layer.
+    fn factors(&self, linear: Linear) -> Option<[usize; 2]> {
+        let net = &self.model.net;
+        net.pair(linear.weight).map(|pair| [pair.a, pair.b].map(|id| net.number(id)))
+    }
+
+    /// s · (x · Aᵀ)
+    fn low_rank(&mut self, x: ValueId, a: usize) -> ValueId {
+        let form = self.rows(self.shape(a).0);
+        self.op(Kind::LowRank, Some(a), vec![Some(x), self.weight(a)], vec![form])
+    }
+
+    /// The gradient of x · Aᵀ.
+    fn low_rank_backward(&mut self, dy: ValueId, b: usize) -> ValueId {
+        let form = self.rows(self.shape(b).1);
+        self.op(Kind::LowRankBackward, Some(b), vec![Some(dy), self.weight(b)], vec![form])
     }
 
     fn project_all<const N: usize>(
@@ -152,19 +177,26 @@ impl Pass<'_> {
     fn input_gradient(&mut self, linear: Linear, dy: ValueId, acc: Option<ValueId>) -> ValueId {
         let id = linear.weight;
         let form = self.rows(self.shape(id).1);
-        self.op(Kind::InputGradient, Some(id), vec![Some(dy), self.weight(id), acc], vec![form])
+        let dx = self.op(Kind::InputGradient, Some(id), vec![Some(dy), self.weight(id), acc], vec![form.clone()]);
+        match self.factors(linear) {
+            None => dx,
+            Some([a, b]) => {
+                let du = self.low_rank_backward(dy, b);
+                self.op(Kind::InputGradient, Some(a), vec![Some(du), self.weight(a), Some(dx)], vec![form])
+            }
+        }
     }
 
-    /// dyᵀ · x, onto the weight's gradient so far, and the sum of dy onto the bias's.
+    /// dyᵀ · x, onto the weight's gradient so far, and the sum of dy onto the bias's; or the same of an adapter's factors.
     fn weight_gradient(&mut self, linear: Linear, x: ValueId, dy: ValueId) {
-        let id = linear.weight;
-        let form = Form::Floats(self.model.layout.tensors[id].shape.clone());
-        let reads = vec![Some(dy), Some(x), self.gradients[id]];
-        self.gradients[id] = Some(self.op(Kind::WeightGradient, Some(id), reads, vec![form]));
+        self.gradient(Kind::WeightGradient, linear.weight, vec![Some(dy), Some(x)]);
         if let Some(bias) = linear.bias {
-            let form = Form::Floats(self.model.layout.tensors[bias].shape.clone());
-            let reads = vec![Some(dy), self.gradients[bias]];
-            self.gradients[bias] = Some(self.op(Kind::BiasBackward, Some(bias), reads, vec![form]));
+            self.gradient(Kind::BiasBackward, bias, vec![Some(dy)]);
+        }
+        if let Some([a, b]) = self.factors(linear) {
+            let (u, du) = (self.low_rank(x, a), self.low_rank_backward(dy, b));
+            self.gradient(Kind::WeightGradient, b, vec![Some(dy), Some(u)]);
+            self.gradient(Kind::WeightGradient, a, vec![Some(du), Some(x)]);
         }
     }
 
@@ -204,11 +236,14 @@ impl Pass<'_> {
         dx: Option<ValueId>,
         dy: impl IntoIterator<Item = ValueId>,
     ) -> ValueId {
-        let mut reads = vec![Some(x), self.weight(id), Some(rinv), dx, self.gradients[id]];
+        let so_far = if self.model.net.whole() { self.gradients[id] } else { None };
+        let mut reads = vec![Some(x), self.weight(id), Some(rinv), dx, so_far];
         reads.extend(dy.into_iter().map(Some));
         let forms = vec![self.rows(rows * width), Form::Floats(vec![width])];
         let out = self.op(Kind::RmsNormBackward, Some(id), reads, forms);
-        self.gradients[id] = Some(out + 1);
+        if self.model.net.whole() {
+            self.gradients[id] = Some(out + 1);
+        }
         out
     }
 

@@ -20,5 +20,5 @@ pub use file::{OperatorLine, TraceContext, TraceFile, TraceHead};
 pub use graph::{Graph, StepAt};
 pub use operands::{OperandsOf, read_operands, write_operands};
 pub use operator::{Form, Kind, Operator, ValueId, ValueInfo};
-pub use run::{Step, operands, tokens_of, trace};
+pub use run::{Step, frozen_digest, operands, tokens_of, trace};
 pub use value::{Value, sum_digest, tokens_digest};

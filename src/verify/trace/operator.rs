@@ -12,12 +12,15 @@ pub enum Kind {
     Parameter,
     FirstMoment,
     SecondMoment,
+    Frozen,
     Tokens,
     Embedding,
     EmbeddingScale,
     RmsNorm,
     Project,
     Bias,
+    LowRank,
+    LowRankAdd,
     Split,
     Rope,
     Attention,
@@ -31,6 +34,7 @@ pub enum Kind {
     InputGradient,
     WeightGradient,
     BiasBackward,
+    LowRankBackward,
     Join,
     RmsNormBackward,
     SwigluBackward,
@@ -52,12 +56,15 @@ impl Kind {
             Kind::Parameter => "parameter",
             Kind::FirstMoment => "first_moment",
             Kind::SecondMoment => "second_moment",
+            Kind::Frozen => "frozen",
             Kind::Tokens => "tokens",
             Kind::Embedding => "embedding",
             Kind::EmbeddingScale => "embedding_scale",
             Kind::RmsNorm => "rms_norm",
             Kind::Project => "project",
             Kind::Bias => "bias",
+            Kind::LowRank => "low_rank",
+            Kind::LowRankAdd => "low_rank_add",
             Kind::Split => "split",
             Kind::Rope => "rope",
             Kind::Attention => "attention",
@@ -71,6 +78,7 @@ impl Kind {
             Kind::InputGradient => "input_gradient",
             Kind::WeightGradient => "weight_gradient",
             Kind::BiasBackward => "bias_backward",
+            Kind::LowRankBackward => "low_rank_backward",
             Kind::Join => "join",
             Kind::RmsNormBackward => "rms_norm_backward",
             Kind::SwigluBackward => "swiglu_backward",
@@ -93,7 +101,7 @@ impl Kind {
 
     /// Whether it reads nothing: its output is agreed before the step.
     pub fn is_source(self) -> bool {
-        self.is_state_source() || self == Kind::Tokens
+        self.is_state_source() || matches!(self, Kind::Frozen | Kind::Tokens)
     }
 
     /// Whether it works on its inputs' digests, and needs no values.
@@ -113,7 +121,7 @@ impl fmt::Display for Kind {
 pub struct Operator {
     /// What it computes.
     pub kind: Kind,
-    /// The tensor of the layout that it is about.
+    /// The tensor that it is about, by its number among all of the network's (see [`crate::model::Net::number`]).
     pub tensor: Option<u32>,
     /// The layer that it belongs to.
     pub layer: Option<u32>,

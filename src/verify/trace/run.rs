@@ -8,7 +8,7 @@ use super::execute::execute;
 use super::graph::Graph;
 use super::operator::{Kind, Operator, ValueId};
 use super::value::Value;
-use crate::artifact::Digest;
+use crate::artifact::{Digest, tensor_root};
 use crate::data::Shard;
 use crate::error::Result;
 use crate::model::{Layout, Model};
@@ -42,6 +42,7 @@ impl<'a> Step<'a> {
             Kind::Parameter => 0,
             Kind::FirstMoment => 1,
             Kind::SecondMoment => 2,
+            Kind::Frozen => return Ok(vec![Value::floats(frozen(self.model, operator).to_vec())]),
             Kind::Tokens => return Ok(vec![Value::Tokens(Arc::new(tokens_of(self.shard, self.graph, operator)))]),
             _ => {
                 let outputs = execute(self.model, self.graph, operator, inputs)?;
@@ -49,7 +50,7 @@ impl<'a> Step<'a> {
                 return Ok(outputs);
             }
         };
-        let tensor = operator.tensor.expect("it is of a tensor") as usize;
+        let tensor = self.model.net.place(operator.tensor.expect("it is of a tensor") as usize);
         Ok(vec![Value::floats(std::mem::take(&mut self.state[part][tensor]))])
     }
 }
@@ -96,6 +97,19 @@ impl Step<'_> {
         };
         (report, State { parameters, moments })
     }
+}
+
+/// The tensor that a source beside an adapter stands for.
+fn frozen<'a>(model: &'a Model, operator: &Operator) -> &'a [f32] {
+    let id = operator.tensor.expect("it is of a tensor") as usize;
+    let adapted = model.net.adapted.as_ref().expect("the graph has it beside an adapter");
+    model.net.decoder.layout.of(id, &adapted.base)
+}
+
+/// Its digest, which whoever has the model knows.
+pub fn frozen_digest(model: &Model, operator: &Operator) -> Digest {
+    let id = operator.tensor.expect("it is of a tensor") as usize;
+    tensor_root(&model.net.tensor(id).shape, frozen(model, operator))
 }
 
 /// The tokens that a source of tokens stands for.

@@ -5,7 +5,9 @@ use crate::artifact::{Digest, Recipe, merkle};
 use crate::data::{BatchOrder, Shard, ShardInfo, Split, TOKENS, to_bytes};
 use crate::engine::Engine;
 use crate::fsio::Source;
-use crate::model::{Model, ModelConfig, Plan, initial_parameters};
+use crate::artifact::recipe::AdapterRecipe;
+use crate::model::{Adapted, Adapter, Model, ModelConfig, Net, Plan, initial_parameters};
+use std::sync::Arc;
 use crate::optimizer::{Moments, RoundInput, State, StepReport, run_steps};
 
 struct Case {
@@ -19,6 +21,8 @@ struct Case {
     seq_len: usize,
     /// Another configuration than Llama's, of transformers' making.
     config: Option<&'static str>,
+    /// The targets of an adapter that is trained in place of the model; none of them are all.
+    adapter: Option<&'static [&'static str]>,
 }
 
 const PLAIN: Case = Case {
@@ -31,10 +35,22 @@ const PLAIN: Case = Case {
     vocabulary: 67,
     seq_len: 12,
     config: None,
+    adapter: None,
 };
 const INTEGERS: Case = Case { arithmetic: 2, ..PLAIN };
 
 fn model(case: &Case, engine: Engine) -> Model {
+    let whole = whole_model(case, engine);
+    let Some(targets) = case.adapter else { return whole };
+    let decoder = whole.net.decoder.clone();
+    let targets = targets.iter().map(|name| (*name).to_owned()).collect();
+    let adapter = Adapter::new(&decoder, &AdapterRecipe { rank: 3, alpha: 5.0, targets }).unwrap();
+    let base = Arc::new(initial_parameters(&whole.config, &decoder.layout, 7));
+    let net = Net { decoder, adapted: Some(Adapted { adapter, base }) };
+    Model::of_net(whole.config.clone(), net, engine, whole.arithmetic, case.seq_len)
+}
+
+fn whole_model(case: &Case, engine: Engine) -> Model {
     let scaling = r#""rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
         "high_freq_factor": 4.0, "original_max_position_embeddings": 16},"#;
     if let Some(text) = case.config {
@@ -89,7 +105,7 @@ fn roots(model: &Model, state: &State) -> Vec<Digest> {
 /// Traces every step, and compares what each ends in with the training's state and loss.
 fn ends_where_training_ends(case: &Case, engine: Engine) {
     let (model, recipe, shard) = (model(case, engine), recipe(case), shard(case));
-    let fast = Model::of(&recipe, model.config.clone(), Engine::detect());
+    let fast = model.on(Engine::detect());
     let order = BatchOrder::new(&Digest::of(b"order"), shard.sequences());
     let plan = Plan::training(&model.config, case.seq_len, 4 / case.groups, Some(2), 1 << 30);
     let input = RoundInput { recipe: &recipe, model: &fast, plan, shard: &shard, order: &order, round: 1 };
@@ -99,7 +115,15 @@ fn ends_where_training_ends(case: &Case, engine: Engine) {
         moments.first.iter_mut().enumerate().for_each(|(i, m)| *m = (i % 13) as f32 * 1e-3 - 5e-3);
         moments.second.iter_mut().enumerate().for_each(|(i, v)| *v = (i % 11) as f32 * 1e-4);
     }
-    let mut before = State { parameters: initial_parameters(&model.config, &model.layout, 3), moments };
+    let parameters = match &model.net.adapted {
+        None => initial_parameters(&model.config, &model.layout, 3),
+        // B is not zero, or there would be no gradient of A.
+        Some(Adapted { adapter, .. }) => {
+            let first = adapter.initial(3).into_iter().enumerate();
+            first.map(|(i, x)| if x == 0.0 { (i % 17) as f32 * 1e-2 - 8e-2 } else { x }).collect()
+        }
+    };
+    let mut before = State { parameters, moments };
     run_steps(&input, before.clone(), 0..3, |report: &StepReport, after| {
         let at = StepAt {
             round: 1,
@@ -177,6 +201,18 @@ fn so_does_the_trace_of_every_kind_of_model() {
             ends_where_training_ends(&case, Engine::definition());
         }
     }
+}
+
+#[test]
+fn so_does_the_trace_of_every_kind_of_adapter() {
+    for config in of_transformers!("gemma3", "llama-biases-linear", "phi3", "qwen2") {
+        for (adapter, case) in [(&[][..], PLAIN), (&["o_proj", "down_proj"], INTEGERS)] {
+            let case = Case { config: Some(config), vocabulary: 32, carried: true, adapter: Some(adapter), ..case };
+            ends_where_training_ends(&case, Engine::detect());
+            ends_where_training_ends(&Case { groups: 2, ..case }, Engine::definition());
+        }
+    }
+    ends_where_training_ends(&Case { tied: true, adapter: Some(&["q_proj"]), ..INTEGERS }, Engine::detect());
 }
 
 #[test]

@@ -1,0 +1,45 @@
+//! `l402 merge`: an adapter and its model become a whole model.
+
+use std::path::PathBuf;
+
+use super::args::OutputDirArgs;
+use super::common::BaseArg;
+use super::export::{FormArgs, Whole, write_model};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::model::Layout;
+use crate::ui::{self, Ui};
+use crate::verify::require_machine;
+
+/// Put an adapter into the model that it is of, and write the whole model.
+///
+/// Each linear layer that has factors gets W + (alpha / rank) · (B · A), in float32, the same bits on every machine. Type and
+/// files as by `export`; tokenizer and chat template are the adapter's folder's, where it has them, else the model's. Prints the
+/// digest of the model that is written.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The adapter: a folder with `adapter_config.json`
+    #[arg(value_name = "DIR")]
+    adapter: PathBuf,
+    #[command(flatten)]
+    base: BaseArg,
+    #[command(flatten)]
+    form: FormArgs,
+    #[command(flatten)]
+    output: OutputDirArgs,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, ui: &Ui) -> Result<()> {
+    ui::check()?;
+    let engine = Engine::detect();
+    require_machine(engine)?;
+    let folder = args.base.load(&args.adapter)?;
+    let Some(base) = &folder.base else {
+        let what = format!("{}: expected an adapter's folder, found a whole model", args.adapter.display());
+        return Err(Error::data(what));
+    };
+    let parameters = folder.merged(engine)?;
+    let whole = Whole { config: &folder.config, config_text: &base.config_text, layout: &Layout::new(&folder.config) };
+    write_model(whole, parameters, [&base.folder, &args.adapter], &args.form, &args.output, ui)
+}

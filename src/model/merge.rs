@@ -1,0 +1,31 @@
+//! An adapter put into the model that it is of: a whole model again.
+
+use super::folder::ModelFolder;
+use super::net::Adapted;
+use crate::engine::Engine;
+use crate::engine::matmul::{Mat, MatMut, Start};
+use crate::error::Result;
+
+impl ModelFolder {
+    /// The parameters of the whole model, by the layout of its configuration: W + s · (B · A) of every linear layer that has
+    /// factors. An element of B · A is a chain over ascending rank, then there is one product and one sum.
+    pub fn merged(&self, engine: Engine) -> Result<Vec<f32>> {
+        let net = self.net()?;
+        let Some(Adapted { adapter, base }) = net.adapted else { return self.parameters.to_vec() };
+        let factors = self.parameters.to_vec()?;
+        let mut whole = std::sync::Arc::unwrap_or_clone(base);
+        let (layout, rank) = (&net.decoder.layout, adapter.recipe.rank);
+        let mut change = Vec::new();
+        for (weight, pair) in adapter.pairs() {
+            let (out, inner) = (layout.tensors[weight].shape[0], layout.tensors[weight].shape[1]);
+            change.clear();
+            change.resize(out * inner, 0.0);
+            let b = Mat::new(adapter.layout.of(pair.b, &factors), out, rank);
+            let a = Mat::new(adapter.layout.of(pair.a, &factors), rank, inner);
+            engine.matmul_nn(b, a, MatMut::new(&mut change, out, inner), Start::Zero);
+            engine.scale(&mut change, adapter.recipe.scale());
+            engine.add_into(layout.of_mut(weight, &mut whole), &change);
+        }
+        Ok(whole)
+    }
+}
