@@ -64,7 +64,7 @@ impl Bench {
         let assignment = Assignment::find(&assignments, n, who).unwrap().clone();
         let shard = Shard::open(Source::open(&world.path(&format!("shards/{}", assignment.shard))).unwrap()).unwrap();
         let plan = Plan::of(&recipe, &folder.config, None, 1 << 30);
-        let model = Model::of(&recipe, folder.config.clone(), Engine::detect());
+        let model = folder.model_of(&recipe, Engine::detect()).unwrap();
         let old = |kind: &str| (n > 0).then(|| world.bytes(&format!("{who}.{}.{kind}", n - 1)));
         let before = Before { moments: old("moments"), feedback: old("feedback"), previous: old("update") };
         Bench { recipe, folder, model, plan, assignment, shard, before }

@@ -4,7 +4,7 @@ use l402::artifact::{Digest, Recipe, Writer};
 use l402::data::{BatchOrder, Shard, ShardInfo, Split, TOKENS, to_bytes};
 use l402::engine::Engine;
 use l402::fsio::Source;
-use l402::model::{Model, ModelFolder, Plan};
+use l402::model::{ModelFolder, Plan};
 use l402::optimizer::{Moments, RoundInput, run_round};
 
 /// The tokens that the scripts' `batch` makes, as a shard.
@@ -40,7 +40,7 @@ pub fn batch(step: u64, recipe: &Recipe, vocabulary: u64) -> Shard {
 /// Losses and gradient norms of so many steps. A round is one step here, so that every step has a shard, and with it a batch, of
 /// its own.
 pub fn train(start: &ModelFolder, recipe: &Recipe, steps: u64) -> Vec<(f64, f64)> {
-    let model = Model::of(recipe, start.config.clone(), Engine::detect());
+    let model = start.model_of(recipe, Engine::detect()).unwrap();
     let plan = Plan::training(&model.config, recipe.data.seq_len, recipe.inner.batch, Some(3), 0);
     let (mut parameters, mut moments) = (start.parameters.to_vec().unwrap(), Moments::zero(&start.layout));
     let mut curve = Vec::new();
