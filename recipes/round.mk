@@ -9,7 +9,8 @@
 #
 # To begin: `l402 key RUN/coordinator.key` and one `l402 key RUN/ID.key` a worker, which print public keys for the roster, a line
 # each: {"key":"02...","type":"roster","v":1,"worker":"ID"}; `l402 shard TEXT ... -o RUN/shards`; `l402 init --config
-# config.json --seed 1 -o RUN/theta-0`, whose digest is the recipe's `model.theta_0`.
+# config.json --seed 1 -o RUN/theta-0`, whose digest is the recipe's `model.theta_0`; or, where the recipe trains an adapter, the
+# model in RUN/base and `cd RUN; l402 init --recipe run.toml --model base --seed 1 -o theta-0`.
 #
 # The two beacons are files that must not exist before their time: BEACON_A before the roster closed, BEACON_B before all
 # commitments are in. Here they are drawn when they are needed; with Lightning they are hashes of blocks.
@@ -31,9 +32,11 @@ theta  := $(RUN)/theta-$(ROUND)
 next   := $(RUN)/theta-$(shell expr $(ROUND) + 1)
 before := $(if $(filter-out 0,$(ROUND)),$(RUN)/round-$(shell expr $(ROUND) - 1))
 recipe := --recipe $(RUN)/run.toml
+# A model's configuration, or an adapter's, which is of the model in RUN/base.
+config := $(if $(wildcard $(theta)/adapter_config.json),adapter_config.json,config.json)
 
 # What a round begins with must be there before a beacon is drawn.
-$(foreach file,$(RUN)/run.toml $(RUN)/roster.jsonl $(RUN)/coordinator.key $(RUN)/shards/shards.jsonl $(theta)/config.json \
+$(foreach file,$(RUN)/run.toml $(RUN)/roster.jsonl $(RUN)/coordinator.key $(RUN)/shards/shards.jsonl $(theta)/$(config) \
     $(before:%=%/scores.jsonl),$(if $(wildcard $(file)),,$(error $(file): no such file: round $(ROUND) begins with it)))
 
 # Fields of records and recipes, as l402 reads them. It says itself what is wrong with a file.
@@ -73,7 +76,7 @@ once    = > $@.$$$$.part && { ln $@.$$$$.part $@ 2> /dev/null || [ -e $@ ]; } &&
 # Updates and states are kept: they are what others verify.
 .SECONDARY:
 
-round: $(next)/config.json $(now)/states-linked
+round: $(next)/$(config) $(now)/states-linked
 
 $(now):
 	mkdir -p $@ $(RUN)/states
@@ -135,11 +138,11 @@ $(now)/scores.jsonl: $(VALIDATORS:%=$(now)/%.scored)
 	exec $(L402) score $(recipe) --consensus $^ -o $@ --force
 endif
 
-$(next)/config.json: $(now)/scores.jsonl
+$(next)/$(config): $(now)/scores.jsonl
 	exec $(L402) aggregate $(recipe) --model $(theta) --scores $< $(WORKERS:%=$(now)/%.update) $(outer) -o $(next) --force
 
 # Whoever's update counted carries its state on.
-$(now)/states-linked: $(next)/config.json
+$(now)/states-linked: $(next)/$(config)
 	for who in $$($(L402) inspect --field worker --where type=score --where counts=true $(now)/scores.jsonl); do \
 	    for kind in $(moments) feedback update; do ln -sf ../round-$(ROUND)/$$who.$$kind $(RUN)/states/$$who.$$kind; done; \
 	done

@@ -52,6 +52,7 @@ pub fn check_first(run: &RunFolder, recipe: &Recipe) -> Checked<ModelFolder> {
     if recipe.adapter.is_none() {
         blame(&config, ModelConfig::parse(&text))?;
     }
+    check_base(run, ours.as_ref())?;
     let folder = open(run, recipe, 0)?;
     let theta_0 = &recipe.model.theta_0;
     if !theta_0.is_empty() && *theta_0 != folder.digest.to_string() {
@@ -65,6 +66,14 @@ pub fn check_first(run: &RunFolder, recipe: &Recipe) -> Checked<ModelFolder> {
         check_ours(run, &folder, &weights, &meta)?;
     }
     Ok(folder)
+}
+
+/// The model in the run's folder that adapters are of is the one that the first of them names.
+fn check_base(run: &RunFolder, first: Option<&Meta>) -> Checked<()> {
+    let [config, weights] = model_names(false).map(|name| format!("base/{name}"));
+    let Some(expected) = first.and_then(|meta| meta.opt("base")).filter(|_| run.has(&config)) else { return Ok(()) };
+    let found = blame(&weights, ModelFolder::load(&run.path("base")))?.digest.to_string();
+    if found == expected { Ok(()) } else { differs(&weights, "digest of the model", expected, found) }
 }
 
 /// What `init` or an outer step has written says nothing else, and random weights are those of their seed.

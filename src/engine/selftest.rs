@@ -3,6 +3,7 @@
 use super::adamw::AdamwStep;
 use super::attention::AttentionShape;
 use super::cross_entropy::NO_TARGET;
+use super::linear::Factor;
 use super::machine::Engine;
 use super::matmul::{Mat, MatMut, Start};
 use super::philox::{normal, philox};
@@ -80,6 +81,8 @@ pub fn operator_digests(engine: Engine) -> Vec<(&'static str, [u8; 32])> {
         ("integer_nt", product(engine, 27, Engine::integer_nt, [false, true])),
         ("integer_tn", product(engine, 28, Engine::integer_tn, [true, false])),
         ("log", function(engine, 9, Engine::log)),
+        ("low_rank", low_rank(engine, false)),
+        ("low_rank_backward", low_rank(engine, true)),
         ("matmul_nn", product(engine, 10, Engine::matmul_nn, [false, false])),
         ("matmul_nt", product(engine, 11, Engine::matmul_nt, [false, true])),
         ("matmul_tn", product(engine, 12, Engine::matmul_tn, [true, false])),
@@ -134,6 +137,22 @@ fn add(engine: Engine) -> [u8; 32] {
     let mut out = vec![0.0; 1001];
     engine.add(&inputs.tensor(1001), &inputs.tensor(1001), &mut out);
     digest(&[&out])
+}
+
+fn low_rank(engine: Engine, backward: bool) -> [u8; 32] {
+    let (n, inner, out, rank) = (41, 203, 75, 5);
+    let mut inputs = Inputs::of(if backward { 37 } else { 36 });
+    let (a, b) = (inputs.tensor(rank * inner), inputs.tensor(out * rank));
+    let (a, b) = (Factor::new(&a, inner), Factor::new(&b, rank));
+    let mut u = vec![0.0; n * rank];
+    if backward {
+        engine.low_rank_backward(&inputs.tensor(n * out), b, 0.71, &mut u);
+        return digest(&[&u]);
+    }
+    let mut y = inputs.tensor(n * out);
+    engine.low_rank(Factor::new(&inputs.tensor(n * inner), inner), a, 0.71, &mut u);
+    engine.low_rank_add(&u, b, &mut y);
+    digest(&[&u, &y])
 }
 
 fn rms_scale(engine: Engine) -> [u8; 32] {

@@ -4,7 +4,20 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use crate::common::{FULL, World, beacon, draw, talk};
+use crate::common::{FULL, World, beacon, draw, recipe, talk};
+
+/// The same of an adapter, beside the model in `base/`.
+pub fn played_adapter(rounds: u64) -> World {
+    const ADAPTER: &str = "[adapter]\nrank = 3\nalpha = 6\ntargets = [\"q_proj\", \"v_proj\"]\n";
+    let world = World::new(FULL);
+    fs::rename(world.path("theta-0"), world.path("base")).unwrap();
+    world.write("run.toml", (recipe(FULL, "") + ADAPTER).as_bytes());
+    let theta = world.text("init --recipe run.toml --model base --seed 5 -o theta-0");
+    world.write("run.toml", (recipe(FULL, theta.trim()) + ADAPTER).as_bytes());
+    (0..rounds).for_each(|round| play(&world, round));
+    public(&world);
+    world
+}
 
 /// Rounds played by `recipes/round.mk`, the coordinator's folder and nobody's keys in it.
 pub fn played(rounds: u64) -> World {
@@ -37,7 +50,7 @@ pub fn public(world: &World) {
         if ["run.toml", "roster.jsonl", "coordinator.pub"].contains(&name.as_str()) {
             fs::create_dir_all(world.path("pub")).unwrap();
             fs::copy(world.path(&name), world.path(&format!("pub/{name}"))).unwrap();
-        } else if name == "shards" || name.starts_with("theta-") || name.starts_with("round-") {
+        } else if ["shards", "base"].contains(&name.as_str()) || name.starts_with("theta-") || name.starts_with("round-") {
             world.copy_folder(&name, &format!("pub/{name}"));
         }
     }

@@ -7,7 +7,8 @@ use l402::data::{BatchOrder, Shard, ShardInfo, Split, TOKENS, to_bytes};
 use l402::engine::Engine;
 use l402::error::Result;
 use l402::fsio::Source;
-use l402::model::{Model, ModelConfig, Plan, initial_parameters};
+use l402::artifact::recipe::AdapterRecipe;
+use l402::model::{Adapted, Adapter, Model, ModelConfig, Net, Plan, initial_parameters};
 use l402::optimizer::{Moments, RoundInput, State, StepReport, run_steps};
 use l402::verify::dispute::{Begin, Files, Judge};
 use l402::verify::trace::{Graph, Kind, Operator, Step, TraceFile, Value, operands, trace};
@@ -98,10 +99,28 @@ impl Work {
         Work { recipe, model, shard, order, context, start: State { parameters, moments } }
     }
 
+    /// The same of an adapter, which is trained in place of the model.
+    pub fn of_adapter(arithmetic: u32, groups: usize) -> Work {
+        let whole = Work::by(arithmetic, true, groups, 1);
+        let Work { model, mut start, .. } = whole;
+        let base = Arc::new(start.parameters);
+        let recipe = AdapterRecipe { rank: 2, alpha: 3.0, targets: ["q_proj", "down_proj"].map(str::to_owned).into() };
+        let decoder = model.net.decoder.clone();
+        let adapter = Adapter::new(&decoder, &recipe).unwrap();
+        // No zeros, or the other factor would have no gradient.
+        let tame = |i: usize, x: f32| if x == 0.0 { (i % 7) as f32 * 0.05 - 0.17 } else { x };
+        let parameters = adapter.initial(2).into_iter().enumerate().map(|(i, x)| tame(i, x)).collect();
+        start.moments.first.truncate(adapter.layout.total);
+        start.moments.second.truncate(adapter.layout.total);
+        let net = Net { decoder, adapted: Some(Adapted { adapter, base }) };
+        let model = Model::of_net(model.config.clone(), net, Engine::detect(), model.arithmetic, model.seq_len());
+        Work { model, start: State { parameters, moments: start.moments }, ..Work::by(arithmetic, true, groups, 1) }
+    }
+
     /// The same work on other data.
     pub fn other_data(&self) -> Work {
         let start = self.start.clone();
-        let model = Model::of(&self.recipe, self.model.config.clone(), Engine::detect());
+        let model = self.model.on(Engine::detect());
         let (recipe, order, context) = (self.recipe.clone(), self.order.clone(), self.context.clone());
         Work { recipe, model, shard: shard(3), order, context, start }
     }
