@@ -104,7 +104,7 @@ impl Work {
         let whole = Work::by(arithmetic, true, groups, 1);
         let Work { model, mut start, .. } = whole;
         let base = Arc::new(start.parameters);
-        let recipe = AdapterRecipe { rank: 2, alpha: 3.0, targets: ["q_proj", "down_proj"].map(str::to_owned).into() };
+        let recipe = AdapterRecipe { rank: 2, alpha: 24.0, targets: ["q_proj", "down_proj"].map(str::to_owned).into() };
         let decoder = model.net.decoder.clone();
         let adapter = Adapter::new(&decoder, &recipe).unwrap();
         // No zeros, or the other factor would have no gradient.
