@@ -26,7 +26,7 @@ pub fn run(base: &BaseArg, model: &Path, val: &Path, json: bool, output: &Output
     let shard = Shard::open(open(val)?)?;
     shard.check_split(Split::Val).at(val.display())?;
     shard.check_vocabulary(folder.config.vocab_size).at(val.display())?;
-    let tokenizer = tokenizer_of(model, val, &shard, ui)?;
+    let tokenizer = tokenizer_of(&folder, model, val, &shard, ui)?;
     let mut bar = None;
     let loss =
         model_loss(&folder, &shard, tokenizer.as_ref(), Arithmetic::Float, |micro_batches| match micro_batches {
@@ -41,19 +41,21 @@ pub fn run(base: &BaseArg, model: &Path, val: &Path, json: bool, output: &Output
 
 /// The shard's tokenizer, which makes bits a byte of nats a token: beside the shard, where `l402 shard` put it, or in the model's
 /// folder.
-fn tokenizer_of(model: &Path, val: &Path, shard: &Shard, ui: &Ui) -> Result<Option<Tokenizer>> {
+fn tokenizer_of(folder: &ModelFolder, model: &Path, val: &Path, shard: &Shard, ui: &Ui) -> Result<Option<Tokenizer>> {
     let id = &shard.info().tokenizer;
     if *id == Tokenizer::Bytes.id() {
         return Ok(Some(Tokenizer::Bytes));
     }
-    let folders = [val.parent().unwrap_or(Path::new(".")), model];
+    // An adapter's folder may leave it to the model's.
+    let whole = folder.base.as_ref().map_or(model, |base| &base.folder);
+    let folders = [val.parent().unwrap_or(Path::new(".")), model, whole];
     for path in folders.map(|folder| folder.join(TOKENIZER)).into_iter().filter(|path| path.exists()) {
         let (tokenizer, _) = read_tokenizer(&path, None)?;
         if tokenizer.id() == *id {
             return Ok(Some(tokenizer));
         }
     }
-    let [beside, with_model] = folders.map(|folder| folder.display().to_string());
+    let [beside, with_model, _] = folders.map(|folder| folder.display().to_string());
     ui.say(format!("no bits a byte: the shard's tokenizer {id} is neither in {beside} nor in {with_model}"));
     Ok(None)
 }
