@@ -11,10 +11,10 @@ test:
 test-integers:
     .ci/integers
 
-# Whether what we write opens in transformers, with the same logits. Needs torch and transformers in the python named PYTHON.
+# Whether what we write opens in transformers and PEFT, with the same logits and losses; installs them beside the build.
 test-hf:
     cargo build
-    ${PYTHON:-python3} tests/hf/opens.py "${CARGO_TARGET_DIR:-target}/debug/l402"
+    .ci/hf
 
 # Everything that CI checks.
 ci:

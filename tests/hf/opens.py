@@ -1,4 +1,5 @@
-"""What we write opens in transformers, with the same logits: by hand (`just test-hf`), for torch is gigabytes.
+"""What we write opens in transformers, with the same logits: a step of CI (`just test-hf`), and no part of `cargo test`, for torch is
+gigabytes.
 
     python3 tests/hf/opens.py L402      (the binary)
 
