@@ -89,8 +89,7 @@ fn a_part_of_an_adapters_work_is_replayed_from_what_its_worker_shows() {
     );
     world.ok(&open);
     let replay = world.replay_with(1, "ann", "r.toml", "theta-1", "1.assignments.jsonl", "ann.1.update");
-    let replay =
-        format!("{replay} --previous ann.0.update --openings shown --beacon {drawn} --segments 2 --chunks 8");
+    let replay = format!("{replay} --previous ann.0.update --openings shown --beacon {drawn} --segments 2 --chunks 8");
     let finding = world.text(&replay);
     assert!(finding.contains("\"finding\":\"sampled\""), "{finding}");
 }

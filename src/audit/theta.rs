@@ -79,11 +79,20 @@ fn check_base(run: &RunFolder, first: Option<&Meta>) -> Checked<()> {
 /// What `init` or an outer step has written says nothing else, and random weights are those of their seed.
 fn check_ours(run: &RunFolder, folder: &ModelFolder, weights: &str, meta: &Meta) -> Checked<()> {
     if meta.opt("seed").is_none() {
-        let known: BTreeSet<&str> =
-            ["format", "l402.kind", "l402.format", "l402.model", "l402.config", "l402.run", "l402.round", "l402.theta", "l402.base"]
-                .into_iter()
-                .chain(["l402.workers", "l402.rule", "l402.faulty", "l402.chosen", "l402.outer_in", "l402.outer_out"])
-                .collect();
+        let known: BTreeSet<&str> = [
+            "format",
+            "l402.kind",
+            "l402.format",
+            "l402.model",
+            "l402.config",
+            "l402.run",
+            "l402.round",
+            "l402.theta",
+            "l402.base",
+        ]
+        .into_iter()
+        .chain(["l402.workers", "l402.rule", "l402.faulty", "l402.chosen", "l402.outer_in", "l402.outer_out"])
+        .collect();
         if let Some(key) = meta.0.keys().find(|key| !known.contains(key.as_str())) {
             return wrong(weights, format!("metadata {key}: expected no such key"));
         }

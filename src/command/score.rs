@@ -119,7 +119,8 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         return Err(Error::bug("the command line lacks what it requires"));
     };
     require_machine(Engine::detect())?;
-    let (recipe, folder, round) = RoundArgs { recipe: recipe.clone(), model: model.clone(), base: args.base.clone() }.load(args.round)?;
+    let (recipe, folder, round) =
+        RoundArgs { recipe: recipe.clone(), model: model.clone(), base: args.base.clone() }.load(args.round)?;
     let lists = read_lists(args, &recipe, round, ui)?;
     let updates::Given { updates: given, left_out } = updates::read(&args.updates, &recipe, &folder.layout, ui)?;
     let candidates: Vec<Candidate> = given.iter().map(Candidate::of).collect();

@@ -2,9 +2,9 @@
 
 use super::activations::{Scratch, Workspace};
 use super::config::ModelConfig;
+use super::decoder::Decoder;
 use super::fixed::Fixed;
 use super::layer_acts::LayerActs;
-use super::decoder::Decoder;
 use super::layout::Layout;
 use super::net::{Adapted, Net};
 use super::plan::arithmetic_of;

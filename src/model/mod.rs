@@ -30,14 +30,16 @@ pub use config::ModelConfig;
 pub use decoder::{Decoder, LayerIds, Linear, LlamaLayer, Projections};
 pub use export::{Precision, Shards, config_in};
 pub use fixed::{Fixed, KeptWeights};
-pub use folder::{Base, ModelFolder, complete_config, first_meta, model_digest, model_meta, model_names, read_flat, write_flat};
+pub use folder::{
+    Base, ModelFolder, complete_config, first_meta, model_digest, model_meta, model_names, read_flat, write_flat,
+};
 pub use forward::{Model, sum_q32};
 pub use init::initial_parameters;
 pub use layout::{Layout, TensorSpec};
 pub use net::{Adapted, Net};
 pub use parameters::{Parameters, Weights};
 pub use plan::Plan;
-pub use weights::WEIGHTS;
 pub use variant::{Gate, Norms, QkNorm, Variant};
+pub use weights::WEIGHTS;
 
 pub use activations::Workspace;

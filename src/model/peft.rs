@@ -58,7 +58,8 @@ impl AdapterConfig {
         let value: Value =
             serde_json::from_str(text).map_err(|e| Error::data(format!("not an adapter's configuration: {e}")))?;
         let differs = |field: &str, expected: &str| {
-            let found = value.get(field).map_or("none".to_owned(), |found| found.to_string().chars().take(80).collect());
+            let found =
+                value.get(field).map_or("none".to_owned(), |found| found.to_string().chars().take(80).collect());
             Error::data(format!("{field}: expected {expected}, found {found}"))
         };
         let text = |field: &str| value.get(field).and_then(Value::as_str);
@@ -114,9 +115,10 @@ fn last_part(name: &str) -> String {
     name.rsplit('.').next().unwrap_or(name).to_owned()
 }
 
-/// Whether a folder is an adapter's.
+/// Whether a folder is an adapter's: PEFT leaves the model's configuration beside some of them.
 pub fn is_adapter(folder: &Path) -> bool {
-    folder.join(CONFIG).is_file() && !(folder.join(MODEL).is_file() && !folder.join(WEIGHTS).is_file())
+    let there = |name: &str| folder.join(name).is_file();
+    there(CONFIG) && (there(WEIGHTS) || !there(MODEL))
 }
 
 /// The folder of the model that an adapter is of: the one that is given, else the one that its configuration names, beside the

@@ -9,7 +9,9 @@ fn a_run_of_an_adapter_is_equal_and_an_altered_byte_names_its_artifact() {
         let said = equal(&world, depth);
         assert!(said.contains("6 updates, 6 of them count"), "{said}");
     }
-    for file in ["theta-1/adapter_model.safetensors", "theta-1/adapter_config.json", "theta-0/adapter_model.safetensors"] {
+    for file in
+        ["theta-1/adapter_model.safetensors", "theta-1/adapter_config.json", "theta-0/adapter_model.safetensors"]
+    {
         flips(&world, file, 12, "", |_| false);
     }
     flips(&world, "base/model.safetensors", 12, "", |_| false);

@@ -50,7 +50,10 @@ pub fn public(world: &World) {
         if ["run.toml", "roster.jsonl", "coordinator.pub"].contains(&name.as_str()) {
             fs::create_dir_all(world.path("pub")).unwrap();
             fs::copy(world.path(&name), world.path(&format!("pub/{name}"))).unwrap();
-        } else if ["shards", "base"].contains(&name.as_str()) || name.starts_with("theta-") || name.starts_with("round-") {
+        } else if ["shards", "base"].contains(&name.as_str())
+            || name.starts_with("theta-")
+            || name.starts_with("round-")
+        {
             world.copy_folder(&name, &format!("pub/{name}"));
         }
     }

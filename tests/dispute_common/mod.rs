@@ -2,12 +2,12 @@
 
 #![allow(dead_code)] // Each test program uses a part.
 
+use l402::artifact::recipe::AdapterRecipe;
 use l402::artifact::{Digest, Recipe, Writer};
 use l402::data::{BatchOrder, Shard, ShardInfo, Split, TOKENS, to_bytes};
 use l402::engine::Engine;
 use l402::error::Result;
 use l402::fsio::Source;
-use l402::artifact::recipe::AdapterRecipe;
 use l402::model::{Adapted, Adapter, Model, ModelConfig, Net, Plan, initial_parameters};
 use l402::optimizer::{Moments, RoundInput, State, StepReport, run_steps};
 use l402::verify::dispute::{Begin, Files, Judge};

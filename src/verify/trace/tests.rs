@@ -1,14 +1,14 @@
 //! The trace of every step ends where training ends.
 
 use super::*;
+use crate::artifact::recipe::AdapterRecipe;
 use crate::artifact::{Digest, Recipe, merkle};
 use crate::data::{BatchOrder, Shard, ShardInfo, Split, TOKENS, to_bytes};
 use crate::engine::Engine;
 use crate::fsio::Source;
-use crate::artifact::recipe::AdapterRecipe;
 use crate::model::{Adapted, Adapter, Model, ModelConfig, Net, Plan, initial_parameters};
-use std::sync::Arc;
 use crate::optimizer::{Moments, RoundInput, State, StepReport, run_steps};
+use std::sync::Arc;
 
 struct Case {
     arithmetic: u32,
