@@ -23,6 +23,7 @@ pub struct HuggingFace {
     inner: tokenizers::Tokenizer,
     digest: Digest,
     vocab_size: u32,
+    begin_of_document: Option<u32>,
     end_of_document: u32,
 }
 
@@ -64,6 +65,7 @@ impl Tokenizer {
             inner,
             digest: Digest::of(json),
             vocab_size,
+            begin_of_document: None,
             end_of_document,
         })))
     }
@@ -93,6 +95,22 @@ impl Tokenizer {
                 Ok(text.len() as u64)
             }),
         }
+    }
+
+    /// The token before every document, if there is one.
+    pub fn begin_of_document(&self) -> Option<u32> {
+        match self {
+            Tokenizer::Bytes => None,
+            Tokenizer::HuggingFace(hf) => hf.begin_of_document,
+        }
+    }
+
+    /// The same tokenizer, with this token of its vocabulary before every document.
+    pub fn begin_with(mut self, name: &str, token: &str) -> Result<Tokenizer> {
+        let missing = || Error::data(format!("{name}: the vocabulary has no token {token:?}"));
+        let Tokenizer::HuggingFace(hf) = &mut self else { return Err(missing()) };
+        hf.begin_of_document = Some(hf.inner.token_to_id(token).ok_or_else(missing)?);
+        Ok(self)
     }
 
     /// The token after every document.
