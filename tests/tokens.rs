@@ -13,12 +13,13 @@ use l402::fsio::Source;
 use lightning::bitcoin::hashes::{Hash, sha256};
 
 /// Every kind with the token that ends its documents.
-const KINDS: [(&str, &str); 5] = [
+const KINDS: [(&str, &str); 6] = [
     ("gpt2", "<|endoftext|>"),
     ("pattern", "<|endoftext|>"),
     ("sentencepiece", "</s>"),
     ("wordpiece", "[SEP]"),
     ("unigram", "</s>"),
+    ("trained", "<|endoftext|>"),
 ];
 
 fn oracle(name: &str) -> PathBuf {

@@ -328,7 +328,7 @@ fn write_shards(
     let val = (0..args.val_shards).map(|i| (Split::Val, i, args.val_shards));
     let mut entries = Vec::new();
     for (slot, (split, index, of)) in train.chain(val).enumerate() {
-        let data = spool.take(slot)?;
+        let (len, data) = spool.take(slot)?;
         let mut info = ShardInfo {
             tokenizer: tokenizer.id(),
             vocab_size: tokenizer.vocab_size(),
@@ -340,14 +340,14 @@ fn write_shards(
             sequences: 0,
         };
         let width = (info.seq_len + 1) * info.dtype().bitsize() / 8;
-        info.sequences = data.len() / width;
+        info.sequences = len as usize / width;
         let name = split.file_name(info.index);
         let mut header = info.header();
         if let Some(begin) = tokenizer.begin_of_document() {
             header.metadata.insert("l402.bos".into(), begin.to_string());
         }
         let mut writer = Writer::new(&name, out.file(&name)?, header)?;
-        writer.bytes(TOKENS, &data)?;
+        writer.stream(TOKENS, len as usize, data)?;
         let (mut file, digest) = writer.finish()?;
         file.flush().path(&out.path(&name))?;
         entries.push(ShardEntry::new(&info, digest));

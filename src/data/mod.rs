@@ -11,6 +11,7 @@ mod jsonl;
 mod kinds;
 mod manifest;
 mod merges;
+mod outline;
 mod parquet;
 mod roster;
 mod sequences;

@@ -2,7 +2,7 @@
 
 use tokenizers::{ModelWrapper, PreTokenizerWrapper};
 
-use super::{MAX_VOCAB, guarded};
+use super::{MAX_VOCAB, guarded, outline};
 use crate::artifact::Digest;
 use crate::error::{Error, Result};
 
@@ -31,6 +31,7 @@ impl Tokenizer {
     /// Parses a `tokenizer.json`. Documents end with the token `eod`, or with the first of `<|endoftext|>`, `</s>`,
     /// `<|end_of_text|>`, `<eos>` and DeepSeek's `end of sentence` that the vocabulary has.
     pub fn parse(name: &str, json: &[u8], eod: Option<&str>) -> Result<Tokenizer> {
+        outline::check(name, json)?;
         let inner = guarded(name, || {
             let mut inner = tokenizers::Tokenizer::from_bytes(json)
                 .map_err(|e| Error::data(format!("{name}: not a tokenizer.json: {e}")))?;

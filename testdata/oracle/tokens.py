@@ -4,8 +4,10 @@ tests/tokens.rs holds the shards of the same text against it, token by token.
     python3 testdata/oracle/tokens.py          (writes testdata/oracle/tokens/)
 
 Needs tokenizers. `documents.jsonl` is the committed corpus. NAME.json is a tokenizer, NAME.ids a line of ids a document.
+Python's trainers do not make the same tokenizer twice: one that is there stays, until it is removed.
 `long.json` has, for documents that are made by repeating (`LONG` here and in the test), how many ids there are and the SHA-256 of
-them as 32-bit little-endian numbers. Nothing adds a token of its own: no BOS, no separator.
+them as 32-bit little-endian numbers. Nothing adds a token of its own: no BOS, no separator. `trained.json` is none of Python's: `l402
+shard --train-tokenizer` made it (`L402_REGENERATE=1 cargo test --test corpora`), and its ids are what Python reads in it.
 """
 
 import hashlib
@@ -121,21 +123,26 @@ def main():
     lines = [json.dumps({"text": text}, ensure_ascii=False) for text in DOCUMENTS]
     (OUT / "documents.jsonl").write_text("".join(line + "\n" for line in lines), newline="")
     long = {}
-    for name, make in KINDS.items():
-        tokenizer, trainer = make()
-        tokenizer.train_from_iterator([SHAKESPEARE[:150_000], *ARTICLE], trainer)
-        # A word of its own that is looked for before all else, with the blanks around it.
-        tokenizer.add_tokens([AddedToken("ROMEO:", lstrip=True, rstrip=True, normalized=False)])
+    for name, make in (KINDS | {"trained": None}).items():
+        path = OUT / f"{name}.json"
+        if not path.exists():
+            tokenizer, trainer = make()
+            tokenizer.train_from_iterator([SHAKESPEARE[:150_000], *ARTICLE], trainer)
+            # A word of its own that is looked for before all else, with the blanks around it.
+            tokenizer.add_tokens([AddedToken("ROMEO:", lstrip=True, rstrip=True, normalized=False)])
+            tokenizer.save(str(path), pretty=False)
+        tokenizer = Tokenizer.from_file(str(path))
         # Text that spells a special token is text.
         tokenizer.encode_special_tokens = True
-        tokenizer.save(str(OUT / f"{name}.json"), pretty=False)
         found = [ids(tokenizer, text) for text in DOCUMENTS]
+        if name == "trained":
+            assert [tokenizer.decode(line, skip_special_tokens=False) for line in found] == DOCUMENTS
         (OUT / f"{name}.ids").write_text("".join(" ".join(map(str, line)) + "\n" for line in found))
         long[name] = {}
         for what, text in LONG.items():
-            all = ids(tokenizer, text)
-            digest = hashlib.sha256(b"".join(i.to_bytes(4, "little") for i in all)).hexdigest()
-            long[name][what] = {"ids": len(all), "sha256": digest}
+            whole = ids(tokenizer, text)
+            digest = hashlib.sha256(b"".join(i.to_bytes(4, "little") for i in whole)).hexdigest()
+            long[name][what] = {"ids": len(whole), "sha256": digest}
         print(name, tokenizer.get_vocab_size(), sum(map(len, found)), long[name])
     about = {"tokenizers": tokenizers.__version__, "documents": long}
     (OUT / "long.json").write_text(json.dumps(about, indent=1) + "\n")
