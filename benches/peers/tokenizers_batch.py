@@ -1,6 +1,6 @@
 """The benchmark's peer: Python's `tokenizers` over documents that are in memory already. benches/tokens.py drives it.
 
-    python3 tokenizers_batch.py DOCUMENTS.jsonl TOKENIZER.json...      (then a tokenizer's number a line)
+    python3 tokenizers_batch.py DOCUMENTS.jsonl TOKENIZER.json...      (then a tokenizer's number and a method a line)
 
 With --train KIND VOCAB TEXT OUT it makes the benchmark's tokenizer of a kind instead.
 """
@@ -46,10 +46,11 @@ def drive(documents, names):
     every = [Tokenizer.from_file(name) for name in names]
     print(json.dumps({"tokenizers": tokenizers.__version__}), flush=True)
     for line in sys.stdin:
-        tokenizer, count = every[int(line)], 0
+        number, method = line.split()
+        encode, count = getattr(every[int(number)], method), 0
         wall, cpu = time.perf_counter(), time.process_time()
         for at in range(0, len(texts), BATCH):
-            encoded = tokenizer.encode_batch(texts[at:at + BATCH], add_special_tokens=False)
+            encoded = encode(texts[at:at + BATCH], add_special_tokens=False)
             count += sum(map(len, encoded))
         found = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu, "tokens": count}
         print(json.dumps(found), flush=True)
