@@ -70,6 +70,10 @@ bench-codecs *ARGS:
 attack-lab *ARGS:
     recipes/attack-lab.sh {{ARGS}}
 
+# Sharding beside Python's tokenizers; the variable PYTHON names a python that has them.
+bench-tokens *ARGS:
+    python3 benches/tokens.py {{ARGS}}
+
 # Forward passes that scoring costs.
 bench-score *ARGS:
     cargo bench --bench score -- {{ARGS}}

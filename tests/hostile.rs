@@ -228,6 +228,7 @@ const ASSIGN: &str = "assign --recipe r.toml --round 0 --shards shards --beacon 
 /// Unlike a roster, which people write, a list of assignments has one form.
 const ASSIGNED: &str = "replay --recipe r.toml --model theta-0 --shards shards --assignments FILE --update update";
 const INSPECT: &str = "inspect FILE";
+const SHARD: &str = "shard corpus.txt --tokenizer ./FILE --seq-len 8 --shards 1 -o out";
 /// The model's folder, with FILE in the place of its weights or index.
 const MODEL: &str = "inspect MODEL";
 
@@ -608,6 +609,27 @@ fn hostile_texts() -> Vec<Hostile> {
         case("zero-epsilon.config.json", config_with("rms_norm_eps", json!(0.0)), INIT, 65, "rms_norm_eps"),
         case("array.config.json", b"[]\n".to_vec(), INIT, 65, ""),
         case("nested.config.json", "{\"a\":".repeat(10_000).into_bytes(), INIT, 65, "not a model configuration"),
+        case(
+            "normalizers.tokenizer.json.zst",
+            frame_of_pairs(b"{\"normalizer\":[", *b"0,", 2, b"0]}"),
+            SHARD,
+            65,
+            "normalizer: expected at most 4096",
+        ),
+        case(
+            "merges.tokenizer.json.zst",
+            frame_of_pairs(b"{\"model\":{\"merges\":[", *b"0,", 24, b"0]}}"),
+            SHARD,
+            65,
+            "model.merges: expected at most 1048576 elements",
+        ),
+        case(
+            "tokenizer-bomb.json.zst",
+            frame_of(20, b"", b' ', 65 << 20),
+            SHARD,
+            65,
+            "expected at most 67108864 bytes",
+        ),
         case(
             "path.safetensors.index.json",
             b"{\"weight_map\":{\"lm_head.weight\":\"../../secret.safetensors\"}}\n".to_vec(),

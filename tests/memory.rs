@@ -8,7 +8,7 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
-use common::{FULL, World, beacon};
+use common::{FULL, World, beacon, gzip};
 
 /// 3.5 million parameters: 14 MB for each copy of them, which is what counts here.
 const CONFIG: &str = r#"{"model_type": "llama", "hidden_size": 256, "intermediate_size": 688, "num_hidden_layers": 4,
@@ -89,4 +89,39 @@ fn checking_a_run_takes_no_more_memory_than_training_however_long_it_is() {
     assert!(first.max(last) <= most && first_without.max(last_without) <= most, "{found}");
     // Three more rounds keep nothing of a model's size.
     assert!(last <= first + copy && last_without <= first_without + copy, "{found}");
+}
+
+#[test]
+fn a_corpus_ten_times_as_large_takes_no_more_memory_to_shard() {
+    let world = World::empty();
+    let text = String::from_utf8(common::corpus()).unwrap();
+    let line = serde_json::json!({ "text": &text[..20_000] }).to_string() + "\n";
+    // Small on disk, large in shards: of one text again and again in gzip, stored and not compressed.
+    let made = |name: &str, content: &[u8], times: usize| {
+        let member = gzip(content);
+        fs::write(world.path(name), member.repeat(times)).unwrap();
+    };
+    made("small.txt.gz", &text.as_bytes()[..60_000], 130);
+    made("large.txt.gz", &text.as_bytes()[..60_000], 1300);
+    made("small.jsonl.gz", line.repeat(3).as_bytes(), 130);
+    made("large.jsonl.gz", line.repeat(3).as_bytes(), 1300);
+    made("few.jsonl.gz", line.repeat(3).as_bytes(), 80);
+    made("many.jsonl.gz", line.repeat(3).as_bytes(), 800);
+    let gpt2 = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/oracle/tokens/gpt2.json");
+    let shard = |corpus: &str, tokenizer: &str| {
+        peak(&world, &format!("shard {corpus} --tokenizer {tokenizer} --seq-len 1024 --shards 2 -o out --force"))
+    };
+    // What waits in memory to be written to disk: 64 MiB of tokens, which the small ones do not fill. Each of the large ones has
+    // 78 MB of text and 156 MB of tokens; the one that a tokenizer encodes, whose stores must not grow either, 48 and 45 MB.
+    let spool = 64;
+    let cases = [
+        ("small.txt.gz", "large.txt.gz", "bytes"),
+        ("small.jsonl.gz", "large.jsonl.gz", "bytes"),
+        ("few.jsonl.gz", "many.jsonl.gz", gpt2),
+    ];
+    for (small, large, tokenizer) in cases {
+        let (few, many) = (shard(small, tokenizer), shard(large, tokenizer));
+        println!("{small} and {large}: {few} and {many} MiB");
+        assert!(many <= few + spool, "{small} and {large}: {few} and {many} MiB");
+    }
 }

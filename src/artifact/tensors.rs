@@ -180,6 +180,20 @@ impl<W: Write> Writer<W> {
         self.put(data)
     }
 
+    /// The next tensor's data as the `size` bytes that a reader gives.
+    pub fn stream(&mut self, name: &str, size: usize, mut data: impl Read) -> Result<()> {
+        self.advance(name, size)?;
+        let mut buffer = vec![0; 1 << 16];
+        let mut left = size;
+        while left > 0 {
+            let most = left.min(buffer.len());
+            data.read_exact(&mut buffer[..most]).map_err(|e| Error::io(&self.name, &e))?;
+            self.put(&buffer[..most])?;
+            left -= most;
+        }
+        Ok(())
+    }
+
     /// The next tensor's data as float32.
     pub fn f32(&mut self, name: &str, data: &[f32]) -> Result<()> {
         self.advance(name, data.len() * 4)?;

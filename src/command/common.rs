@@ -130,8 +130,8 @@ pub fn open(path: &Path) -> Result<Source> {
     Source::open(path)
 }
 
-/// The largest tokenizer.json that makes sense.
-const MAX_TOKENIZER: u64 = 256 << 20;
+/// The largest tokenizer.json that makes sense: those of a quarter of a million tokens have half of that.
+const MAX_TOKENIZER: u64 = 64 << 20;
 
 /// A Hugging Face tokenizer, and its file.
 pub(super) fn read_tokenizer(path: &Path, eod: Option<&str>) -> Result<(Tokenizer, Vec<u8>)> {

@@ -4,14 +4,15 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::common::read_tokenizer;
 use super::made::about;
+use super::{corpora, specials};
 use crate::artifact::Writer;
 use crate::artifact::record::Line;
 use crate::command::args::OutputDirArgs;
 use crate::data::{
-    Corpus, Cutter, Encoder, Format, MANIFEST, MAX_SEQ_LEN, Manifest, ShardEntry, ShardInfo, Split, TOKENS, Tokenizer,
-    read_json_lines, read_parquet, read_text, to_bytes,
+    Corpus, Cutter, Documents, Encoder, FEWEST_TOKENS, Format, MANIFEST, MAX_SEQ_LEN, MAX_VOCAB, Manifest, ShardEntry,
+    ShardInfo, Split, TOKENS, Tokenizer, Trained, Words, read_json_lines, read_parquet, read_text, to_bytes,
+    train_tokenizer, word_cuts,
 };
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::fsio::{OutDir, Outcome, Source, Spool, Target};
@@ -23,8 +24,13 @@ const SPOOL_BYTES: usize = if cfg!(test) { 1 << 12 } else { 64 << 20 };
 /// Cut a corpus into shards of token sequences.
 ///
 /// A text file is one document. A file of JSON Lines (`*.jsonl`, `*.json`) has one a line, a parquet file one a row,
-/// both in the field that --text-field names. zstd around text and JSON Lines is undone. `-` is text from standard
-/// input.
+/// both in the field that --text-field names. zstd and gzip around text and JSON Lines are undone, where the name ends in
+/// `.zst` or `.gz`. `-` is standard input: text, or what --format says, as it is.
+///
+/// A folder stands for the files in it and in its folders, in the order of their names' bytes: `.txt`, `.md`, `.text`, `.jsonl`,
+/// `.json` and `.parquet`. Others are passed over and counted, hidden ones are passed over. A pattern in quotes stands for
+/// the files that it matches: `*` and `?` within a name, `**` for any number of folders, as 'data/**/*.jsonl'. Links to files
+/// are followed, links to folders only where they are named themselves.
 ///
 /// Every document is followed by the end-of-document token, and the stream of all documents, in the order of the
 /// command line, is cut into sequences of N + 1 tokens, each beginning with the last token of the one before. Sequences
@@ -32,16 +38,25 @@ const SPOOL_BYTES: usize = if cfg!(test) { 1 << 12 } else { 64 << 20 };
 /// gets as much of it as it has of the shards: a third with two training shards and one to validate, unless --val-fraction
 /// says otherwise. An incomplete last sequence is dropped. The same corpus makes the same bytes everywhere.
 ///
-/// `bytes` as tokenizer takes the values of bytes, and 256 as the end of a document. A tokenizer.json sees documents in
-/// pieces of at most 1 MiB, cut after their last newline; text that spells a special token is taken as text.
+/// `bytes` as tokenizer takes the values of bytes, and 256 as the end of a document. A tokenizer.json gives a long document the
+/// tokens that it gives to the whole; text that spells a special token is taken as text. Where a tokenizer_config.json or
+/// special_tokens_map.json lies beside a file named tokenizer.json, documents end with its eos_token, and begin with its
+/// bos_token if add_bos_token is true; --eod and --bos go before it.
+///
+/// --train-tokenizer trains one on the corpus first, which is read twice: byte-pair encoding over bytes, every digit by
+/// itself. It lies beside the shards then, as tokenizer.json. The same corpus makes the same one everywhere.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Text, JSON Lines or parquet, by extension
+    /// Files of text, JSON Lines or parquet, by extension; folders of them; patterns
     #[arg(required = true, value_name = "CORPUS")]
     corpus: Vec<PathBuf>,
     /// `bytes`, or a Hugging Face tokenizer.json
-    #[arg(long, value_name = "FILE|bytes")]
-    tokenizer: PathBuf,
+    #[arg(long, value_name = "FILE|bytes", required_unless_present = "train_tokenizer")]
+    tokenizer: Option<PathBuf>,
+    /// Train a tokenizer of exactly N tokens on the corpus
+    #[arg(long, value_name = "N", conflicts_with_all = ["tokenizer", "eod", "bos"],
+          value_parser = clap::value_parser!(u32).range(i64::from(FEWEST_TOKENS)..=i64::from(MAX_VOCAB)))]
+    train_tokenizer: Option<u32>,
     /// Tokens a sequence, targets not counted
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_SEQ_LEN as i64))]
     seq_len: u32,
@@ -57,12 +72,28 @@ pub struct Args {
     /// The field or column that holds the text
     #[arg(long, value_name = "NAME", default_value = "text")]
     text_field: String,
-    /// The token that ends a document [default: <|endoftext|>, </s>, <|end_of_text|> or <eos>, whichever there is first]
+    /// What standard input holds
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    format: Option<Streamed>,
+    /// The token that ends a document [default: the eos_token beside the tokenizer; else <|endoftext|>, </s>, <|end_of_text|> or
+    /// <eos>, whichever there is first]
     #[arg(long, value_name = "TOKEN")]
     eod: Option<String>,
+    /// The token that begins a document, or `none` [default: the bos_token beside the tokenizer, if add_bos_token is true]
+    #[arg(long, value_name = "TOKEN|none")]
+    bos: Option<String>,
     /// Where the shards go.
     #[command(flatten)]
     output: OutputDirArgs,
+}
+
+/// What standard input, which has no name, holds.
+#[derive(clap::ValueEnum, Clone, Copy, Debug)]
+enum Streamed {
+    /// One document
+    Text,
+    /// A document a line
+    Jsonl,
 }
 
 /// A part as 0.05, in parts per million.
@@ -107,14 +138,28 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     if deal.val_ppm.is_some() && deal.val == 0 {
         return Err(Error::usage("--val-fraction: expected a validation shard to hold it, found --val-shards 0"));
     }
-    let (tokenizer, json) = load_tokenizer(args)?;
+    let streamed = args.corpus.iter().any(|path| path.as_os_str() == "-");
+    if args.format.is_some() && !streamed {
+        return Err(Error::usage("--format: files are what their extensions say; expected `-` among them, found none"));
+    }
+    if args.train_tokenizer.is_some() && streamed {
+        return Err(Error::usage("--train-tokenizer: a corpus on standard input cannot be read twice"));
+    }
+    // What is malformed is said before a folder is searched.
+    let chosen = load_tokenizer(args)?;
+    let files = corpora::files(&args.corpus, &args.output.output, ui)?;
+    let Chosen { tokenizer, beside, said } = match args.train_tokenizer {
+        Some(size) => train(args, &files, size, ui)?,
+        None => chosen,
+    };
+    said.iter().for_each(|said| ui.say(said));
     if !args.output.force {
         check_place(args, &tokenizer)?;
     }
     let out = OutDir::create(&args.output.output, args.output.force)?;
     let slots = (args.shards + args.val_shards) as usize;
     let mut spool = Spool::create(out.path("spool"), slots, SPOOL_BYTES)?;
-    let corpus = read_corpus(args, &deal, &tokenizer, &mut spool, ui)?;
+    let corpus = read_corpus(args, &files, &deal, &tokenizer, &mut spool, ui)?;
     let held_out = deal.held_out(corpus.sequences);
     if corpus.sequences - held_out < deal.train || held_out < deal.val {
         return Err(Error::data(format!(
@@ -127,9 +172,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let entries = write_shards(args, &tokenizer, &corpus, &mut spool, &out)?;
     spool.finish()?;
     put(&out, MANIFEST, Manifest::new(entries)?.text()?.as_bytes())?;
-    if let Some(json) = json {
-        put(&out, "tokenizer.json", &json)?;
-    }
+    beside.iter().try_for_each(|(name, content)| put(&out, name, content))?;
     let outcome = out.finish()?;
     ui.say(format!(
         "{}: {} tokens in {} sequences of {}, {} training and {} validation shards; {held_out} sequences ({:.1} %) are held out \
@@ -168,20 +211,54 @@ fn check_place(args: &Args, tokenizer: &Tokenizer) -> Result<()> {
     })
 }
 
-/// The tokenizer, and its file where it has one.
-fn load_tokenizer(args: &Args) -> Result<(Tokenizer, Option<Vec<u8>>)> {
-    if args.tokenizer.as_os_str() == "bytes" {
-        if args.eod.is_some() {
-            return Err(Error::usage("--eod: bytes have an end-of-document token of their own"));
+/// A tokenizer, the files of it that go beside the shards, and what there is to say of it.
+struct Chosen {
+    tokenizer: Tokenizer,
+    beside: Vec<(&'static str, Vec<u8>)>,
+    said: Option<String>,
+}
+
+/// The tokenizer that is named; bytes, where one is yet to be trained.
+fn load_tokenizer(args: &Args) -> Result<Chosen> {
+    let Some(path) = args.tokenizer.as_ref().filter(|path| path.as_os_str() != "bytes") else {
+        for (flag, given) in [("--eod", &args.eod), ("--bos", &args.bos)] {
+            if given.is_some() {
+                return Err(Error::usage(format!(
+                    "{flag}: bytes have an end-of-document token of their own, and no other"
+                )));
+            }
         }
-        return Ok((Tokenizer::Bytes, None));
-    }
-    let (tokenizer, json) = read_tokenizer(&args.tokenizer, args.eod.as_deref())?;
-    Ok((tokenizer, Some(json)))
+        return Ok(Chosen { tokenizer: Tokenizer::Bytes, beside: Vec::new(), said: None });
+    };
+    let (tokenizer, json, said) = specials::read(path, args.eod.as_deref(), args.bos.as_deref())?;
+    Ok(Chosen { tokenizer, beside: vec![("tokenizer.json", json)], said: Some(said) })
+}
+
+/// A tokenizer of so many tokens for this corpus.
+fn train(args: &Args, files: &[PathBuf], size: u32, ui: &Ui) -> Result<Chosen> {
+    let cuts = word_cuts();
+    let mut words = Words::new(&cuts);
+    read_documents(args, files, &mut words, "counting words", ui)?;
+    let Trained { tokenizer: json, config, forgotten } = train_tokenizer(words, size)?;
+    let tokenizer = Tokenizer::parse("tokenizer.json", json.as_bytes(), None)?;
+    let rare = match forgotten {
+        0 => String::new(),
+        n => format!("; {n} rare words were left out"),
+    };
+    let said = format!("tokenizer.json: {size} tokens, trained on this corpus, {}{rare}", tokenizer.id());
+    let beside = vec![("tokenizer.json", json.into_bytes()), ("tokenizer_config.json", config.into_bytes())];
+    Ok(Chosen { tokenizer, beside, said: Some(said) })
 }
 
 /// Reads the whole corpus and leaves its sequences in the spool, each in its slot.
-fn read_corpus(args: &Args, deal: &Deal, tokenizer: &Tokenizer, spool: &mut Spool, ui: &Ui) -> Result<Corpus> {
+fn read_corpus(
+    args: &Args,
+    files: &[PathBuf],
+    deal: &Deal,
+    tokenizer: &Tokenizer,
+    spool: &mut Spool,
+    ui: &Ui,
+) -> Result<Corpus> {
     let vocab_size = tokenizer.vocab_size();
     let mut cutter = Cutter::new(args.seq_len as usize, vocab_size);
     let mut bytes = Vec::new();
@@ -192,14 +269,31 @@ fn read_corpus(args: &Args, deal: &Deal, tokenizer: &Tokenizer, spool: &mut Spoo
             spool.append(deal.slot(i), &bytes)
         })
     });
-    let sizes: Vec<u64> = args.corpus.iter().map(|path| size(path)).collect();
-    let progress = ui.progress("reading", sizes.iter().sum());
+    read_documents(args, files, &mut encoder, "reading", ui)?;
+    encoder.flush()?;
+    drop(encoder);
+    Ok(cutter.finish(&tokenizer.id()))
+}
+
+/// Reads all documents of the corpus.
+fn read_documents(
+    args: &Args,
+    files: &[PathBuf],
+    documents: &mut impl Documents,
+    what: &'static str,
+    ui: &Ui,
+) -> Result<()> {
+    let sizes: Vec<u64> = files.iter().map(|path| size(path)).collect();
+    let progress = ui.progress(what, sizes.iter().sum());
     let mut before = 0;
-    for (path, size) in args.corpus.iter().zip(sizes) {
-        let format = Format::of(path);
+    for (path, size) in files.iter().zip(sizes) {
+        let format = match args.format {
+            Some(Streamed::Jsonl) if path.as_os_str() == "-" => Format::JsonLines,
+            _ => Format::of(path),
+        };
         if format == Format::Parquet {
             let (name, file) = (path.display().to_string(), File::open(path).path(path)?);
-            read_parquet(&name, file, &args.text_field, &mut encoder, &mut |done| {
+            read_parquet(&name, file, &args.text_field, documents, &mut |done| {
                 progress.at(before + done.min(size));
             })?;
         } else {
@@ -207,17 +301,15 @@ fn read_corpus(args: &Args, deal: &Deal, tokenizer: &Tokenizer, spool: &mut Spoo
             let name = source.name().to_owned();
             let counted = Counted { source, progress: &progress, before, size, read: 0 };
             if format == Format::JsonLines {
-                read_json_lines(&name, counted, &args.text_field, &mut encoder)?;
+                read_json_lines(&name, counted, &args.text_field, documents)?;
             } else {
-                read_text(&name, counted, &mut encoder)?;
+                read_text(&name, counted, documents)?;
             }
         }
-        encoder.flush()?;
         before += size;
         progress.at(before);
     }
-    drop(encoder);
-    Ok(cutter.finish(&tokenizer.id()))
+    Ok(())
 }
 
 /// The size of a file, for the progress alone.
@@ -236,7 +328,7 @@ fn write_shards(
     let val = (0..args.val_shards).map(|i| (Split::Val, i, args.val_shards));
     let mut entries = Vec::new();
     for (slot, (split, index, of)) in train.chain(val).enumerate() {
-        let data = spool.take(slot)?;
+        let (len, data) = spool.take(slot)?;
         let mut info = ShardInfo {
             tokenizer: tokenizer.id(),
             vocab_size: tokenizer.vocab_size(),
@@ -248,10 +340,14 @@ fn write_shards(
             sequences: 0,
         };
         let width = (info.seq_len + 1) * info.dtype().bitsize() / 8;
-        info.sequences = data.len() / width;
+        info.sequences = len as usize / width;
         let name = split.file_name(info.index);
-        let mut writer = Writer::new(&name, out.file(&name)?, info.header())?;
-        writer.bytes(TOKENS, &data)?;
+        let mut header = info.header();
+        if let Some(begin) = tokenizer.begin_of_document() {
+            header.metadata.insert("l402.bos".into(), begin.to_string());
+        }
+        let mut writer = Writer::new(&name, out.file(&name)?, header)?;
+        writer.stream(TOKENS, len as usize, data)?;
         let (mut file, digest) = writer.finish()?;
         file.flush().path(&out.path(&name))?;
         entries.push(ShardEntry::new(&info, digest));

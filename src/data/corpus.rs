@@ -28,18 +28,34 @@ pub enum Format {
 }
 
 impl Format {
-    /// By the extension, a `.zst` after it passed over; whatever is not known is text.
+    /// The extensions that [`Format::known`] knows, for messages.
+    pub const KNOWN: &str = ".txt, .md, .text, .jsonl and .json, these also with .zst or .gz, and .parquet";
+
+    /// By the extension, a `.zst` or `.gz` after it passed over; whatever is not known is text.
     pub fn of(path: &Path) -> Format {
-        let extension = |p: &Path| Some(p.extension()?.to_str()?.to_ascii_lowercase());
-        let found = match extension(path) {
-            Some(zst) if zst == "zst" => path.file_stem().and_then(|p| extension(Path::new(p))),
-            other => other,
-        };
-        match found.as_deref() {
+        match extension(path).0.as_deref() {
             Some("jsonl" | "json") => Format::JsonLines,
             Some("parquet") => Format::Parquet,
             _ => Format::Text,
         }
+    }
+
+    /// The same of a file that nobody has named: none where its extension is not that of a corpus.
+    pub fn known(path: &Path) -> Option<Format> {
+        match extension(path) {
+            (Some(name), _) if ["txt", "md", "text", "jsonl", "json"].contains(&&*name) => Some(Format::of(path)),
+            (Some(name), false) if name == "parquet" => Some(Format::Parquet),
+            _ => None,
+        }
+    }
+}
+
+/// The extension that says the format, and whether one of compression came after it.
+fn extension(path: &Path) -> (Option<String>, bool) {
+    let of = |p: &Path| Some(p.extension()?.to_str()?.to_ascii_lowercase());
+    match of(path) {
+        Some(outer) if outer == "zst" || outer == "gz" => (path.file_stem().and_then(|p| of(Path::new(p))), true),
+        other => (other, false),
     }
 }
 
@@ -83,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_extension_before_zst_says_the_format() {
+    fn the_extension_before_that_of_compression_says_the_format() {
         for (path, format) in [
             ("a.txt", Format::Text),
             ("a", Format::Text),
@@ -92,8 +108,16 @@ mod tests {
             ("a.json.zst", Format::JsonLines),
             ("a.txt.zst", Format::Text),
             ("a.PARQUET", Format::Parquet),
+            ("a.jsonl.gz", Format::JsonLines),
+            ("a.gz", Format::Text),
         ] {
             assert_eq!(Format::of(Path::new(path)), format, "{path}");
+        }
+        for known in ["a.txt", "a.MD.gz", "a.text", "x.y/a.json.zst", "a.parquet"] {
+            assert_eq!(Format::known(Path::new(known)), Some(Format::of(Path::new(known))), "{known}");
+        }
+        for other in ["a", "-", "a.gz", "txt", ".txt", "a.parquet.gz", "a.txt.gz.zst", "a.bin", "a.txt.bin"] {
+            assert_eq!(Format::known(Path::new(other)), None, "{other}");
         }
     }
 

@@ -33,7 +33,8 @@ struct Sizes {
 
 const SIZES: Sizes = Sizes { piece: 1 << 20, beyond: 1 << 13, longest: 8 << 20 };
 
-/// Takes documents and emits their tokens, each document followed by the end-of-document token.
+/// Takes documents and emits their tokens, each document followed by the end-of-document token, and after the token before
+/// every document where the tokenizer has one.
 pub struct Encoder<'a, E> {
     tokenizer: &'a Tokenizer,
     emit: E,
@@ -130,6 +131,11 @@ impl<'a, E: FnMut(&[u32]) -> Result<()>> Encoder<'a, E> {
 
     /// The next piece: what is before it can be emitted, or belongs to it.
     fn follow(&mut self, hf: &HuggingFace, mut piece: Piece, mut tokens: Tokens) -> Result<()> {
+        if piece.before == 0
+            && let Some(begin) = self.tokenizer.begin_of_document()
+        {
+            (self.emit)(&[begin])?;
+        }
         if let Some((last, before)) = self.last.take() {
             if before.sound[1] && tokens.sound[0] {
                 (self.emit)(&before.own)?;
@@ -240,6 +246,23 @@ mod tests {
         let found = tokens(&bpe, &[b"a", b"", b"the"], 9).unwrap();
         assert_eq!(found.iter().filter(|t| **t == end).count(), 3);
         assert_eq!(found.last(), Some(&end));
+    }
+
+    #[test]
+    fn a_token_before_every_document_is_there_once_a_document() {
+        let plain = Tokenizer::parse("t", &bpe(), None).unwrap();
+        let begins = Tokenizer::parse("t", &bpe(), None).unwrap().begin_with("t", "the").unwrap();
+        let (begin, end) = (begins.begin_of_document().unwrap(), begins.end_of_document());
+        let long = "a worker sends an update\n".repeat(50_000);
+        assert!(long.len() > SIZES.piece);
+        let documents: [&[u8]; 4] = [b"a", b"", long.as_bytes(), b"b"];
+        let expected: Vec<u32> = tokens(&plain, &documents, 4096)
+            .unwrap()
+            .split_inclusive(|token| *token == end)
+            .flat_map(|document| std::iter::once(begin).chain(document.iter().copied()))
+            .collect();
+        assert_eq!(tokens(&begins, &documents, 4096).unwrap(), expected);
+        assert!(plain.begin_with("t.json", "<s>").err().unwrap().to_string().contains("t.json"));
     }
 
     #[test]

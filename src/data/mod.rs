@@ -2,6 +2,7 @@
 
 mod assignment;
 mod batches;
+mod byte_bpe;
 mod checks;
 mod corpus;
 mod encode;
@@ -9,14 +10,19 @@ mod jsonl;
 #[cfg(test)]
 mod kinds;
 mod manifest;
+mod merges;
+mod outline;
 mod parquet;
 mod roster;
 mod sequences;
 mod shard;
+mod specials;
 mod tokenizer;
+mod words;
 
 pub use assignment::{Assignment, Draw};
 pub use batches::BatchOrder;
+pub use byte_bpe::{FEWEST_TOKENS, Trained, train_tokenizer, word_cuts};
 pub use corpus::{Documents, Format, read_text};
 pub use encode::Encoder;
 pub use jsonl::read_json_lines;
@@ -25,7 +31,9 @@ pub use parquet::read_parquet;
 pub use roster::{Member, Roster};
 pub use sequences::{Corpus, Cutter};
 pub use shard::{SHARD_HEADER, Shard, ShardInfo, Split, TOKENS, to_bytes};
+pub use specials::Specials;
 pub use tokenizer::Tokenizer;
+pub use words::Words;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -2,7 +2,7 @@
 
 use tokenizers::{ModelWrapper, PreTokenizerWrapper};
 
-use super::{MAX_VOCAB, guarded};
+use super::{MAX_VOCAB, guarded, outline};
 use crate::artifact::Digest;
 use crate::error::{Error, Result};
 
@@ -23,6 +23,7 @@ pub struct HuggingFace {
     inner: tokenizers::Tokenizer,
     digest: Digest,
     vocab_size: u32,
+    begin_of_document: Option<u32>,
     end_of_document: u32,
 }
 
@@ -30,6 +31,7 @@ impl Tokenizer {
     /// Parses a `tokenizer.json`. Documents end with the token `eod`, or with the first of `<|endoftext|>`, `</s>`,
     /// `<|end_of_text|>`, `<eos>` and DeepSeek's `end of sentence` that the vocabulary has.
     pub fn parse(name: &str, json: &[u8], eod: Option<&str>) -> Result<Tokenizer> {
+        outline::check(name, json)?;
         let inner = guarded(name, || {
             let mut inner = tokenizers::Tokenizer::from_bytes(json)
                 .map_err(|e| Error::data(format!("{name}: not a tokenizer.json: {e}")))?;
@@ -64,6 +66,7 @@ impl Tokenizer {
             inner,
             digest: Digest::of(json),
             vocab_size,
+            begin_of_document: None,
             end_of_document,
         })))
     }
@@ -93,6 +96,22 @@ impl Tokenizer {
                 Ok(text.len() as u64)
             }),
         }
+    }
+
+    /// The token before every document, if there is one.
+    pub fn begin_of_document(&self) -> Option<u32> {
+        match self {
+            Tokenizer::Bytes => None,
+            Tokenizer::HuggingFace(hf) => hf.begin_of_document,
+        }
+    }
+
+    /// The same tokenizer, with this token of its vocabulary before every document.
+    pub fn begin_with(mut self, name: &str, token: &str) -> Result<Tokenizer> {
+        let missing = || Error::data(format!("{name}: the vocabulary has no token {token:?}"));
+        let Tokenizer::HuggingFace(hf) = &mut self else { return Err(missing()) };
+        hf.begin_of_document = Some(hf.inner.token_to_id(token).ok_or_else(missing)?);
+        Ok(self)
     }
 
     /// The token after every document.

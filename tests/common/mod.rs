@@ -73,6 +73,21 @@ pub fn corpus() -> Vec<u8> {
     fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/text/tinyshakespeare.txt")).unwrap()
 }
 
+/// gzip by hand, stored and not compressed: independent of any library. At most 65535 bytes.
+pub fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut crc = !0u32;
+    for byte in content {
+        crc ^= u32::from(*byte);
+        (0..8).for_each(|_| crc = (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()));
+    }
+    let len = content.len() as u16;
+    let mut out = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255, 1];
+    [&len.to_le_bytes()[..], &(!len).to_le_bytes(), content, &(!crc).to_le_bytes(), &u32::from(len).to_le_bytes()]
+        .iter()
+        .for_each(|part| out.extend(*part));
+    out
+}
+
 /// 32 bytes in hex for a purpose.
 pub fn beacon(purpose: &str) -> String {
     Digest::of(purpose.as_bytes()).to_string()

@@ -1,5 +1,5 @@
 //! Input: `-` is standard input. What a file's name says decides how it is framed, never what somebody wrote into it:
-//! `*.zst` is a zstd frame, everything else is what it is. Only a file of tensors, which is one party's alone and never
+//! `*.zst` is a zstd frame, a corpus named `*.gz` is gzip, everything else is what it is. Only a file of tensors, which is one party's alone and never
 //! begins as a frame does, is undone by its content too. A frame is one, whole, with nothing before it or after it: what
 //! follows could be another party's.
 
@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
+use super::gzip::Gzip;
 use super::started;
 use crate::error::{Error, IoContext, Result};
 
@@ -47,9 +48,14 @@ impl Source {
         Source::from(path, Framed::ByName)
     }
 
-    /// Opens text of one's own, as [`Source::text`]; where the name says zstd there may be several frames.
+    /// Opens text of one's own, as [`Source::text`]; where the name says zstd there may be several frames, and where it says
+    /// gzip there are its members. Standard input has no name.
     pub fn corpus(path: &Path) -> Result<Source> {
-        Source::from(path, Framed::InParts)
+        let mut source = Source::from(path, Framed::InParts)?;
+        if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gz")) {
+            source = Source { reader: Box::new(Gzip::new(source.reader)), known_len: None, ..source };
+        }
+        Ok(source)
     }
 
     fn from(path: &Path, framed: Framed) -> Result<Source> {
@@ -63,7 +69,13 @@ impl Source {
             return Err(Error::data(format!("{name}: expected a file, found a directory")));
         }
         let len = meta.is_file().then_some(meta.len());
-        Source::new(&name, Box::new(file), len, framed, path.extension().is_some_and(|e| e == "zst"))
+        Source::new(
+            &name,
+            Box::new(file),
+            len,
+            framed,
+            path.extension().is_some_and(|e| e == "zst" || framed == Framed::InParts && e.eq_ignore_ascii_case("zst")),
+        )
     }
 
     /// Wraps the bytes of a file of tensors that are already in memory.

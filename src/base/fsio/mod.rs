@@ -1,6 +1,7 @@
 //! Files: transparent input, atomic output. The only module that writes to disk.
 
 mod append;
+mod gzip;
 mod input;
 mod outdir;
 mod output;

@@ -1,4 +1,4 @@
-//! A spool: bytes for many parts at once, more than memory holds, each part read back whole in the end.
+//! A spool: bytes for many parts at once, more than memory holds, each part read back in the end.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -56,24 +56,26 @@ impl Spool {
         Ok(())
     }
 
-    /// The bytes of a part, which leaves the spool.
-    pub fn take(&mut self, part: usize) -> Result<Vec<u8>> {
+    /// A part, which leaves the spool: how many bytes it has, and these. They are read from the disk as they are asked for.
+    pub fn take(&mut self, part: usize) -> Result<(u64, impl Read + use<>)> {
         let path = self.path(part);
         let tail = std::mem::take(&mut self.parts[part]);
         self.buffered -= tail.len();
-        let mut bytes = Vec::new();
-        match File::open(&path) {
-            Ok(mut file) => {
+        let (len, flushed) = match File::open(&path) {
+            Ok(file) => {
                 let len = file.metadata().path(&path)?.len();
-                bytes.reserve_exact(len as usize + tail.len());
-                file.read_to_end(&mut bytes).path(&path)?;
+                // What is open can be read whether or not it still has a name.
                 fs::remove_file(&path).path(&path)?;
+                (len, Some(file))
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (0, None),
             Err(error) => return Err(Error::io(path.display(), &error)),
-        }
-        bytes.extend_from_slice(&tail);
-        Ok(bytes)
+        };
+        let flushed: Box<dyn Read> = match flushed {
+            Some(file) => Box::new(file),
+            None => Box::new(io::empty()),
+        };
+        Ok((len + tail.len() as u64, flushed.chain(io::Cursor::new(tail))))
     }
 
     /// Removes the folder, whose parts have all been taken.
@@ -98,7 +100,10 @@ mod tests {
         }
         for part in 0..3000 {
             let p = part as u8;
-            assert_eq!(spool.take(part).unwrap(), [0, p, 1, p, 2, p, 3, p]);
+            let (len, mut read) = spool.take(part).unwrap();
+            let mut bytes = Vec::new();
+            read.read_to_end(&mut bytes).unwrap();
+            assert_eq!((len, &bytes[..]), (8, &[0, p, 1, p, 2, p, 3, p][..]));
         }
         spool.finish().unwrap();
         assert!(!folder.exists());
