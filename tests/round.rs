@@ -8,7 +8,7 @@ use l402::codec::{Feedback, Update, compress_tensors};
 use l402::data::{BatchOrder, Shard, ShardInfo, Split, TOKENS, to_bytes};
 use l402::engine::Engine;
 use l402::fsio::Source;
-use l402::model::{Layout, Model, ModelConfig, Plan, initial_parameters};
+use l402::model::{Decoder, Layout, Model, ModelConfig, Plan, initial_parameters};
 use l402::optimizer::{Moments, RoundInput, outer_step, run_round};
 
 /// Two honest rounds; everything counts, everything adds up.
@@ -209,17 +209,18 @@ fn odd_shapes_and_a_tied_head_are_the_same_bits_on_every_instruction_set_too() {
 // ---- Numbers that are not finite ----
 
 /// What one round from these parameters fails with.
-fn failure(config: &str, recipe: &str, change: impl Fn(&Layout, &mut [f32])) -> String {
+fn failure(config: &str, recipe: &str, change: impl Fn(&Decoder, &mut [f32])) -> String {
     let (config, recipe) = (ModelConfig::parse(config).unwrap(), Recipe::parse(recipe).unwrap());
-    let layout = Layout::new(&config);
-    let mut theta = initial_parameters(&config, &layout, 11);
-    change(&layout, &mut theta);
+    let decoder = Decoder::new(&config);
+    let layout = &decoder.layout;
+    let mut theta = initial_parameters(&config, layout, 11);
+    change(&decoder, &mut theta);
     let seq_len = recipe.data.seq_len;
     let (model, shard) = (Model::of(&recipe, config.clone(), Engine::detect()), shard(seq_len));
     let plan = Plan::training(&config, seq_len, recipe.inner.batch, None, 1 << 30);
     let order = BatchOrder::new(&Digest::of(b"order"), shard.sequences());
     let input = RoundInput { recipe: &recipe, model: &model, plan, shard: &shard, order: &order, round: 5 };
-    let result = run_round(&input, theta, Moments::zero(&layout), |_| {});
+    let result = run_round(&input, theta, Moments::zero(layout), |_| {});
     result.err().expect("the round fails").to_string()
 }
 
@@ -228,16 +229,16 @@ fn what_is_not_finite_ends_the_round_and_is_named_with_its_step() {
     let plain = common::recipe(FULL, "");
     // The inverse of a root mean square of nothing is 1e19 here, once more for every norm on the way back.
     let steep = common::CONFIG.replace("1e-05", "2e-38");
-    let gradient = failure(&steep, &plain, |layout, theta| layout.of_mut(layout.embedding, theta).fill(0.0));
+    let gradient = failure(&steep, &plain, |it, theta| it.layout.of_mut(it.embedding, theta).fill(0.0));
     assert!(gradient.contains("round 5 step 0"), "{gradient}");
     assert!(gradient.contains("the gradient of tensor model.embed_tokens.weight"), "{gradient}");
 
-    let loss = failure(common::CONFIG, &plain, |layout, theta| layout.of_mut(layout.norm, theta).fill(1e38));
+    let loss = failure(common::CONFIG, &plain, |it, theta| it.layout.of_mut(it.norm, theta).fill(1e38));
     assert!(loss.contains("round 5 step 0") && loss.contains("loss of sequence"), "{loss}");
 
     // Each step multiplies the matrices by 1 - lr * weight decay; the head alone does not feel it in the loss.
     let wild = plain.replace("lr = 5e-3", "lr = 1e3").replace("weight_decay = 0.1", "weight_decay = 1e3");
-    let huge = |layout: &Layout, theta: &mut [f32]| layout.of_mut(layout.layers[0].o.weight, theta).fill(1e35);
+    let huge = |it: &Decoder, theta: &mut [f32]| it.layout.of_mut(it.layers[0].o.weight, theta).fill(1e35);
     let parameter = failure(common::CONFIG, &wild, huge);
     assert!(parameter.contains("round 5 step 0"), "{parameter}");
     assert!(parameter.contains("tensor model.layers.0.self_attn.o_proj.weight is not finite"), "{parameter}");
