@@ -14,6 +14,7 @@ mod forward;
 mod init;
 mod layer_acts;
 mod layout;
+mod next;
 mod parameters;
 mod plan;
 mod variant;
