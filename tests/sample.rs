@@ -128,7 +128,10 @@ fn it_says_whole_characters_until_a_token_ends_the_text() {
         let found = record(&world, model, "a", "--temperature 0");
         assert_eq!((&found["text"], &found["finish"], &found["tokens"]), (&json!(SAYING), &json!("end"), &json!(7)));
         assert_eq!((&found["type"], &found["v"], &found["prompt_tokens"]), (&json!("sample"), &json!(1), &json!(1)));
-        assert_eq!((&found["temperature"], &found["seed"], &found["forward"]), (&json!("0"), &json!(0), &json!("candle llama")));
+        assert_eq!(
+            (&found["temperature"], &found["seed"], &found["forward"]),
+            (&json!("0"), &json!(0), &json!("candle llama"))
+        );
         assert_eq!(found["model"], json!(world.text(&format!("inspect {model} --field model")).trim()));
         let cut = record(&world, model, "a", "--temperature 0 --max-tokens 2");
         assert_eq!((&cut["text"], &cut["finish"]), (&json!("é"), &json!("length")));
@@ -218,7 +221,9 @@ fn the_same_seed_says_the_same_and_another_another() {
     assert_ne!(text("--seed 1"), first);
     let greedy = text("--temperature 0");
     assert_ne!(greedy, first);
-    for same in ["--top-k 1", "--top-k 1 --seed 9", "--top-p 0.000001", "--temperature 0.000001", "--temperature 0 --top-k 5"] {
+    for same in
+        ["--top-k 1", "--top-k 1 --seed 9", "--top-p 0.000001", "--temperature 0.000001", "--temperature 0 --top-k 5"]
+    {
         assert_eq!(text(same), greedy, "{same}");
     }
 }
@@ -308,7 +313,14 @@ fn what_makes_no_sense_is_refused_in_a_line() {
     refused(&world, model, "a", "--tokenizer bad.json", 65, "bad.json: not a tokenizer.json");
     write_model(&world, "small", &config(40, 64), |_, _| ());
     refused(&world, "small", "a", "", 66, "small/tokenizer.json: no such file, and the model's 40 tokens are no bytes");
-    refused(&world, "small", "a", "--tokenizer bytes", 1, "tokenizer: expected at most the model's 40 tokens, found 257");
+    refused(
+        &world,
+        "small",
+        "a",
+        "--tokenizer bytes",
+        1,
+        "tokenizer: expected at most the model's 40 tokens, found 257",
+    );
     world.write("small/tokenizer.json", &byte_level(Value::Null));
     refused(&world, "small", "a", "", 1, "tokenizer: expected at most the model's 40 tokens");
     // Weights whose sums overflow are found by what they give.

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::common::{open, tokenizer_file};
 use crate::artifact::canonical;
-use crate::data::PromptTokenizer;
+use crate::data::{MAX_SEQ_LEN, PromptTokenizer};
 use crate::error::{Error, Kind, Result};
 use crate::fsio::read_text;
 use crate::model::ModelFolder;
@@ -206,7 +206,7 @@ fn parse(path: &Path) -> Result<PromptTokenizer> {
 
 /// Tokens that fit into the model's context after the prompt.
 fn room(folder: &ModelFolder, prompt: &[u32]) -> Result<usize> {
-    let (context, tokens) = (folder.config.max_position_embeddings, prompt.len());
+    let (context, tokens) = (folder.config.max_position_embeddings.min(MAX_SEQ_LEN), prompt.len());
     if tokens == 0 {
         return Err(Error::data(
             "prompt: expected a token at least, found none: the tokenizer begins no text by itself",

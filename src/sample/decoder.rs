@@ -29,7 +29,7 @@ pub struct Decoder {
 
 enum Reader {
     Candle(peer::Reader),
-    Own(own::Reader),
+    Own(Box<own::Reader>),
 }
 
 impl Decoder {
@@ -40,7 +40,7 @@ impl Decoder {
             By::Candle(peer) => {
                 Reader::Candle(peer::Reader::new(peer, config, layout, values, context).map_err(candles)?)
             }
-            By::Own(_) => Reader::Own(own::Reader::new(config, values)),
+            By::Own(_) => Reader::Own(Box::new(own::Reader::new(config, values))),
         };
         Ok(Decoder { by, reader })
     }
@@ -60,5 +60,7 @@ impl Decoder {
 }
 
 fn candles(error: candle_core::Error) -> Error {
-    Error::bug(format!("candle-transformers: {error}"))
+    // It may bring a backtrace along.
+    let text = error.to_string();
+    Error::bug(format!("candle-transformers: {}", text.lines().next().unwrap_or("failed")))
 }

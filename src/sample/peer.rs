@@ -9,7 +9,7 @@ use super::folded::tensors;
 use crate::engine::RopeScaling;
 use crate::model::{Layout, ModelConfig};
 
-/// Tokens of a prompt that are read at a time: scores are kept of so many rows alone.
+/// Tokens of a prompt that are read at a time: there are scores of so many rows alone.
 const AT_A_TIME: usize = 128;
 
 /// The logits after tokens at an offset.
@@ -18,6 +18,7 @@ type Step = Box<dyn FnMut(&Tensor, usize) -> Result<Tensor> + Send>;
 /// A model with what it has read.
 pub struct Reader {
     step: Step,
+    at_a_time: usize,
     read: usize,
 }
 
@@ -25,13 +26,15 @@ impl Reader {
     /// A model for texts of up to so many tokens.
     pub fn new(peer: Peer, config: &ModelConfig, layout: &Layout, values: Vec<f32>, context: usize) -> Result<Reader> {
         let weights = VarBuilder::from_tensors(tensors(config, layout, values)?, DType::F32, &Device::Cpu);
-        Ok(Reader { step: step(peer, config, context, weights)?, read: 0 })
+        // Gemma's keeps values of several tokens in an order that it then refuses.
+        let at_a_time = if matches!(peer, Peer::Gemma3 { .. }) { 1 } else { AT_A_TIME };
+        Ok(Reader { step: step(peer, config, context, weights)?, at_a_time, read: 0 })
     }
 
     /// Reads on; gives the logits of what comes next.
     pub fn push(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
         let mut logits = Vec::new();
-        for some in tokens.chunks(AT_A_TIME) {
+        for some in tokens.chunks(self.at_a_time) {
             let input = Tensor::new(some, &Device::Cpu)?.unsqueeze(0)?;
             let output = (self.step)(&input, self.read)?;
             self.read += some.len();

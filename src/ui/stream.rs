@@ -10,14 +10,14 @@ use crate::fsio::Target;
 /// `\u{1b}` and the like, but for line breaks and tabs.
 pub struct Stream {
     shown: bool,
-    /// Whether what came last ends its line.
+    /// Whether what came last, if anything did, ends its line.
     ended: bool,
 }
 
 impl Stream {
     /// Standard output.
     pub fn stdout() -> Stream {
-        Stream { shown: stdout().is_terminal(), ended: true }
+        Stream { shown: stdout().is_terminal(), ended: false }
     }
 
     /// Adds a piece.
