@@ -280,6 +280,6 @@ echo
 echo "theta-$rounds says:"
 for seed in 0 1 2 3 4 5 6 7 8 9; do
     l402 sample --model "theta-$rounds" --prompt "First Citizen:
-We " --temperature 0.7 --seed "$seed" --max-tokens 72 --stop "
+We " --temperature 0.5 --seed "$seed" --max-tokens 72 --stop "
 " --threads 1
 done

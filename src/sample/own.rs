@@ -4,7 +4,7 @@ use crate::engine::{Arithmetic, Engine};
 use crate::model::{Fixed, Model, ModelConfig, Plan, Workspace};
 
 /// Room for a text grows by so many tokens.
-const STEP: usize = 64;
+const STEP: usize = 16;
 
 /// A model with the text so far.
 pub struct Reader {

@@ -20,7 +20,9 @@ pub struct Detokeniser<'a> {
 impl<'a> Detokeniser<'a> {
     /// A text that goes on after this prompt.
     pub fn after(tokenizer: &'a PromptTokenizer, prompt: &[u32]) -> Detokeniser<'a> {
-        let tokens = prompt[prompt.len().saturating_sub(CONTEXT)..].to_vec();
+        // Bytes need none, and a prompt of them may end within a character.
+        let context = if matches!(tokenizer, PromptTokenizer::Bytes) { 0 } else { CONTEXT };
+        let tokens = prompt[prompt.len().saturating_sub(context)..].to_vec();
         Detokeniser { tokenizer, given: tokens.len(), tokens }
     }
 
@@ -79,6 +81,7 @@ mod tests {
         let tokens = [0xe4, 0xbd, 0xff, 0x61, 256, 0xe4, 0xbd];
         let expected = ["", "", "", "\u{fffd}\u{fffd}a", "", "", "", "\u{fffd}"];
         assert_eq!(pieces(&PromptTokenizer::Bytes, &[], &tokens), expected);
+        assert_eq!(pieces(&PromptTokenizer::Bytes, &[0xc3], &[0xa9, 0x21]), ["", "\u{fffd}!", ""]);
     }
 
     #[test]
