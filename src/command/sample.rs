@@ -10,7 +10,7 @@ use crate::artifact::canonical;
 use crate::data::{MAX_SEQ_LEN, PromptTokenizer};
 use crate::error::{Error, Kind, Result};
 use crate::fsio::read_text;
-use crate::model::ModelFolder;
+use crate::model::{Layout, ModelConfig, ModelFolder};
 use crate::sample::{By, Decoder, Request, Rule, Said, Settings, say};
 use crate::ui::{self, Page, Stream, Ui};
 
@@ -110,8 +110,9 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let most = room(&folder, &prompt)?.min(args.max_tokens as usize);
 
     let by = By::of(&folder.config, prompt.len() + most);
-    let ModelFolder { config, layout, parameters, digest, .. } = folder;
-    let mut decoder = Decoder::new(&config, &layout, parameters.into_vec()?, by, prompt.len() + most)?;
+    let digest = folder.digest;
+    let (config, layout, values) = weights(folder)?;
+    let mut decoder = Decoder::new(&config, &layout, values, by, prompt.len() + most)?;
     ui.detail(match decoder.by() {
         By::Candle(peer) => format!("logits by candle-transformers' {}", peer.name()),
         By::Own(why) => format!("logits by our own forward pass, for candle-transformers has not: {why}"),
@@ -152,6 +153,11 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
             page.print()
         }
     }
+}
+
+/// What computes: a configuration, where its parameters lie, and they themselves, the only copy of them.
+fn weights(folder: ModelFolder) -> Result<(ModelConfig, Layout, Vec<f32>)> {
+    Ok((folder.config, folder.layout, folder.parameters.into_vec()?))
 }
 
 /// Says how fast it went.
