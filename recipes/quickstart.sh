@@ -274,3 +274,12 @@ echo "the balances add up to the msat: what the workers earned, and the fees, ar
 for who in $workers; do echo "earned by $who: $(rungs "$who" claimed '*') msat"; done
 echo "everything is in $run: theta-$rounds is a Hugging Face model folder, round-* hold the records"
 echo "what each party keeps to itself, and the nodes, which are stopped, is in $private"
+
+# And what the model says, a line each time: it has seen a megabyte of text, and has less than one of its own.
+echo
+echo "theta-$rounds says:"
+for seed in 0 1 2 3 4 5 6 7 8 9; do
+    l402 sample --model "theta-$rounds" --prompt "First Citizen:
+We " --temperature 0.5 --seed "$seed" --max-tokens 72 --stop "
+" --threads 1
+done

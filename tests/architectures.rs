@@ -148,14 +148,16 @@ fn fifty_steps_follow_transformers_loss_curve() {
 fn a_merged_adapter_is_the_model_that_peft_merges() {
     let recipe = Recipe::parse(RECIPE).unwrap();
     for Case { name, folder, expected } in adapters() {
-        let base = ModelFolder::load(&folder.base.as_ref().unwrap().folder).unwrap();
-        let merged = ModelFolder { parameters: Parameters::Read(folder.merged(Engine::detect()).unwrap()), ..base };
+        let whole = || ModelFolder::load(&folder.base.as_ref().unwrap().folder).unwrap();
+        let (base, plain) = (whole(), whole());
+        let merged =
+            ModelFolder { parameters: Parameters::Read(folder.into_merged(Engine::detect()).unwrap()), ..base };
         let (logits, ..) = first_step(&merged, &recipe);
         let error = relative(&logits, &expected["merged"]);
         assert!(error < TOLERANCE, "{name}: the logits differ by {error:e} of their norm");
         // It is the adapter's function, and not the model's.
         assert!(relative(&logits, &expected["logits"]) < TOLERANCE, "{name}");
-        let (plain, ..) = first_step(&ModelFolder::load(&folder.base.unwrap().folder).unwrap(), &recipe);
+        let (plain, ..) = first_step(&plain, &recipe);
         assert!(relative(&plain, &expected["logits"]) > 0.01, "{name}");
     }
 }

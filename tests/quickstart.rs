@@ -119,6 +119,9 @@ fn four_workers_train_a_model_and_are_paid_to_the_msat_but_for_the_one_who_lies(
     assert_eq!((msat(row, 2), msat(row, 3), msat(row, 4)), (locked, earned, locked - earned), "{row}");
     assert_eq!(msat(row, 6), msat(row, 1) - earned - msat(row, 5), "{row}");
     line("the balances add up to the msat");
+    // In the end the model speaks, ten lines of it.
+    let (_, says) = text.split_once("theta-12 says:\n").unwrap_or_else(|| panic!("{text}"));
+    assert!(says.lines().count() == 10 && says.lines().map(str::len).sum::<usize>() > 40, "{says}");
 
     // What opens a payment is nowhere in the folder that is public, and the nodes are down.
     let public = Command::new("grep").args(["-rlE", "preimage"]).arg(&run).output().unwrap();

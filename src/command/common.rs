@@ -135,8 +135,13 @@ const MAX_TOKENIZER: u64 = 64 << 20;
 
 /// A Hugging Face tokenizer, and its file.
 pub(super) fn read_tokenizer(path: &Path, eod: Option<&str>) -> Result<(Tokenizer, Vec<u8>)> {
+    let (name, json) = tokenizer_file(path)?;
+    Ok((Tokenizer::parse(&name, &json, eod)?, json))
+}
+
+/// The name and the content of a tokenizer's file.
+pub(super) fn tokenizer_file(path: &Path) -> Result<(String, Vec<u8>)> {
     let source = Source::text(path)?;
     let name = source.name().to_owned();
-    let json = source.read_to_end(MAX_TOKENIZER)?;
-    Ok((Tokenizer::parse(&name, &json, eod)?, json))
+    Ok((name, source.read_to_end(MAX_TOKENIZER)?))
 }

@@ -39,7 +39,8 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         let what = format!("{}: expected an adapter's folder, found a whole model", args.adapter.display());
         return Err(Error::data(what));
     };
-    let parameters = folder.merged(engine)?;
-    let whole = Whole { config: &folder.config, config_text: &base.config_text, layout: &Layout::new(&folder.config) };
-    write_model(whole, parameters, [&base.folder, &args.adapter], &args.form, &args.output, ui)
+    let (config, config_text, place) = (folder.config.clone(), base.config_text.clone(), base.folder.clone());
+    let parameters = folder.into_merged(engine)?;
+    let whole = Whole { config: &config, config_text: &config_text, layout: &Layout::new(&config) };
+    write_model(whole, parameters, [&place, &args.adapter], &args.form, &args.output, ui)
 }

@@ -30,6 +30,7 @@ mod node;
 pub mod open;
 pub mod pull;
 pub mod replay;
+pub mod sample;
 pub mod score;
 pub mod selftest;
 pub mod settle;

@@ -10,6 +10,40 @@ use crate::error::{Error, Result};
 const END_OF_DOCUMENT: [&str; 5] =
     ["<|endoftext|>", "</s>", "<|end_of_text|>", "<eos>", "<\u{ff5c}end\u{2581}of\u{2581}sentence\u{ff5c}>"];
 
+/// Reads a `tokenizer.json` that cuts and fills nothing, and whose tokens are the same every time.
+pub(super) fn read(name: &str, json: &[u8]) -> Result<tokenizers::Tokenizer> {
+    outline::check(name, json)?;
+    let inner = guarded(name, || {
+        let mut inner = tokenizers::Tokenizer::from_bytes(json)
+            .map_err(|e| Error::data(format!("{name}: not a tokenizer.json: {e}")))?;
+        inner.with_truncation(None).map_err(|e| Error::data(format!("{name}: {e}")))?;
+        inner.with_padding(None);
+        Ok(inner)
+    })?;
+    if let ModelWrapper::BPE(bpe) = inner.get_model()
+        && bpe.dropout.is_some_and(|p| p != 0.0)
+    {
+        return Err(Error::data(format!("{name}: model.dropout: expected none, or tokens would be random")));
+    }
+    Ok(inner)
+}
+
+/// One more than the largest token id, added tokens included.
+pub(super) fn vocab_size(name: &str, inner: &tokenizers::Tokenizer) -> Result<u32> {
+    let largest = inner.get_vocab(true).into_values().max();
+    largest.and_then(|id| id.checked_add(1)).filter(|n| *n <= MAX_VOCAB).ok_or_else(|| {
+        Error::data(format!(
+            "{name}: expected token ids from 0 to below {MAX_VOCAB}, found {}",
+            largest.map_or("none".into(), |id| format!("up to {id}"))
+        ))
+    })
+}
+
+/// The token that ends a document, where the vocabulary has one of the known names.
+pub(super) fn end_of_document(inner: &tokenizers::Tokenizer) -> Option<u32> {
+    END_OF_DOCUMENT.iter().find_map(|token| inner.token_to_id(token))
+}
+
 /// From text to token ids.
 pub enum Tokenizer {
     /// The values of bytes, and 256 for the end of a document.
@@ -31,33 +65,15 @@ impl Tokenizer {
     /// Parses a `tokenizer.json`. Documents end with the token `eod`, or with the first of `<|endoftext|>`, `</s>`,
     /// `<|end_of_text|>`, `<eos>` and DeepSeek's `end of sentence` that the vocabulary has.
     pub fn parse(name: &str, json: &[u8], eod: Option<&str>) -> Result<Tokenizer> {
-        outline::check(name, json)?;
-        let inner = guarded(name, || {
-            let mut inner = tokenizers::Tokenizer::from_bytes(json)
-                .map_err(|e| Error::data(format!("{name}: not a tokenizer.json: {e}")))?;
-            inner.with_truncation(None).map_err(|e| Error::data(format!("{name}: {e}")))?;
-            inner.with_padding(None);
-            // Text that spells a special token is text: a document cannot end another one.
-            inner.set_encode_special_tokens(true);
-            Ok(inner)
-        })?;
-        if let ModelWrapper::BPE(bpe) = inner.get_model()
-            && bpe.dropout.is_some_and(|p| p != 0.0)
-        {
-            return Err(Error::data(format!("{name}: model.dropout: expected none, or tokens would be random")));
-        }
-        let largest = inner.get_vocab(true).into_values().max();
-        let vocab_size = largest.and_then(|id| id.checked_add(1)).filter(|n| *n <= MAX_VOCAB).ok_or_else(|| {
-            Error::data(format!(
-                "{name}: expected token ids from 0 to below {MAX_VOCAB}, found {}",
-                largest.map_or("none".into(), |id| format!("up to {id}"))
-            ))
-        })?;
+        let mut inner = read(name, json)?;
+        // Text that spells a special token is text: a document cannot end another one.
+        inner.set_encode_special_tokens(true);
+        let vocab_size = vocab_size(name, &inner)?;
         let end_of_document = match eod {
             Some(token) => inner
                 .token_to_id(token)
                 .ok_or_else(|| Error::data(format!("{name}: the vocabulary has no token {token:?}")))?,
-            None => END_OF_DOCUMENT.iter().find_map(|token| inner.token_to_id(token)).ok_or_else(|| {
+            None => end_of_document(&inner).ok_or_else(|| {
                 Error::data(format!("{name}: none of {} is in the vocabulary", END_OF_DOCUMENT.join(", ")))
                     .hint("name the token that ends a document with --eod")
             })?,

@@ -1,7 +1,7 @@
 //! An adapter put into the model that it is of: a whole model again.
 
 use super::folder::ModelFolder;
-use super::net::Adapted;
+use super::layout::Layout;
 use crate::engine::Engine;
 use crate::engine::matmul::{Mat, MatMut, Start};
 use crate::error::Result;
@@ -9,12 +9,11 @@ use crate::error::Result;
 impl ModelFolder {
     /// The parameters of the whole model, by the layout of its configuration: W + s · (B · A) of every linear layer that has
     /// factors. An element of B · A is a chain over ascending rank, then there is one product and one sum.
-    pub fn merged(&self, engine: Engine) -> Result<Vec<f32>> {
-        let net = self.net()?;
-        let Some(Adapted { adapter, base }) = net.adapted else { return self.parameters.to_vec() };
-        let factors = self.parameters.to_vec()?;
-        let mut whole = std::sync::Arc::unwrap_or_clone(base);
-        let (layout, rank) = (&net.decoder.layout, adapter.recipe.rank);
+    pub fn into_merged(self, engine: Engine) -> Result<Vec<f32>> {
+        let factors = self.parameters.into_vec()?;
+        let Some(base) = self.base else { return Ok(factors) };
+        let (layout, adapter) = (Layout::new(&self.config), base.adapter);
+        let (mut whole, rank) = (base.parameters.into_vec()?, adapter.recipe.rank);
         let mut change = Vec::new();
         for (weight, pair) in adapter.pairs() {
             let (out, inner) = (layout.tensors[weight].shape[0], layout.tensors[weight].shape[1]);

@@ -18,6 +18,7 @@ mod layer_acts;
 mod layout;
 mod merge;
 mod net;
+mod next;
 mod parameters;
 mod peft;
 mod plan;

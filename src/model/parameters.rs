@@ -28,6 +28,14 @@ impl Parameters {
         }
     }
 
+    /// All of them, without a second copy of what is in memory already.
+    pub fn into_vec(self) -> Result<Vec<f32>> {
+        match self {
+            Parameters::Read(values) => Ok(values),
+            stored => stored.to_vec(),
+        }
+    }
+
     /// Hands them over in order: the first one's place, and a piece of them. An error says that what was handed over is
     /// worth nothing.
     pub fn each(&self, mut take: impl FnMut(usize, &[f32])) -> Result<()> {

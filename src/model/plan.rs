@@ -94,6 +94,11 @@ impl Plan {
         }
     }
 
+    /// A plan for what comes after one sequence: the logits of one token.
+    pub fn next(seq_len: usize) -> Plan {
+        Plan { sequences: 1, seq_len, backward: false, recompute: true, logit_rows: 1, keep_weights: false }
+    }
+
     /// Tokens of a micro-batch.
     pub fn tokens(&self) -> usize {
         self.sequences * self.seq_len

@@ -3,6 +3,7 @@
 
 pub mod escape;
 mod page;
+mod stream;
 
 use std::io::{IsTerminal, Write, stderr};
 
@@ -11,6 +12,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::error::Error;
 
 pub use page::{Page, check, print};
+pub use stream::Stream;
 
 /// The talk of a run.
 #[derive(Clone, Copy, Debug)]

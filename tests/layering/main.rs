@@ -51,6 +51,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("verify", &["error", "artifact", "engine", "data", "model", "codec", "optimizer"]),
         ("score", &["error", "fsio", "artifact", "engine", "data", "model", "codec", "optimizer", "verify", "pay"]),
         ("pay", &["error", "artifact"]),
+        ("sample", &["error", "artifact", "engine", "data", "model"]),
         (
             "audit",
             &["error", "fsio", "artifact", "engine", "data", "model", "codec", "optimizer", "verify", "score", "pay"],
@@ -71,6 +72,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "score",
                 "pay",
                 "audit",
+                "sample",
                 "hub",
                 "devnet",
             ],
@@ -155,8 +157,9 @@ fn no_file_imports_one_that_imports_it() {
 #[test]
 fn only_commands_write_and_speak() {
     // Below commands, fsio is a stream of input: `Source`, or text read whole. Key files alone are made there.
-    let takes =
-        |file: &File| ["artifact", "data", "model", "optimizer", "codec", "score", "audit"].contains(&file.layer());
+    let takes = |file: &File| {
+        ["artifact", "data", "model", "optimizer", "codec", "score", "audit", "sample"].contains(&file.layer())
+    };
     let mut wrong = found(takes, &["Target", "OutDir", "Spool", "Output", "write_secret"]);
     wrong.retain(|place| !place.starts_with("artifact/key.rs") && !place.contains("type Target ="));
     nowhere(&wrong);
@@ -189,7 +192,7 @@ fn nothing_prints_around_the_one_place_that_escapes() {
 
 /// What takes values and gives values.
 fn domain(file: &File) -> bool {
-    ["artifact", "data", "model", "codec", "optimizer", "verify", "score", "pay", "audit", "engine"]
+    ["artifact", "data", "model", "codec", "optimizer", "verify", "score", "pay", "audit", "sample", "engine"]
         .contains(&file.layer())
 }
 

@@ -36,6 +36,8 @@ fn what_is_pulled_is_cut_measured_and_goes_out_again() {
     l402(&desk, "shard corpus.jsonl --tokenizer theta-0/tokenizer.json --seq-len 24 --shards 16 -o shards");
     let said = l402(&desk, "score --model theta-0 --val shards/val-00000.safetensors");
     assert!(said.contains("nats a token") && said.contains("bits a byte"), "{said}");
+    let says = l402(&desk, "sample --model theta-0 --prompt one --max-tokens 4");
+    assert!(says.ends_with('\n'), "{says}");
     let theta = l402(&desk, "inspect theta-0 --field model");
     // In float32 it is the same model; in bfloat16 another, with what travels with it and without where it was from.
     assert_eq!(l402(&desk, "export theta-0 -o same"), theta);
