@@ -232,7 +232,7 @@ fn the_same_seed_says_the_same_and_another_another() {
 
 /// What the model in the folder says, drawn from our own forward pass.
 fn by_our_own(folder: &Path, prompt: &[u8], rule: Rule, seed: u64, count: u64) -> String {
-    let folder = l402::model::ModelFolder::load(folder).unwrap();
+    let folder = model::ModelFolder::load(folder).unwrap();
     let values = folder.parameters.to_vec().unwrap();
     let mut decoder = Decoder::new(&folder.config, &folder.layout, values, By::Own(String::new()), 64).unwrap();
     let prompt: Vec<u32> = prompt.iter().map(|byte| u32::from(*byte)).collect();
