@@ -76,7 +76,8 @@ fn logits_loss_and_gradients_are_those_of_transformers() {
         let model = Model::of(&recipe, folder.config.clone(), Engine::detect());
         let layout = &model.layout;
         let shard = curve::batch(0, &recipe, model.config.vocab_size as u64);
-        let at = StepAt { round: 0, step: 0, optimizer_steps: 0, batch: (0..recipe.inner.batch).collect() };
+        let batch = (0..recipe.inner.batch).collect();
+        let at = StepAt { round: 0, step: 0, optimizer_steps: 0, batch, masked: None };
         let graph = Graph::new(&recipe, &model, at);
         let state = State { parameters: folder.parameters.to_vec().unwrap(), moments: Moments::zero(layout) };
         let mut step = Step::new(&model, &graph, &shard, state);

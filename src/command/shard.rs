@@ -246,6 +246,7 @@ fn write_shards(
             of: of.into(),
             corpus: corpus.digest,
             sequences: 0,
+            targets: Default::default(),
         };
         let width = (info.seq_len + 1) * info.dtype().bitsize() / 8;
         info.sequences = data.len() / width;

@@ -13,6 +13,7 @@ mod parquet;
 mod roster;
 mod sequences;
 mod shard;
+mod targets;
 mod tokenizer;
 
 pub use assignment::{Assignment, Draw};
@@ -25,6 +26,7 @@ pub use parquet::read_parquet;
 pub use roster::{Member, Roster};
 pub use sequences::{Corpus, Cutter};
 pub use shard::{SHARD_HEADER, Shard, ShardInfo, Split, TOKENS, to_bytes};
+pub use targets::{Gathered, MASK, STARTS, Targets};
 pub use tokenizer::Tokenizer;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,8 +1,10 @@
 //! A Llama-family decoder: configuration, parameters, forward and backward, Hugging Face folders.
 
 mod activations;
+mod attend;
 mod attention;
 mod backward;
+mod batch;
 mod branch;
 mod config;
 mod export;
@@ -18,7 +20,9 @@ mod parameters;
 mod plan;
 mod variant;
 
+pub use attend::Attended;
 pub use backward::Gradients;
+pub use batch::{Batch, documents, masked_targets};
 pub use config::ModelConfig;
 pub use export::{Precision, Shards, config_in};
 pub use fixed::{Fixed, KeptWeights};
