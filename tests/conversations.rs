@@ -120,7 +120,9 @@ fn a_token_that_is_no_target_has_no_loss_and_its_value_no_effect_but_as_an_input
         changed[60..].fill(9);
         let (again, same) = both(&model, &parameters, Batch { tokens: &changed, mask: &mask, starts: &[] });
         assert_eq!(losses, again);
-        let moved = gradient.iter().zip(&same).filter(|(x, y)| x != y).count();
-        assert_eq!(moved, 0, "{arithmetic:?}");
+        // Integers of weight gradients have a scale for a block of tokens, targets or not.
+        let moved = gradient.iter().zip(&same).map(|(x, y)| (x - y).abs()).fold(0f32, f32::max);
+        let largest = gradient.iter().fold(0f32, |largest, x| largest.max(x.abs()));
+        assert!(moved <= if arithmetic == Arithmetic::Float { 0.0 } else { largest * 1e-2 }, "{moved} of {largest}");
     }
 }

@@ -1,5 +1,7 @@
 //! `l402 shard`: a corpus becomes shards of tokens.
 
+mod chat;
+
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -10,7 +12,7 @@ use crate::artifact::Writer;
 use crate::artifact::record::Line;
 use crate::command::args::OutputDirArgs;
 use crate::data::{
-    Corpus, Cutter, Encoder, Format, MANIFEST, MAX_SEQ_LEN, Manifest, ShardEntry, ShardInfo, Split, TOKENS, Tokenizer,
+    Corpus, Cutter, Encoder, Format, MANIFEST, MAX_SEQ_LEN, Manifest, ShardEntry, ShardInfo, Split, Tokenizer,
     read_json_lines, read_parquet, read_text, to_bytes,
 };
 use crate::error::{Error, IoContext, Kind, Result};
@@ -34,6 +36,9 @@ const SPOOL_BYTES: usize = if cfg!(test) { 1 << 12 } else { 64 << 20 };
 ///
 /// `bytes` as tokenizer takes the values of bytes, and 256 as the end of a document. A tokenizer.json sees documents in
 /// pieces of at most 1 MiB, cut after their last newline; text that spells a special token is taken as text.
+///
+/// With --chat the corpus are conversations, one a line, written by the model's chat template: each becomes a sequence of its own,
+/// cut or filled up, or several share one (--pack), and only what the assistant says is trained. See docs/chat.md.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// Text, JSON Lines or parquet, by extension
@@ -60,6 +65,8 @@ pub struct Args {
     /// The token that ends a document [default: <|endoftext|>, </s>, <|end_of_text|> or <eos>, whichever there is first]
     #[arg(long, value_name = "TOKEN")]
     eod: Option<String>,
+    #[command(flatten)]
+    chat: chat::ChatArgs,
     /// Where the shards go.
     #[command(flatten)]
     output: OutputDirArgs,
@@ -114,7 +121,10 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let out = OutDir::create(&args.output.output, args.output.force)?;
     let slots = (args.shards + args.val_shards) as usize;
     let mut spool = Spool::create(out.path("spool"), slots, SPOOL_BYTES)?;
-    let corpus = read_corpus(args, &deal, &tokenizer, &mut spool, ui)?;
+    let corpus = match args.chat.chat {
+        true => chat::read(args, &deal, &tokenizer, json.as_deref(), &mut spool, ui)?,
+        false => read_corpus(args, &deal, &tokenizer, &mut spool, ui)?,
+    };
     let held_out = deal.held_out(corpus.sequences);
     if corpus.sequences - held_out < deal.train || held_out < deal.val {
         return Err(Error::data(format!(
@@ -246,13 +256,15 @@ fn write_shards(
             of: of.into(),
             corpus: corpus.digest,
             sequences: 0,
-            targets: Default::default(),
+            targets: args.chat.targets(),
         };
-        let width = (info.seq_len + 1) * info.dtype().bitsize() / 8;
+        let width = (info.seq_len + 1) * (info.dtype().bitsize() / 8 + info.targets.tensors().len());
         info.sequences = data.len() / width;
         let name = split.file_name(info.index);
         let mut writer = Writer::new(&name, out.file(&name)?, info.header())?;
-        writer.bytes(TOKENS, &data)?;
+        for (tensor, data) in chat::tensors(&info, data) {
+            writer.bytes(tensor, &data)?;
+        }
         let (mut file, digest) = writer.finish()?;
         file.flush().path(&out.path(&name))?;
         entries.push(ShardEntry::new(&info, digest));

@@ -2,6 +2,7 @@
 
 mod assignment;
 mod batches;
+pub mod chat;
 mod checks;
 mod corpus;
 mod encode;
