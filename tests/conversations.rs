@@ -60,8 +60,7 @@ fn a_packed_conversation_has_the_losses_that_it_has_alone_to_the_bit() {
                 assert_eq!(tokens.len(), SEQ_LEN + 1);
                 let starts: Vec<u8> = lengths.iter().flat_map(|n| (0..*n).map(|t| u8::from(t == 0))).collect();
                 let mask: Vec<u8> = starts.iter().map(|start| 1 - start).collect();
-                let (losses, _) =
-                    both(&model, &parameters, Batch { tokens: &tokens, mask: &mask, starts: &starts });
+                let (losses, _) = both(&model, &parameters, Batch { tokens: &tokens, mask: &mask, starts: &starts });
                 let mut at = 0;
                 for document in documents {
                     let length = document.len();
@@ -90,8 +89,7 @@ fn the_gradient_of_a_packed_sequence_is_the_sum_of_those_alone() {
         let mut sum = vec![0f64; packed.len()];
         for document in documents {
             let mask: Vec<u8> = (0..=SEQ_LEN).map(|t| u8::from(t > 0 && t < document.len())).collect();
-            let (_, alone) =
-                both(&model, &parameters, Batch { tokens: &padded(document), mask: &mask, starts: &[] });
+            let (_, alone) = both(&model, &parameters, Batch { tokens: &padded(document), mask: &mask, starts: &[] });
             sum.iter_mut().zip(alone).for_each(|(sum, x)| *sum += f64::from(x));
         }
         let norm = sum.iter().map(|x| x * x).sum::<f64>().sqrt();

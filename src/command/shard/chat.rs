@@ -6,7 +6,8 @@ use rayon::prelude::*;
 
 use super::{Args, Counted, Deal, size};
 use crate::data::chat::{
-    ChatTemplate, ChatTokenizer, Date, Fill, Marked, Packer, Record, Row, TemplateFiles, Turns, conversation_lines, trained,
+    ChatTemplate, ChatTokenizer, Date, Fill, Marked, Packer, Record, Row, TemplateFiles, Turns, conversation_lines,
+    trained,
 };
 use crate::data::{Corpus, Format, MASK, STARTS, ShardInfo, TOKENS, Targets, Tokenizer, to_bytes};
 use crate::error::{Context, Error, Result};

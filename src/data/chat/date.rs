@@ -13,7 +13,18 @@ pub struct Date {
 }
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
@@ -137,7 +148,8 @@ mod tests {
 
     #[test]
     fn what_is_no_date_is_refused() {
-        for text in ["", "2025-2-01", "2025-02-29", "2025-13-01", "0000-01-01", "2025-01-00", "+025-01-01", "25-01-01"] {
+        for text in ["", "2025-2-01", "2025-02-29", "2025-13-01", "0000-01-01", "2025-01-00", "+025-01-01", "25-01-01"]
+        {
             assert!(text.parse::<Date>().is_err(), "{text}");
         }
     }

@@ -26,13 +26,7 @@ pub(super) fn dump(state: &State<'_, '_>, value: &Value, style: &Style) -> Resul
     Ok(out)
 }
 
-fn write(
-    state: &State<'_, '_>,
-    value: &Value,
-    style: &Style,
-    depth: usize,
-    out: &mut String,
-) -> Result<(), Error> {
+fn write(state: &State<'_, '_>, value: &Value, style: &Style, depth: usize, out: &mut String) -> Result<(), Error> {
     let refuse = |what: String| Err(Error::new(ErrorKind::BadSerialization, what));
     if depth > DEEPEST {
         return refuse(format!("tojson: nested deeper than {DEEPEST}"));

@@ -146,7 +146,8 @@ mod tests {
 
     #[test]
     fn conversations_and_pairs_are_taken_in_every_form() {
-        let line = br#"{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}],"id":7,"tools":[]}"#;
+        let line =
+            br#"{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}],"id":7,"tools":[]}"#;
         let Record::Conversation(found) = Record::parse(line).unwrap() else { panic!("it is one") };
         assert_eq!((found.messages.len(), found.given, found.tools.is_none()), (2, 0, true));
         let line = br#"{"prompt":[{"role":"user","content":"a"}],"completion":[{"role":"assistant","content":"b"}]}"#;

@@ -109,11 +109,7 @@ impl Packer {
     }
 
     /// Ends the corpus: its digest, and what became of it.
-    pub fn finish(
-        mut self,
-        tokenizer: &str,
-        mut emit: impl FnMut(u64, &Row) -> Result<()>,
-    ) -> Result<(Digest, Fill)> {
+    pub fn finish(mut self, tokenizer: &str, mut emit: impl FnMut(u64, &Row) -> Result<()>) -> Result<(Digest, Fill)> {
         while !self.open.is_empty() {
             self.close(0, &mut emit)?;
         }
@@ -156,12 +152,17 @@ mod tests {
     #[test]
     fn packed_conversations_go_where_there_is_room_first() {
         let (rows, fill) = pack(&[4, 5, 3, 2, 2, 9], 8, true);
-        assert_eq!(rows.iter().map(|row| row.tokens.clone()).collect::<Vec<_>>(), [
-            vec![1, 1, 1, 1, 1, 3, 3, 99],
-            vec![5; 8],
-            vec![0, 0, 0, 0, 2, 2, 2, 99],
-            vec![4, 4, 99, 99, 99, 99, 99, 99],
-        ].into_iter().collect::<Vec<_>>());
+        assert_eq!(
+            rows.iter().map(|row| row.tokens.clone()).collect::<Vec<_>>(),
+            [
+                vec![1, 1, 1, 1, 1, 3, 3, 99],
+                vec![5; 8],
+                vec![0, 0, 0, 0, 2, 2, 2, 99],
+                vec![4, 4, 99, 99, 99, 99, 99, 99],
+            ]
+            .into_iter()
+            .collect::<Vec<_>>()
+        );
         assert_eq!(rows[0].starts, [1, 0, 0, 0, 0, 1, 0, 1]);
         assert_eq!(rows[0].mask, [0, 1, 1, 1, 1, 0, 1, 0]);
         assert_eq!((fill.sequences, fill.conversations, fill.cut), (4, 6, 1));

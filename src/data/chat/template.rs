@@ -3,7 +3,10 @@
 use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
+use std::thread::Builder;
+use std::time::Duration;
 
 use indexmap::IndexMap;
 use minijinja::syntax::SyntaxConfig;
@@ -18,7 +21,12 @@ use crate::data::guarded;
 use crate::error::{Error, Result};
 
 /// Work that a template may do on any conversation; an instruction costs one, and so do 64 bytes of text.
-const FUEL: u64 = 3_000_000;
+const FUEL: u64 = 1_500_000;
+/// Bytes of stack: more than it takes to print and to drop the deepest value that so much work can make.
+const STACK: usize = 256 << 20;
+/// The longest that a template may take. What its fuel does not pay for, printing and comparing values that have others many times
+/// over, ends here; an honest template takes milliseconds.
+const LONGEST: Duration = Duration::from_secs(10);
 /// Longer templates are refused.
 const MAX_TEMPLATE: usize = 1 << 20;
 /// What a template may write, beside sixteen times what it was given.
@@ -139,32 +147,45 @@ impl ChatTemplate {
         let special = self.variables.iter().map(|(name, value)| (&**name, Value::from(&**value)));
         let variables = map(special.chain(given).map(|(name, value)| (Value::from(name), value)));
         let mut environment = self.environment.clone();
-        environment.set_fuel(Some(FUEL + size as u64));
+        environment.set_fuel(Some(FUEL + 4 * size as u64));
         let which = if tools.is_some() && self.with_tools { "tool_use" } else { "default" };
         let room = MAX_OUTPUT + 16 * size;
-        let text = guarded(&self.name, || {
-            let template = environment.get_template(which).map_err(|e| self.refuse(&e, room))?;
+        let name = self.name.clone();
+        let text = apart(&self.name, move || {
+            let template = environment.get_template(which).map_err(|e| refuse(&name, &e, room))?;
             let mut out = Bounded { bytes: Vec::new(), room, written };
-            template.render_captured_to(variables, &mut out).map_err(|e| self.refuse(&e, room))?;
+            template.render_captured_to(variables, &mut out).map_err(|e| refuse(&name, &e, room))?;
             String::from_utf8(out.bytes).map_err(|_| Error::bug("a template has written half a letter"))
         })?;
         let generated = std::mem::take(&mut *tracker.spans.lock().unwrap_or_else(|e| e.into_inner()));
         Ok(Rendered { text, generated })
     }
+}
 
-    fn refuse(&self, error: &minijinja::Error, room: usize) -> Error {
-        let name = &self.name;
-        match error.kind() {
-            ErrorKind::OutOfFuel => Error::data(format!("{name}: the chat template does not come to an end")),
-            ErrorKind::WriteFailure => {
-                Error::data(format!("{name}: the chat template writes more than {room} bytes of one conversation"))
-            }
-            _ => {
-                let text = one_line(error);
-                let asks = text.contains(NO_DATE);
-                let error = Error::data(format!("{name}: {text}"));
-                if asks { error.hint("--date YYYY-MM-DD says which day it is") } else { error }
-            }
+/// Runs a template on a thread of its own, with a stack that nothing it makes can overflow, and without waiting for it forever.
+fn apart(name: &str, run: impl FnOnce() -> Result<String> + Send + 'static) -> Result<String> {
+    let (send, receive) = sync_channel(1);
+    let of = name.to_owned();
+    let made = Builder::new().stack_size(STACK).spawn(move || drop(send.send(guarded(&of, run))));
+    made.map_err(|e| Error::io(format!("{name}: a thread for the chat template"), &e))?;
+    receive.recv_timeout(LONGEST).unwrap_or_else(|_| Err(endless(name)))
+}
+
+fn endless(name: &str) -> Error {
+    Error::data(format!("{name}: the chat template does not come to an end"))
+}
+
+fn refuse(name: &str, error: &minijinja::Error, room: usize) -> Error {
+    match error.kind() {
+        ErrorKind::OutOfFuel => endless(name),
+        ErrorKind::WriteFailure => {
+            Error::data(format!("{name}: the chat template writes more than {room} bytes of one conversation"))
+        }
+        _ => {
+            let text = one_line(error);
+            let asks = text.contains(NO_DATE);
+            let error = Error::data(format!("{name}: {text}"));
+            if asks { error.hint("--date YYYY-MM-DD says which day it is") } else { error }
         }
     }
 }

@@ -8,8 +8,8 @@ use super::graph::Graph;
 use super::operator::{Form, Kind, Operator};
 use super::value::Value;
 use crate::artifact::merkle;
-use crate::engine::{NO_TARGET, Start};
 use crate::engine::linear::Factor;
+use crate::engine::{NO_TARGET, Start};
 use crate::error::{Error, Result};
 use crate::model::{Attended, Model, documents, sum_q32};
 
