@@ -122,7 +122,11 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let slots = (args.shards + args.val_shards) as usize;
     let mut spool = Spool::create(out.path("spool"), slots, SPOOL_BYTES)?;
     let corpus = match args.chat.chat {
-        true => chat::read(args, &deal, &tokenizer, json.as_deref(), &mut spool, ui)?,
+        true => {
+            let put = |i: u64, bytes: &[u8]| spool.append(deal.slot(i), bytes);
+            let tokenizer = (&tokenizer, &*args.tokenizer, json.as_deref());
+            chat::read(&args.chat, (&args.corpus, args.seq_len as usize), tokenizer, put, ui)?
+        }
         false => read_corpus(args, &deal, &tokenizer, &mut spool, ui)?,
     };
     let held_out = deal.held_out(corpus.sequences);
@@ -256,9 +260,9 @@ fn write_shards(
             of: of.into(),
             corpus: corpus.digest,
             sequences: 0,
-            targets: args.chat.targets(),
+            trained: args.chat.trained(),
         };
-        let width = (info.seq_len + 1) * (info.dtype().bitsize() / 8 + info.targets.tensors().len());
+        let width = (info.seq_len + 1) * (info.dtype().bitsize() / 8 + info.trained.tensors().len());
         info.sequences = data.len() / width;
         let name = split.file_name(info.index);
         let mut writer = Writer::new(&name, out.file(&name)?, info.header())?;

@@ -6,28 +6,30 @@ pub mod chat;
 mod checks;
 mod corpus;
 mod encode;
+mod gather;
 mod jsonl;
 #[cfg(test)]
 mod kinds;
 mod manifest;
+mod marks;
 mod parquet;
 mod roster;
 mod sequences;
 mod shard;
-mod targets;
 mod tokenizer;
 
 pub use assignment::{Assignment, Draw};
 pub use batches::BatchOrder;
 pub use corpus::{Documents, Format, read_text};
 pub use encode::Encoder;
+pub use gather::Gathered;
 pub use jsonl::read_json_lines;
 pub use manifest::{MANIFEST, Manifest, ShardEntry};
+pub use marks::{MASK, STARTS, Trained};
 pub use parquet::read_parquet;
 pub use roster::{Member, Roster};
 pub use sequences::{Corpus, Cutter};
 pub use shard::{SHARD_HEADER, Shard, ShardInfo, Split, TOKENS, to_bytes};
-pub use targets::{Gathered, MASK, STARTS, Targets};
 pub use tokenizer::Tokenizer;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

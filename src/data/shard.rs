@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::targets::{Marks, Targets};
+use super::marks::{Marks, Trained};
 use super::{MAX_SEQ_LEN, MAX_VOCAB};
 use crate::artifact::{ArtifactKind, Digest, Dtype, Header, Meta, Reader, TensorInfo};
 use crate::error::{Context, Error, Result};
@@ -59,7 +59,7 @@ pub struct ShardInfo {
     /// Sequences.
     pub sequences: usize,
     /// Which tokens are targets.
-    pub targets: Targets,
+    pub trained: Trained,
 }
 
 /// The longest header of a shard, in bytes: ours take less than one.
@@ -88,7 +88,7 @@ impl ShardInfo {
             .set("corpus", self.corpus);
         let tokens =
             TensorInfo { name: TOKENS.to_owned(), dtype: self.dtype(), shape: vec![self.sequences, self.seq_len + 1] };
-        Header::new(meta.0, self.marks().chain([tokens]).collect())
+        Header::new(meta.0, self.trained.infos(self.sequences, self.seq_len + 1).chain([tokens]).collect())
     }
 
     /// Reads and checks the header of a shard.
@@ -122,7 +122,7 @@ impl ShardInfo {
         let of = number("of", 1, u32::MAX.into())?;
         let index = number("index", 0, of - 1)?;
         let names: Vec<&str> = header.tensors.iter().map(|tensor| tensor.name.as_str()).collect();
-        let (Some(targets), Some(tensor)) = (Targets::of(&names), header.tensors.last()) else {
+        let (Some(trained), Some(tensor)) = (Trained::of(&names), header.tensors.last()) else {
             return Err(Error::data(format!(
                 "{file}: expected the tensor {TOKENS}, with mask or with mask and starts beside it, found {} tensors",
                 names.len()
@@ -142,9 +142,9 @@ impl ShardInfo {
             of,
             corpus: meta.digest(file, "corpus")?,
             sequences,
-            targets,
+            trained,
         };
-        for (found, mark) in header.tensors.iter().zip(info.marks()) {
+        for (found, mark) in header.tensors.iter().zip(trained.infos(sequences, seq_len + 1)) {
             found.expect(mark.dtype, &mark.shape).at(file)?;
         }
         Ok(info)
@@ -183,7 +183,7 @@ impl Shard {
         let mut reader = Reader::open_within(source, SHARD_HEADER)?;
         let file = reader.name().to_owned();
         let info = ShardInfo::read(&reader)?;
-        let marks = Marks::read(&mut reader, &info)?;
+        let marks = Marks::read(&mut reader, info.trained)?;
         let (_, data) =
             reader.next_tensor()?.ok_or_else(|| Error::data(format!("{file}: tensor {TOKENS} is missing")))?;
         let tokens = match info.dtype() {
@@ -289,7 +289,7 @@ pub(super) mod tests {
             of: 2,
             corpus: Digest::of(b"corpus"),
             sequences,
-            targets: Targets::All,
+            trained: Trained::All,
         }
     }
 

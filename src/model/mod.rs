@@ -14,6 +14,7 @@ mod fixed;
 mod folder;
 mod forward;
 mod init;
+mod inputs;
 mod layer_acts;
 mod layout;
 mod parameters;

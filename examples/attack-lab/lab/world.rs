@@ -220,7 +220,7 @@ impl Text {
             of,
             corpus: Digest::of(&self.bytes),
             sequences,
-            targets: Default::default(),
+            trained: Default::default(),
         };
         let first = if split == Split::Val { 0 } else { ROOM * (1 + index as usize) };
         let picked = &self.order[first..first + sequences];

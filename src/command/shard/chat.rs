@@ -1,17 +1,17 @@
 //! `l402 shard --chat`: conversations become sequences with marks of what is trained.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::{Args, Counted, Deal, size};
 use crate::data::chat::{
     ChatTemplate, ChatTokenizer, Date, Fill, Marked, Packer, Record, Row, TemplateFiles, Turns, conversation_lines,
     trained,
 };
-use crate::data::{Corpus, Format, MASK, STARTS, ShardInfo, TOKENS, Targets, Tokenizer, to_bytes};
+use crate::data::{Corpus, Format, MASK, STARTS, ShardInfo, TOKENS, Tokenizer, Trained, to_bytes};
 use crate::error::{Context, Error, Result};
-use crate::fsio::{Source, Spool};
+use crate::fsio::Source;
 use crate::ui::Ui;
 
 /// Lines that are worked on together.
@@ -54,11 +54,11 @@ enum TurnsArg {
 
 impl ChatArgs {
     /// What the shards say of their tokens.
-    pub fn targets(&self) -> Targets {
+    pub fn trained(&self) -> Trained {
         match (self.chat, self.pack) {
-            (false, _) => Targets::All,
-            (true, false) => Targets::Masked,
-            (true, true) => Targets::Packed,
+            (false, _) => Trained::All,
+            (true, false) => Trained::Masked,
+            (true, true) => Trained::Packed,
         }
     }
 }
@@ -97,30 +97,29 @@ impl Reader<'_> {
     }
 }
 
-/// Reads all conversations and leaves their sequences in the spool, each in its slot.
+/// Reads all conversations of these files; their sequences go to `put` by their index, marks before tokens.
 pub(super) fn read(
-    args: &Args,
-    deal: &Deal,
-    tokenizer: &Tokenizer,
-    json: Option<&[u8]>,
-    spool: &mut Spool,
+    chat: &ChatArgs,
+    (files, seq_len): (&[PathBuf], usize),
+    (tokenizer, path, json): (&Tokenizer, &Path, Option<&[u8]>),
+    mut put: impl FnMut(u64, &[u8]) -> Result<()>,
     ui: &Ui,
 ) -> Result<Corpus> {
-    let chat = &args.chat;
+    let corpus = files;
     let folder = match (&chat.model, json) {
         (Some(folder), _) => folder.as_path(),
-        (None, Some(_)) => args.tokenizer.parent().unwrap_or(Path::new("")),
+        (None, Some(_)) => path.parent().unwrap_or(Path::new("")),
         (None, None) => Path::new("."),
     };
     let files = TemplateFiles::read(folder, chat.chat_template.as_deref())?;
     let template = files.template.is_some().then(|| ChatTemplate::new(files.clone(), chat.date)).transpose()?;
-    let chat_tokenizer = ChatTokenizer::new(&args.tokenizer.display().to_string(), json)?;
+    let chat_tokenizer = ChatTokenizer::new(&path.display().to_string(), json)?;
     let end = chat_tokenizer.special(files.variable("eos_token"), tokenizer);
     let pad = chat_tokenizer.special(files.variable("pad_token"), tokenizer);
     let reader = Reader { args: chat, files, template, tokenizer: chat_tokenizer, end };
 
     let vocab_size = tokenizer.vocab_size();
-    let mut packer = Packer::new(args.seq_len as usize, vocab_size, pad, chat.pack);
+    let mut packer = Packer::new(seq_len, vocab_size, pad, chat.pack);
     let mut bytes = Vec::new();
     let mut emit = |i: u64, row: &Row| {
         bytes.clear();
@@ -129,19 +128,18 @@ pub(super) fn read(
             bytes.extend_from_slice(&row.starts);
         }
         to_bytes(&row.tokens, vocab_size, &mut bytes);
-        spool.append(deal.slot(i), &bytes)
+        put(i, &bytes)
     };
-    let sizes: Vec<u64> = args.corpus.iter().map(|path| size(path)).collect();
-    let progress = ui.progress("reading", sizes.iter().sum());
-    let (mut before, mut ambiguous) = (0, 0u64);
-    for (path, size) in args.corpus.iter().zip(sizes) {
+    // A compressed file is shorter than its lines: the bar may be full early.
+    let progress = ui.progress("reading", corpus.iter().map(|path| fs::metadata(path).map_or(0, |m| m.len())).sum());
+    let (mut done, mut ambiguous) = (0, 0u64);
+    for path in corpus {
         if Format::of(path) == Format::Parquet {
             return Err(Error::usage(format!("{}: --chat: expected JSON Lines, found parquet", path.display())));
         }
         let source = Source::corpus(path)?;
         let name = source.name().to_owned();
-        let counted = Counted { source, progress: &progress, before, size, read: 0 };
-        conversation_lines(&name, counted, LINES, |lines| {
+        conversation_lines(&name, source, LINES, |lines| {
             let marked: Vec<_> = lines.par_iter().map(|(_, line)| reader.marked(line)).collect();
             for ((number, _), marked) in lines.iter().zip(marked) {
                 let place = format!("{name}:{number}");
@@ -156,10 +154,10 @@ pub(super) fn read(
                     }
                 }
             }
+            done += lines.iter().map(|(_, line)| line.len() as u64).sum::<u64>();
+            progress.at(done);
             Ok(())
         })?;
-        before += size;
-        progress.at(before);
     }
     drop(progress);
     let (digest, fill) = packer.finish(&tokenizer.id(), &mut emit)?;
@@ -167,7 +165,7 @@ pub(super) fn read(
     if conversations == 0 {
         return Err(Error::data(format!(
             "no conversation has a token that is trained: {untrained} have none within {} tokens, {ambiguous} are ambiguous",
-            args.seq_len + 1
+            seq_len + 1
         )));
     }
     let part = trained as f64 * 100.0 / tokens as f64;
@@ -176,7 +174,7 @@ pub(super) fn read(
     ui.say(format!(
         "{conversations} conversations in {sequences} sequences: {trained} of their {tokens} tokens are trained ({part:.1} %); {cut} \
          cut at {} tokens{}",
-        args.seq_len + 1,
+        seq_len + 1,
         left.concat()
     ));
     Ok(Corpus { digest, tokens, sequences, dropped: 0 })
@@ -184,11 +182,11 @@ pub(super) fn read(
 
 /// The tensors of a shard, from its sequences as the spool has them.
 pub(super) fn tensors(info: &ShardInfo, data: Vec<u8>) -> Vec<(&'static str, Vec<u8>)> {
-    if info.targets == Targets::All {
+    if info.trained == Trained::All {
         return vec![(TOKENS, data)];
     }
     let width = info.seq_len + 1;
-    let marks = info.targets.tensors();
+    let marks = info.trained.tensors();
     let of_a_sequence = width * (marks.len() + info.dtype().bitsize() / 8);
     let part = |from: usize, to: usize| data.chunks_exact(of_a_sequence).flat_map(|s| &s[from..to]).copied().collect();
     let mut tensors = vec![(MASK, part(0, width))];

@@ -4,8 +4,6 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::date::Date;
-use super::template::ChatTemplate;
 use crate::error::{Error, Kind, Result};
 use crate::fsio::read_text_within;
 
@@ -108,13 +106,6 @@ impl TemplateFiles {
             }
         }
         Ok(())
-    }
-}
-
-impl ChatTemplate {
-    /// The chat template of a model's folder; `date` is what it is told that today is.
-    pub fn load(folder: &Path, date: Option<Date>) -> Result<ChatTemplate> {
-        ChatTemplate::new(TemplateFiles::read(folder, None)?, date)
     }
 }
 

@@ -53,8 +53,6 @@ impl Record {
         if let Some(tools) = tools.as_ref().filter(|tools| !is_list_of_objects(tools)) {
             return Err(Error::data(format!("tools: expected a list of JSON schemas, found a {}", tools.kind())));
         }
-        // An empty list is none.
-        let tools = tools.filter(|tools| tools.len() != Some(0));
         match (field("messages"), field("prompt"), field("completion")) {
             (Some(messages), None, None) => {
                 let messages = parse_messages("messages", &messages)?;
@@ -147,7 +145,7 @@ mod tests {
     #[test]
     fn conversations_and_pairs_are_taken_in_every_form() {
         let line =
-            br#"{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}],"id":7,"tools":[]}"#;
+            br#"{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}],"id":7,"tools":null}"#;
         let Record::Conversation(found) = Record::parse(line).unwrap() else { panic!("it is one") };
         assert_eq!((found.messages.len(), found.given, found.tools.is_none()), (2, 0, true));
         let line = br#"{"prompt":[{"role":"user","content":"a"}],"completion":[{"role":"assistant","content":"b"}]}"#;

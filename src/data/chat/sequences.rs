@@ -152,19 +152,19 @@ mod tests {
     #[test]
     fn packed_conversations_go_where_there_is_room_first() {
         let (rows, fill) = pack(&[4, 5, 3, 2, 2, 9], 8, true);
+        let tokens: Vec<&[u32]> = rows.iter().map(|row| &row.tokens[..]).collect();
+        // The one that is full is the first to go.
         assert_eq!(
-            rows.iter().map(|row| row.tokens.clone()).collect::<Vec<_>>(),
+            tokens,
             [
-                vec![1, 1, 1, 1, 1, 3, 3, 99],
-                vec![5; 8],
-                vec![0, 0, 0, 0, 2, 2, 2, 99],
-                vec![4, 4, 99, 99, 99, 99, 99, 99],
+                &[5, 5, 5, 5, 5, 5, 5, 5],
+                &[0, 0, 0, 0, 2, 2, 2, 99],
+                &[1, 1, 1, 1, 1, 3, 3, 99],
+                &[4, 4, 99, 99, 99, 99, 99, 99],
             ]
-            .into_iter()
-            .collect::<Vec<_>>()
         );
-        assert_eq!(rows[0].starts, [1, 0, 0, 0, 0, 1, 0, 1]);
-        assert_eq!(rows[0].mask, [0, 1, 1, 1, 1, 0, 1, 0]);
+        assert_eq!(rows[2].starts, [1, 0, 0, 0, 0, 1, 0, 1]);
+        assert_eq!(rows[2].mask, [0, 1, 1, 1, 1, 0, 1, 0]);
         assert_eq!((fill.sequences, fill.conversations, fill.cut), (4, 6, 1));
     }
 

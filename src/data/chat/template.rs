@@ -2,6 +2,7 @@
 
 use std::io;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
@@ -94,6 +95,11 @@ impl std::fmt::Debug for ChatTemplate {
 }
 
 impl ChatTemplate {
+    /// The chat template of a model's folder; `date` is what it is told that today is.
+    pub fn load(folder: &Path, date: Option<Date>) -> Result<ChatTemplate> {
+        ChatTemplate::new(TemplateFiles::read(folder, None)?, date)
+    }
+
     /// Compiles a template; `date` is what it is told that today is.
     pub fn new(files: TemplateFiles, date: Option<Date>) -> Result<ChatTemplate> {
         let Some(template) = files.template.clone() else { return Err(files.missing()) };
