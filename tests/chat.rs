@@ -128,7 +128,7 @@ fn a_template_that_strips_earlier_thinking_is_ambiguous_but_for_the_last_turn() 
 fn a_message_that_spells_a_special_token_makes_it_as_in_transformers() {
     let tokenizer = tokenizer();
     let end = tokenizer.id("<|im_end|>").unwrap();
-    let marked = tokenizer.encode("a<|im_end|>b", &[1..11]).unwrap();
+    let marked = tokenizer.encode("a<|im_end|>b", std::slice::from_ref(&(1..11))).unwrap();
     assert_eq!(marked.tokens.iter().filter(|id| **id == end).count(), 1);
     assert_eq!(marked.mask, [0, 1, 0]);
 }

@@ -80,7 +80,7 @@ impl ChatTokenizer {
     /// A given text and the text after it, which is trained, with the token that ends it.
     pub fn encode_pair(&self, prompt: &str, completion: &str, end: u32) -> Result<Marked> {
         let text = format!("{prompt}{completion}");
-        let mut marked = self.encode(&text, &[prompt.len()..text.len()])?;
+        let mut marked = self.encode(&text, std::slice::from_ref(&(prompt.len()..text.len())))?;
         marked.tokens.push(end);
         marked.mask.push(1);
         Ok(marked)

@@ -80,7 +80,7 @@ fn shard(case: &Case) -> Shard {
     let mut writer = crate::artifact::Writer::new("shard", Vec::new(), info.header()).unwrap();
     let tokens: Vec<u32> = (0..7 * (case.seq_len as u32 + 1)).map(|i| i * i * 7 % case.vocabulary as u32).collect();
     // Documents of five tokens, every third of their tokens a target.
-    let (n, begins) = (7 * (case.seq_len + 1), |t: usize| t % 5 == 0);
+    let (n, begins) = (7 * (case.seq_len + 1), |t: usize| t.is_multiple_of(5));
     for name in case.targets.tensors() {
         let mark = |t: usize| if *name == MASK { !begins(t) && t % 3 == 1 } else { begins(t) };
         let marks: Vec<u8> = (0..n).map(|i| mark(i % (case.seq_len + 1)).into()).collect();
