@@ -9,7 +9,7 @@ use common::{FULL, WORKERS, World, recipe};
 use l402::data::chat::{
     ChatTemplate, ChatTokenizer, Conversation, Date, Message, Record, TemplateFiles, Turns, trained,
 };
-use l402::data::{Shard, Trained};
+use l402::data::{Marking, Shard};
 use l402::error::{Error, Kind};
 use l402::fsio::Source;
 use minijinja::Value;
@@ -273,7 +273,7 @@ fn a_corpus_of_conversations_becomes_shards_with_marks() {
         "{said}"
     );
     let one = shard(&world, "one/train-00000.safetensors");
-    assert_eq!((one.info().trained, one.sequences()), (Trained::Masked, 15));
+    assert_eq!((one.info().trained, one.sequences()), (Marking::Masked, 15));
     let bytes = |text: &str| text.bytes().map(u32::from).chain(std::iter::repeat(256)).take(11).collect::<Vec<u32>>();
     assert_eq!(one.sequence(0).collect::<Vec<_>>(), bytes("?0+0=0."));
     assert_eq!(one.mask(0), [0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0]);
@@ -284,7 +284,7 @@ fn a_corpus_of_conversations_becomes_shards_with_marks() {
     let said = common::talk(&world.ok(&format!("{command} --seq-len 14 --pack -o packed")));
     assert!(said.contains("30 conversations in 15 sequences"), "{said}");
     let packed = shard(&world, "packed/val-00000.safetensors");
-    assert_eq!(packed.info().trained, Trained::Packed);
+    assert_eq!(packed.info().trained, Marking::Packed);
     assert_eq!(packed.mask(0), [0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 0]);
     assert_eq!(packed.starts(0), [1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1]);
     // Cut within what is said, and before it.

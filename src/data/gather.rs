@@ -1,6 +1,6 @@
 //! Sequences of a shard, brought together for a pass over them.
 
-use super::marks::Trained;
+use super::marks::Marking;
 use super::shard::Shard;
 
 /// Tokens and marks of some sequences, one after the other.
@@ -31,7 +31,7 @@ impl Shard {
     /// The targets of these sequences together.
     pub fn targets(&self, sequences: &[usize]) -> usize {
         let of = |s: &usize| match self.info().trained {
-            Trained::All => self.seq_len(),
+            Marking::All => self.seq_len(),
             _ => self.mask(*s).iter().filter(|mask| **mask == 1).count(),
         };
         sequences.iter().map(of).sum()
@@ -49,7 +49,7 @@ mod tests {
     use crate::fsio::Source;
 
     /// Two sequences of four tokens with these marks.
-    fn open(trained: Trained, mask: [u8; 8], starts: [u8; 8]) -> Result<Shard> {
+    fn open(trained: Marking, mask: [u8; 8], starts: [u8; 8]) -> Result<Shard> {
         let info = ShardInfo { trained, ..info(257, 2) };
         let mut writer = Writer::new("shard", Vec::new(), info.header()).unwrap();
         for name in trained.tensors() {
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn marks_come_back_and_targets_are_counted() {
-        let shard = open(Trained::Packed, MASKS, BEGINS).unwrap();
+        let shard = open(Marking::Packed, MASKS, BEGINS).unwrap();
         assert_eq!((shard.mask(0), shard.starts(1)), (&MASKS[..4], &BEGINS[4..]));
         assert_eq!((shard.targets(&[0]), shard.targets(&[1]), shard.targets(&[1, 0, 1])), (2, 1, 4));
         let mut gathered = Gathered::default();
@@ -75,7 +75,7 @@ mod tests {
         assert_eq!(gathered.tokens, [4, 5, 6, 7, 0, 1, 2, 3]);
         assert_eq!(gathered.mask, [0, 1, 0, 0, 0, 0, 1, 1]);
         assert_eq!(gathered.starts, [1, 0, 1, 0, 1, 1, 0, 0]);
-        let plain = open(Trained::All, MASKS, BEGINS).unwrap();
+        let plain = open(Marking::All, MASKS, BEGINS).unwrap();
         assert!(plain.mask(1).is_empty() && plain.starts(1).is_empty());
         assert_eq!(plain.targets(&[0, 1]), 6);
     }
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn a_mask_that_lies_is_malformed_data() {
         let refuse = |mask: [u8; 8], starts: [u8; 8], part: &str| {
-            let error = open(Trained::Packed, mask, starts).err().expect(part);
+            let error = open(Marking::Packed, mask, starts).err().expect(part);
             assert_eq!(error.kind(), Kind::Data);
             assert!(error.to_string().contains(part), "{error}");
         };
@@ -93,6 +93,6 @@ mod tests {
         refuse([1, 0, 1, 1, 0, 1, 0, 0], BEGINS, "sequence 0, token 0: a document's first token is no target");
         refuse([0, 0, 1, 1, 0, 1, 1, 0], BEGINS, "sequence 1, token 2: a document's first token is no target");
         refuse(MASKS, [1, 0, 0, 0, 0, 0, 0, 0], "sequence 1: expected a document at its first token");
-        assert!(open(Trained::Masked, [0, 1, 1, 1, 0, 1, 1, 1], BEGINS).is_ok());
+        assert!(open(Marking::Masked, [0, 1, 1, 1, 0, 1, 1, 1], BEGINS).is_ok());
     }
 }

@@ -10,7 +10,7 @@ pub const STARTS: &str = "starts";
 
 /// Which tokens of a shard are targets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Trained {
+pub enum Marking {
     /// All but the first of each sequence: plain text.
     #[default]
     All,
@@ -20,13 +20,13 @@ pub enum Trained {
     Packed,
 }
 
-impl Trained {
+impl Marking {
     /// The tensors that the shard has beside its tokens, by ascending name.
     pub fn tensors(self) -> &'static [&'static str] {
         match self {
-            Trained::All => &[],
-            Trained::Masked => &[MASK],
-            Trained::Packed => &[MASK, STARTS],
+            Marking::All => &[],
+            Marking::Masked => &[MASK],
+            Marking::Packed => &[MASK, STARTS],
         }
     }
 
@@ -38,8 +38,8 @@ impl Trained {
     }
 
     /// By the names of a shard's tensors, its tokens among them.
-    pub(super) fn of(names: &[&str]) -> Option<Trained> {
-        let all = [Trained::All, Trained::Masked, Trained::Packed];
+    pub(super) fn of(names: &[&str]) -> Option<Marking> {
+        let all = [Marking::All, Marking::Masked, Marking::Packed];
         all.into_iter().find(|targets| names.split_last().is_some_and(|(_, rest)| rest == targets.tensors()))
     }
 }
@@ -53,7 +53,7 @@ pub(super) struct Marks {
 
 impl Marks {
     /// Reads what the header has announced.
-    pub fn read(reader: &mut Reader, trained: Trained) -> Result<Marks> {
+    pub fn read(reader: &mut Reader, trained: Marking) -> Result<Marks> {
         let mut marks = Marks::default();
         for name in trained.tensors() {
             let (_, bytes) = reader.next_tensor()?.ok_or_else(|| missing(reader, name))?;

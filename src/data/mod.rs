@@ -25,7 +25,7 @@ pub use encode::Encoder;
 pub use gather::Gathered;
 pub use jsonl::read_json_lines;
 pub use manifest::{MANIFEST, Manifest, ShardEntry};
-pub use marks::{MASK, STARTS, Trained};
+pub use marks::{MASK, Marking, STARTS};
 pub use parquet::read_parquet;
 pub use roster::{Member, Roster};
 pub use sequences::{Corpus, Cutter};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::marks::{Marks, Trained};
+use super::marks::{Marking, Marks};
 use super::{MAX_SEQ_LEN, MAX_VOCAB};
 use crate::artifact::{ArtifactKind, Digest, Dtype, Header, Meta, Reader, TensorInfo};
 use crate::error::{Context, Error, Result};
@@ -59,7 +59,7 @@ pub struct ShardInfo {
     /// Sequences.
     pub sequences: usize,
     /// Which tokens are targets.
-    pub trained: Trained,
+    pub trained: Marking,
 }
 
 /// The longest header of a shard, in bytes: ours take less than one.
@@ -122,7 +122,7 @@ impl ShardInfo {
         let of = number("of", 1, u32::MAX.into())?;
         let index = number("index", 0, of - 1)?;
         let names: Vec<&str> = header.tensors.iter().map(|tensor| tensor.name.as_str()).collect();
-        let (Some(trained), Some(tensor)) = (Trained::of(&names), header.tensors.last()) else {
+        let (Some(trained), Some(tensor)) = (Marking::of(&names), header.tensors.last()) else {
             return Err(Error::data(format!(
                 "{file}: expected the tensor {TOKENS}, with mask or with mask and starts beside it, found {} tensors",
                 names.len()
@@ -289,7 +289,7 @@ pub(super) mod tests {
             of: 2,
             corpus: Digest::of(b"corpus"),
             sequences,
-            trained: Trained::All,
+            trained: Marking::All,
         }
     }
 

@@ -3,7 +3,7 @@
 #![allow(dead_code)] // Each test program uses a part.
 
 use l402::artifact::{Digest, Recipe, Writer};
-use l402::data::{BatchOrder, MASK, Shard, ShardInfo, Split, TOKENS, Trained, to_bytes};
+use l402::data::{BatchOrder, MASK, Marking, Shard, ShardInfo, Split, TOKENS, to_bytes};
 use l402::engine::{Engine, NO_TARGET};
 use l402::error::Result;
 use l402::fsio::Source;
@@ -51,7 +51,7 @@ fn marks(name: &str) -> Vec<u8> {
     (0..5).flat_map(|s| (0..=SEQ_LEN).map(move |t| mark(s, t).into())).collect()
 }
 
-fn shard(seed: u32, targets: Trained, marks: impl Fn(&str) -> Vec<u8>) -> Shard {
+fn shard(seed: u32, targets: Marking, marks: impl Fn(&str) -> Vec<u8>) -> Shard {
     let info = ShardInfo {
         split: Split::Train,
         tokenizer: "bytes".into(),
@@ -80,11 +80,11 @@ impl Work {
 
     /// The same by an arithmetic.
     pub fn by(arithmetic: u32, tied: bool, groups: usize, every: u32) -> Work {
-        Work::on(Trained::All, arithmetic, tied, groups, every)
+        Work::on(Marking::All, arithmetic, tied, groups, every)
     }
 
     /// The same on conversations.
-    pub fn on(targets: Trained, arithmetic: u32, tied: bool, groups: usize, every: u32) -> Work {
+    pub fn on(targets: Marking, arithmetic: u32, tied: bool, groups: usize, every: u32) -> Work {
         let config = ModelConfig::parse(&format!(
             r#"{{"hidden_size": 8, "intermediate_size": 12, "num_hidden_layers": 1, "num_attention_heads": 2,
             "num_key_value_heads": 1, "head_dim": 4, "vocab_size": 11, "tie_word_embeddings": {tied},

@@ -9,7 +9,7 @@ use crate::data::chat::{
     ChatTemplate, ChatTokenizer, Date, Fill, Marked, Packer, Record, Row, TemplateFiles, Turns, conversation_lines,
     trained,
 };
-use crate::data::{Corpus, Format, MASK, STARTS, ShardInfo, TOKENS, Tokenizer, Trained, to_bytes};
+use crate::data::{Corpus, Format, MASK, Marking, STARTS, ShardInfo, TOKENS, Tokenizer, to_bytes};
 use crate::error::{Context, Error, Result};
 use crate::fsio::Source;
 use crate::ui::Ui;
@@ -54,11 +54,11 @@ enum TurnsArg {
 
 impl ChatArgs {
     /// What the shards say of their tokens.
-    pub fn trained(&self) -> Trained {
+    pub fn trained(&self) -> Marking {
         match (self.chat, self.pack) {
-            (false, _) => Trained::All,
-            (true, false) => Trained::Masked,
-            (true, true) => Trained::Packed,
+            (false, _) => Marking::All,
+            (true, false) => Marking::Masked,
+            (true, true) => Marking::Packed,
         }
     }
 }
@@ -182,7 +182,7 @@ pub(super) fn read(
 
 /// The tensors of a shard, from its sequences as the spool has them.
 pub(super) fn tensors(info: &ShardInfo, data: Vec<u8>) -> Vec<(&'static str, Vec<u8>)> {
-    if info.trained == Trained::All {
+    if info.trained == Marking::All {
         return vec![(TOKENS, data)];
     }
     let width = info.seq_len + 1;

@@ -31,7 +31,7 @@ pub struct Fill {
     pub untrained: u64,
     /// Tokens of conversations that are in a sequence.
     pub tokens: u64,
-    /// Trained ones among them.
+    /// Marking ones among them.
     pub trained: u64,
 }
 

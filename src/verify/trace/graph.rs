@@ -3,7 +3,7 @@
 
 use super::operator::{Form, Kind, Operator, ValueId, ValueInfo};
 use crate::artifact::{Digest, Recipe};
-use crate::data::{Shard, Trained};
+use crate::data::{Marking, Shard};
 use crate::model::{Layout, Model};
 use crate::optimizer::{InnerStep, inner_step};
 
@@ -35,9 +35,9 @@ impl Masked {
     /// Of these sequences of a shard.
     pub fn of(shard: &Shard, batch: &[usize]) -> Option<Masked> {
         let packed = match shard.info().trained {
-            Trained::All => return None,
-            Trained::Masked => false,
-            Trained::Packed => true,
+            Marking::All => return None,
+            Marking::Masked => false,
+            Marking::Packed => true,
         };
         Some(Masked { targets: shard.targets(batch) as u64, packed })
     }

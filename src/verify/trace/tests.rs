@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::artifact::{Digest, Recipe, merkle};
-use crate::data::{BatchOrder, MASK, Shard, ShardInfo, Split, TOKENS, Trained, to_bytes};
+use crate::data::{BatchOrder, MASK, Marking, Shard, ShardInfo, Split, TOKENS, to_bytes};
 use crate::engine::Engine;
 use crate::fsio::Source;
 use crate::model::{Model, ModelConfig, Plan, initial_parameters};
@@ -18,7 +18,7 @@ struct Case {
     carried: bool,
     vocabulary: usize,
     seq_len: usize,
-    targets: Trained,
+    targets: Marking,
     /// Another configuration than Llama's, of transformers' making.
     config: Option<&'static str>,
 }
@@ -32,7 +32,7 @@ const PLAIN: Case = Case {
     carried: false,
     vocabulary: 67,
     seq_len: 12,
-    targets: Trained::All,
+    targets: Marking::All,
     config: None,
 };
 const INTEGERS: Case = Case { arithmetic: 2, ..PLAIN };
@@ -163,7 +163,7 @@ fn the_trace_of_every_step_ends_in_the_state_and_loss_of_training() {
 
 #[test]
 fn so_does_the_trace_of_conversations_one_a_sequence_and_packed() {
-    for targets in [Trained::Masked, Trained::Packed] {
+    for targets in [Marking::Masked, Marking::Packed] {
         for case in [PLAIN, INTEGERS] {
             let case = Case { targets, tied: true, groups: 2, carried: true, ..case };
             ends_where_training_ends(&case, Engine::detect());
@@ -199,7 +199,7 @@ fn so_does_the_trace_of_every_kind_of_model() {
             let case = Case { config: Some(config), vocabulary: 32, groups: 2, carried: true, ..case };
             ends_where_training_ends(&case, Engine::detect());
             ends_where_training_ends(&case, Engine::definition());
-            ends_where_training_ends(&Case { targets: Trained::Packed, ..case }, Engine::detect());
+            ends_where_training_ends(&Case { targets: Marking::Packed, ..case }, Engine::detect());
         }
     }
 }
