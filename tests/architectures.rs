@@ -88,7 +88,7 @@ fn first_step(folder: &ModelFolder, recipe: &Recipe) -> (Vec<f32>, f64, BTreeMap
     let model = folder.model_of(recipe, Engine::detect()).unwrap();
     let layout = &model.layout;
     let shard = curve::batch(0, recipe, model.config.vocab_size as u64);
-    let at = StepAt { round: 0, step: 0, optimizer_steps: 0, batch: (0..recipe.inner.batch).collect() };
+    let at = StepAt { round: 0, step: 0, optimizer_steps: 0, batch: (0..recipe.inner.batch).collect(), masked: None };
     let graph = Graph::new(recipe, &model, at);
     let state = State { parameters: folder.parameters.to_vec().unwrap(), moments: Moments::zero(layout) };
     let mut step = Step::new(&model, &graph, &shard, state);

@@ -5,6 +5,7 @@ mod dispute_common;
 
 use dispute_common::{Claims, STEPS, Work, recipe};
 use l402::artifact::Digest;
+use l402::data::{MASK, Marking, STARTS};
 use l402::error::Kind as ErrorKind;
 use l402::verify::dispute::{ByDefinition, Files, Outcome, Question, Ruling, Settled, Side, check_transcript, settle};
 use l402::verify::trace::{Graph, Kind, TraceFile, Value};
@@ -109,6 +110,31 @@ fn so_it_is_where_the_products_are_of_integers() {
 fn so_it_is_where_an_adapter_is_trained() {
     every_cheat_is_found(&Work::of_adapter(1, 1), 1, |_| true);
     every_cheat_is_found(&Work::of_adapter(2, 2), 2, |place| place % 3 == 1);
+}
+
+#[test]
+fn so_it_is_where_targets_are_masked_and_where_a_sequence_has_several_documents() {
+    every_cheat_is_found(&Work::on(Marking::Masked, 1, false, 1, 1), 2, |place| place % 3 == 0);
+    every_cheat_is_found(&Work::on(Marking::Packed, 1, true, 2, 1), 1, |_| true);
+    every_cheat_is_found(&Work::on(Marking::Packed, 2, false, 1, 1), 1, |place| place % 3 == 1);
+}
+
+/// What is ruled on a party that trained with other marks than the shard's.
+fn other_marks(work: &Work, changed: &str, to: impl Fn(usize, u8) -> u8) {
+    let ruling = other_work(work, &work.other_marks(changed, to), 0);
+    assert_eq!((ruling.kind.as_deref(), ruling.executed), (Some("tokens"), 0), "{ruling:?}");
+}
+
+#[test]
+fn a_mask_or_documents_that_are_not_the_shards_are_found_at_their_source() {
+    for targets in [Marking::Masked, Marking::Packed] {
+        let work = Work::on(targets, 1, false, 1, 1);
+        // The last token is trained on too, though it is none of the assistant's.
+        other_marks(&work, MASK, |t, mark| if t == 6 { 1 } else { mark });
+    }
+    let work = Work::on(Marking::Packed, 1, false, 1, 1);
+    // One document that sees all of the sequence.
+    other_marks(&work, STARTS, |t, _| u8::from(t == 0));
 }
 
 #[test]

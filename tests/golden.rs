@@ -196,6 +196,7 @@ fn letters(recipe: &Recipe) -> Shard {
         of: 1,
         corpus: Digest::of(b"golden"),
         sequences: 200,
+        trained: Default::default(),
     };
     let mut data = Vec::new();
     to_bytes(&tokens, info.vocab_size, &mut data);

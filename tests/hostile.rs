@@ -182,6 +182,7 @@ fn shard_info() -> ShardInfo {
         of: 1,
         corpus: Digest::of(b"corpus"),
         sequences: 3,
+        trained: Default::default(),
     }
 }
 

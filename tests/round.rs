@@ -117,6 +117,7 @@ fn shard(seq_len: usize) -> Shard {
         of: 1,
         corpus: Digest::of(b"corpus"),
         sequences,
+        trained: Default::default(),
     };
     let tokens: Vec<u32> = text[..sequences * (seq_len + 1)].iter().map(|b| u32::from(*b)).collect();
     let mut data = Vec::new();

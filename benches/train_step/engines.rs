@@ -42,6 +42,7 @@ pub fn shard(shape: &Shape) -> Shard {
         of: 1,
         corpus: Digest::of(b"bench"),
         sequences,
+        trained: Default::default(),
     };
     let mut data = Vec::new();
     to_bytes(&shape.sequences(sequences), info.vocab_size, &mut data);

@@ -20,7 +20,7 @@ pub fn print(shape: &Shape, args: &Args) {
     let model = Model::of(&recipe, shape.config.clone(), crate::operators(args));
     let shard = shard(shape);
     let batch = BatchOrder::new(&Digest::of(b"bench"), shard.sequences()).indices(0, shape.batch);
-    let at = StepAt { round: 0, step: 0, optimizer_steps: 0, batch };
+    let at = StepAt { round: 0, step: 0, optimizer_steps: 0, batch, masked: None };
     let graph = Graph::new(&recipe, &model, at);
     let parameters = initial_parameters(&model.config, &model.layout, 402);
     let state = State { parameters, moments: Moments::zero(&model.layout) };

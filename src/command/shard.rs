@@ -1,5 +1,7 @@
 //! `l402 shard`: a corpus becomes shards of tokens.
 
+mod chat;
+
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -18,6 +20,8 @@ use crate::error::{Error, IoContext, Kind, Result};
 use crate::fsio::{OutDir, Outcome, Source, Spool, Target};
 use crate::ui::{Progress, Ui};
 
+/// What a tokenizer is called beside its shards.
+const TOKENIZER: &str = "tokenizer.json";
 /// Bytes of tokens kept in memory before they go to disk.
 const SPOOL_BYTES: usize = if cfg!(test) { 1 << 12 } else { 64 << 20 };
 
@@ -45,6 +49,9 @@ const SPOOL_BYTES: usize = if cfg!(test) { 1 << 12 } else { 64 << 20 };
 ///
 /// --train-tokenizer trains one on the corpus first, which is read twice: byte-pair encoding over bytes, every digit by
 /// itself. It lies beside the shards then, as tokenizer.json. The same corpus makes the same one everywhere.
+///
+/// With --chat the corpus are conversations, one a line, written by the model's chat template: each becomes a sequence of its own,
+/// cut or filled up, or several share one (--pack), and only what the assistant says is trained. See docs/chat.md.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// Files of text, JSON Lines or parquet, by extension; folders of them; patterns
@@ -54,7 +61,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE|bytes", required_unless_present = "train_tokenizer")]
     tokenizer: Option<PathBuf>,
     /// Train a tokenizer of exactly N tokens on the corpus
-    #[arg(long, value_name = "N", conflicts_with_all = ["tokenizer", "eod", "bos"],
+    #[arg(long, value_name = "N", conflicts_with_all = ["tokenizer", "eod", "bos", "chat"],
           value_parser = clap::value_parser!(u32).range(i64::from(FEWEST_TOKENS)..=i64::from(MAX_VOCAB)))]
     train_tokenizer: Option<u32>,
     /// Tokens a sequence, targets not counted
@@ -80,8 +87,10 @@ pub struct Args {
     #[arg(long, value_name = "TOKEN")]
     eod: Option<String>,
     /// The token that begins a document, or `none` [default: the bos_token beside the tokenizer, if add_bos_token is true]
-    #[arg(long, value_name = "TOKEN|none")]
+    #[arg(long, value_name = "TOKEN|none", conflicts_with = "chat")]
     bos: Option<String>,
+    #[command(flatten)]
+    chat: chat::ChatArgs,
     /// Where the shards go.
     #[command(flatten)]
     output: OutputDirArgs,
@@ -152,14 +161,22 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         Some(size) => train(args, &files, size, ui)?,
         None => chosen,
     };
-    said.iter().for_each(|said| ui.say(said));
+    said.iter().filter(|_| !args.chat.chat).for_each(|said| ui.say(said));
     if !args.output.force {
         check_place(args, &tokenizer)?;
     }
     let out = OutDir::create(&args.output.output, args.output.force)?;
     let slots = (args.shards + args.val_shards) as usize;
     let mut spool = Spool::create(out.path("spool"), slots, SPOOL_BYTES)?;
-    let corpus = read_corpus(args, &files, &deal, &tokenizer, &mut spool, ui)?;
+    let corpus = match args.chat.chat {
+        true => {
+            let put = |i: u64, bytes: &[u8]| spool.append(deal.slot(i), bytes);
+            let json = beside.iter().find(|(name, _)| *name == TOKENIZER).map(|(_, json)| &json[..]);
+            let tokenizer = (&tokenizer, args.tokenizer.as_deref().unwrap_or(Path::new("bytes")), json);
+            chat::read(&args.chat, (&files, args.seq_len as usize), tokenizer, put, ui)?
+        }
+        false => read_corpus(args, &files, &deal, &tokenizer, &mut spool, ui)?,
+    };
     let held_out = deal.held_out(corpus.sequences);
     if corpus.sequences - held_out < deal.train || held_out < deal.val {
         return Err(Error::data(format!(
@@ -231,7 +248,7 @@ fn load_tokenizer(args: &Args) -> Result<Chosen> {
         return Ok(Chosen { tokenizer: Tokenizer::Bytes, beside: Vec::new(), said: None });
     };
     let (tokenizer, json, said) = specials::read(path, args.eod.as_deref(), args.bos.as_deref())?;
-    Ok(Chosen { tokenizer, beside: vec![("tokenizer.json", json)], said: Some(said) })
+    Ok(Chosen { tokenizer, beside: vec![(TOKENIZER, json)], said: Some(said) })
 }
 
 /// A tokenizer of so many tokens for this corpus.
@@ -246,7 +263,7 @@ fn train(args: &Args, files: &[PathBuf], size: u32, ui: &Ui) -> Result<Chosen> {
         n => format!("; {n} rare words were left out"),
     };
     let said = format!("tokenizer.json: {size} tokens, trained on this corpus, {}{rare}", tokenizer.id());
-    let beside = vec![("tokenizer.json", json.into_bytes()), ("tokenizer_config.json", config.into_bytes())];
+    let beside = vec![(TOKENIZER, json.into_bytes()), ("tokenizer_config.json", config.into_bytes())];
     Ok(Chosen { tokenizer, beside, said: Some(said) })
 }
 
@@ -338,16 +355,21 @@ fn write_shards(
             of: of.into(),
             corpus: corpus.digest,
             sequences: 0,
+            trained: args.chat.trained(),
         };
-        let width = (info.seq_len + 1) * info.dtype().bitsize() / 8;
+        let width = (info.seq_len + 1) * (info.dtype().bitsize() / 8 + info.trained.tensors().len());
         info.sequences = len as usize / width;
         let name = split.file_name(info.index);
         let mut header = info.header();
-        if let Some(begin) = tokenizer.begin_of_document() {
+        // A conversation begins as its template has it.
+        if let Some(begin) = tokenizer.begin_of_document().filter(|_| !args.chat.chat) {
             header.metadata.insert("l402.bos".into(), begin.to_string());
         }
         let mut writer = Writer::new(&name, out.file(&name)?, header)?;
-        writer.stream(TOKENS, len as usize, data)?;
+        match args.chat.chat {
+            true => chat::write(&mut writer, &info, data)?,
+            false => writer.stream(TOKENS, len as usize, data)?,
+        }
         let (mut file, digest) = writer.finish()?;
         file.flush().path(&out.path(&name))?;
         entries.push(ShardEntry::new(&info, digest));

@@ -53,11 +53,11 @@ impl ShardEntry {
         }
     }
 
-    /// The most bytes that the shard can have: its tokens, and a header.
+    /// The most bytes that the shard can have: its tokens, each with two marks, and a header.
     pub fn most_bytes(&self) -> u64 {
         let width = ShardInfo::bytes_a_token(self.vocab_size);
         let tokens = self.sequences.saturating_mul(self.seq_len.saturating_add(1));
-        tokens.saturating_mul(width).saturating_add(SHARD_HEADER)
+        tokens.saturating_mul(width + 2).saturating_add(SHARD_HEADER)
     }
 
     fn check(&self) -> Result<()> {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::marks::{Marking, Marks};
 use super::{MAX_SEQ_LEN, MAX_VOCAB};
 use crate::artifact::{ArtifactKind, Digest, Dtype, Header, Meta, Reader, TensorInfo};
 use crate::error::{Context, Error, Result};
@@ -57,6 +58,8 @@ pub struct ShardInfo {
     pub corpus: Digest,
     /// Sequences.
     pub sequences: usize,
+    /// Which tokens are targets.
+    pub trained: Marking,
 }
 
 /// The longest header of a shard, in bytes: ours take less than one.
@@ -85,7 +88,7 @@ impl ShardInfo {
             .set("corpus", self.corpus);
         let tokens =
             TensorInfo { name: TOKENS.to_owned(), dtype: self.dtype(), shape: vec![self.sequences, self.seq_len + 1] };
-        Header::new(meta.0, vec![tokens])
+        Header::new(meta.0, self.trained.infos(self.sequences, self.seq_len + 1).chain([tokens]).collect())
     }
 
     /// Reads and checks the header of a shard.
@@ -118,10 +121,11 @@ impl ShardInfo {
         let seq_len = number("seq_len", 1, MAX_SEQ_LEN as u64)? as usize;
         let of = number("of", 1, u32::MAX.into())?;
         let index = number("index", 0, of - 1)?;
-        let [tensor] = header.tensors.as_slice() else {
+        let names: Vec<&str> = header.tensors.iter().map(|tensor| tensor.name.as_str()).collect();
+        let (Some(trained), Some(tensor)) = (Marking::of(&names), header.tensors.last()) else {
             return Err(Error::data(format!(
-                "{file}: expected the tensor {TOKENS} alone, found {} tensors",
-                header.tensors.len()
+                "{file}: expected the tensor {TOKENS}, with mask or with mask and starts beside it, found {} tensors",
+                names.len()
             )));
         };
         if tensor.name != TOKENS {
@@ -129,7 +133,7 @@ impl ShardInfo {
         }
         let sequences = tensor.shape.first().copied().unwrap_or(0).max(1);
         tensor.expect(dtype(vocab_size), &[sequences, seq_len + 1]).at(file)?;
-        Ok(ShardInfo {
+        let info = ShardInfo {
             tokenizer: tokenizer.to_owned(),
             vocab_size,
             seq_len,
@@ -138,7 +142,12 @@ impl ShardInfo {
             of,
             corpus: meta.digest(file, "corpus")?,
             sequences,
-        })
+            trained,
+        };
+        for (found, mark) in header.tensors.iter().zip(trained.infos(sequences, seq_len + 1)) {
+            found.expect(mark.dtype, &mark.shape).at(file)?;
+        }
+        Ok(info)
     }
 }
 
@@ -159,6 +168,7 @@ pub fn to_bytes(tokens: &[u32], vocab_size: u32, out: &mut Vec<u8>) {
 pub struct Shard {
     info: ShardInfo,
     tokens: Tokens,
+    marks: Marks,
     digest: Digest,
 }
 
@@ -173,6 +183,7 @@ impl Shard {
         let mut reader = Reader::open_within(source, SHARD_HEADER)?;
         let file = reader.name().to_owned();
         let info = ShardInfo::read(&reader)?;
+        let marks = Marks::read(&mut reader, info.trained)?;
         let (_, data) =
             reader.next_tensor()?.ok_or_else(|| Error::data(format!("{file}: tensor {TOKENS} is missing")))?;
         let tokens = match info.dtype() {
@@ -192,7 +203,8 @@ impl Shard {
             Tokens::Wide(ids) => ids.iter().position(beyond),
         };
         let digest = reader.finish()?;
-        let shard = Shard { info, tokens, digest };
+        marks.check(info.seq_len + 1).at(&file)?;
+        let shard = Shard { info, tokens, marks, digest };
         match bad {
             None => Ok(shard),
             Some(at) => Err(Error::data(format!(
@@ -237,6 +249,21 @@ impl Shard {
         (i * width..(i + 1) * width).map(|at| self.token(at))
     }
 
+    /// The mask of sequence `i`; empty where every token but the first is a target.
+    pub fn mask(&self, i: usize) -> &[u8] {
+        self.of_sequence(&self.marks.mask, i)
+    }
+
+    /// Where documents begin in sequence `i`; empty where it is one.
+    pub fn starts(&self, i: usize) -> &[u8] {
+        self.of_sequence(&self.marks.starts, i)
+    }
+
+    fn of_sequence<'s>(&self, marks: &'s [u8], i: usize) -> &'s [u8] {
+        let width = self.info.seq_len + 1;
+        if marks.is_empty() { marks } else { &marks[i * width..(i + 1) * width] }
+    }
+
     /// Copies the `seq_len + 1` token ids of sequence `i` to `out`, which has that length.
     pub fn fill(&self, i: usize, out: &mut [u32]) {
         assert_eq!(out.len(), self.info.seq_len + 1);
@@ -262,6 +289,7 @@ pub(super) mod tests {
             of: 2,
             corpus: Digest::of(b"corpus"),
             sequences,
+            trained: Marking::All,
         }
     }
 

@@ -4,6 +4,7 @@ use super::config::ModelConfig;
 use super::layer_acts::LayerActs;
 use super::plan::Plan;
 use crate::engine::linear::Integers;
+use std::ops::Range;
 
 /// All activations and scratch of a micro-batch.
 pub struct Workspace {
@@ -45,8 +46,10 @@ pub(super) struct Scratch {
     pub logits: Vec<f32>,
     /// Input tokens \[n\].
     pub inputs: Vec<u32>,
-    /// Target tokens \[n\].
+    /// Target tokens \[n\]; NO_TARGET where there is none.
     pub targets: Vec<u32>,
+    /// The documents, as ranges of tokens; none where every sequence is one.
+    pub documents: Vec<Range<usize>>,
     /// Losses \[n\].
     pub losses: Vec<f32>,
     /// Of a linear layer's input that several products take.
@@ -80,6 +83,7 @@ impl Workspace {
                 logits: zeros(plan.logit_rows, config.vocab_size),
                 inputs: vec![0; n],
                 targets: vec![0; n],
+                documents: Vec::new(),
                 losses: zeros(n, 1),
                 integers: Integers::of_inputs(plan.sequences, plan.seq_len),
             },

@@ -1,6 +1,7 @@
 //! The attention branch of a layer, forward and backward.
 
 use super::activations::Scratch;
+use super::attend::Attended;
 use super::branch::Sums;
 use super::fixed::Fixed;
 use super::forward::Model;
@@ -18,7 +19,7 @@ impl Model {
         acts: &mut LayerActs,
         scratch: &mut Scratch,
     ) {
-        let (engine, ids) = (self.engine, &self.net.decoder.layers[layer]);
+        let ids = &self.net.decoder.layers[layer];
         let d = self.config.hidden_size;
         let n = x.len() / d;
         let (qw, kvw) = (self.config.query_width(), self.config.key_width());
@@ -49,21 +50,12 @@ impl Model {
                 }
             }
         }
-        if let Some(rope) = self.rope(layer) {
-            engine.rope(rope, qw, q);
-            engine.rope(rope, kvw, k);
-        }
+        self.turn(layer, &scratch.documents, false, qw, q);
+        self.turn(layer, &scratch.documents, false, kvw, k);
         let heads = n * self.config.num_attention_heads;
         let attention = &mut acts.attention[..n * qw];
-        engine.attention(
-            &self.attention_shape(layer, n / self.seq_len),
-            q,
-            k,
-            &acts.v[..n * kvw],
-            attention,
-            &mut acts.row_max[..heads],
-            &mut acts.row_sum[..heads],
-        );
+        let rows = [&mut acts.row_max[..heads], &mut acts.row_sum[..heads]];
+        self.attend(layer, &scratch.documents, [q, k, &acts.v[..n * kvw]], attention, rows);
         let kept = [&mut acts.left[0], &mut acts.left_rinv[0]];
         let projected = &mut scratch.projected[..x.len()];
         let streams = (x, &mut acts.middle[..x.len()]);
@@ -82,7 +74,7 @@ impl Model {
         s: &mut Scratch,
         sums: &mut Sums<'_>,
     ) {
-        let (engine, ids) = (self.engine, &self.net.decoder.layers[layer]);
+        let ids = &self.net.decoder.layers[layer];
         let d = self.config.hidden_size;
         let n = x.len() / d;
         let (qw, kvw) = (self.config.query_width(), self.config.key_width());
@@ -95,23 +87,15 @@ impl Model {
 
         let heads = n * self.config.num_attention_heads;
         let (dq, dk, dv) = (&mut s.dq[..n * qw], &mut s.dk[..n * kvw], &mut s.dv[..n * kvw]);
-        engine.attention_backward(
-            &self.attention_shape(layer, n / self.seq_len),
-            &acts.q[..n * qw],
-            &acts.k[..n * kvw],
-            &acts.v[..n * kvw],
-            attention,
-            &acts.row_max[..heads],
-            &acts.row_sum[..heads],
-            d_attention,
-            dq,
-            dk,
-            dv,
-        );
-        if let Some(rope) = self.rope(layer) {
-            engine.rope_backward(rope, qw, dq);
-            engine.rope_backward(rope, kvw, dk);
-        }
+        let attended = Attended {
+            qkv: [&acts.q[..n * qw], &acts.k[..n * kvw], &acts.v[..n * kvw]],
+            out: attention,
+            rows: [&acts.row_max[..heads], &acts.row_sum[..heads]],
+            d_out: d_attention,
+        };
+        self.attend_backward(layer, &s.documents, &attended, [&mut *dq, &mut *dk, &mut *dv]);
+        self.turn(layer, &s.documents, true, qw, dq);
+        self.turn(layer, &s.documents, true, kvw, dk);
         let (mut dq, mut dk) = (&*dq, &*dk);
         if let Some(norms) = ids.qk_norm {
             let [d_raw_q, d_raw_k] = &mut s.d_raw;

@@ -1,6 +1,7 @@
 //! The backward pass: gradients of one micro-batch, added to accumulators in the order of the contract (A4).
 
 use super::activations::Workspace;
+use super::batch::Batch;
 use super::branch::Sums;
 use super::fixed::Fixed;
 use super::forward::Model;
@@ -39,15 +40,15 @@ impl Gradients {
 
 impl Model {
     /// Adds the gradients of `scale` × the sum of the losses of a micro-batch to `gradients`; returns the losses.
-    pub fn backward<'w>(
+    pub fn backward<'b, 'w>(
         &self,
         parameters: &Fixed<'_>,
-        tokens: &[u32],
+        batch: impl Into<Batch<'b>>,
         scale: f32,
         gradients: &mut Gradients,
         ws: &'w mut Workspace,
     ) -> &'w [f32] {
-        let n = self.set_tokens(tokens, &mut ws.scratch);
+        let n = self.set_batch(batch.into(), &mut ws.scratch);
         let d = self.config.hidden_size;
         self.layers_forward(parameters, n, ws);
         let mut sums = Sums { flat: &mut gradients.flat, tied_head: &mut gradients.tied_head };

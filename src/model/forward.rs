@@ -1,6 +1,7 @@
 //! The forward pass over one micro-batch of whole sequences.
 
 use super::activations::{Scratch, Workspace};
+use super::batch::Batch;
 use super::config::ModelConfig;
 use super::decoder::Decoder;
 use super::fixed::Fixed;
@@ -179,18 +180,6 @@ impl Model {
         self.feed_forward(parameters, layer, x.len() / self.config.hidden_size, acts, scratch, out);
     }
 
-    /// Splits sequences of `seq_len + 1` tokens into inputs and targets. Returns the number of tokens.
-    pub(super) fn set_tokens(&self, tokens: &[u32], scratch: &mut Scratch) -> usize {
-        let t = self.seq_len;
-        let sequences = tokens.len() / (t + 1);
-        assert_eq!(tokens.len(), sequences * (t + 1), "whole sequences of {} tokens", t + 1);
-        for (s, sequence) in tokens.chunks_exact(t + 1).enumerate() {
-            scratch.inputs[s * t..(s + 1) * t].copy_from_slice(&sequence[..t]);
-            scratch.targets[s * t..(s + 1) * t].copy_from_slice(&sequence[1..]);
-        }
-        sequences * t
-    }
-
     /// All layers, from the tokens in the scratch to the last residual stream.
     pub(super) fn layers_forward(&self, parameters: &Fixed<'_>, n: usize, ws: &mut Workspace) {
         let d = self.config.hidden_size;
@@ -219,9 +208,14 @@ impl Model {
         }
     }
 
-    /// The losses of the targets, in nats: sequences of `seq_len + 1` tokens, at most the plan's number.
-    pub fn losses<'w>(&self, parameters: &Fixed<'_>, tokens: &[u32], ws: &'w mut Workspace) -> &'w [f32] {
-        let n = self.set_tokens(tokens, &mut ws.scratch);
+    /// The losses of the targets, in nats, +0 where there is none: sequences of `seq_len + 1` tokens, at most the plan's number.
+    pub fn losses<'b, 'w>(
+        &self,
+        parameters: &Fixed<'_>,
+        batch: impl Into<Batch<'b>>,
+        ws: &'w mut Workspace,
+    ) -> &'w [f32] {
+        let n = self.set_batch(batch.into(), &mut ws.scratch);
         self.layers_forward(parameters, n, ws);
         let (d, v) = (self.config.hidden_size, self.config.vocab_size);
         let scratch = &mut ws.scratch;

@@ -2,8 +2,10 @@
 
 mod activations;
 mod adapter;
+mod attend;
 mod attention;
 mod backward;
+mod batch;
 mod branch;
 mod config;
 mod decoder;
@@ -14,6 +16,7 @@ mod fixed;
 mod folder;
 mod forward;
 mod init;
+mod inputs;
 mod layer_acts;
 mod layout;
 mod merge;
@@ -26,7 +29,9 @@ mod variant;
 mod weights;
 
 pub use adapter::{Adapter, Pair};
+pub use attend::Attended;
 pub use backward::Gradients;
+pub use batch::{Batch, documents, masked_targets};
 pub use config::ModelConfig;
 pub use decoder::{Decoder, LayerIds, Linear, LlamaLayer, Projections};
 pub use export::{Precision, Shards, config_in};

@@ -5,9 +5,9 @@ use std::ops::Range;
 use super::inner::inner_step;
 use super::moments::Moments;
 use crate::artifact::Recipe;
-use crate::data::{BatchOrder, Shard};
+use crate::data::{BatchOrder, Gathered, Shard};
 use crate::error::{Error, Result};
-use crate::model::{Gradients, KeptWeights, Layout, Model, Plan, Workspace, sum_q32};
+use crate::model::{Batch, Gradients, KeptWeights, Layout, Model, Plan, Workspace, sum_q32};
 
 /// What a round starts from.
 pub struct RoundInput<'a> {
@@ -49,7 +49,7 @@ pub struct RoundOutput {
 pub struct StepReport {
     /// Counted from 0 within the round.
     pub step: u32,
-    /// Mean loss of the batch, in nats.
+    /// Mean loss of the batch's targets, in nats.
     pub loss: f64,
     /// Summed loss of the batch in nats, 32.32 fixed point (A8).
     pub loss_q32: i128,
@@ -106,7 +106,7 @@ fn run(
         let clip = inner.clip as f32 / gradient_norm;
         let clip = if clip > 1.0 { 1.0 } else { clip };
         trainer.update(parameters, moments, global, clip).map_err(at)?;
-        let loss = loss_q32 as f64 / 4_294_967_296.0 / (sequences.len() * input.plan.seq_len) as f64;
+        let loss = loss_q32 as f64 / 4_294_967_296.0 / input.shard.targets(&sequences) as f64;
         watch(&StepReport { step, loss, loss_q32, gradient_norm, sequences }, &state)?;
     }
     Ok(state)
@@ -120,7 +120,7 @@ struct Trainer<'a> {
     gradients: Gradients,
     /// The sum over groups where there are several (A4), else empty.
     total: Vec<f32>,
-    tokens: Vec<u32>,
+    gathered: Gathered,
 }
 
 impl<'a> Trainer<'a> {
@@ -131,26 +131,26 @@ impl<'a> Trainer<'a> {
             weights: KeptWeights::new(&input.model.net, &input.plan),
             gradients: Gradients::new(input.model),
             total: vec![0.0; if grouped { input.model.layout.total } else { 0 }],
-            tokens: Vec::new(),
+            gathered: Gathered::default(),
             input,
         }
     }
 
     /// The gradient of the batch's mean loss, into `self.gradients`; returns the summed loss, 32.32 fixed point.
     fn gradient(&mut self, parameters: &[f32], sequences: &[usize]) -> Result<i128> {
-        let Trainer { input, workspace, weights, gradients, total, tokens } = self;
+        let Trainer { input, workspace, weights, gradients, total, gathered } = self;
         let model = input.model;
         let parameters = weights.fix(&model.net, parameters);
-        let targets = sequences.len() * input.plan.seq_len;
-        let scale = 1.0 / targets as f32;
+        let scale = 1.0 / input.shard.targets(sequences) as f32;
         let groups = input.recipe.inner.grad_groups;
         let mut sum = 0i128;
         for (g, group) in sequences.chunks(sequences.len() / groups).enumerate() {
             gradients.clear();
             for micro in group.chunks(input.plan.sequences) {
-                tokens.clear();
-                micro.iter().for_each(|&s| tokens.extend(input.shard.sequence(s)));
-                let losses = model.backward(&parameters, tokens, scale, gradients, workspace);
+                input.shard.gather(micro, gathered);
+                let Gathered { tokens, mask, starts } = &*gathered;
+                let batch = Batch { tokens, mask, starts };
+                let losses = model.backward(&parameters, batch, scale, gradients, workspace);
                 sum += sum_q32(losses).map_err(|i| {
                     let (sequence, token) = (micro[i / input.plan.seq_len], i % input.plan.seq_len);
                     Error::data(format!("the loss of sequence {sequence}, token {token}, is not finite, or above 2^31"))

@@ -13,7 +13,7 @@ pub struct ModelLoss {
     pub sum_q32: i128,
     /// Sequences.
     pub sequences: u64,
-    /// Tokens whose loss was measured.
+    /// Tokens whose loss was measured: all targets, of conversations those that are trained.
     pub tokens: u64,
     /// Bytes of text that they stand for, where the shard's tokenizer is at hand.
     pub bytes: Option<u64>,
@@ -57,13 +57,17 @@ pub fn model_loss(
     watch(Some(micro_batches));
     let losses = sequence_losses(&model, &plan, &mut workspace, &parameters, shard, &all, || watch(None))?;
     let bytes = tokenizer.map(|tokenizer| {
-        let targets = |sequence: usize| shard.sequence(sequence).skip(1).collect::<Vec<u32>>();
+        // Of a conversation, the text that was trained on.
+        let targets = |s: usize| match shard.mask(s) {
+            [] => shard.sequence(s).skip(1).collect::<Vec<u32>>(),
+            mask => shard.sequence(s).zip(mask).filter(|(_, mask)| **mask == 1).map(|(id, _)| id).collect(),
+        };
         all.iter().map(|sequence| tokenizer.text_bytes(&targets(*sequence))).sum::<Result<u64>>()
     });
     Ok(ModelLoss {
         sum_q32: losses.iter().sum(),
         sequences: all.len() as u64,
-        tokens: (all.len() * shard.seq_len()) as u64,
+        tokens: shard.targets(&all) as u64,
         bytes: bytes.transpose()?,
     })
 }

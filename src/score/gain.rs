@@ -1,10 +1,10 @@
 //! Losses on held-out data, exact: per-token losses become 32.32 fixed point and add up in 128 bits (A8).
 
 use crate::artifact::Digest;
-use crate::data::Shard;
+use crate::data::{Gathered, Shard};
 use crate::engine::philox;
 use crate::error::{Error, Result};
-use crate::model::{Fixed, Model, Plan, Workspace, sum_q32};
+use crate::model::{Batch, Fixed, Model, Plan, Workspace, sum_q32};
 
 /// The held-out sequences of a round: all of them for `count` 0, else that many, drawn by the beacon.
 pub fn draw_sequences(
@@ -40,12 +40,12 @@ pub fn sequence_losses(
     sequences: &[usize],
     mut watch: impl FnMut(),
 ) -> Result<Vec<i128>> {
-    let mut tokens = Vec::new();
+    let mut gathered = Gathered::default();
     let mut sums = Vec::with_capacity(sequences.len());
     for micro in sequences.chunks(plan.sequences) {
-        tokens.clear();
-        micro.iter().for_each(|&s| tokens.extend(shard.sequence(s)));
-        let losses = model.losses(parameters, &tokens, workspace);
+        shard.gather(micro, &mut gathered);
+        let Gathered { tokens, mask, starts } = &gathered;
+        let losses = model.losses(parameters, Batch { tokens, mask, starts }, workspace);
         for (losses, sequence) in losses.chunks(plan.seq_len).zip(micro) {
             sums.push(sum_q32(losses).map_err(|_| {
                 let split = shard.info().split;

@@ -207,7 +207,7 @@ pub fn score_round<U: Borrow<Update>>(
             held_out: held_out.digest(),
             beacon: input.beacon,
             sequences: drawn.len() as u64,
-            tokens: (drawn.len() * recipe.data.seq_len) as u64,
+            tokens: held_out.targets(&drawn) as u64,
             needed_sequences,
             own_sequences: (recipe.score.own > 0).then_some(pool.trained.len() as u64),
             standings: None,

@@ -4,8 +4,8 @@
 
 use l402::artifact::recipe::AdapterRecipe;
 use l402::artifact::{Digest, Recipe, Writer};
-use l402::data::{BatchOrder, Shard, ShardInfo, Split, TOKENS, to_bytes};
-use l402::engine::Engine;
+use l402::data::{BatchOrder, MASK, Marking, Shard, ShardInfo, Split, TOKENS, to_bytes};
+use l402::engine::{Engine, NO_TARGET};
 use l402::error::Result;
 use l402::fsio::Source;
 use l402::model::{Adapted, Adapter, Model, ModelConfig, Net, Plan, initial_parameters};
@@ -45,7 +45,14 @@ pub fn recipe(arithmetic: u32, lr: &str, groups: usize) -> Recipe {
     .unwrap()
 }
 
-fn shard(seed: u32) -> Shard {
+/// Marks of the five sequences: each of two documents, of which every other token is a target.
+fn marks(name: &str) -> Vec<u8> {
+    let begins = |s: usize, t: usize| t == 0 || t == 2 + s % 3;
+    let mark = |s: usize, t: usize| if name == MASK { !begins(s, t) && (s + t) % 2 == 1 } else { begins(s, t) };
+    (0..5).flat_map(|s| (0..=SEQ_LEN).map(move |t| mark(s, t).into())).collect()
+}
+
+fn shard(seed: u32, targets: Marking, marks: impl Fn(&str) -> Vec<u8>) -> Shard {
     let info = ShardInfo {
         split: Split::Train,
         tokenizer: "bytes".into(),
@@ -55,8 +62,10 @@ fn shard(seed: u32) -> Shard {
         of: 1,
         corpus: Digest([0; 32]),
         sequences: 5,
+        trained: targets,
     };
     let mut writer = Writer::new("shard", Vec::new(), info.header()).unwrap();
+    targets.tensors().iter().for_each(|name| writer.bytes(name, &marks(name)).unwrap());
     let mut bytes = Vec::new();
     let tokens: Vec<u32> = (0..5 * (SEQ_LEN as u32 + 1)).map(|i| (i * i * 7 + seed) % 11).collect();
     to_bytes(&tokens, 11, &mut bytes);
@@ -72,13 +81,18 @@ impl Work {
 
     /// The same by an arithmetic.
     pub fn by(arithmetic: u32, tied: bool, groups: usize, every: u32) -> Work {
+        Work::on(Marking::All, arithmetic, tied, groups, every)
+    }
+
+    /// The same on conversations.
+    pub fn on(targets: Marking, arithmetic: u32, tied: bool, groups: usize, every: u32) -> Work {
         let config = ModelConfig::parse(&format!(
             r#"{{"hidden_size": 8, "intermediate_size": 12, "num_hidden_layers": 1, "num_attention_heads": 2,
             "num_key_value_heads": 1, "head_dim": 4, "vocab_size": 11, "tie_word_embeddings": {tied},
             "initializer_range": 0.3}}"#
         ))
         .unwrap();
-        let (recipe, shard) = (recipe(arithmetic, "1e-2", groups), shard(0));
+        let (recipe, shard) = (recipe(arithmetic, "1e-2", groups), shard(0, targets, marks));
         let model = Model::of(&recipe, config, Engine::detect());
         let parameters = initial_parameters(&model.config, &model.layout, 1);
         let mut moments = Moments::zero(&model.layout);
@@ -119,10 +133,24 @@ impl Work {
 
     /// The same work on other data.
     pub fn other_data(&self) -> Work {
+        self.on_shard(shard(3, self.shard.info().trained, marks))
+    }
+
+    /// The same work with other marks of this name: another mask, or documents that begin elsewhere.
+    pub fn other_marks(&self, changed: &str, to: impl Fn(usize, u8) -> u8) -> Work {
+        let mark = |(at, mark): (usize, u8)| to(at % (SEQ_LEN + 1), mark);
+        let change = |name: &str| match name == changed {
+            true => marks(name).into_iter().enumerate().map(mark).collect(),
+            false => marks(name),
+        };
+        self.on_shard(shard(0, self.shard.info().trained, change))
+    }
+
+    fn on_shard(&self, shard: Shard) -> Work {
         let start = self.start.clone();
         let model = self.model.on(Engine::detect());
         let (recipe, order, context) = (self.recipe.clone(), self.order.clone(), self.context.clone());
-        Work { recipe, model, shard: shard(3), order, context, start }
+        Work { recipe, model, shard, order, context, start }
     }
 
     /// What the judge knows.
@@ -234,7 +262,10 @@ pub fn bend(value: &mut Value, element: usize) {
             let bent = &mut values[order[element % order.len()]];
             *bent = f32::from_bits(bent.to_bits() ^ 1 << 20);
         }
-        Value::Tokens(ids) => Arc::make_mut(ids)[2 + element % 4] ^= 1,
+        Value::Tokens(ids) => match &mut Arc::make_mut(ids)[2 + element % 4] {
+            none if *none == NO_TARGET => *none = 3,
+            id => *id ^= 1,
+        },
         Value::Sum(sum) => *sum ^= 1,
         Value::Root(root) => root.0[5] ^= 1,
     }

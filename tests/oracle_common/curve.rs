@@ -29,6 +29,7 @@ pub fn batch(step: u64, recipe: &Recipe, vocabulary: u64) -> Shard {
         of: 1,
         corpus: Digest::of(b"oracle"),
         sequences,
+        trained: Default::default(),
     };
     let mut data = Vec::new();
     to_bytes(&tokens, info.vocab_size, &mut data);

@@ -221,6 +221,7 @@ impl Text {
             of,
             corpus: Digest::of(&self.bytes),
             sequences,
+            trained: Default::default(),
         };
         let first = if split == Split::Val { 0 } else { ROOM * (1 + index as usize) };
         let picked = &self.order[first..first + sequences];

@@ -9,7 +9,7 @@ use crate::model::{Layout, Model};
 use crate::optimizer::Moments;
 use crate::verify::leaves::{Leaf, Leaves};
 use crate::verify::segments::Segments;
-use crate::verify::trace::{Graph, StepAt};
+use crate::verify::trace::{Graph, Masked, StepAt};
 
 /// A state by the roots of its parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,11 +96,13 @@ impl<'a> Judge<'a> {
 
     /// The graph of a step.
     pub fn graph(&self, step: u32) -> Graph {
+        let batch = self.batch(step);
         let at = StepAt {
             round: self.work.round,
             step,
             optimizer_steps: self.begin.optimizer_steps + u64::from(step),
-            batch: self.batch(step),
+            masked: Masked::of(self.shard, &batch),
+            batch,
         };
         Graph::new(self.recipe, &self.model, at)
     }

@@ -12,7 +12,7 @@ use crate::artifact::record;
 use crate::artifact::{Digest, merkle};
 use crate::error::{Error, Result};
 use crate::verify::leaves::Leaf;
-use crate::verify::trace::{Kind, TraceContext, Value, frozen_digest, tokens_digest, tokens_of};
+use crate::verify::trace::{Kind, TraceContext, Value, data_of, frozen_digest};
 
 /// What became of a dispute.
 #[derive(Debug)]
@@ -139,7 +139,10 @@ fn go(
     }
     let expected = match operator.kind {
         Kind::Frozen => vec![frozen_digest(judge.model(), operator)],
-        Kind::Tokens => vec![tokens_digest(tokens_of(judge.shard, &graph, operator))],
+        Kind::Tokens => {
+            let data = data_of(judge.shard, &graph, operator);
+            data.iter().zip(graph.forms(operator)).map(|(value, form)| value.digest(form)).collect()
+        }
         _ => {
             let inputs = inputs(session, &trace, place, &roots[0])?;
             if operator.kind.works_on_digests() {

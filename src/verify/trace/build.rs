@@ -123,6 +123,8 @@ pub(super) struct Pass<'a> {
     /// The sequence at work, by its place in the batch.
     sequence: u32,
     layer: Option<u32>,
+    /// Where its documents begin, if it has several.
+    pub starts: Option<ValueId>,
 }
 
 impl<'a> Pass<'a> {
@@ -133,7 +135,18 @@ impl<'a> Pass<'a> {
         loss: Option<ValueId>,
     ) -> Pass<'a> {
         let gradients = vec![None; parameters.len()];
-        Pass { graph, model, parameters, frozen, gradients, tied_head: None, loss, sequence: 0, layer: None }
+        Pass {
+            graph,
+            model,
+            parameters,
+            frozen,
+            gradients,
+            tied_head: None,
+            loss,
+            sequence: 0,
+            layer: None,
+            starts: None,
+        }
     }
 
     /// The group's gradients by tensor, a tied head's part added to the embedding's, and the loss so far.
@@ -197,12 +210,30 @@ impl<'a> Pass<'a> {
         self.gradients[place] = Some(self.op(kind, Some(id), reads, vec![form]));
     }
 
+    /// The tokens of the sequence, and what follows them: of conversations its targets, of packed ones where documents begin.
+    fn data(&mut self) -> ValueId {
+        let n = self.tokens();
+        let masked = self.graph.at.masked;
+        let packed = masked.is_some_and(|masked| masked.packed);
+        let mut forms = vec![Form::Tokens(n + 1)];
+        forms.extend(masked.map(|_| Form::Targets(n)));
+        forms.extend(packed.then_some(Form::Starts(n)));
+        let tokens = self.op(Kind::Tokens, None, Vec::new(), forms);
+        self.starts = packed.then_some(tokens + 2);
+        tokens
+    }
+
+    /// What losses are of: the tokens, or the targets after them.
+    fn targets(&self, tokens: ValueId) -> ValueId {
+        tokens + ValueId::from(self.graph.at.masked.is_some())
+    }
+
     /// The sequence at this place of the batch, forward and backward.
     fn sequence(&mut self, sequence: u32) {
         self.sequence = sequence;
         let model = self.model;
         let (d, decoder) = (model.config.hidden_size, &model.net.decoder);
-        let tokens = self.op(Kind::Tokens, None, Vec::new(), vec![Form::Tokens(self.tokens() + 1)]);
+        let tokens = self.data();
         let reads = vec![self.weight(decoder.embedding), Some(tokens)];
         let mut x = self.op(Kind::Embedding, Some(decoder.embedding), reads, vec![self.rows(d)]);
         if model.embedding_factor().is_some() {
@@ -251,7 +282,8 @@ impl<'a> Pass<'a> {
             }
             // Losses, then the gradient of the logits.
             let forms = vec![Form::Floats(vec![count]), floats(v)];
-            let losses = self.op_rows(Kind::CrossEntropy, None, rows, vec![Some(logits), Some(tokens)], forms);
+            let reads = vec![Some(logits), Some(self.targets(tokens))];
+            let losses = self.op_rows(Kind::CrossEntropy, None, rows, reads, forms);
             let reads = vec![Some(losses), self.loss];
             self.loss = Some(self.op_rows(Kind::LossSum, None, rows, reads, vec![Form::Sum]));
             let mut d_logits = losses + 1;

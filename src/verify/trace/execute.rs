@@ -1,16 +1,17 @@
 //! One operator, executed: by the tracer on the fast engine, and by the referee on the definitions. There is no other
 //! place where a trace's values come from.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::graph::Graph;
 use super::operator::{Form, Kind, Operator};
 use super::value::Value;
 use crate::artifact::merkle;
-use crate::engine::Start;
 use crate::engine::linear::Factor;
+use crate::engine::{NO_TARGET, Start};
 use crate::error::{Error, Result};
-use crate::model::{Model, sum_q32};
+use crate::model::{Attended, Model, documents, sum_q32};
 
 /// What an operator that is no source makes of its inputs, one value for each of `operator.reads`, by the model's engine.
 /// An error names what is not finite (A7), or an input that has another form than the graph says.
@@ -36,9 +37,13 @@ impl Inputs {
         if !same || !operator.reads.iter().zip(&inputs).all(fits) {
             return Err(Error::data(format!("{}: its inputs have other forms than the graph's", operator.describe())));
         }
-        let beyond = |id: &u32| *id as usize >= vocabulary;
-        let bad = inputs.iter().flatten().find_map(|input| match input {
-            Value::Tokens(ids) => ids.iter().copied().find(beyond),
+        let bad = operator.reads.iter().zip(&inputs).find_map(|(read, input)| match (read, input) {
+            (Some(id), Some(Value::Tokens(ids))) => {
+                let form = &graph.values[*id as usize].form;
+                let none = |id: &u32| matches!(form, Form::Targets(_)) && *id == NO_TARGET;
+                let beyond = |id: &&u32| **id >= vocabulary as u32 && !none(id);
+                ids.iter().find(beyond).copied().filter(|_| !matches!(form, Form::Starts(_)))
+            }
             _ => None,
         });
         if let Some(id) = bad {
@@ -67,6 +72,14 @@ impl Inputs {
             None => zeros(form),
             Some(Value::Floats(values)) => Arc::unwrap_or_clone(values),
             Some(_) => unreachable!("the form was checked"),
+        }
+    }
+
+    /// The documents of a sequence, where it has several: where they begin is the last input.
+    fn documents(&mut self) -> Vec<Range<usize>> {
+        match self.values.next() {
+            Some(Some(Value::Tokens(starts))) => documents(&starts),
+            _ => Vec::new(),
         }
     }
 
@@ -138,18 +151,16 @@ fn run(model: &Model, graph: &Graph, operator: &Operator, mut inputs: Inputs) ->
         }
         Kind::Rope | Kind::RopeBackward => {
             let mut x = Arc::unwrap_or_clone(inputs.floats());
+            let documents = inputs.documents();
             let width = x.len() / model.seq_len();
-            let rope = model.rope(layer()).expect("the graph turns where the model does");
-            match operator.kind {
-                Kind::Rope => engine.rope(rope, width, &mut x),
-                _ => engine.rope_backward(rope, width, &mut x),
-            }
+            model.turn(layer(), &documents, operator.kind == Kind::RopeBackward, width, &mut x);
             outs.push(x);
         }
         Kind::Attention => {
             let (q, k, v) = (inputs.floats(), inputs.floats(), inputs.floats());
+            let documents = inputs.documents();
             let [mut out, mut max, mut sum] = [0, 1, 2].map(|i| zeros(forms[i]));
-            engine.attention(&model.attention_shape(layer(), 1), &q, &k, &v, &mut out, &mut max, &mut sum);
+            model.attend(layer(), &documents, [&q, &k, &v], &mut out, [&mut max, &mut sum]);
             outs.extend([out, max, sum]);
         }
         Kind::Add => {
@@ -169,9 +180,11 @@ fn run(model: &Model, graph: &Graph, operator: &Operator, mut inputs: Inputs) ->
         }
         Kind::CrossEntropy => {
             let mut logits = Arc::unwrap_or_clone(inputs.floats());
-            let tokens = inputs.tokens();
+            // The targets, where the batch has some of its own; else each token's successor.
+            let targets = inputs.tokens();
+            let targets = &targets[targets.len() - model.seq_len()..];
             let (from, to) = operator.rows.expect("the graph names its rows");
-            let targets = &tokens[from as usize + 1..to as usize + 1];
+            let targets = &targets[from as usize..to as usize];
             let mut losses = zeros(forms[0]);
             engine.cross_entropy(&mut logits, config.vocab_size, targets, graph.scale, &mut losses);
             outs.extend([losses, logits]);
@@ -258,8 +271,9 @@ fn run(model: &Model, graph: &Graph, operator: &Operator, mut inputs: Inputs) ->
         Kind::AttentionBackward => {
             let [q, k, v, out, max, sum, d_out] = [(); 7].map(|()| inputs.floats());
             let [mut dq, mut dk, mut dv] = [0, 1, 2].map(|i| zeros(forms[i]));
-            let shape = model.attention_shape(layer(), 1);
-            engine.attention_backward(&shape, &q, &k, &v, &out, &max, &sum, &d_out, &mut dq, &mut dk, &mut dv);
+            let documents = inputs.documents();
+            let of = Attended { qkv: [&q, &k, &v], out: &out, rows: [&max, &sum], d_out: &d_out };
+            model.attend_backward(layer(), &documents, &of, [&mut dq, &mut dk, &mut dv]);
             outs.extend([dq, dk, dv]);
         }
         Kind::EmbeddingBackward => {

@@ -3,6 +3,7 @@
 
 use super::operator::{Form, Kind, Operator, ValueId, ValueInfo};
 use crate::artifact::{Digest, Recipe};
+use crate::data::{Marking, Shard};
 use crate::model::{Layout, Model};
 use crate::optimizer::{InnerStep, inner_step};
 
@@ -17,6 +18,29 @@ pub struct StepAt {
     pub optimizer_steps: u64,
     /// The batch: sequences of the shard, in their order.
     pub batch: Vec<usize>,
+    /// What its targets are; none where they are all tokens but each sequence's first, as of plain text.
+    pub masked: Option<Masked>,
+}
+
+/// The targets of a batch of conversations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Masked {
+    /// How many tokens of the batch are targets.
+    pub targets: u64,
+    /// Whether a sequence has several documents.
+    pub packed: bool,
+}
+
+impl Masked {
+    /// Of these sequences of a shard.
+    pub fn of(shard: &Shard, batch: &[usize]) -> Option<Masked> {
+        let packed = match shard.info().trained {
+            Marking::All => return None,
+            Marking::Masked => false,
+            Marking::Packed => true,
+        };
+        Some(Masked { targets: shard.targets(batch) as u64, packed })
+    }
 }
 
 /// The operators of one inner step in topological order, and the values between them.
@@ -41,7 +65,7 @@ pub struct Graph {
 impl Graph {
     /// The graph of a step, without its operators yet.
     pub(super) fn empty(recipe: &Recipe, model: &Model, at: StepAt) -> Graph {
-        let targets = at.batch.len() * model.seq_len();
+        let targets = at.masked.map_or(at.batch.len() * model.seq_len(), |masked| masked.targets as usize);
         Graph {
             operators: Vec::new(),
             values: Vec::new(),
@@ -99,6 +123,9 @@ impl Graph {
         self.at.batch.iter().for_each(|s| {
             hasher.update(&(*s as u64).to_le_bytes());
         });
+        if let Some(Masked { targets, packed }) = self.at.masked {
+            hasher.update(&targets.to_le_bytes()).update(&[packed.into()]);
+        }
         let mut bytes = Vec::new();
         for operator in &self.operators {
             bytes.clear();
@@ -116,6 +143,8 @@ impl Graph {
                     Form::Tokens(count) => (1, std::slice::from_ref(count)),
                     Form::Sum => (2, &[]),
                     Form::Root => (3, &[]),
+                    Form::Targets(count) => (4, std::slice::from_ref(count)),
+                    Form::Starts(count) => (5, std::slice::from_ref(count)),
                 };
                 number(tag);
                 number(shape.len() as u32);

@@ -41,6 +41,11 @@ impl Pass<'_> {
         self.op(Kind::RmsNorm, Some(id), vec![Some(x), self.weight(id)], forms)
     }
 
+    /// What an operator within documents reads: these, and last where documents begin, if the sequence has several.
+    fn within(&self, values: &[ValueId]) -> Vec<Option<ValueId>> {
+        values.iter().copied().map(Some).chain(self.starts.map(Some)).collect()
+    }
+
     /// What enters a branch, and its norm's factors.
     fn enter(&mut self, x: ValueId, norm: Option<usize>) -> (ValueId, ValueId) {
         let d = self.model.config.hidden_size;
@@ -137,11 +142,11 @@ impl Pass<'_> {
         }
         let raw_normed = [q, k];
         if self.model.rope(l).is_some() {
-            q = self.op(Kind::Rope, None, vec![Some(q)], vec![self.rows(qw)]);
-            k = self.op(Kind::Rope, None, vec![Some(k)], vec![self.rows(kvw)]);
+            q = self.op(Kind::Rope, None, self.within(&[q]), vec![self.rows(qw)]);
+            k = self.op(Kind::Rope, None, self.within(&[k]), vec![self.rows(kvw)]);
         }
         let forms = vec![self.rows(qw), self.rows(heads), self.rows(heads)];
-        let attention = self.op(Kind::Attention, None, vec![Some(q), Some(k), Some(v)], forms);
+        let attention = self.op(Kind::Attention, None, self.within(&[q, k, v]), forms);
         let (middle, left1) = self.leave(attention, ids.o, ids.post_norm1, x);
         let (entering2, rinv2) = self.enter(middle, ids.norm2);
         let [gate, up] = self.project_all(entering2, ids.gate_up, [ff, ff]);
@@ -299,14 +304,14 @@ impl Pass<'_> {
         let d_left = self.leave_backward(ids.post_norm1, &kept.left1, dx);
         let d_attention = self.input_gradient(ids.o, d_left, None);
         self.weight_gradient(ids.o, kept.attention, d_left);
-        let rows = [kept.attention, kept.attention + 1, kept.attention + 2].map(Some);
-        let reads = [&[kept.q, kept.k, kept.v].map(Some)[..], &rows, &[Some(d_attention)]].concat();
+        let rows = [kept.attention, kept.attention + 1, kept.attention + 2];
+        let reads = self.within(&[&[kept.q, kept.k, kept.v][..], &rows, &[d_attention]].concat());
         let forms = vec![self.rows(qw), self.rows(kvw), self.rows(kvw)];
         let mut dq = self.op(Kind::AttentionBackward, None, reads, forms);
         let (mut dk, dv) = (dq + 1, dq + 2);
         if self.model.rope(l).is_some() {
-            dq = self.op(Kind::RopeBackward, None, vec![Some(dq)], vec![self.rows(qw)]);
-            dk = self.op(Kind::RopeBackward, None, vec![Some(dk)], vec![self.rows(kvw)]);
+            dq = self.op(Kind::RopeBackward, None, self.within(&[dq]), vec![self.rows(qw)]);
+            dk = self.op(Kind::RopeBackward, None, self.within(&[dk]), vec![self.rows(kvw)]);
         }
         if let Some([q_norm, k_norm]) = ids.qk_norm {
             let ([q_rows, k_rows], [raw_q, raw_k]) = (self.model.qk_norm_rows(), kept.raw);

@@ -17,8 +17,8 @@ mod value;
 
 pub use execute::execute;
 pub use file::{OperatorLine, TraceContext, TraceFile, TraceHead};
-pub use graph::{Graph, StepAt};
+pub use graph::{Graph, Masked, StepAt};
 pub use operands::{OperandsOf, read_operands, write_operands};
 pub use operator::{Form, Kind, Operator, ValueId, ValueInfo};
-pub use run::{Step, frozen_digest, operands, tokens_of, trace};
+pub use run::{Step, data_of, frozen_digest, operands, trace};
 pub use value::{Value, sum_digest, tokens_digest};

@@ -33,7 +33,9 @@ fn infos(graph: &Graph, operator: &Operator) -> Vec<TensorInfo> {
     let named = reads.filter_map(|(place, read)| Some((format!("{place:06}"), &graph.values[(*read)? as usize].form)));
     let info = |(name, form): (String, &Form)| match form {
         Form::Floats(shape) => TensorInfo::f32(name, shape),
-        Form::Tokens(count) => TensorInfo { name, dtype: Dtype::U32, shape: vec![*count] },
+        Form::Tokens(count) | Form::Targets(count) | Form::Starts(count) => {
+            TensorInfo { name, dtype: Dtype::U32, shape: vec![*count] }
+        }
         Form::Sum => TensorInfo::bytes(name, 16),
         Form::Root => TensorInfo::bytes(name, 32),
     };
@@ -90,7 +92,9 @@ pub fn read_operands(mut reader: Reader, of: OperandsOf, graph: &Graph) -> Resul
         let words = || data.as_chunks::<4>().0.iter();
         let value = match graph.values[*id as usize].form {
             Form::Floats(_) => Value::floats(words().map(|w| f32::from_le_bytes(*w)).collect()),
-            Form::Tokens(_) => Value::Tokens(Arc::new(words().map(|w| u32::from_le_bytes(*w)).collect())),
+            Form::Tokens(_) | Form::Targets(_) | Form::Starts(_) => {
+                Value::Tokens(Arc::new(words().map(|w| u32::from_le_bytes(*w)).collect()))
+            }
             Form::Sum => Value::Sum(i128::from_le_bytes(exactly(&info.name, &data).at(&file)?)),
             Form::Root => Value::Root(Digest(exactly(&info.name, &data).at(&file)?)),
         };

@@ -164,6 +164,10 @@ pub enum Form {
     Floats(Vec<usize>),
     /// So many token ids. Its digest is a Merkle leaf over them, little-endian, 4 bytes each.
     Tokens(usize),
+    /// So many targets, [`crate::engine::NO_TARGET`] where a token has none. Digested like token ids.
+    Targets(usize),
+    /// So many marks, 1 where a document begins and else 0. Digested like token ids.
+    Starts(usize),
     /// A sum of losses in nats, 32.32 fixed point. Its digest is a Merkle leaf over 16 bytes, little-endian.
     Sum,
     /// A root over tensors: its own digest.
@@ -175,7 +179,7 @@ impl Form {
     pub fn elements(&self) -> usize {
         match self {
             Form::Floats(shape) => shape.iter().product(),
-            Form::Tokens(count) => *count,
+            Form::Tokens(count) | Form::Targets(count) | Form::Starts(count) => *count,
             Form::Sum | Form::Root => 1,
         }
     }

@@ -11,7 +11,7 @@ use super::value::Value;
 use crate::artifact::{Digest, tensor_root};
 use crate::data::Shard;
 use crate::error::Result;
-use crate::model::{Layout, Model};
+use crate::model::{Layout, Model, masked_targets};
 use crate::optimizer::{Moments, State, StepReport};
 
 /// Where a step's sources come from, and who executes the rest.
@@ -43,7 +43,7 @@ impl<'a> Step<'a> {
             Kind::FirstMoment => 1,
             Kind::SecondMoment => 2,
             Kind::Frozen => return Ok(vec![Value::floats(frozen(self.model, operator).to_vec())]),
-            Kind::Tokens => return Ok(vec![Value::Tokens(Arc::new(tokens_of(self.shard, self.graph, operator)))]),
+            Kind::Tokens => return Ok(data_of(self.shard, self.graph, operator)),
             _ => {
                 let outputs = execute(self.model, self.graph, operator, inputs)?;
                 self.keep(operator, &outputs);
@@ -87,7 +87,8 @@ impl Step<'_> {
         });
         let at = &self.graph.at;
         let moments = Moments { steps: at.optimizer_steps + 1, first, second };
-        let targets = (at.batch.len() * self.model.seq_len()) as f64;
+        let all = (at.batch.len() * self.model.seq_len()) as u64;
+        let targets = at.masked.map_or(all, |masked| masked.targets) as f64;
         let report = StepReport {
             step: at.step,
             loss: self.loss_q32 as f64 / 4_294_967_296.0 / targets,
@@ -112,10 +113,14 @@ pub fn frozen_digest(model: &Model, operator: &Operator) -> Digest {
     tensor_root(&model.net.tensor(id).shape, frozen(model, operator))
 }
 
-/// The tokens that a source of tokens stands for.
-pub fn tokens_of(shard: &Shard, graph: &Graph, operator: &Operator) -> Vec<u32> {
-    let place = operator.sequence.expect("it is of a sequence") as usize;
-    shard.sequence(graph.at.batch[place]).collect()
+/// What a source of tokens stands for: the tokens, and of conversations the targets and where documents begin.
+pub fn data_of(shard: &Shard, graph: &Graph, operator: &Operator) -> Vec<Value> {
+    let sequence = graph.at.batch[operator.sequence.expect("it is of a sequence") as usize];
+    let tokens: Vec<u32> = shard.sequence(sequence).collect();
+    let (mask, starts) = (shard.mask(sequence), shard.starts(sequence));
+    let targets = masked_targets(&tokens, mask);
+    let starts = starts.iter().take(shard.seq_len()).map(|start| u32::from(*start)).collect();
+    [tokens, targets, starts].into_iter().take(operator.writes as usize).map(|ids| Value::Tokens(ids.into())).collect()
 }
 
 fn by_tensor(layout: &Layout, flat: Vec<f32>) -> Vec<Vec<f32>> {

@@ -3,13 +3,14 @@
 use super::*;
 use crate::artifact::recipe::AdapterRecipe;
 use crate::artifact::{Digest, Recipe, merkle};
-use crate::data::{BatchOrder, Shard, ShardInfo, Split, TOKENS, to_bytes};
+use crate::data::{BatchOrder, MASK, Marking, Shard, ShardInfo, Split, TOKENS, to_bytes};
 use crate::engine::Engine;
 use crate::fsio::Source;
 use crate::model::{Adapted, Adapter, Model, ModelConfig, Net, Plan, initial_parameters};
 use crate::optimizer::{Moments, RoundInput, State, StepReport, run_steps};
 use std::sync::Arc;
 
+#[derive(Clone, Copy)]
 struct Case {
     arithmetic: u32,
     tied: bool,
@@ -19,6 +20,7 @@ struct Case {
     carried: bool,
     vocabulary: usize,
     seq_len: usize,
+    targets: Marking,
     /// Another configuration than Llama's, of transformers' making.
     config: Option<&'static str>,
     /// The targets of an adapter that is trained in place of the model; none of them are all.
@@ -34,6 +36,7 @@ const PLAIN: Case = Case {
     carried: false,
     vocabulary: 67,
     seq_len: 12,
+    targets: Marking::All,
     config: None,
     adapter: None,
 };
@@ -88,9 +91,17 @@ fn shard(case: &Case) -> Shard {
         of: 1,
         corpus: Digest([0; 32]),
         sequences: 7,
+        trained: case.targets,
     };
     let mut writer = crate::artifact::Writer::new("shard", Vec::new(), info.header()).unwrap();
     let tokens: Vec<u32> = (0..7 * (case.seq_len as u32 + 1)).map(|i| i * i * 7 % case.vocabulary as u32).collect();
+    // Documents of five tokens, every third of their tokens a target.
+    let (n, begins) = (7 * (case.seq_len + 1), |t: usize| t.is_multiple_of(5));
+    for name in case.targets.tensors() {
+        let mark = |t: usize| if *name == MASK { !begins(t) && t % 3 == 1 } else { begins(t) };
+        let marks: Vec<u8> = (0..n).map(|i| mark(i % (case.seq_len + 1)).into()).collect();
+        writer.bytes(name, &marks).unwrap();
+    }
     let mut bytes = Vec::new();
     to_bytes(&tokens, case.vocabulary as u32, &mut bytes);
     writer.bytes(TOKENS, &bytes).unwrap();
@@ -130,6 +141,7 @@ fn ends_where_training_ends(case: &Case, engine: Engine) {
             step: report.step,
             optimizer_steps: before.moments.steps,
             batch: report.sequences.clone(),
+            masked: Masked::of(&shard, &report.sequences),
         };
         let graph = Graph::new(&recipe, &model, at);
         let begin = roots(&model, &before);
@@ -173,6 +185,18 @@ fn the_trace_of_every_step_ends_in_the_state_and_loss_of_training() {
     }
 }
 
+#[test]
+fn so_does_the_trace_of_conversations_one_a_sequence_and_packed() {
+    for targets in [Marking::Masked, Marking::Packed] {
+        for case in [PLAIN, INTEGERS] {
+            let case = Case { targets, tied: true, groups: 2, carried: true, ..case };
+            ends_where_training_ends(&case, Engine::detect());
+            ends_where_training_ends(&case, Engine::definition());
+            ends_where_training_ends(&Case { seq_len: 530, scaled: true, ..case }, Engine::detect());
+        }
+    }
+}
+
 macro_rules! of_transformers {
     ($($name:literal),*) => {
         [$(include_str!(concat!("../../../testdata/oracle/architectures/", $name, "/config.json"))),*]
@@ -199,6 +223,7 @@ fn so_does_the_trace_of_every_kind_of_model() {
             let case = Case { config: Some(config), vocabulary: 32, groups: 2, carried: true, ..case };
             ends_where_training_ends(&case, Engine::detect());
             ends_where_training_ends(&case, Engine::definition());
+            ends_where_training_ends(&Case { targets: Marking::Packed, ..case }, Engine::detect());
         }
     }
 }
@@ -234,7 +259,7 @@ fn a_head_in_several_chunks_of_rows_is_the_same_head() {
 fn a_graph_reads_only_what_was_written_before_and_nothing_is_written_in_vain() {
     let case = Case { tied: true, groups: 2, ..PLAIN };
     let (model, recipe) = (model(&case, Engine::detect()), recipe(&case));
-    let at = StepAt { round: 0, step: 1, optimizer_steps: 1, batch: vec![3, 1, 4, 0] };
+    let at = StepAt { round: 0, step: 1, optimizer_steps: 1, batch: vec![3, 1, 4, 0], masked: None };
     let graph = Graph::new(&recipe, &model, at.clone());
     let mut read = vec![false; graph.values.len()];
     for (place, operator) in graph.operators.iter().enumerate() {
@@ -265,5 +290,16 @@ fn a_graph_reads_only_what_was_written_before_and_nothing_is_written_in_vain() {
     }
     let mut faster = recipe.clone();
     faster.inner.lr *= 2.0;
-    assert_ne!(Graph::new(&faster, &model, at).digest(), digest);
+    assert_ne!(Graph::new(&faster, &model, at.clone()).digest(), digest);
+    // Of conversations everything that is written is read too, and how many targets there are is a part of the graph.
+    for packed in [false, true] {
+        let of = |targets| StepAt { masked: Some(Masked { targets, packed }), ..at.clone() };
+        let graph = Graph::new(&recipe, &model, of(9));
+        let read: Vec<ValueId> = graph.operators.iter().flat_map(Operator::inputs).collect();
+        let data = graph.operators.iter().find(|operator| operator.kind == Kind::Tokens).unwrap();
+        assert_eq!(data.written().len(), 2 + usize::from(packed));
+        assert!(data.written().all(|value| read.contains(&value)));
+        assert_eq!(graph.scale, 1.0 / 9.0);
+        assert_ne!(graph.digest(), Graph::new(&recipe, &model, of(10)).digest());
+    }
 }

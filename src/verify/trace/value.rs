@@ -10,7 +10,7 @@ use crate::artifact::{Digest, merkle, tensor_root};
 pub enum Value {
     /// float32.
     Floats(Arc<Vec<f32>>),
-    /// Token ids.
+    /// Token ids, targets, or where documents begin.
     Tokens(Arc<Vec<u32>>),
     /// A sum of losses in nats, 32.32 fixed point.
     Sum(i128),
@@ -39,7 +39,7 @@ impl Value {
     pub fn is(&self, form: &Form) -> bool {
         match (self, form) {
             (Value::Floats(values), Form::Floats(_)) => values.len() == form.elements(),
-            (Value::Tokens(ids), Form::Tokens(count)) => ids.len() == *count,
+            (Value::Tokens(ids), Form::Tokens(n) | Form::Targets(n) | Form::Starts(n)) => ids.len() == *n,
             (Value::Sum(_), Form::Sum) | (Value::Root(_), Form::Root) => true,
             _ => false,
         }
