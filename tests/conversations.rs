@@ -37,7 +37,7 @@ fn padded(mut tokens: Vec<u32>) -> Vec<u32> {
 fn both(model: &Model, parameters: &[f32], batch: Batch<'_>) -> (Vec<f32>, Vec<f32>) {
     let plan = Plan::training(&model.config, SEQ_LEN, 1, None, 1 << 30);
     let mut workspace = Workspace::new(&model.config, plan);
-    let parameters = Fixed::new(&model.layout, parameters);
+    let parameters = Fixed::new(&model.net, parameters);
     let losses = model.losses(&parameters, batch, &mut workspace).to_vec();
     let mut gradients = Gradients::new(model);
     let again = model.backward(&parameters, batch, 1.0, &mut gradients, &mut workspace).to_vec();

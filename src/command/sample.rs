@@ -7,9 +7,10 @@ use serde_json::json;
 
 use super::common::{BaseArg, open, tokenizer_file};
 use crate::artifact::canonical;
+use crate::data::chat::{ChatTemplate, Date, Record, TemplateFiles};
 use crate::data::{MAX_SEQ_LEN, PromptTokenizer};
 use crate::engine::Engine;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::fsio::read_text;
 use crate::model::{Layout, ModelConfig, ModelFolder};
 use crate::sample::{By, Decoder, Request, Rule, Said, Settings, say};
@@ -27,6 +28,8 @@ const TOKENIZER: &str = "tokenizer.json";
 /// The text ends at a token that ends a text (`eos_token_id` of generation_config.json or config.json, else the tokenizer's), before
 /// a --stop, or where there is no room for more.
 ///
+/// A conversation (--chat) is written by the model's chat template, as docs/chat.md has it, up to where the assistant speaks.
+///
 /// candle-transformers computes the logits where it has the model as it is meant, and keeps what it has read; else our own forward
 /// pass does, which reads the whole text again for each token. -v says which, and how fast; docs/sample.md says when.
 #[derive(clap::Args, Debug)]
@@ -38,6 +41,8 @@ pub struct Args {
     base: BaseArg,
     #[command(flatten)]
     source: PromptArgs,
+    #[command(flatten)]
+    template: TemplateArgs,
     /// A Hugging Face tokenizer.json, or `bytes` [default: the model's own; bytes for a model of 257 tokens without one]
     #[arg(long, value_name = "FILE|bytes")]
     tokenizer: Option<PathBuf>,
@@ -74,15 +79,59 @@ struct PromptArgs {
     /// The same from a file, as it stands there; `-` is standard input
     #[arg(long, value_name = "FILE")]
     prompt_file: Option<PathBuf>,
+    /// A conversation, which the assistant answers: JSON, `messages` (and `tools`) or a list of messages; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    chat: Option<PathBuf>,
+}
+
+/// How a conversation becomes a prompt.
+#[derive(clap::Args, Debug)]
+struct TemplateArgs {
+    /// A chat template in the place of the model's
+    #[arg(long, value_name = "FILE", requires = "chat")]
+    chat_template: Option<PathBuf>,
+    /// The day that a template is told it is, as 2025-03-09
+    #[arg(long, value_name = "DATE", requires = "chat", value_parser = |text: &str| text.parse::<Date>())]
+    date: Option<Date>,
+}
+
+impl TemplateArgs {
+    /// The conversation by the template of the first of these folders that has one, up to where the assistant speaks.
+    fn render<'p>(&self, chat: &Path, folders: impl Iterator<Item = &'p Path>) -> Result<String> {
+        let source = open(chat)?;
+        let name = source.name().to_owned();
+        let mut text = source.read_to_end(MAX_PROMPT)?;
+        if text.trim_ascii_start().starts_with(b"[") {
+            text = [b"{\"messages\": ", &text[..], b"}"].concat();
+        }
+        let Record::Conversation(conversation) = Record::parse(&text).at(&name)? else {
+            return Err(Error::data(format!("{name}: expected messages, found a prompt and its completion")));
+        };
+        let mut files = TemplateFiles::default();
+        for folder in folders {
+            let found = TemplateFiles::read(folder, self.chat_template.as_deref())?;
+            if files.template.is_none() {
+                files = found;
+            }
+        }
+        let template = ChatTemplate::new(files, self.date)?;
+        let rendered = template.render(&conversation.messages, conversation.tools.as_ref(), true).at(&name)?;
+        Ok(rendered.text)
+    }
 }
 
 impl PromptArgs {
-    /// The prompt's bytes, and whether the tokenizer adds what begins a text.
-    fn read(&self) -> Result<(Vec<u8>, bool)> {
-        match (&self.prompt, &self.prompt_file) {
-            (Some(text), _) => Ok((text.clone().into_bytes(), true)),
-            (None, Some(path)) => Ok((open(path)?.read_to_end(MAX_PROMPT)?, true)),
-            (None, None) => Err(Error::bug("the command line lacks what it requires")),
+    /// The prompt's bytes, and whether the tokenizer adds what begins a text: a chat template has that itself.
+    fn read<'p>(
+        &self,
+        template: &TemplateArgs,
+        folders: impl Iterator<Item = &'p Path>,
+    ) -> Result<(Vec<u8>, bool)> {
+        match (&self.prompt, &self.prompt_file, &self.chat) {
+            (Some(text), ..) => Ok((text.clone().into_bytes(), true)),
+            (_, Some(path), _) => Ok((open(path)?.read_to_end(MAX_PROMPT)?, true)),
+            (.., Some(chat)) => Ok((template.render(chat, folders)?.into_bytes(), false)),
+            _ => Err(Error::bug("the command line lacks what it requires")),
         }
     }
 }
@@ -96,8 +145,8 @@ struct Timing {
 /// Runs the verb.
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     ui::check()?;
-    let (prompt, complete) = args.source.read()?;
     let folder = args.base.load(&args.model)?;
+    let (prompt, complete) = args.source.read(&args.template, places(&args.model, &folder))?;
     let settings = read_settings(&args.model, &folder)?;
     let rule = Rule {
         temperature: args.temperature.unwrap_or(settings.rule.temperature),
@@ -166,10 +215,15 @@ fn weights(folder: ModelFolder) -> Result<(ModelConfig, Layout, Vec<f32>)> {
     Ok((config, layout, folder.into_merged(Engine::detect())?))
 }
 
-/// A file of the model's folder; an adapter's folder may leave it to the model's.
+/// Where the files are that travel with a model: its folder; an adapter's may leave them to the model's.
+fn places<'p>(model: &'p Path, folder: &'p ModelFolder) -> impl Iterator<Item = &'p Path> {
+    [Some(model), folder.base.as_ref().map(|base| &*base.folder)].into_iter().flatten()
+}
+
+/// One of those files.
 fn beside(model: &Path, folder: &ModelFolder, name: &str) -> PathBuf {
-    let places = [Some(model), folder.base.as_ref().map(|base| &*base.folder)].into_iter().flatten();
-    places.map(|place| place.join(name)).find(|path| path.exists()).unwrap_or(model.join(name))
+    let mut paths = places(model, folder).map(|place| place.join(name));
+    paths.find(|path| path.exists()).unwrap_or(model.join(name))
 }
 
 /// Says how fast it went.
