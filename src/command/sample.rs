@@ -122,11 +122,7 @@ impl TemplateArgs {
 
 impl PromptArgs {
     /// The prompt's bytes, and whether the tokenizer adds what begins a text: a chat template has that itself.
-    fn read<'p>(
-        &self,
-        template: &TemplateArgs,
-        folders: impl Iterator<Item = &'p Path>,
-    ) -> Result<(Vec<u8>, bool)> {
+    fn read<'p>(&self, template: &TemplateArgs, folders: impl Iterator<Item = &'p Path>) -> Result<(Vec<u8>, bool)> {
         match (&self.prompt, &self.prompt_file, &self.chat) {
             (Some(text), ..) => Ok((text.clone().into_bytes(), true)),
             (_, Some(path), _) => Ok((open(path)?.read_to_end(MAX_PROMPT)?, true)),

@@ -12,9 +12,9 @@ mod jsonl;
 #[cfg(test)]
 mod kinds;
 mod manifest;
+mod marks;
 mod merges;
 mod outline;
-mod marks;
 mod parquet;
 mod prompt;
 mod roster;

@@ -66,6 +66,15 @@ impl Desk {
         command
     }
 
+    /// A recipe of the repository in this folder, with the desk's variables.
+    pub fn recipe(&self, name: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes").join(name));
+        command.args(args).current_dir(self.folder.path()).env("L402", env!("CARGO_BIN_EXE_l402"));
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
     /// Runs it and asserts the exit status, and that standard error says something; never a token.
     #[track_caller]
     pub fn expect(&self, args: &str, code: i32, says: &str) -> Output {

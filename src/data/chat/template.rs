@@ -4,7 +4,7 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::Builder;
 use std::time::Duration;
@@ -20,6 +20,7 @@ use super::functions::{Generation, NO_DATE, environment};
 use super::source::{GENERATION, with_generation};
 use crate::data::guarded;
 use crate::error::{Error, Result};
+use crate::memory;
 
 /// Work that a template may do on any conversation; an instruction costs one, and so do 64 bytes of text.
 const FUEL: u64 = 1_500_000;
@@ -28,6 +29,11 @@ const STACK: usize = 256 << 20;
 /// The longest that a template may take. What its fuel does not pay for, printing and comparing values that have others many times
 /// over, ends here; an honest template takes milliseconds.
 const LONGEST: Duration = Duration::from_secs(10);
+/// How often it is looked at meanwhile.
+const TICK: Duration = Duration::from_millis(10);
+/// The memory that the process may take more while a template runs, beside 64 times what it was given. It is written to no faster
+/// than some hundred megabytes a tick.
+const MEMORY: u64 = 256 << 20;
 /// Longer templates are refused.
 const MAX_TEMPLATE: usize = 1 << 20;
 /// What a template may write, beside sixteen times what it was given.
@@ -157,7 +163,7 @@ impl ChatTemplate {
         let which = if tools.is_some() && self.with_tools { "tool_use" } else { "default" };
         let room = MAX_OUTPUT + 16 * size;
         let name = self.name.clone();
-        let text = apart(&self.name, move || {
+        let text = apart(&self.name, MEMORY + 64 * size as u64, move || {
             let template = environment.get_template(which).map_err(|e| refuse(&name, &e, room))?;
             let mut out = Bounded { bytes: Vec::new(), room, written };
             template.render_captured_to(variables, &mut out).map_err(|e| refuse(&name, &e, room))?;
@@ -168,13 +174,27 @@ impl ChatTemplate {
     }
 }
 
-/// Runs a template on a thread of its own, with a stack that nothing it makes can overflow, and without waiting for it forever.
-fn apart(name: &str, run: impl FnOnce() -> Result<String> + Send + 'static) -> Result<String> {
+/// Runs a template on a thread of its own, with a stack that nothing it makes can overflow, and without waiting for it forever, or
+/// until it has all memory. What is not waited for ends with the process, which an error ends.
+fn apart(name: &str, room: u64, run: impl FnOnce() -> Result<String> + Send + 'static) -> Result<String> {
     let (send, receive) = sync_channel(1);
     let of = name.to_owned();
     let made = Builder::new().stack_size(STACK).spawn(move || drop(send.send(guarded(&of, run))));
     made.map_err(|e| Error::io(format!("{name}: a thread for the chat template"), &e))?;
-    receive.recv_timeout(LONGEST).unwrap_or_else(|_| Err(endless(name)))
+    let begun = memory::resident();
+    for _ in 0..LONGEST.as_millis() / TICK.as_millis() {
+        match receive.recv_timeout(TICK) {
+            Ok(made) => return made,
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        let grown = memory::resident().zip(begun).map_or(0, |(now, before)| now.saturating_sub(before));
+        if grown > room {
+            let what = format!("{name}: the chat template takes more than {} MiB of memory", room >> 20);
+            return Err(Error::data(what));
+        }
+    }
+    Err(endless(name))
 }
 
 fn endless(name: &str) -> Error {
