@@ -384,7 +384,7 @@ fn loss(world: &World, model: &str) -> (f64, u64) {
     (said["loss"].as_f64().unwrap(), said["tokens"].as_u64().unwrap())
 }
 
-fn plays_rounds(pack: &str, seq_len: usize) {
+fn plays_rounds(pack: &str, seq_len: usize, adapter: &str) {
     let world = World::new(FULL);
     world.write("c.jsonl", corpus(300).as_bytes());
     world.write("short.jinja", SHORT);
@@ -399,6 +399,13 @@ fn plays_rounds(pack: &str, seq_len: usize) {
         .replace("lr = 5e-3", "lr = 1e-2")
         .replace("sequences = 24", "sequences = 0");
     world.write("r.toml", text.as_bytes());
+    if !adapter.is_empty() {
+        std::fs::rename(world.path("theta-0"), world.path("base")).unwrap();
+        let text = text.replace("lr = 1e-2", "lr = 3e-2") + adapter;
+        world.write("r.toml", text.replace(theta.trim(), "").as_bytes());
+        let first = world.text("init --recipe r.toml --model base --seed 5 -o theta-0");
+        world.write("r.toml", text.replace(theta.trim(), first.trim()).as_bytes());
+    }
     world.play(0);
     let (before, tokens) = loss(&world, "theta-0");
     let (after, _) = loss(&world, "theta-1");
@@ -450,10 +457,15 @@ fn the_recipe_for_conversations_is_one() {
 
 #[test]
 fn a_model_learns_what_the_assistant_says_and_its_rounds_are_replayed() {
-    plays_rounds("", 10);
+    plays_rounds("", 10, "");
 }
 
 #[test]
 fn so_it_does_from_packed_conversations() {
-    plays_rounds("--pack", 30);
+    plays_rounds("--pack", 30, "");
+}
+
+#[test]
+fn so_does_an_adapter() {
+    plays_rounds("--pack", 30, "[adapter]\nrank = 4\nalpha = 8\n");
 }

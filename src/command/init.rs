@@ -80,14 +80,13 @@ fn adapter(model: &Path, recipe: &Path, args: &Args, ui: &Ui) -> Result<()> {
     }
     let adapter = Adapter::new(&Decoder::new(&base.config), adapter).at("adapter").at(recipe.display())?;
     let folder = base.with_adapter(model, adapter, args.seed)?;
-    let mut first = folder.meta.clone();
-    first.set("seed", args.seed);
     if !args.output.force {
-        check_model(&args.output.output, folder.names()[1], &first)?;
+        check_model(&args.output.output, folder.names()[1], &folder.meta)?;
     }
     let parameters = folder.parameters.to_vec()?;
     let (layout, config) = (&folder.layout, folder.config_written()?);
-    let built = build_folder(&args.output, Some(model), folder.names(), &config, first, layout, &parameters)?;
+    let built =
+        build_folder(&args.output, Some(model), folder.names(), &config, folder.meta.clone(), layout, &parameters)?;
     say_made(built.finish()?, layout.total, folder.digest, args, ui)
 }
 

@@ -63,7 +63,9 @@ impl Plan {
         let inner = &recipe.inner;
         let group = inner.batch / inner.grad_groups;
         let plan = Plan::training(config, recipe.data.seq_len, group, micro_batch, budget);
-        let micro_batches = inner.grad_groups * group.div_ceil(plan.sequences);
+        // The model beside an adapter stays from step to step.
+        let steps = if recipe.adapter.is_some() { inner.steps as usize } else { 1 };
+        let micro_batches = steps * inner.grad_groups * group.div_ceil(plan.sequences);
         plan.keeping_weights(config, arithmetic_of(recipe), micro_batches, budget)
     }
 
