@@ -156,23 +156,23 @@ fn a_template_that_does_not_end_or_grows_without_end_is_refused() {
     );
     refused(
         "{% set n = namespace(x='aaaaaaaaaa') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x }}",
-        "end",
+        "t: the chat template",
     );
     refused(
         "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}{% endfor %}{{ n.x }}",
-        "more than",
+        "t: the chat template",
     );
     refused("{{ 'a' * 10000000000 }}", "t: ");
     refused("{{ range(1000000000000) | list }}", "t: ");
     refused("{% for i in range(100000) %}{{ 'a' * 1000 }}{% endfor %}", "t: the chat template");
-    refused("{{ ('a' * 1000000).replace('a', 'b' * 1000000) }}", "end");
+    refused("{{ ('a' * 1000000).replace('a', 'b' * 1000000) }}", "t: the chat template");
     refused("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "recursion");
     refused("{% macro m(x) %}{{ m([x, x]) | tojson }}{% endmacro %}{{ m(1) }}", "t: ");
     refused(&format!("{{{{ {}1{} }}}}", "(".repeat(100_000), ")".repeat(100_000)), "not a chat template");
     refused(&"{% if true %}".repeat(100_000), "t: ");
     refused(
         "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = n.x + n.x %}{% endfor %}{{ n.x }}",
-        "does not come to an end",
+        "t: the chat template",
     );
     refused(&"a".repeat((1 << 20) + 1), "expected a chat template of at most 1048576 bytes");
 }

@@ -48,11 +48,11 @@ enum DtypeArg {
 /// Runs the verb.
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     ui::check()?;
-    let folder = ModelFolder::load(&args.model)?;
-    if folder.base.is_some() {
+    if model::is_adapter(&args.model) {
         let what = format!("{}: expected a whole model, found an adapter", args.model.display());
         return Err(Error::data(what).hint("`l402 merge` makes a whole model of it"));
     }
+    let folder = ModelFolder::load(&args.model)?;
     let ModelFolder { config, config_text, layout, parameters, .. } = &folder;
     let whole = Whole { config, config_text, layout };
     write_model(whole, parameters.to_vec()?, [&args.model], &args.form, &args.output, ui)

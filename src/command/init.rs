@@ -81,7 +81,9 @@ fn adapter(model: &Path, recipe: &Path, args: &Args, ui: &Ui) -> Result<()> {
     let adapter = Adapter::new(&Decoder::new(&base.config), adapter).at("adapter").at(recipe.display())?;
     let folder = base.with_adapter(model, adapter, args.seed)?;
     if !args.output.force {
-        check_model(&args.output.output, folder.names()[1], &folder.meta)?;
+        let mut first = folder.meta.clone();
+        first.0.remove("l402.model");
+        check_model(&args.output.output, folder.names()[1], &first)?;
     }
     let parameters = folder.parameters.to_vec()?;
     let (layout, config) = (&folder.layout, folder.config_written()?);

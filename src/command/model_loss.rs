@@ -5,7 +5,8 @@ use std::path::Path;
 use serde_json::json;
 
 use super::args::OutputArgs;
-use super::common::{BaseArg, open, read_tokenizer};
+use super::common::{BaseArg, open, read_tokenizer, tokenizer_file};
+use crate::artifact::Digest;
 use crate::data::{Shard, Split, Tokenizer};
 use crate::engine::{Arithmetic, Engine};
 use crate::error::{Context, Result};
@@ -43,11 +44,17 @@ pub fn run(base: &BaseArg, model: &Path, val: &Path, json: bool, output: &Output
 /// folder.
 fn tokenizer_of(folder: &ModelFolder, model: &Path, val: &Path, shard: &Shard, ui: &Ui) -> Result<Option<Tokenizer>> {
     let id = &shard.info().tokenizer;
+    // An adapter's folder may leave it to the model's.
+    let whole = folder.base.as_ref().map_or(model, |base| &base.folder);
+    if let Some(own) = [model, whole].map(|folder| folder.join(TOKENIZER)).iter().find(|path| path.exists()) {
+        let found = Digest::of(&tokenizer_file(own)?.1);
+        if found.to_string() != *id {
+            ui.say(format!("{}: tokenizer {found}, but the shard's tokens are of {id}", own.display()));
+        }
+    }
     if *id == Tokenizer::Bytes.id() {
         return Ok(Some(Tokenizer::Bytes));
     }
-    // An adapter's folder may leave it to the model's.
-    let whole = folder.base.as_ref().map_or(model, |base| &base.folder);
     let folders = [val.parent().unwrap_or(Path::new(".")), model, whole];
     for path in folders.map(|folder| folder.join(TOKENIZER)).into_iter().filter(|path| path.exists()) {
         let (tokenizer, _) = read_tokenizer(&path, None)?;

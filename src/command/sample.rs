@@ -88,10 +88,10 @@ struct PromptArgs {
 #[derive(clap::Args, Debug)]
 struct TemplateArgs {
     /// A chat template in the place of the model's
-    #[arg(long, value_name = "FILE", requires = "chat")]
+    #[arg(long, value_name = "FILE")]
     chat_template: Option<PathBuf>,
     /// The day that a template is told it is, as 2025-03-09
-    #[arg(long, value_name = "DATE", requires = "chat", value_parser = |text: &str| text.parse::<Date>())]
+    #[arg(long, value_name = "DATE", value_parser = |text: &str| text.parse::<Date>())]
     date: Option<Date>,
 }
 
@@ -141,6 +141,10 @@ struct Timing {
 /// Runs the verb.
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     ui::check()?;
+    let TemplateArgs { chat_template, date } = &args.template;
+    if args.source.chat.is_none() && (chat_template.is_some() || date.is_some()) {
+        return Err(Error::usage("--chat-template, --date: expected --chat, whose template they are about"));
+    }
     let folder = args.base.load(&args.model)?;
     let (prompt, complete) = args.source.read(&args.template, places(&args.model, &folder))?;
     let settings = read_settings(&args.model, &folder)?;
@@ -175,9 +179,8 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         None => Ok(()),
     })?;
     let timing = Timing { prompt: prompt_time, text: begun.elapsed() - prompt_time };
-    tell(ui, prompt.len(), &said, &timing);
     match stream {
-        Some(stream) => stream.finish(),
+        Some(stream) => stream.finish()?,
         None => {
             let forward = match decoder.by() {
                 By::Candle(peer) => format!("candle {}", peer.name()),
@@ -198,9 +201,11 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
                 "type": "sample",
                 "v": 1,
             })));
-            page.print()
+            page.print()?;
         }
     }
+    tell(ui, prompt.len(), &said, &timing);
+    Ok(())
 }
 
 /// What computes: a configuration, where its parameters lie, and they themselves, the only copy of them; of an adapter's folder

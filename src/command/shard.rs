@@ -77,7 +77,7 @@ pub struct Args {
     #[arg(long, value_name = "PART", value_parser = part)]
     val_fraction: Option<u32>,
     /// The field or column that holds the text
-    #[arg(long, value_name = "NAME", default_value = "text")]
+    #[arg(long, value_name = "NAME", default_value = "text", conflicts_with = "chat")]
     text_field: String,
     /// What standard input holds
     #[arg(long, value_enum, value_name = "FORMAT")]

@@ -219,7 +219,10 @@ impl ModelFolder {
     pub fn check_adapter(&self, recipe: &Recipe) -> Result<()> {
         let what = match (&recipe.adapter, &self.base) {
             (None, None) => return Ok(()),
-            (None, Some(_)) => "expected a whole model, as the recipe has no [adapter], found an adapter".to_owned(),
+            (None, Some(_)) => {
+                let what = "model: expected a whole model, as the recipe has no [adapter], found an adapter";
+                return Err(Error::refused(what).hint("`l402 merge` makes a whole model of an adapter"));
+            }
             (Some(_), None) => "expected an adapter as the recipe's [adapter] says, found a whole model".to_owned(),
             (Some(adapter), Some(base)) => {
                 let expected = Adapter::new(&Decoder::new(&self.config), adapter).at("recipe: adapter")?.recipe;

@@ -137,7 +137,7 @@ pub fn base_folder(folder: &Path, adapter: &AdapterConfig, given: Option<&Path>)
             "{}: base_model_name_or_path: expected the folder of the model that it is an adapter of, found none at {name:?}",
             config.display()
         ))
-        .hint("--base names the folder of the model")
+        .hint("`--base DIR`, in verbs that have it, names the folder of the model")
     })
 }
 

@@ -107,7 +107,20 @@ fn what_is_pulled_is_fine_tuned_on_conversations_by_an_adapter_and_speaks() {
         // One of them is rounded to bfloat16.
         assert!((loss / losses[2] - 1.0).abs() < 1e-2, "{loss} and {losses:?}");
     }
-    // A second time it keeps what is there.
-    let again = desk.recipe("finetune.sh", &["org/tiny", "talks.jsonl", "run"]).output().unwrap();
-    assert_eq!(again.status.code(), Some(73), "{}", talk(&again));
+    // The same command goes on where it stands; a question may have quotation marks; the binary may be on the PATH.
+    let path = format!("{}:{}", Path::new(env!("CARGO_BIN_EXE_l402")).parent().unwrap().display(), env!("PATH"));
+    let mut on = desk.recipe("finetune.sh", &["org/tiny", "talks.jsonl", "run"]);
+    on.env_remove("L402").env("PATH", path).env("ASK", "Say \"hi\"").env("RECIPE", "small.toml");
+    let again = on.env("SEQ_LEN", "96").env("ROUNDS", "3").output().unwrap();
+    assert!(again.status.success(), "{}", talk(&again));
+    assert!(desk.path("run/theta-3").exists());
+    let refuse = |args: [&str; 3], variable: (&str, &str), code: i32| {
+        let output = desk.recipe("finetune.sh", &args).env(variable.0, variable.1).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{args:?}\n{}", talk(&output));
+    };
+    refuse(["org/tiny", "talks.jsonl", "new"], ("ROUNDS", "x"), 2);
+    refuse(["org/tiny", "none.jsonl", "new"], ("ROUNDS", "1"), 66);
+    refuse(["org/tiny", "talks.jsonl", "new"], ("L402", "no-such-program"), 66);
+    refuse(["org/tiny", "talks.jsonl", "home"], ("ROUNDS", "1"), 73);
+    assert!(!desk.path("new").exists());
 }

@@ -113,6 +113,9 @@ pub(super) fn read(
         (None, Some(_)) => path.parent().unwrap_or(Path::new("")),
         (None, None) => Path::new("."),
     };
+    if let Some(folder) = chat.model.as_ref().filter(|folder| !folder.is_dir()) {
+        return Err(Error::missing(format!("{}: no such folder", folder.display())));
+    }
     let files = TemplateFiles::read(folder, chat.chat_template.as_deref())?;
     let template = files.template.is_some().then(|| ChatTemplate::new(files.clone(), chat.date)).transpose()?;
     let chat_tokenizer = ChatTokenizer::new(&path.display().to_string(), json)?;
@@ -168,7 +171,8 @@ pub(super) fn read(
         return Err(Error::data(format!(
             "no conversation has a token that is trained: {untrained} have none within {} tokens, {ambiguous} are ambiguous",
             seq_len + 1
-        )));
+        ))
+        .hint("records in which the assistant speaks, or longer sequences (--seq-len)"));
     }
     let part = trained as f64 * 100.0 / tokens as f64;
     let left = [("without a trained token", untrained), ("ambiguous", ambiguous)];

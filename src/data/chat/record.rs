@@ -38,10 +38,12 @@ pub struct Conversation {
 }
 
 impl Record {
-    /// Parses a line: an object with `messages` and, where tools are at hand, `tools`; or with `prompt` and `completion`, both text or
-    /// both messages. Other fields are passed over.
+    /// Parses a line: an object with `messages` and, where tools are at hand, `tools`; else with `prompt` and `completion`, both text
+    /// or both messages. Other fields are passed over.
     pub fn parse(line: &[u8]) -> Result<Record> {
-        let record: Value = serde_json::from_slice(line).map_err(|e| Error::data(format!("not a JSON object: {e}")))?;
+        let record: Value = serde_json::from_slice(line).map_err(|e| {
+            Error::data(format!("not a JSON object: {e}")).hint("a line is one conversation, a JSON object")
+        })?;
         if record.kind() != ValueKind::Map {
             return Err(Error::data(format!("expected a JSON object, found a {}", record.kind())));
         }
@@ -54,7 +56,7 @@ impl Record {
             return Err(Error::data(format!("tools: expected a list of JSON schemas, found a {}", tools.kind())));
         }
         match (field("messages"), field("prompt"), field("completion")) {
-            (Some(messages), None, None) => {
+            (Some(messages), ..) => {
                 let messages = parse_messages("messages", &messages)?;
                 Ok(Record::Conversation(Conversation { messages, given: 0, tools }))
             }
@@ -70,7 +72,8 @@ impl Record {
                 }
                 _ => Err(Error::data("prompt and completion: expected both text or both messages")),
             },
-            _ => Err(Error::data("expected messages, or prompt and completion")),
+            _ => Err(Error::data("expected messages, or prompt and completion, found neither")
+                .hint("a line is one conversation, a JSON object")),
         }
     }
 }
