@@ -117,7 +117,7 @@ fn what_does_not_belong_together_is_refused() {
     world.expect("merge base -o x", 65, "expected an adapter's folder, found a whole model");
     for (table, says) in [
         ("rank = 0\nalpha = 8", "adapter.rank: expected 1 to 4096, found 0"),
-        ("rank = 4\nalpha = 0", "adapter.alpha: expected above 0"),
+        ("rank = 4\nalpha = 0", "adapter.alpha: expected 0.000001"),
         ("rank = 4", "expected `alpha` in [adapter], found none"),
         ("rank = 4\nalpha = 8\ndropout = 0.1", "unknown field `dropout`"),
     ] {
@@ -128,6 +128,16 @@ fn what_does_not_belong_together_is_refused() {
     world.write("bad.toml", unknown.as_bytes());
     world.expect("init --recipe bad.toml --model base --seed 1 -o x", 65, "targets: expected of down_proj, ");
     assert!(!world.has("x"));
+    // Nothing is written over what it is made from.
+    for onto in [
+        "init --recipe r.toml --model base --seed 5 -o base --force",
+        "merge theta-0 -o base --force",
+        "merge theta-0 -o theta-0 --force",
+        "export base -o ./base --force",
+    ] {
+        world.expect(onto, 2, "the same folder as an input");
+    }
+    world.ok("inspect theta-0");
 }
 
 #[test]

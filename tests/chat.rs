@@ -174,7 +174,15 @@ fn a_template_that_does_not_end_or_grows_without_end_is_refused() {
         "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = n.x + n.x %}{% endfor %}{{ n.x }}",
         "t: the chat template",
     );
-    refused(&"a".repeat((1 << 20) + 1), "expected a chat template of at most 1048576 bytes");
+    refused(&"a".repeat((1 << 18) + 1), "expected a chat template of at most 262144 bytes");
+    // Nested as deep as so many bytes can be: the compiler's stack, not ours.
+    for (begin, level, end) in [("{{1", "+1", "}}"), ("{{", "-", "1}}"), ("{{", "not ", "1}}"), ("{{1", "|abs", "}}")] {
+        let deep = format!("{begin}{}{end}", level.repeat(((1 << 18) - 10) / level.len()));
+        let files = TemplateFiles { name: "t".into(), template: Some(deep), ..TemplateFiles::default() };
+        if let Ok(template) = ChatTemplate::new(files, None) {
+            let _ = template.render(&[Message::new("user", "hello")], None, false);
+        }
+    }
 }
 
 #[test]

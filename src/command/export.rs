@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 
 use super::args::OutputDirArgs;
-use super::companions;
+use super::{companions, files};
 use crate::error::{Context, Error, Result};
 use crate::fsio::{OutDir, Outcome, Target};
 use crate::model::{self, Layout, ModelConfig, ModelFolder, Precision, Shards};
@@ -52,6 +52,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         let what = format!("{}: expected a whole model, found an adapter", args.model.display());
         return Err(Error::data(what).hint("`l402 merge` makes a whole model of it"));
     }
+    files::not_onto(&args.output.output, [&*args.model])?;
     let folder = ModelFolder::load(&args.model)?;
     let ModelFolder { config, config_text, layout, parameters, .. } = &folder;
     let whole = Whole { config, config_text, layout };

@@ -121,6 +121,16 @@ pub fn distinct(named: &[(&str, Option<&Path>)]) -> Result<()> {
     Ok(())
 }
 
+/// Refuses an output folder that is one of the inputs, links followed: with `--force` nothing would be left of it.
+pub fn not_onto<'p>(output: &Path, inputs: impl IntoIterator<Item = &'p Path>) -> Result<()> {
+    let output_place = place(output);
+    if inputs.into_iter().any(|input| place(input) == output_place) {
+        let what = format!("--output {}: the same folder as an input", output.display());
+        return Err(Error::usage(what).hint("a model is never changed in place: name another folder"));
+    }
+    Ok(())
+}
+
 /// The place that a name stands for, links followed as far as there are any.
 fn place(path: &Path) -> PathBuf {
     if let Ok(place) = fs::canonicalize(path) {

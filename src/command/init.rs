@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::companions;
 use super::made::file_made_from;
+use super::{companions, files};
 use crate::artifact::{Digest, Meta, Recipe};
 use crate::command::args::OutputDirArgs;
 use crate::error::{Context, Error, Result};
@@ -74,6 +74,7 @@ fn adapter(model: &Path, recipe: &Path, args: &Args, ui: &Ui) -> Result<()> {
         let what = format!("{}: expected a table [adapter], found none", recipe.display());
         return Err(Error::data(what).hint("rank and alpha stand there: docs/recipe.md"));
     };
+    files::not_onto(&args.output.output, [model])?;
     let base = ModelFolder::load(model)?;
     if base.base.is_some() {
         return Err(Error::data(format!("{}: expected a whole model, found an adapter", model.display())));

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use serde::de::IgnoredAny;
 use serde_json::json;
 
 use super::common::{BaseArg, open, tokenizer_file};
@@ -101,7 +102,7 @@ impl TemplateArgs {
         let source = open(chat)?;
         let name = source.name().to_owned();
         let mut text = source.read_to_end(MAX_PROMPT)?;
-        if text.trim_ascii_start().starts_with(b"[") {
+        if serde_json::from_slice::<Vec<IgnoredAny>>(&text).is_ok() {
             text = [b"{\"messages\": ", &text[..], b"}"].concat();
         }
         let Record::Conversation(conversation) = Record::parse(&text).at(&name)? else {
@@ -110,9 +111,7 @@ impl TemplateArgs {
         let mut files = TemplateFiles::default();
         for folder in folders {
             let found = TemplateFiles::read(folder, self.chat_template.as_deref())?;
-            if files.template.is_none() {
-                files = found;
-            }
+            files = if files == TemplateFiles::default() { found } else { files.or(found) };
         }
         let template = ChatTemplate::new(files, self.date)?;
         let rendered = template.render(&conversation.messages, conversation.tools.as_ref(), true).at(&name)?;

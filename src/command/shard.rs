@@ -84,7 +84,7 @@ pub struct Args {
     format: Option<Streamed>,
     /// The token that ends a document [default: the eos_token beside the tokenizer; else <|endoftext|>, </s>, <|end_of_text|> or
     /// <eos>, whichever there is first]
-    #[arg(long, value_name = "TOKEN")]
+    #[arg(long, value_name = "TOKEN", conflicts_with = "chat")]
     eod: Option<String>,
     /// The token that begins a document, or `none` [default: the bos_token beside the tokenizer, if add_bos_token is true]
     #[arg(long, value_name = "TOKEN|none", conflicts_with = "chat")]

@@ -42,7 +42,9 @@ pub use specials::Specials;
 pub use tokenizer::Tokenizer;
 pub use words::Words;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::sync::Once;
 
 use crate::error::{Error, Result};
 
@@ -53,8 +55,21 @@ pub const MAX_SEQ_LEN: usize = 1 << 20;
 
 /// Runs a parser that is not ours on bytes that are not ours: its panic means malformed input.
 fn guarded<T>(what: &str, parse: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(parse))
-        .unwrap_or_else(|_| Err(Error::data(format!("{what}: its parser gave up on it"))))
+    thread_local!(static GUARDED: Cell<bool> = const { Cell::new(false) });
+    static QUIET: Once = Once::new();
+    // Its panic is our error, and needs no lines of its own.
+    QUIET.call_once(|| {
+        let before = take_hook();
+        set_hook(Box::new(move |info| {
+            if !GUARDED.get() {
+                before(info);
+            }
+        }));
+    });
+    let outer = GUARDED.replace(true);
+    let parsed = catch_unwind(AssertUnwindSafe(parse));
+    GUARDED.set(outer);
+    parsed.unwrap_or_else(|_| Err(Error::data(format!("{what}: its parser gave up on it"))))
 }
 
 /// Corpora and tokenizers for the tests of the verbs.

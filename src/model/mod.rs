@@ -44,7 +44,7 @@ pub use init::initial_parameters;
 pub use layout::{Layout, TensorSpec};
 pub use net::{Adapted, Net};
 pub use parameters::{Parameters, Weights};
-pub use peft::is_adapter;
+pub use peft::{base_of, is_adapter};
 pub use plan::Plan;
 pub use variant::{Gate, Norms, QkNorm, Variant};
 pub use weights::WEIGHTS;

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::artifact::recipe::AdapterRecipe;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
+use crate::fsio::read_text;
 
 /// The configuration's name in an adapter's folder.
 pub const CONFIG: &str = "adapter_config.json";
@@ -66,7 +67,7 @@ impl AdapterConfig {
         if text("peft_type") != Some("LORA") {
             return Err(differs("peft_type", "\"LORA\""));
         }
-        if !matches!(text("bias"), None | Some("none")) {
+        if value.get("bias").is_some_and(|bias| !bias.is_null() && bias != "none") {
             return Err(differs("bias", "\"none\""));
         }
         let mut fields = value.as_object().into_iter().flatten();
@@ -85,11 +86,14 @@ impl AdapterConfig {
         let targets = match value.get("target_modules") {
             Some(Value::String(all)) if all == "all-linear" => Some(Default::default()),
             Some(Value::Array(names)) if !names.is_empty() => {
-                names.iter().map(|name| name.as_str().map(last_part)).collect()
+                // A longer name is one layer's alone.
+                let module = |name: &Value| name.as_str().filter(|name| !name.contains('.')).map(str::to_owned);
+                names.iter().map(module).collect()
             }
             _ => None,
         };
-        let targets = targets.ok_or_else(|| differs("target_modules", "a list of names, or \"all-linear\""))?;
+        let targets =
+            targets.ok_or_else(|| differs("target_modules", "a list of names as \"q_proj\", or \"all-linear\""))?;
         let recipe = AdapterRecipe { rank, alpha, targets };
         recipe.check("").map_err(|error| Error::data(format!("{error} (r, lora_alpha)")))?;
         Ok(AdapterConfig { recipe, base: text("base_model_name_or_path").unwrap_or_default().to_owned() })
@@ -110,15 +114,20 @@ impl AdapterConfig {
     }
 }
 
-/// `q_proj` of `model.layers.*.self_attn.q_proj`: PEFT takes the end of a name.
-fn last_part(name: &str) -> String {
-    name.rsplit('.').next().unwrap_or(name).to_owned()
-}
-
 /// Whether a folder is an adapter's: PEFT leaves the model's configuration beside some of them.
 pub fn is_adapter(folder: &Path) -> bool {
     let there = |name: &str| folder.join(name).is_file();
     there(CONFIG) && (there(WEIGHTS) || !there(MODEL))
+}
+
+/// The folder of the model that the adapter in this folder is of; `None` where that is none of an adapter.
+pub fn base_of(folder: &Path) -> Result<Option<PathBuf>> {
+    if !is_adapter(folder) {
+        return Ok(None);
+    }
+    let path = folder.join(CONFIG);
+    let adapter = AdapterConfig::parse(&read_text(&path)?).at(path.display())?;
+    base_folder(folder, &adapter, None).map(Some)
 }
 
 /// The folder of the model that an adapter is of: the one that is given, else the one that its configuration names, beside the
@@ -146,7 +155,7 @@ mod tests {
     use super::*;
 
     const CONFIGURATION: &str = r#"{"peft_type": "LORA", "r": 8, "lora_alpha": 16, "lora_dropout": 0.05, "bias": "none",
-        "target_modules": ["v_proj", "model.layers.0.self_attn.q_proj"], "base_model_name_or_path": "some/model",
+        "target_modules": ["v_proj", "q_proj"], "base_model_name_or_path": "some/model",
         "megatron_config": null, "modules_to_save": null, "use_dora": false}"#;
 
     #[test]
@@ -159,7 +168,7 @@ mod tests {
         assert_eq!((again.recipe, again.base), (read.recipe, "some/model".to_owned()));
         let half = AdapterConfig::parse(&CONFIGURATION.replace("16", "0.5")).unwrap();
         assert_eq!(AdapterConfig::parse(&half.text()).unwrap().recipe.alpha, 0.5);
-        let all = CONFIGURATION.replace(r#"["v_proj", "model.layers.0.self_attn.q_proj"]"#, "\"all-linear\"");
+        let all = CONFIGURATION.replace(r#"["v_proj", "q_proj"]"#, "\"all-linear\"");
         assert!(AdapterConfig::parse(&all).unwrap().recipe.targets.is_empty());
     }
 
@@ -175,9 +184,12 @@ mod tests {
             ("\"megatron_config\": null", "\"init_lora_weights\": \"pissa\"", "init_lora_weights: expected true"),
             ("\"r\": 8", "\"r\": 0", "rank: expected 1 to 4096"),
             ("\"r\": 8", "\"r\": -1", "r: expected a rank, found -1"),
-            ("\"lora_alpha\": 16", "\"lora_alpha\": 0", "alpha: expected above 0"),
+            ("\"lora_alpha\": 16", "\"lora_alpha\": 0", "alpha: expected 0.000001"),
             ("\"lora_alpha\": 16", "\"lora_alpha\": \"x\"", "lora_alpha: expected a number"),
-            ("[\"v_proj\", \"model.layers.0.self_attn.q_proj\"]", "\".*q_proj\"", "target_modules: expected a list"),
+            ("[\"v_proj\", \"q_proj\"]", "\".*q_proj\"", "target_modules: expected a list"),
+            ("\"v_proj\"", "\"model.layers.1.self_attn.v_proj\"", "target_modules: expected a list"),
+            ("\"bias\": \"none\"", "\"bias\": true", "bias: expected \"none\", found true"),
+            ("\"lora_alpha\": 16", "\"lora_alpha\": 1e-320", "alpha: expected"),
         ] {
             let error = with(from, to).err().unwrap_or_else(|| panic!("{to}")).to_string();
             assert!(error.contains(says), "{to}: {error}");

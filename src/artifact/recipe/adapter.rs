@@ -28,8 +28,8 @@ impl AdapterRecipe {
     /// Refuses what no adapter can be, by the name of the field in this table.
     pub fn check(&self, table: &str) -> Result<()> {
         require((1..=MAX_RANK).contains(&self.rank), &format!("{table}rank"), "1 to 4096")?;
-        let alpha = self.alpha.is_finite() && self.alpha > 0.0 && self.alpha <= 1e6;
-        require(alpha, &format!("{table}alpha"), "above 0, to 1000000")
+        let alpha = self.alpha.is_finite() && (1e-6..=1e6).contains(&self.alpha);
+        require(alpha, &format!("{table}alpha"), "0.000001 to 1000000")
     }
 
     /// alpha / rank, rounded once.

@@ -14,6 +14,7 @@ use crate::data::chat::{
 use crate::data::{Corpus, Format, MASK, Marking, STARTS, ShardInfo, TOKENS, Tokenizer, to_bytes};
 use crate::error::{Context, Error, Result};
 use crate::fsio::Source;
+use crate::model::base_of;
 use crate::ui::Ui;
 
 /// Lines that are worked on together.
@@ -116,11 +117,14 @@ pub(super) fn read(
     if let Some(folder) = chat.model.as_ref().filter(|folder| !folder.is_dir()) {
         return Err(Error::missing(format!("{}: no such folder", folder.display())));
     }
-    let files = TemplateFiles::read(folder, chat.chat_template.as_deref())?;
+    let mut files = TemplateFiles::read(folder, chat.chat_template.as_deref())?;
+    if let Some(base) = base_of(folder)? {
+        files = files.or(TemplateFiles::read(&base, chat.chat_template.as_deref())?);
+    }
     let template = files.template.is_some().then(|| ChatTemplate::new(files.clone(), chat.date)).transpose()?;
     let chat_tokenizer = ChatTokenizer::new(&path.display().to_string(), json)?;
-    let end = chat_tokenizer.special(files.variable("eos_token"), tokenizer);
-    let pad = chat_tokenizer.special(files.variable("pad_token"), tokenizer);
+    let special = |name: &str| chat_tokenizer.special(name, files.variable(name), tokenizer).at(folder.display());
+    let (end, pad) = (special("eos_token")?, special("pad_token")?);
     let reader = Reader { args: chat, files, template, tokenizer: chat_tokenizer, end };
 
     let vocab_size = tokenizer.vocab_size();

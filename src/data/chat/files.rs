@@ -52,6 +52,17 @@ impl TemplateFiles {
         Ok(files)
     }
 
+    /// These, and from other ones what these lack: an adapter's folder may leave its template and tokens to the model's.
+    pub fn or(mut self, others: TemplateFiles) -> TemplateFiles {
+        if self.template.is_none() && others.template.is_some() {
+            (self.name, self.template, self.tool_use) = (others.name, others.template, others.tool_use);
+        }
+        let known = |variables: &[(String, String)], key: &str| variables.iter().any(|(known, _)| known == key);
+        let new: Vec<_> = others.variables.into_iter().filter(|(key, _)| !known(&self.variables, key)).collect();
+        self.variables.extend(new);
+        self
+    }
+
     /// The text of a special token, as `eos_token`.
     pub fn variable(&self, name: &str) -> Option<&str> {
         self.variables.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())

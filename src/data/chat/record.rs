@@ -8,7 +8,9 @@ use super::template::Message;
 use crate::error::{Error, Result};
 
 /// Longer lines are refused.
-const MAX_LINE: u64 = 64 << 20;
+const MAX_LINE: u64 = 16 << 20;
+/// Longer conversations are refused: each of the assistant's turns is found by two renderings.
+const MAX_MESSAGES: usize = 1000;
 /// Who may speak.
 const ROLES: [&str; 4] = ["system", "user", "assistant", "tool"];
 
@@ -88,6 +90,10 @@ fn parse_messages(field: &str, list: &Value) -> Result<Vec<Message>> {
         return Err(Error::data(format!("{field}: expected a list of messages, found a {}", list.kind())));
     }
     let messages: Vec<Message> = list.try_iter().into_iter().flatten().map(Message).collect();
+    if messages.len() > MAX_MESSAGES {
+        let found = messages.len();
+        return Err(Error::data(format!("{field}: expected at most {MAX_MESSAGES} messages, found {found}")));
+    }
     if messages.is_empty() {
         return Err(Error::data(format!("{field}: expected a message, found none")));
     }
@@ -163,6 +169,8 @@ mod tests {
     #[test]
     fn a_malformed_record_is_refused_by_its_field() {
         let deep = format!("{{\"messages\":{}", "[".repeat(1 << 20));
+        let message = r#"{"role":"user","content":"a"}"#;
+        let many = format!("{{\"messages\":[{}]}}", [message; 1001].join(","));
         let cases = [
             ("", "not a JSON object"),
             ("{", "not a JSON object"),
@@ -180,7 +188,7 @@ mod tests {
             (r#"{"messages":[{"role":"user","content":"a"}],"tools":{}}"#, "tools: expected a list"),
             (r#"{"prompt":"a"}"#, "expected messages, or prompt and completion"),
             (r#"{"prompt":"a","completion":[{"role":"user","content":"a"}]}"#, "both text or both messages"),
-            (r#"{"messages":[{"role":"user","content":"a"}],"prompt":"a","completion":"b"}"#, "expected messages, or"),
+            (&*many, "messages: expected at most 1000 messages, found 1001"),
             ("{\"messages\":[{\"role\":\"user\",\"content\":\"\\ud800\"}]}", "not a JSON object"),
         ];
         for (line, part) in cases {

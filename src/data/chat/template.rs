@@ -34,8 +34,8 @@ const TICK: Duration = Duration::from_millis(10);
 /// The memory that the process may take more while a template runs, beside 64 times what it was given. It is written to no faster
 /// than some hundred megabytes a tick.
 const MEMORY: u64 = 256 << 20;
-/// Longer templates are refused.
-const MAX_TEMPLATE: usize = 1 << 20;
+/// Longer templates are refused: a level of nesting can be one byte, and takes some hundred bytes of stack.
+const MAX_TEMPLATE: usize = 1 << 18;
 /// What a template may write, beside sixteen times what it was given.
 const MAX_OUTPUT: usize = 16 << 20;
 
@@ -124,10 +124,13 @@ impl ChatTemplate {
             }
             let (source, found) = with_generation(&source);
             generation |= found;
-            guarded(&name, || {
+            let of = name.clone();
+            environment = apart(&name, MEMORY, move || {
                 let added = environment.add_template_owned(which, source);
-                added.map_err(|e| Error::data(format!("{name}: not a chat template: {}", one_line(&e))))
-            })?;
+                added.map_err(|e| Error::data(format!("{of}: not a chat template: {}", one_line(&e))))?;
+                Ok(environment)
+            })
+            .map_err(Failure::into_error)?;
         }
         Ok(ChatTemplate { name, environment, generation, with_tools, variables })
     }
@@ -145,6 +148,16 @@ impl ChatTemplate {
     /// The text of a conversation, with the beginning of the assistant's answer where `add_generation_prompt`. `tools` is a list of
     /// JSON schemas.
     pub fn render(&self, messages: &[Message], tools: Option<&Value>, add_generation_prompt: bool) -> Result<Rendered> {
+        self.try_render(messages, tools, add_generation_prompt).map_err(Failure::into_error)
+    }
+
+    /// The same; what the template itself refuses stands apart from the bounds that it has broken.
+    pub(super) fn try_render(
+        &self,
+        messages: &[Message],
+        tools: Option<&Value>,
+        add_generation_prompt: bool,
+    ) -> std::result::Result<Rendered, Failure> {
         let size = messages.iter().map(|m| weight(&m.0)).sum::<usize>() + tools.map_or(0, weight);
         let written = Arc::new(AtomicUsize::new(0));
         let tracker = Arc::new(Generation { written: written.clone(), spans: Mutex::default() });
@@ -164,11 +177,17 @@ impl ChatTemplate {
         let room = MAX_OUTPUT + 16 * size;
         let name = self.name.clone();
         let text = apart(&self.name, MEMORY + 64 * size as u64, move || {
-            let template = environment.get_template(which).map_err(|e| refuse(&name, &e, room))?;
             let mut out = Bounded { bytes: Vec::new(), room, written };
-            template.render_captured_to(variables, &mut out).map_err(|e| refuse(&name, &e, room))?;
-            String::from_utf8(out.bytes).map_err(|_| Error::bug("a template has written half a letter"))
-        })?;
+            let rendered = environment
+                .get_template(which)
+                .and_then(|template| template.render_captured_to(variables, &mut out).map(drop));
+            match rendered {
+                Ok(()) => {
+                    String::from_utf8(out.bytes).map(Ok).map_err(|_| Error::bug("a template has written half a letter"))
+                }
+                Err(error) => Ok(Err(refuse(&name, &error, room))),
+            }
+        })??;
         let generated = std::mem::take(&mut *tracker.spans.lock().unwrap_or_else(|e| e.into_inner()));
         Ok(Rendered { text, generated })
     }
@@ -176,36 +195,57 @@ impl ChatTemplate {
 
 /// Runs a template on a thread of its own, with a stack that nothing it makes can overflow, and without waiting for it forever, or
 /// until it has all memory. What is not waited for ends with the process, which an error ends.
-fn apart(name: &str, room: u64, run: impl FnOnce() -> Result<String> + Send + 'static) -> Result<String> {
+fn apart<T: Send + 'static>(
+    name: &str,
+    room: u64,
+    run: impl FnOnce() -> Result<T> + Send + 'static,
+) -> std::result::Result<T, Failure> {
     let (send, receive) = sync_channel(1);
     let of = name.to_owned();
     let made = Builder::new().stack_size(STACK).spawn(move || drop(send.send(guarded(&of, run))));
-    made.map_err(|e| Error::io(format!("{name}: a thread for the chat template"), &e))?;
+    made.map_err(|e| Failure::Bound(Error::io(format!("{name}: a thread for the chat template"), &e)))?;
     let begun = memory::resident();
     for _ in 0..LONGEST.as_millis() / TICK.as_millis() {
         match receive.recv_timeout(TICK) {
-            Ok(made) => return made,
+            Ok(made) => return made.map_err(Failure::Bound),
             Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) => {}
         }
         let grown = memory::resident().zip(begun).map_or(0, |(now, before)| now.saturating_sub(before));
         if grown > room {
             let what = format!("{name}: the chat template takes more than {} MiB of memory", room >> 20);
-            return Err(Error::data(what));
+            return Err(Failure::Bound(Error::data(what)));
         }
     }
-    Err(endless(name))
+    Err(Failure::Bound(endless(name)))
+}
+
+/// Why there is no text.
+pub(super) enum Failure {
+    /// The template does not take such a conversation.
+    Template(Error),
+    /// It took more than it may.
+    Bound(Error),
+}
+
+impl Failure {
+    fn into_error(self) -> Error {
+        match self {
+            Failure::Template(error) | Failure::Bound(error) => error,
+        }
+    }
 }
 
 fn endless(name: &str) -> Error {
     Error::data(format!("{name}: the chat template does not come to an end"))
 }
 
-fn refuse(name: &str, error: &minijinja::Error, room: usize) -> Error {
-    match error.kind() {
-        ErrorKind::OutOfFuel => endless(name),
+fn refuse(name: &str, error: &minijinja::Error, room: usize) -> Failure {
+    Failure::Template(match error.kind() {
+        ErrorKind::OutOfFuel => return Failure::Bound(endless(name)),
         ErrorKind::WriteFailure => {
-            Error::data(format!("{name}: the chat template writes more than {room} bytes of one conversation"))
+            let what = format!("{name}: the chat template writes more than {room} bytes of one conversation");
+            return Failure::Bound(Error::data(what));
         }
         _ => {
             let text = one_line(error);
@@ -213,7 +253,7 @@ fn refuse(name: &str, error: &minijinja::Error, room: usize) -> Error {
             let error = Error::data(format!("{name}: {text}"));
             if asks { error.hint("--date YYYY-MM-DD says which day it is") } else { error }
         }
-    }
+    })
 }
 
 /// An error of the template engine: what, and in which line of the template.
@@ -235,10 +275,12 @@ fn map(pairs: impl IntoIterator<Item = (Value, Value)>) -> Value {
 fn weight(value: &Value) -> usize {
     match value.kind() {
         ValueKind::String => value.as_str().map_or(0, str::len) + 8,
-        ValueKind::Map => value.try_iter().map_or(0, |keys| {
-            keys.map(|key| weight(&key) + value.get_item(&key).map_or(0, |value| weight(&value))).sum()
-        }),
-        ValueKind::Seq => value.try_iter().map_or(0, |items| items.map(|item| weight(&item)).sum()),
+        ValueKind::Map => {
+            8 + value.try_iter().map_or(0, |keys| {
+                keys.map(|key| weight(&key) + value.get_item(&key).map_or(0, |value| weight(&value))).sum()
+            })
+        }
+        ValueKind::Seq => 8 + value.try_iter().map_or(0, |items| items.map(|item| weight(&item)).sum()),
         _ => 8,
     }
 }

@@ -89,8 +89,14 @@ impl ChatTokenizer {
 
 /// The token that ends a text, and the one that fills a sequence: the model's own `eos_token` and `pad_token` where it names some.
 impl ChatTokenizer {
-    /// The id of a special token by its name's text, else another.
-    pub fn special(&self, text: Option<&str>, tokenizer: &Tokenizer) -> u32 {
-        text.and_then(|text| self.id(text)).unwrap_or(tokenizer.end_of_document())
+    /// The id of the special token of that name, which says this; where it says nothing, of the one that ends a document. Bytes
+    /// have no others.
+    pub fn special(&self, name: &str, text: Option<&str>, tokenizer: &Tokenizer) -> Result<u32> {
+        match (text, self) {
+            (None, _) | (_, ChatTokenizer::Bytes) => Ok(tokenizer.end_of_document()),
+            (Some(text), _) => self.id(text).ok_or_else(|| {
+                Error::data(format!("{name}: expected a token of the tokenizer, found {text:?}, which is none"))
+            }),
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::record::Conversation;
-use super::template::{ChatTemplate, Rendered};
+use super::template::{ChatTemplate, Failure, Rendered};
 use crate::error::{Error, Result};
 
 /// Which of the assistant's turns are trained.
@@ -32,10 +32,14 @@ pub fn trained(
     // The end of the first messages, where the text before it is what they alone are.
     let end = |count: usize, prompt: bool| -> Result<std::result::Result<usize, String>> {
         let what = || format!("{count} of {} messages", messages.len());
-        let rendered = match template.render(&messages[..count], tools, prompt) {
+        let rendered = match template.try_render(&messages[..count], tools, prompt) {
             Ok(rendered) => rendered,
+            // What it may take is no matter of the conversation.
+            Err(Failure::Bound(error)) => return Err(error),
             // Some templates refuse a conversation that is cut short; what it is then cannot be told.
-            Err(error) => return Ok(Err(format!("the template does not render the first {}: {error}", what()))),
+            Err(Failure::Template(error)) => {
+                return Ok(Err(format!("the template does not render the first {}: {error}", what())));
+            }
         };
         Ok(match whole.text.starts_with(&rendered.text) {
             true => Ok(rendered.text.len()),
