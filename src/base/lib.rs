@@ -2,4 +2,3 @@
 
 pub mod error;
 pub mod fsio;
-pub mod memory;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::artifact::recipe::AdapterRecipe;
 use crate::error::{Context, Error, Result};
-use crate::fsio::read_text;
+use crate::fsio::{beside, read_text};
 
 /// The configuration's name in an adapter's folder.
 pub const CONFIG: &str = "adapter_config.json";
@@ -137,8 +137,7 @@ pub fn base_folder(folder: &Path, adapter: &AdapterConfig, given: Option<&Path>)
         return Ok(given.to_owned());
     }
     let named = Path::new(&adapter.base);
-    let beside = std::fs::canonicalize(folder).ok().and_then(|folder| Some(folder.parent()?.join(named)));
-    let places = beside.into_iter().chain([named.to_owned()]);
+    let places = beside(folder, named).into_iter().chain([named.to_owned()]);
     let there = |place: &PathBuf| !adapter.base.is_empty() && place.join(MODEL).is_file();
     places.into_iter().find(there).ok_or_else(|| {
         let (config, name) = (folder.join(CONFIG), &adapter.base);

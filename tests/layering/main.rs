@@ -227,10 +227,10 @@ fn the_domain_touches_no_files() {
     places.retain(|place| !place.contains("std::os::unix::fs"));
     // Three places know that files exist: a key file's mode and its making, the size of a model's files, and the seekable
     // file that parquet needs.
-    let known = ["artifact/key.rs", "model/folder.rs", "data/parquet.rs"];
+    let known = ["artifact/key.rs", "model/weights.rs", "data/parquet.rs"];
     places.retain(|place| !known.iter().any(|k| place.starts_with(k)));
     nowhere(&places);
-    let in_folder = found(|file| file.path == "model/folder.rs", &["std::fs", "fs::", "File::"]);
+    let in_folder = found(|file| file.path == "model/weights.rs", &["std::fs", "fs::", "File::"]);
     assert!(in_folder.iter().all(|place| place.contains("metadata")), "{in_folder:?}");
 }
 

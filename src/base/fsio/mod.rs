@@ -1,8 +1,10 @@
-//! Files: transparent input, atomic output. The only module that writes to disk.
+//! Files: transparent input, atomic output. The only module that writes to disk, and that asks the system for its own size.
 
 mod append;
+mod beside;
 mod gzip;
 mod input;
+mod memory;
 mod outdir;
 mod output;
 mod partial;
@@ -14,7 +16,9 @@ mod stored;
 mod temp;
 
 pub use append::{AppendFile, LockedDir};
+pub use beside::beside;
 pub use input::{Source, read_text, read_text_within};
+pub use memory::resident;
 pub use outdir::OutDir;
 pub use output::{Claim, Outcome, Output, Target, content_digest, content_digest_within, write_secret};
 pub use partial::Partial;

@@ -20,7 +20,7 @@ use super::functions::{Generation, NO_DATE, environment};
 use super::source::{GENERATION, with_generation};
 use crate::data::guarded;
 use crate::error::{Error, Result};
-use crate::memory;
+use crate::fsio::resident;
 
 /// Work that a template may do on any conversation; an instruction costs one, and so do 64 bytes of text.
 const FUEL: u64 = 1_500_000;
@@ -204,14 +204,14 @@ fn apart<T: Send + 'static>(
     let of = name.to_owned();
     let made = Builder::new().stack_size(STACK).spawn(move || drop(send.send(guarded(&of, run))));
     made.map_err(|e| Failure::Bound(Error::io(format!("{name}: a thread for the chat template"), &e)))?;
-    let begun = memory::resident();
+    let begun = resident();
     for _ in 0..LONGEST.as_millis() / TICK.as_millis() {
         match receive.recv_timeout(TICK) {
             Ok(made) => return made.map_err(Failure::Bound),
             Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) => {}
         }
-        let grown = memory::resident().zip(begun).map_or(0, |(now, before)| now.saturating_sub(before));
+        let grown = resident().zip(begun).map_or(0, |(now, before)| now.saturating_sub(before));
         if grown > room {
             let what = format!("{name}: the chat template takes more than {} MiB of memory", room >> 20);
             return Err(Failure::Bound(Error::data(what)));
