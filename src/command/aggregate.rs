@@ -65,7 +65,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     require_machine(Engine::detect())?;
     let (recipe, folder, round) = args.run.load(args.round)?;
     let base = folder.base.as_ref().map(|base| &*base.folder);
-    files::not_onto(&output.output, [&*args.run.model].into_iter().chain(base))?;
+    files::not_onto(output, [&*args.run.model].into_iter().chain(base))?;
     let momentum = momentum(args, &recipe, &folder)?;
     let updates::Given { updates, left_out } = updates::read(&args.updates, &recipe, &folder.layout, ui)?;
     let mut reasons: Vec<String> = left_out.into_iter().map(|(_, why)| why).collect();

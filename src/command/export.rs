@@ -52,7 +52,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         let what = format!("{}: expected a whole model, found an adapter", args.model.display());
         return Err(Error::data(what).hint("`l402 merge` makes a whole model of it"));
     }
-    files::not_onto(&args.output.output, [&*args.model])?;
+    files::not_onto(&args.output, [&*args.model])?;
     let folder = ModelFolder::load(&args.model)?;
     let ModelFolder { config, config_text, layout, parameters, .. } = &folder;
     let whole = Whole { config, config_text, layout };

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::artifact::{Digest, Meta, Recipe};
+use crate::command::args::OutputDirArgs;
 use crate::error::{Error, Result};
 use crate::fsio::{Outcome, Output, Source, Target};
 use crate::model::{Layout, ModelFolder, Plan};
@@ -121,11 +122,12 @@ pub fn distinct(named: &[(&str, Option<&Path>)]) -> Result<()> {
     Ok(())
 }
 
-/// Refuses an output folder that is one of the inputs, links followed: with `--force` nothing would be left of it.
-pub fn not_onto<'p>(output: &Path, inputs: impl IntoIterator<Item = &'p Path>) -> Result<()> {
-    let output_place = place(output);
-    if inputs.into_iter().any(|input| place(input) == output_place) {
-        let what = format!("--output {}: the same folder as an input", output.display());
+/// Refuses to replace an input by the output, links followed: nothing would be left of it. Without `--force` what is in the output's
+/// place stays anyway.
+pub fn not_onto<'p>(output: &OutputDirArgs, inputs: impl IntoIterator<Item = &'p Path>) -> Result<()> {
+    let output_place = place(&output.output);
+    if output.force && inputs.into_iter().any(|input| place(input) == output_place) {
+        let what = format!("--output {}: the same folder as an input", output.output.display());
         return Err(Error::usage(what).hint("a model is never changed in place: name another folder"));
     }
     Ok(())

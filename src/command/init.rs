@@ -74,7 +74,7 @@ fn adapter(model: &Path, recipe: &Path, args: &Args, ui: &Ui) -> Result<()> {
         let what = format!("{}: expected a table [adapter], found none", recipe.display());
         return Err(Error::data(what).hint("rank and alpha stand there: docs/recipe.md"));
     };
-    files::not_onto(&args.output.output, [model])?;
+    files::not_onto(&args.output, [model])?;
     let base = ModelFolder::load(model)?;
     if base.base.is_some() {
         return Err(Error::data(format!("{}: expected a whole model, found an adapter", model.display())));

@@ -40,7 +40,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         let what = format!("{}: expected an adapter's folder, found a whole model", args.adapter.display());
         return Err(Error::data(what));
     };
-    files::not_onto(&args.output.output, [&*args.adapter, &base.folder])?;
+    files::not_onto(&args.output, [&*args.adapter, &base.folder])?;
     let (config, config_text, place) = (folder.config.clone(), base.config_text.clone(), base.folder.clone());
     let parameters = folder.into_merged(engine)?;
     let whole = Whole { config: &config, config_text: &config_text, layout: &Layout::new(&config) };
