@@ -353,6 +353,12 @@ fn what_is_wrong_with_a_record_is_said_with_its_line() {
     );
     world.write("endless.jinja", b"{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}");
     world.expect(&command("endless.jinja"), 65, "c.jsonl:1: endless.jinja: the chat template does not come to an end");
+    // What a beginning of a conversation takes too much of is no ambiguity, to be left out.
+    let endless = "{% if add_generation_prompt %}{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}\
+        {% endif %}{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}";
+    world.write("beginning.jinja", endless.as_bytes());
+    let ends = "beginning.jinja: the chat template does not come to an end";
+    world.expect(&format!("{} --skip-ambiguous", command("beginning.jinja")), 65, ends);
     // A value that has another one twice, sixty times over: fuel pays for none of what is written of it. Memory ends it, or where
     // the machine is slow, time.
     let doubled = "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}{% endfor %}";
@@ -450,6 +456,21 @@ fn plays_rounds(pack: &str, seq_len: usize, adapter: &str) {
         world.expect(&other, 65, says);
         lie(&mut bytes, at, 0);
     }
+}
+
+#[test]
+fn an_adapters_folder_leaves_template_and_tokens_to_its_models() {
+    let of = |template: Option<&str>, variables: &[(&str, &str)]| TemplateFiles {
+        name: "f".into(),
+        template: template.map(str::to_owned),
+        tool_use: None,
+        variables: variables.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+    };
+    let base = || of(Some("b"), &[("bos_token", "<b>"), ("eos_token", "</b>")]);
+    let own = of(Some("a"), &[("eos_token", "</a>")]).or(base());
+    assert_eq!((own.template.as_deref(), own.variable("eos_token")), (Some("a"), Some("</a>")));
+    assert_eq!(own.variable("bos_token"), Some("<b>"));
+    assert_eq!(of(None, &[]).or(base()), TemplateFiles { name: "f".into(), ..base() });
 }
 
 #[test]
