@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::data::{Tokenizer, guarded};
+use crate::data::{Tokenizer, guarded, tokenizer};
 use crate::error::{Error, Result};
 
 /// A tokenizer that takes text which spells a special token for that token, as transformers does with a rendered template, and
@@ -27,15 +27,7 @@ impl ChatTokenizer {
     /// The tokenizer of a `tokenizer.json`; bytes without one.
     pub fn new(name: &str, json: Option<&[u8]>) -> Result<ChatTokenizer> {
         let Some(json) = json else { return Ok(ChatTokenizer::Bytes) };
-        // Checked as for any text first.
-        guarded(name, || {
-            let mut inner = tokenizers::Tokenizer::from_bytes(json)
-                .map_err(|e| Error::data(format!("{name}: not a tokenizer.json: {e}")))?;
-            inner.with_truncation(None).map_err(|e| Error::data(format!("{name}: {e}")))?;
-            inner.with_padding(None);
-            inner.set_encode_special_tokens(false);
-            Ok(ChatTokenizer::HuggingFace(Box::new(inner)))
-        })
+        Ok(ChatTokenizer::HuggingFace(Box::new(tokenizer::read(name, json)?)))
     }
 
     /// The id of a token, as it is spelled.
