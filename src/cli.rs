@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::ffi::OsString;
 use std::io::Write;
 use std::num::ParseIntError;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
@@ -38,6 +39,10 @@ input; 69 a node or a hub does not answer; 70 a bug of ours; 73 the output exist
 /// Flags that every verb takes.
 #[derive(Args, Debug)]
 pub struct Global {
+    /// The run folder, for what is given by its round: `l402 train 3 alice` [default: $L402_RUN, or the nearest folder upwards with a
+    /// run.toml]
+    #[arg(short = 'C', long, global = true, value_name = "DIR")]
+    pub run: Option<PathBuf>,
     /// Threads to compute with; the bits do not depend on it [default: all cores]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
@@ -157,9 +162,17 @@ fn parse_from<T: Into<OsString> + Clone>(words: impl IntoIterator<Item = T>) -> 
     parsed.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(explained)
 }
 
-/// Parses the command line; what clap has to say (help, version, a usage error) is already printed.
+/// Parses the command line, or the one that a short form stands for; what there is to say (help, version, an error) is already
+/// printed.
 pub fn parse() -> std::result::Result<Cli, ExitCode> {
-    parse_from(std::env::args_os()).map_err(|error| {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let mut tree = tolerant(Cli::command());
+    tree.build();
+    let words = command::place::expand(words, &tree).map_err(|error| {
+        Ui::new(false, 0).error(&error);
+        ExitCode::from(error.kind().exit_code())
+    })?;
+    parse_from(words).map_err(|error| {
         let said = if error.use_stderr() { refuse(error) } else { tell(&error) };
         let code = said.unwrap_or_else(|error| {
             Ui::new(false, 0).error(&error);

@@ -127,6 +127,11 @@ impl Line {
         Line::parse(place, &text.chars().filter(part).collect::<String>())
     }
 
+    /// The line as it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The value of `"type"`.
     pub fn kind(&self) -> &str {
         &self.kind

@@ -35,6 +35,17 @@ pub struct OutputDirArgs {
     pub force: bool,
 }
 
+/// The lists and records that a short form would use, and that can be left out on purpose.
+pub const LEFT_OUT: [&str; 4] = ["closing", "commitments", "findings", "held"];
+
+/// What is left out on purpose.
+#[derive(Args, Clone, Debug)]
+pub struct WithoutArgs {
+    /// In a run folder: leave this list out, though work or pay depends on it
+    #[arg(long, value_name = "LIST", value_parser = LEFT_OUT)]
+    pub without: Vec<String>,
+}
+
 /// A worker id, as `--worker` takes it.
 pub fn worker_id(text: &str) -> Result<String, String> {
     if crate::artifact::valid_worker_id(text) {

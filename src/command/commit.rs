@@ -9,7 +9,7 @@ use super::lists;
 use crate::artifact::key::SigningKey;
 use crate::artifact::record::Signer;
 use crate::artifact::{self, ArtifactKind, Commitment, Digest, Meta, Reader, Room, record};
-use crate::command::args::OutputArgs;
+use crate::command::args::{OutputArgs, WithoutArgs};
 use crate::error::{Context, Error, Result};
 use crate::fsio::Target;
 use crate::pay::{Closing, Entry, Ledger, NodeSigner, Offer, hash_of};
@@ -56,6 +56,8 @@ pub struct Args {
     now: bool,
     #[command(flatten)]
     escrow: EscrowArgs,
+    #[command(flatten)]
+    without: WithoutArgs,
     #[command(flatten)]
     output: OutputArgs,
 }

@@ -7,7 +7,7 @@ use super::common::say_assumed_zero;
 use super::files::distinct;
 use super::made::made_from;
 use crate::artifact::{ArtifactKind, Meta, Reader, Recipe, Writer, canonical};
-use crate::codec::{EncodedUpdate, Feedback, Update, compress_stream};
+use crate::codec::{EncodedUpdate, Feedback, Report, Update, compress_stream};
 use crate::command::args::OutputArgs;
 use crate::error::{Error, Result};
 use crate::fsio::{Outcome, Output, Source, Target};
@@ -54,61 +54,104 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
 
 fn compress(args: &Args, recipe: &Recipe, target: &Target, ui: &Ui) -> Result<()> {
     check_paths(args)?;
-    let feedback = args.state.as_deref().map(open_state).transpose()?;
-    let state_target = args.state_out.as_deref().map(|path| Target::new(Some(path), args.output.force));
-    let state_name = state_target.as_ref().map_or("feedback".to_owned(), Target::name);
-    let feedback_in = feedback.as_ref().map_or("zero".to_owned(), |feedback| feedback.digest().to_string());
-    let check = |more: &Meta| -> Result<()> {
-        let mut inputs = Meta::new(ArtifactKind::Update);
-        inputs.set("run", recipe.digest()).set("feedback_in", &feedback_in);
-        let mut state = Feedback::meta_after(&inputs, &feedback_in);
-        // What the input says beside what it is.
-        let said = more.0.iter().filter(|(key, _)| !["l402.kind", "l402.format", "format"].contains(&key.as_str()));
-        inputs.0.extend(said.map(|(key, value)| (key.clone(), value.clone())));
-        made_from(target, &inputs)?;
-        state.copy(more, &["round", "worker"]);
-        state_target.as_ref().map_or(Ok(None), |target| made_from(target, &state)).map(drop)
-    };
+    let state_out = args.state_out.as_deref().map(|path| Target::new(Some(path), args.output.force));
+    let coding = Coding::begin(recipe, args.state.as_deref(), state_out, target)?;
     // Before there is any input to wait for, and when it has said what it is.
-    check(&Meta::default())?;
+    coding.made(&Meta::default())?;
     let delta = Reader::open(Source::open(&args.input)?)?;
-    check(&Meta(delta.header().metadata.clone()))?;
-    let state = State(state_target.as_ref().map(Target::create).transpose()?);
-    let round = delta.header().metadata.get("l402.round").and_then(|round| round.parse().ok()).unwrap_or(0);
-    if args.state.is_none() && round > 0 && recipe.codec.feedback > 0.0 {
-        say_assumed_zero(ui, round, "the error feedback");
-    }
-    let progress = ui.progress("compress", delta.header().tensors.len() as u64);
-    let asked = args.report.is_some();
+    coding.made(&Meta(delta.header().metadata.clone()))?;
     let report_target = args.report.iter().flatten().next().map(|path| Target::new(Some(path), args.output.force));
-    let done = compress_stream(recipe, delta, feedback, &state_name, state, asked, |name| {
-        progress.tick(name);
-    })?;
-    drop(progress);
-    // A file waits beside its place until the state is in its own; standard output cannot wait.
-    let waiting = if target.is_stdout() {
-        None
-    } else {
-        let output = write(target, &done.update)?;
-        output.check_place()?;
-        Some(output)
-    };
-    if let Some(output) = done.state.0 {
-        report(ui, &state_name, output.finish()?);
-    }
-    let output = match waiting {
-        Some(output) => output,
-        None => write(target, &done.update)?,
-    };
-    report(ui, &target.name(), output.finish()?);
-    if let Some(costs) = &done.report {
+    let costs = coding.run(delta, args.report.is_some(), ui)?;
+    if let Some(costs) = &costs {
         ui.say("what it costs and what it loses");
         ui.lines(&costs.table());
     }
-    if let (Some(target), Some(costs)) = (report_target, &done.report) {
+    if let (Some(target), Some(costs)) = (report_target, &costs) {
         target.write_text(&(escape::json(&canonical::json(&costs.to_json())) + "\n"))?;
     }
     Ok(())
+}
+
+/// An update in the making: what its delta goes through, and where it and the next state go.
+pub(super) struct Coding<'a> {
+    recipe: &'a Recipe,
+    target: &'a Target,
+    feedback: Option<Feedback>,
+    state_out: Option<Target>,
+}
+
+impl<'a> Coding<'a> {
+    /// With the error feedback of a file, or from zero.
+    pub fn begin(
+        recipe: &'a Recipe,
+        state: Option<&Path>,
+        state_out: Option<Target>,
+        target: &'a Target,
+    ) -> Result<Coding<'a>> {
+        let feedback = state.map(open_state).transpose()?;
+        Ok(Coding { recipe, target, feedback, state_out })
+    }
+
+    fn feedback_in(&self) -> String {
+        self.feedback.as_ref().map_or("zero".to_owned(), |feedback| feedback.digest().to_string())
+    }
+
+    /// The metadata of the update that is in its place already, if one is and is made from a delta that says this; what is made
+    /// from other inputs is refused (73), and so is a state.
+    pub fn made(&self, delta: &Meta) -> Result<Option<Meta>> {
+        let feedback_in = self.feedback_in();
+        let mut inputs = Meta::new(ArtifactKind::Update);
+        inputs.set("run", self.recipe.digest()).set("feedback_in", &feedback_in);
+        let mut state = Feedback::meta_after(&inputs, &feedback_in);
+        // What the input says beside what it is.
+        let said = delta.0.iter().filter(|(key, _)| !["l402.kind", "l402.format", "format"].contains(&key.as_str()));
+        inputs.0.extend(said.map(|(key, value)| (key.clone(), value.clone())));
+        let made = made_from(self.target, &inputs)?;
+        state.copy(delta, &["round", "worker"]);
+        self.state_out.as_ref().map_or(Ok(None), |target| made_from(target, &state))?;
+        Ok(made)
+    }
+
+    /// Whether the state that an update left is in its place too.
+    pub fn left(&self, made: &Meta) -> Result<bool> {
+        let Some(target) = &self.state_out else { return Ok(true) };
+        let Some(path) = target.kept() else { return Ok(false) };
+        let found = Feedback::digest_of(Reader::open(Source::open(path)?)?)?.to_string();
+        Ok(made.opt("feedback_out") == Some(&found))
+    }
+
+    /// Puts a delta through the codec. A report of what it costs comes back where one is asked for.
+    pub fn run(self, delta: Reader, report: bool, ui: &Ui) -> Result<Option<Report>> {
+        let Coding { recipe, target, feedback, state_out } = self;
+        let state_name = state_out.as_ref().map_or("feedback".to_owned(), Target::name);
+        let state = State(state_out.as_ref().map(Target::create).transpose()?);
+        let round = delta.header().metadata.get("l402.round").and_then(|round| round.parse().ok()).unwrap_or(0);
+        if feedback.is_none() && round > 0 && recipe.codec.feedback > 0.0 {
+            say_assumed_zero(ui, round, "the error feedback");
+        }
+        let progress = ui.progress("compress", delta.header().tensors.len() as u64);
+        let done = compress_stream(recipe, delta, feedback, &state_name, state, report, |name| {
+            progress.tick(name);
+        })?;
+        drop(progress);
+        // A file waits beside its place until the state is in its own; standard output cannot wait.
+        let waiting = if target.is_stdout() {
+            None
+        } else {
+            let output = write(target, &done.update)?;
+            output.check_place()?;
+            Some(output)
+        };
+        if let Some(output) = done.state.0 {
+            say_outcome(ui, &state_name, output.finish()?);
+        }
+        let output = match waiting {
+            Some(output) => output,
+            None => write(target, &done.update)?,
+        };
+        say_outcome(ui, &target.name(), output.finish()?);
+        Ok(done.report)
+    }
 }
 
 fn decompress(args: &Args, recipe: &Recipe, target: &Target, ui: &Ui) -> Result<()> {
@@ -119,7 +162,7 @@ fn decompress(args: &Args, recipe: &Recipe, target: &Target, ui: &Ui) -> Result<
         writer.f32(name, &update.decode(name)?)?;
     }
     let (output, _) = writer.finish()?;
-    report(ui, &target.name(), output.finish()?);
+    say_outcome(ui, &target.name(), output.finish()?);
     Ok(())
 }
 
@@ -127,7 +170,7 @@ fn write(target: &Target, update: &EncodedUpdate) -> Result<Output> {
     Ok(update.write_to(&target.name(), target.create()?)?.0)
 }
 
-fn report(ui: &Ui, name: &str, outcome: Outcome) {
+fn say_outcome(ui: &Ui, name: &str, outcome: Outcome) {
     if outcome == Outcome::UpToDate {
         ui.say(format!("{name}: up to date"));
     }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::artifact::{Digest, Meta, Recipe};
+use crate::artifact::{ArtifactKind, Digest, Meta, Reader, Recipe};
 use crate::command::args::OutputDirArgs;
 use crate::error::{Error, Result};
 use crate::fsio::{Outcome, Output, Source, Target};
@@ -31,6 +31,43 @@ impl MomentsIn {
         check_owner(&path.display().to_string(), &meta, &recipe.digest(), round, worker)?;
         Ok(MomentsIn { moments, digest: digest.to_string() })
     }
+}
+
+/// The states that a worker goes on from, as `--state` names them, told from one another by what they say they are.
+#[derive(Debug, Default)]
+pub struct StatesIn {
+    /// The inner optimiser's moments.
+    pub moments: Option<PathBuf>,
+    /// The error feedback.
+    pub feedback: Option<PathBuf>,
+}
+
+impl StatesIn {
+    /// One of each kind at most. Standard input is read once alone, and taken for moments.
+    pub fn sort(paths: &[PathBuf], layout: &Layout) -> Result<StatesIn> {
+        let mut states = StatesIn::default();
+        for path in paths {
+            let kind = if path.as_os_str() == "-" { ArtifactKind::Moments } else { state_kind(path, layout)? };
+            let place = if kind == ArtifactKind::Moments { &mut states.moments } else { &mut states.feedback };
+            if place.is_some() {
+                return Err(Error::usage(format!("--state: {}: a second state of kind {kind}", path.display())));
+            }
+            *place = Some(path.clone());
+        }
+        Ok(states)
+    }
+}
+
+/// Which state a file says it is.
+fn state_kind(path: &Path, layout: &Layout) -> Result<ArtifactKind> {
+    let reader = Reader::open_within(Source::open(path)?, layout.header_room())?;
+    let found = reader.header().metadata.get("l402.kind").map_or("", String::as_str);
+    let kinds = [ArtifactKind::Feedback, ArtifactKind::Moments];
+    kinds.into_iter().find(|kind| kind.as_str() == found).ok_or_else(|| {
+        let [feedback, moments] = kinds;
+        let what = format!("{}: l402.kind: expected {feedback} or {moments}, found {found:?}", path.display());
+        Error::data(what)
+    })
 }
 
 /// A state must be of this run and worker, and of an earlier round.

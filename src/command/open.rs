@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::common::{open, say_assumed_zero};
-use super::files::MomentsIn;
+use super::files::{MomentsIn, StatesIn};
 use super::kept::{self, last_kept, write_state};
 use super::made::shown_state;
 use super::train::{Work, WorkArgs};
@@ -177,22 +177,13 @@ fn opened(path: &Path, layout: &Layout, drawn: &[ChunkAt]) -> Result<Vec<(Vec<f3
 
 /// The moments, and the path of the error feedback.
 fn read_states(paths: &[PathBuf], work: &Work, layout: &Layout) -> Result<(MomentsIn, Option<PathBuf>)> {
-    let (mut moments, mut feedback) = (MomentsIn::zero(layout), None);
-    for path in paths {
-        let kind = Reader::open_within(open(path)?, layout.header_room())?
-            .header()
-            .metadata
-            .get("l402.kind")
-            .cloned()
-            .unwrap_or_default();
-        if kind == ArtifactKind::Moments.as_str() {
-            let Work { recipe, assignment, .. } = work;
-            moments = MomentsIn::read(path, layout, recipe, assignment.round, &assignment.worker)?;
-        } else {
-            feedback = Some(path.clone());
-        }
-    }
-    Ok((moments, feedback))
+    let given = StatesIn::sort(paths, layout)?;
+    let Work { recipe, assignment, .. } = work;
+    let moments = match &given.moments {
+        Some(path) => MomentsIn::read(path, layout, recipe, assignment.round, &assignment.worker)?,
+        None => MomentsIn::zero(layout),
+    };
+    Ok((moments, given.feedback))
 }
 
 /// Writes the states before these steps, ascending: kept ones as they are, others computed from the last one before. What is

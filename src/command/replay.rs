@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use super::common::{AssignmentArgs, RoundArgs, open, read_assignments};
 use super::dispute::{self, Asked, DisputeArgs};
-use super::files::{self, MomentsIn};
+use super::files::{self, MomentsIn, StatesIn};
 use super::made::about;
 use super::open::DrawArgs;
 use super::shown::{Shown, open_feedback};
 use super::train::MemoryArgs;
 use crate::artifact::recipe::InnerState;
-use crate::artifact::{ArtifactKind, Digest, Reader, Recipe, record};
+use crate::artifact::{Digest, Reader, Recipe, record};
 use crate::codec::Update;
 use crate::command::args::OutputArgs;
 use crate::data::{Assignment, Shard};
@@ -306,29 +306,13 @@ fn choose<'a>(assignments: &'a [Assignment], args: &Args) -> Result<&'a Assignme
 }
 
 fn read_states(paths: &[PathBuf], layout: &Layout, recipe: &Recipe, assignment: &Assignment) -> Result<States> {
+    let given = StatesIn::sort(paths, layout)?;
     let mut states = States::default();
-    for path in paths {
-        let reader = Reader::open_within(open(path)?, layout.header_room())?;
-        let kind = reader.header().metadata.get("l402.kind").cloned().unwrap_or_default();
-        let moments = kind == ArtifactKind::Moments.as_str();
-        let twice = if moments { states.moments.is_some() } else { states.feedback.is_some() };
-        if twice {
-            return Err(Error::usage(format!("--state: {}: a second state of kind {kind}", path.display())));
-        }
-        if moments {
-            let read = MomentsIn::read(path, layout, recipe, assignment.round, &assignment.worker)?;
-            let digest: Digest = read.digest.parse()?;
-            states.moments = Some((read.moments, digest));
-        } else if kind == ArtifactKind::Feedback.as_str() {
-            states.feedback = Some(open_feedback(path, layout)?);
-        } else {
-            return Err(Error::data(format!(
-                "{}: l402.kind: expected {} or {}, found {kind:?}",
-                path.display(),
-                ArtifactKind::Feedback,
-                ArtifactKind::Moments
-            )));
-        }
+    if let Some(path) = &given.moments {
+        let read = MomentsIn::read(path, layout, recipe, assignment.round, &assignment.worker)?;
+        let digest: Digest = read.digest.parse()?;
+        states.moments = Some((read.moments, digest));
     }
+    states.feedback = given.feedback.map(|path| open_feedback(&path, layout)).transpose()?;
     Ok(states)
 }

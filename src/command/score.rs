@@ -11,7 +11,7 @@ use crate::artifact::key::SigningKey;
 use crate::artifact::record::Signer;
 use crate::artifact::{Digest, Recipe, Room, record};
 use crate::codec::Update;
-use crate::command::args::OutputArgs;
+use crate::command::args::{OutputArgs, WithoutArgs};
 use crate::data::Assignment;
 use crate::engine::Engine;
 use crate::error::{Context, Error, Result};
@@ -100,6 +100,8 @@ pub struct Args {
     /// Without a recipe: print JSON
     #[arg(long, conflicts_with = "recipe")]
     json: bool,
+    #[command(flatten)]
+    without: WithoutArgs,
     #[command(flatten)]
     output: OutputArgs,
 }

@@ -6,19 +6,20 @@ use super::common::{AssignmentArgs, RoundArgs, open, read_assignments, say_assum
 use super::files::{self, MomentsIn};
 use super::kept::Kept;
 use super::lists;
-use super::made::{Beside, made_from};
+use super::destination::CodedArgs;
+use super::made::Beside;
 use crate::artifact::recipe::InnerState;
 use crate::artifact::{Meta, Recipe, Room};
-use crate::command::args::OutputArgs;
+use crate::command::args::{OutputArgs, WithoutArgs};
 use crate::data::{Assignment, BatchOrder, Shard, Split};
 use crate::engine::Engine;
 use crate::error::{Context, Error, Result};
-use crate::fsio::{Output, Target};
-use crate::model::{Model, ModelFolder, Plan, write_flat};
+use crate::fsio::Target;
+use crate::model::{Model, ModelFolder, Plan};
 use crate::optimizer::{Moments, RoundInput, State, run_steps};
 use crate::pay::{Held, NodeId, Offer};
 use crate::ui::Ui;
-use crate::verify::{LeafLog, Leaves, Segments, delta, delta_meta, finish_meta, require_machine};
+use crate::verify::{self, LeafLog, Leaves, Segments, delta_meta, finish_meta, require_machine};
 
 /// Take the inner steps of a round on a shard, and write the pseudo-gradient: theta minus the worker's parameters.
 ///
@@ -31,12 +32,15 @@ pub struct Args {
     work: WorkArgs,
     #[command(flatten)]
     escrow: HeldArgs,
-    /// The inner optimiser's moments, where the recipe carries them; zero without
+    /// The worker's state at the start of the round: the inner optimiser's moments, where the recipe carries them; with --update the
+    /// error feedback too, in a flag of its own; zero without
     #[arg(long, value_name = "FILE")]
-    state: Option<PathBuf>,
-    /// Write the successor state
+    state: Vec<PathBuf>,
+    /// Write the successor moments
     #[arg(long, value_name = "FILE")]
     state_out: Option<PathBuf>,
+    #[command(flatten)]
+    coded: CodedArgs,
     /// Write the leaves that the update commits to, for those who check a part of the work
     #[arg(long, value_name = "FILE")]
     leaves: Option<PathBuf>,
@@ -46,6 +50,8 @@ pub struct Args {
     /// States to keep there, each three times the model; what is not kept is recomputed
     #[arg(long, value_name = "N", default_value_t = 4, requires = "openings")]
     keep_states: u32,
+    #[command(flatten)]
+    without: WithoutArgs,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -203,21 +209,35 @@ impl MemoryArgs {
 
 /// Runs the verb.
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
-    args.output.target().check(true)?;
-    let Args { state, state_out, leaves, output, .. } = args;
-    let named = [("--state", state), ("--state-out", state_out), ("--leaves", leaves), ("--output", &output.output)];
-    files::distinct(&named.map(|(flag, path)| (flag, path.as_deref())))?;
+    let Args { state, state_out, leaves, coded, output, .. } = args;
+    let target = coded.target(output);
+    target.check(true)?;
+    let states = state.iter().map(|path| ("--state", Some(path.as_path())));
+    let outputs = [
+        ("--state-out", state_out),
+        ("--leaves", leaves),
+        ("--update", &coded.update),
+        ("--feedback", &coded.feedback),
+        ("--output", &output.output),
+    ];
+    let named: Vec<_> = states.chain(outputs.map(|(flag, path)| (flag, path.as_deref()))).collect();
+    files::distinct(&named)?;
     require_machine(Engine::detect())?;
     let work = args.work.load(ui)?;
     args.escrow.require(&work.assignment, &work.folder, ui)?;
-    let states = [("--state", state), ("--state-out", state_out)];
+    let layout = &work.folder.layout;
+    let (round, worker) = (args.work.round, &args.work.worker);
+    let given = files::StatesIn::sort(state, layout)?;
+    let states = [("--state", &given.moments), ("--state-out", state_out)];
     if let Some((flag, _)) = states.iter().find(|(_, path)| path.is_some() && !work.carries()) {
         let what = format!("{flag}: the recipe begins every round with zero moments (inner.state is \"reset\")");
         return Err(Error::usage(what).hint("leave --state and --state-out out"));
     }
-    let layout = &work.folder.layout;
-    let (round, worker) = (args.work.round, &args.work.worker);
-    let moments = match state {
+    if let Some(path) = given.feedback.as_ref().filter(|_| coded.update.is_none()) {
+        let what = format!("--state {}: expected moments, found the error feedback", path.display());
+        return Err(Error::usage(what).hint("`compress` goes on from it, or --update does that too"));
+    }
+    let moments = match &given.moments {
         Some(path) => MomentsIn::read(path, layout, &work.recipe, round, worker)?,
         None => {
             if work.carries() && round > 0 {
@@ -229,11 +249,12 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let mut meta = work.meta(&moments.digest)?;
     let segments = Segments::of(&work.recipe);
     let kept = args.openings.as_deref().map(|folder| Kept::create(folder, segments, args.keep_states)).transpose()?;
-    let target = args.output.target();
+    let destination = coded.begin(&work.recipe, given.feedback.as_deref(), &target, output.force)?;
     let beside = |path: &Option<PathBuf>| path.as_deref().map(|path| Target::new(Some(path), args.output.force));
     let others = Beside { state: beside(state_out), leaves: beside(leaves), kept: kept.as_ref() };
-    let made = made_from(&target, &meta)?;
-    if others.complete(&meta, &Leaves::of(&work.recipe, &meta)?, made.as_ref(), layout)? && made.is_some() {
+    let made = destination.made(&meta)?;
+    let delta = made.as_ref().map(|(made, _)| made);
+    if others.complete(&meta, &Leaves::of(&work.recipe, &meta)?, delta, layout)? && made.as_ref().is_some_and(|m| m.1) {
         [Some(&target), others.state.as_ref(), others.leaves.as_ref()]
             .into_iter()
             .flatten()
@@ -272,17 +293,8 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         next = files::write_moments(state_out.as_deref(), args.output.force, &meta, &state.moments, layout)?;
     }
     finish_meta(&work.recipe, &mut meta, layout, &leaves, &state.moments)?;
-    // Two outputs that belong together: the state goes to its place first, but not where the delta could not follow.
-    // Standard output cannot wait.
-    if target.is_stdout() {
-        next.take().map(Output::finish).transpose()?;
-    }
-    let delta = delta(work.model.engine, &work.folder.parameters, state.parameters)?;
-    let (out, digest) = write_flat(&target.name(), target.create()?, meta, layout, &delta)?;
-    out.check_place()?;
-    next.map(Output::finish).transpose()?;
-    let outcome = out.finish()?;
-    files::finished(ui, &target, outcome, &digest);
+    let delta = verify::delta(work.model.engine, &work.folder.parameters, state.parameters)?;
+    destination.put(meta, layout, &delta, next, ui)?;
     if let (Some(first), Some(last)) = (losses.first(), losses.last()) {
         ui.say(format!("{worker} round {round}: loss {first:.4} -> {last:.4}"));
     }

@@ -1,0 +1,183 @@
+//! The short forms of who assigns, scores and takes the outer step: `l402 score 3`.
+
+use super::form::Form;
+use super::gather::{self, COMMITMENTS, FINDINGS};
+use super::signer::signer;
+use crate::artifact::{Digest, record};
+use crate::command::args::worker_id;
+use crate::data::Assignment;
+use crate::error::{Error, Result};
+use crate::fsio::content_digest;
+use crate::verify::Finding;
+
+impl Form {
+    /// `assign N`: by the first beacon.
+    pub(super) fn assign(&mut self) -> Result<()> {
+        self.given.fill("recipe", self.run.recipe());
+        self.given.fill("round", self.round.to_string());
+        self.given.fill("shards", self.run.path("shards"));
+        self.given.fill("workers", named(self.run.path("roster.jsonl")));
+        signer(&self.run, "coordinator", &mut self.given, false)?;
+        self.round_folder()?;
+        self.beacon("beacon-a")?;
+        self.output("assignments.jsonl");
+        Ok(())
+    }
+
+    /// `score N`, or `score N NAME` as one of the recipe's validators, or `score N --consensus` of what they have signed.
+    pub(super) fn score(&mut self) -> Result<()> {
+        self.given.fill("recipe", self.run.recipe());
+        if self.given.has("consensus") {
+            return self.consensus();
+        }
+        self.model();
+        self.assignments()?;
+        self.given.fill("shards", self.run.path("shards"));
+        self.given.fill("val", self.run.path("shards/val-00000.safetensors"));
+        self.judge_apart()?;
+        if self.given.rest.first().and_then(|name| name.to_str()).is_some_and(|name| worker_id(name).is_ok()) {
+            let validator = self.given.rest.remove(0).to_string_lossy().into_owned();
+            signer(&self.run, &validator, &mut self.given, false)?;
+            self.output(&format!("{validator}.scored"));
+        }
+        self.output("scores.jsonl");
+        if self.given.rest.is_empty() {
+            let updates = self.updates()?;
+            self.given.rest = updates;
+        }
+        let findings = self.list("findings", FINDINGS)?;
+        if let Some(findings) = findings {
+            self.each_is_replayed(&findings)?;
+            self.given.fill("findings", findings);
+        }
+        if let Some(commitments) = self.list("commitments", COMMITMENTS)?
+            && !self.given.has("commitments")
+        {
+            self.given.add("commitments", commitments);
+            self.closing()?;
+        }
+        if self.round > 0 && self.recipe()?.score.carries() {
+            let previous = self.run.of(self.round - 1, "scores.jsonl");
+            self.given.fill("previous", previous);
+            if self.recipe()?.score.memory > 0 {
+                self.given.fill("earlier", self.run.root());
+            }
+        }
+        self.beacon("beacon-b")
+    }
+
+    fn consensus(&mut self) -> Result<()> {
+        if self.given.values("consensus").is_empty() {
+            self.given.remove("consensus");
+            let signed = self.run.ending(self.round, ".scored")?;
+            if signed.is_empty() {
+                let what = format!("{}: no scores of a validator", self.run.of(self.round, "*.scored").display());
+                return Err(Error::missing(what).hint(format!("`l402 score {} NAME` makes NAME's", self.round)));
+            }
+            for path in signed {
+                self.given.add("consensus", path);
+            }
+        }
+        self.given.fill("round", self.round.to_string());
+        self.output("scores.jsonl");
+        Ok(())
+    }
+
+    /// Where the round is paid, what came after the list was closed counts for nothing.
+    fn closing(&mut self) -> Result<()> {
+        match self.run.there(self.round, "closing.jsonl") {
+            Some(closing) => self.given.add("commitments", closing),
+            None if self.run.there(self.round, "offers.jsonl").is_some() && !self.without("closing") => {
+                let path = self.run.of(self.round, "closing.jsonl");
+                return Err(Error::refused(format!("{}: no such file: the round is paid", path.display())).hint(format!(
+                    "`l402 commit --close {}` closes the list; --without closing scores what is there",
+                    self.round
+                )));
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// An update that nobody has replayed does not count: in a run that pays that is no matter of forgetting.
+    fn each_is_replayed(&self, findings: &std::path::Path) -> Result<()> {
+        if self.given.has("findings") || self.without("findings") || !self.pays()? {
+            return Ok(());
+        }
+        let found: Vec<Finding> = record::select(&record::read_lines(findings)?)?;
+        for path in self.run.ending(self.round, ".update")? {
+            let worker = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+            // What has no content, a cut frame, has no digest either.
+            let digest = content_digest(&path).map_or(Digest([0; 32]), |hash| Digest(*hash.as_bytes()));
+            let looked = |f: &Finding| f.worker == worker && (f.update == digest || f.update == Digest([0; 32]));
+            if self.is_assigned(&worker)? && !found.iter().any(looked) {
+                let what = format!("{}: expected a finding on {}, found none", findings.display(), path.display());
+                return Err(Error::refused(what).hint(format!(
+                    "`l402 replay {} {worker}` makes it; --without findings lets the update not count",
+                    self.round
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn is_assigned(&self, worker: &str) -> Result<bool> {
+        let path = self.run.of(self.round, "assignments.jsonl");
+        let assignments: Vec<Assignment> = record::read(&path)?;
+        Ok(Assignment::find(&assignments, self.round, worker).is_ok())
+    }
+
+    /// `aggregate N`: the next model.
+    pub(super) fn aggregate(&mut self) -> Result<()> {
+        self.model();
+        if !self.given.has("findings") {
+            self.given.fill("scores", self.run.of(self.round, "scores.jsonl"));
+        }
+        if self.recipe()?.outer.momentum > 0.0 {
+            if self.round > 0 {
+                self.given.fill("state", self.run.of(self.round - 1, "outer.momentum"));
+            }
+            self.given.fill("state-out", self.run.of(self.round, "outer.momentum"));
+        }
+        self.given.fill("output", self.run.theta(self.round + 1));
+        if self.given.rest.is_empty() {
+            self.given.rest = self.updates()?;
+        }
+        Ok(())
+    }
+
+    fn updates(&self) -> Result<Vec<std::ffi::OsString>> {
+        let updates = self.run.ending(self.round, ".update")?;
+        if updates.is_empty() {
+            let what = format!("{}: no updates", self.run.of(self.round, "*.update").display());
+            return Err(Error::missing(what).hint(format!("`l402 train {} WORKER` makes one", self.round)));
+        }
+        Ok(updates.into_iter().map(Into::into).collect())
+    }
+
+    /// A list of the round, put together from its parts. Where pay depends on it, leaving it out is said aloud.
+    fn list(&self, flag: &str, list: gather::List) -> Result<Option<std::path::PathBuf>> {
+        let place = gather::gather(&self.run, self.round, list, &self.ui)?;
+        if place.is_some() || self.given.has(flag) {
+            return Ok(place);
+        }
+        let missing = format!("{}: no such file", self.run.of(self.round, list.file).display());
+        if self.without(flag) || !self.pays()? {
+            self.ui.say(format!("{missing}: scored without {flag}"));
+            return Ok(None);
+        }
+        Err(Error::refused(format!("{missing}: pay depends on it")).hint(format!("--without {flag} scores without")))
+    }
+
+    fn pays(&self) -> Result<bool> {
+        Ok(self.recipe()?.pay.round_msat > 0 || self.run.there(self.round, "offers.jsonl").is_some())
+    }
+}
+
+/// A path that nobody takes for a worker's id.
+pub(super) fn named(path: std::path::PathBuf) -> std::path::PathBuf {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => std::path::Path::new(".").join(path),
+        _ => path,
+    }
+}
