@@ -31,8 +31,25 @@ const ROUND: [&str; 15] = [
     "verdicts.jsonl",
 ];
 
-/// Endings of the files that a round has for each worker.
-const WORKER: [&str; 7] = [".commitment", ".feedback", ".finding", ".leaves", ".moments", ".reveal", ".update"];
+/// Endings of the files that a round has for each worker: its own, and the parts of lists that it has sent.
+const WORKER: [&str; 10] = [
+    ".claimed",
+    ".commitment",
+    ".feedback",
+    ".finding",
+    ".held",
+    ".invoices",
+    ".leaves",
+    ".moments",
+    ".reveal",
+    ".update",
+];
+
+/// Public keys of the parties beside the workers.
+const KEYS: [&str; 3] = ["coordinator.pub", "judge.pub", "payer.pub"];
+
+/// How the folder of what a worker shows of its work ends.
+const SHOWN: &str = ".openings";
 
 /// A model that a round leaves, whole or an adapter's.
 const MODEL: [&str; 4] = ["config.json", "model.safetensors", "adapter_config.json", "adapter_model.safetensors"];
@@ -53,6 +70,12 @@ pub fn rounds(run: &RunFolder) -> (u64, bool) {
 pub fn is_folder(name: &str) -> bool {
     let number = |prefix: &str| canonical::integer::<u64>(name.strip_prefix(prefix)?);
     ["shards", BASE].contains(&name) || number("theta-").is_some() || number("round-").is_some()
+}
+
+/// Whether a folder in one of these is a part of a run folder that an audit has no use for: links to files that it looks at in
+/// their own place, and what a worker has shown of its work.
+pub fn is_aside(prefix: &str, name: &str) -> bool {
+    (prefix.is_empty() && name == "states") || (prefix.starts_with("round-") && name.ends_with(SHOWN))
 }
 
 /// The files that every round stands on, before any of them was checked, with the most bytes that each can have by what the
@@ -87,7 +110,8 @@ pub fn foreign<'a>(run: &'a RunFolder, start: &Start, rounds: u64) -> Vec<&'a st
     let workers: Vec<&str> = start.roster.members().iter().map(|m| m.worker.as_str()).collect();
     let known = |name: &&str| match name.split_once('/') {
         None => {
-            ["run.toml", "roster.jsonl", "coordinator.pub"].contains(name)
+            ["run.toml", "roster.jsonl"].contains(name)
+                || KEYS.contains(name)
                 || name.strip_suffix(".pub").is_some_and(|who| workers.contains(&who))
         }
         Some(("shards", file)) => file == MANIFEST || start.manifest.entries().iter().any(|e| e.file == file),

@@ -29,7 +29,7 @@ pub use chain::{Chain, Last};
 pub use differs::{Checked, Difference, Stop};
 pub use evidence::Evidence;
 pub use folder::RunFolder;
-pub use layout::{foreign, ground, is_folder, most_bytes, rounds};
+pub use layout::{foreign, ground, is_aside, is_folder, most_bytes, rounds};
 pub use outer::{is_momentum, momentum_name};
 pub use replays::{Depth, StateFile, StateRoom, state_name};
 pub use round::{Audit, Totals, audit_round};

@@ -36,7 +36,8 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     /// Print what this field says, a line for each file that has it: a field of a recipe (outer.momentum), of what is shown
-    /// (model) or of its metadata (l402.round); of records, a line for each record that has it
+    /// (model) or of its metadata (l402.round); of records, a line for each record that has it, and a field within a field by its
+    /// path (channels.to_us_msat), and `digest`, by which others name the record; standard input is records
     #[arg(long, value_name = "NAME", conflicts_with_all = ["recipe", "json"])]
     field: Option<String>,
     /// Of records, only those with this value in this field; several are all to be so
@@ -107,7 +108,8 @@ fn inspect(path: &Path) -> Result<Value> {
 
 /// What a field says, of a file or of each of its records.
 fn fields(path: &Path, field: &str, conditions: &[(String, String)]) -> Result<String> {
-    if path.is_dir() || !holds_records(path)? {
+    // What comes through a pipe are records.
+    if path.is_dir() || path.as_os_str() != "-" && !holds_records(path)? {
         if !conditions.is_empty() {
             return Err(Error::usage(format!("--where: {}: expected a file of records", path.display())));
         }
@@ -122,12 +124,36 @@ fn fields(path: &Path, field: &str, conditions: &[(String, String)]) -> Result<S
         read_text_within(path, Room::any().bytes)?.lines().enumerate().filter(|(_, line)| !line.trim().is_empty())
     {
         let record = Line::by_hand(&format!("{name}:{}", i + 1), content)?;
-        let says = |field: &str| record.field(field).as_ref().map(plain);
-        if conditions.iter().all(|(name, value)| says(name).as_ref() == Some(value)) {
-            values.extend(says(field).map(|value| value + "\n"));
+        let says = |field: &str| match field {
+            // As other records name this one.
+            "digest" if record.field(field).is_none() => {
+                vec![Digest::of(format!("{content}\n").as_bytes()).to_string()]
+            }
+            _ => within(&record, field),
+        };
+        if conditions.iter().all(|(name, value)| says(name).contains(value)) {
+            values.extend(says(field).into_iter().map(|value| value + "\n"));
         }
     }
     Ok(values)
+}
+
+/// What a record says in a field, or in a field of a field: of a list, what each of its elements says.
+fn within(record: &Line, field: &str) -> Vec<String> {
+    let whole = record.field(field).map(|value| vec![value]);
+    let parts = || {
+        let mut names = field.split('.');
+        let mut found: Vec<Value> = names.next().and_then(|name| record.field(name)).into_iter().collect();
+        for name in names {
+            let inner = found.into_iter().flat_map(|value| match value {
+                Value::Array(values) => values,
+                value => vec![value],
+            });
+            found = inner.filter_map(|value| value.get(name).cloned()).collect();
+        }
+        found
+    };
+    whole.unwrap_or_else(parts).iter().map(plain).collect()
 }
 
 fn holds_records(path: &Path) -> Result<bool> {

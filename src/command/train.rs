@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use super::common::{AssignmentArgs, RoundArgs, open, read_assignments, say_assumed_zero};
+use super::destination::CodedArgs;
 use super::files::{self, MomentsIn};
 use super::kept::Kept;
 use super::lists;
-use super::destination::CodedArgs;
 use super::made::Beside;
 use crate::artifact::recipe::InnerState;
 use crate::artifact::{Meta, Recipe, Room};

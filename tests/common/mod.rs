@@ -124,12 +124,26 @@ impl World {
 
     /// An empty folder.
     pub fn empty() -> World {
-        World { folder: tempfile::tempdir().unwrap(), coordinator: String::new(), carries: false }
+        let world = World { folder: tempfile::tempdir().unwrap(), coordinator: String::new(), carries: false };
+        fs::create_dir(world.path("")).unwrap();
+        world
     }
 
     /// A file of the world.
     pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.folder.path().join("world").join(name)
+    }
+
+    /// The world becomes a run folder, with everybody's key in the private folder beside it.
+    pub fn begin_run(&self) {
+        fs::rename(self.path("r.toml"), self.path("run.toml")).unwrap();
+        for who in ["coordinator"].iter().chain(&WORKERS) {
+            let private = self.path(&format!("../world-private/{who}"));
+            fs::create_dir_all(&private).unwrap();
+            let public = self.text(&format!("key {who}.key"));
+            self.write(&format!("{who}.pub"), public.as_bytes());
+            fs::rename(self.path(&format!("{who}.key")), private.join("key")).unwrap();
+        }
     }
 
     /// Writes a file.
@@ -177,7 +191,7 @@ impl World {
     /// `l402 ARGS` in the folder, not yet started. Arguments are split at white space.
     pub fn command(&self, args: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_l402"));
-        command.args(args.split_whitespace()).current_dir(self.folder.path());
+        command.args(args.split_whitespace()).current_dir(self.path(""));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }

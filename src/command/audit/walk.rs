@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use crate::audit::{RunFolder, is_folder};
+use crate::audit::{RunFolder, is_aside, is_folder};
 use crate::error::{Error, IoContext, Result};
 
 /// More files are refused.
@@ -38,8 +38,7 @@ fn read(folder: &Path, prefix: &str, names: &mut BTreeSet<String>, others: &mut 
             Some(name) if kind.is_dir() && prefix.is_empty() && is_folder(name) => {
                 read(&entry.path(), &format!("{name}/"), names, others)?;
             }
-            // Links to files that are looked at in their own place.
-            Some("states") if prefix.is_empty() => {}
+            Some(name) if kind.is_dir() && is_aside(prefix, name) => {}
             _ => {
                 let end = if kind.is_dir() { "/" } else { "" };
                 others.push(format!("{prefix}{}{end}", raw.as_encoded_bytes().escape_ascii()));

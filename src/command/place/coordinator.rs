@@ -18,10 +18,21 @@ impl Form {
         self.given.fill("shards", self.run.path("shards"));
         self.given.fill("workers", named(self.run.path("roster.jsonl")));
         signer(&self.run, "coordinator", &mut self.given, false)?;
-        self.round_folder()?;
+        self.begins()?;
         self.beacon("beacon-a")?;
         self.output("assignments.jsonl");
         Ok(())
+    }
+
+    /// What a round begins with must be there before its beacon is drawn.
+    fn begins(&self) -> Result<()> {
+        let before = self.round.checked_sub(1).map(|before| self.run.of(before, "scores.jsonl"));
+        let parts = [self.run.path("roster.jsonl"), self.run.path("shards"), self.run.theta(self.round)];
+        if let Some(missing) = parts.into_iter().chain(before).find(|path| !path.exists()) {
+            let what = format!("{}: no such file: round {} begins with it", missing.display(), self.round);
+            return Err(Error::missing(what));
+        }
+        self.round_folder()
     }
 
     /// `score N`, or `score N NAME` as one of the recipe's validators, or `score N --consensus` of what they have signed.
@@ -89,10 +100,12 @@ impl Form {
             Some(closing) => self.given.add("commitments", closing),
             None if self.run.there(self.round, "offers.jsonl").is_some() && !self.without("closing") => {
                 let path = self.run.of(self.round, "closing.jsonl");
-                return Err(Error::refused(format!("{}: no such file: the round is paid", path.display())).hint(format!(
-                    "`l402 commit --close {}` closes the list; --without closing scores what is there",
-                    self.round
-                )));
+                return Err(Error::refused(format!("{}: no such file: the round is paid", path.display())).hint(
+                    format!(
+                        "`l402 commit --close {}` closes the list; --without closing scores what is there",
+                        self.round
+                    ),
+                ));
             }
             None => {}
         }

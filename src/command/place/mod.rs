@@ -49,13 +49,25 @@ const FORMS: [(&[&str], Fill, bool); 13] = [
 /// Flags in whose value the round of a short form stands: `commit --close 3`, `settle --claim 3 alice`.
 const BY_FLAG: [(&str, &str, Fill); 2] = [("commit", "close", Form::close), ("settle", "claim", Form::claim)];
 
+/// Verbs about a whole run, which they take in the first place, and how much follows it.
+const OF_A_RUN: [(&str, usize); 4] = [("audit", 0), ("explain", 2), ("report", 0), ("status", 0)];
+
 /// The command line that this one stands for, with everything that it leaves to the run folder.
 pub fn expand(words: Vec<OsString>, tree: &Command) -> Result<Vec<OsString>> {
     let Some(mut given) = Given::take(&words, tree) else { return Ok(words) };
     let ui = Ui::new(given.has("quiet"), given.times("verbose"));
     let Some((fill, round, may_be_file)) = form(&mut given) else {
+        if let [verb] = &given.verb[..]
+            && OF_A_RUN.iter().any(|(of, more)| of == verb && given.rest.len() == *more)
+            && let Some(run) = Run::find(given.value("run").map(Path::new))?
+        {
+            given.rest.insert(0, run.root().into());
+            return Ok(given.words());
+        }
         if given.has("without") {
-            return Err(Error::usage("--without: expected a round of a run folder, as in `l402 score 3 --without findings`"));
+            return Err(Error::usage(
+                "--without: expected a round of a run folder, as in `l402 score 3 --without findings`",
+            ));
         }
         return Ok(words);
     };

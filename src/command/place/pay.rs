@@ -19,10 +19,15 @@ impl Form {
         let payer = self.key(self.run.payer())?;
         self.given.fill("payer", payer);
         self.workers()?;
-        if !self.given.has("state-in") && self.recipe()?.codec.feedback > 0.0 && self.round > 0 {
+        if !self.given.has("state-in") && self.recipe()?.carries_state() {
             for worker in self.roster()? {
                 if let Some(feedback) = carried(&self.run, self.round, &worker)?.and_then(|carried| carried.feedback) {
-                    self.given.add("state-in", [format!("{worker}=").as_ref(), feedback.as_os_str()].into_iter().collect::<std::ffi::OsString>());
+                    self.given.add(
+                        "state-in",
+                        [format!("{worker}=").as_ref(), feedback.as_os_str()]
+                            .into_iter()
+                            .collect::<std::ffi::OsString>(),
+                    );
                 }
             }
         }

@@ -27,8 +27,10 @@ impl Run {
             let run = Run { root };
             return match run.recipe().is_file() {
                 true => Ok(Some(run)),
-                false => Err(Error::missing(format!("{}: no such file: expected a run folder", run.recipe().display()))
-                    .hint("`l402 new` begins one")),
+                false => {
+                    Err(Error::missing(format!("{}: no such file: expected a run folder", run.recipe().display()))
+                        .hint("`l402 new` begins one"))
+                }
             };
         }
         let here = env::current_dir().map_err(|e| Error::io("the working directory", &e))?;

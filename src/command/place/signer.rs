@@ -58,6 +58,7 @@ pub fn node(run: &Run, party: &str, given: &mut Given) -> Result<()> {
 
 fn nobody(run: &Run, party: &str) -> Result<Error> {
     let folder = run.private(party)?;
-    let what = format!("{}: expected {SOCKET}, a link to {party}'s socket, or {KEY}, a file of `l402 key`", folder.display());
+    let what =
+        format!("{}: expected {SOCKET}, a link to {party}'s socket, or {KEY}, a file of `l402 key`", folder.display());
     Ok(Error::missing(format!("{what}, found neither")))
 }

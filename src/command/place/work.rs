@@ -4,8 +4,8 @@ use super::counted::carried;
 use super::form::Form;
 use super::gather::{self, HELD};
 use super::signer::signer;
-use crate::artifact::record;
 use crate::artifact::recipe::InnerState;
+use crate::artifact::record;
 use crate::data::Assignment;
 use crate::error::{Context, Error, Result};
 
@@ -39,7 +39,6 @@ impl Form {
             return Ok(false);
         }
         let moments = moments && recipe.inner.state == InnerState::Carry;
-        let feedback = feedback && recipe.codec.feedback > 0.0;
         let Some(carried) = carried(&self.run, self.round, worker)? else { return Ok(false) };
         for (wanted, state, kind) in [(moments, carried.moments, "moments"), (feedback, carried.feedback, "feedback")] {
             match state {
@@ -47,7 +46,8 @@ impl Form {
                 Some(path) => self.given.add("state", path),
                 None => {
                     let path = carried.update.with_extension(kind);
-                    let what = format!("{}: no such file: {worker} goes on from it in round {}", path.display(), self.round);
+                    let what =
+                        format!("{}: no such file: {worker} goes on from it in round {}", path.display(), self.round);
                     return Err(Error::missing(what).hint("whoever made the update has it"));
                 }
             }
@@ -68,9 +68,7 @@ impl Form {
         self.output_of("leaves", &worker, "leaves");
         if !delta {
             self.output_of("update", &worker, "update");
-            if self.recipe()?.codec.feedback > 0.0 {
-                self.output_of("feedback", &worker, "feedback");
-            }
+            self.output_of("feedback", &worker, "feedback");
         }
         let Some(offers) = self.run.there(self.round, "offers.jsonl").filter(|_| !self.without("held")) else {
             return Ok(());
@@ -98,9 +96,7 @@ impl Form {
         self.given.fill("recipe", self.run.recipe());
         if !self.given.has("decompress") {
             self.states(&worker, false, true)?;
-            if self.recipe()?.codec.feedback > 0.0 {
-                self.output_of("state-out", &worker, "feedback");
-            }
+            self.output_of("state-out", &worker, "feedback");
             self.output_of("output", &worker, "update");
         }
         Ok(())
