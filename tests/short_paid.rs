@@ -1,0 +1,85 @@
+//! A paid round by short forms, the payer apart from the judge: what pay depends on is asked for, step by step.
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use common::devnet::Devnet;
+use common::escrow::ROUND_MSAT;
+use common::{FULL, World, records};
+
+/// A run of ann alone: n1 pays, n2 is ann's, n3 coordinates and judges. Their sockets lie in the private folders.
+fn begin(devnet: &Devnet) -> World {
+    let mut world = World::new(FULL);
+    let recipe = String::from_utf8(world.bytes("r.toml")).unwrap();
+    world.write("run.toml", recipe.replace("round_msat = 1000000", &format!("round_msat = {ROUND_MSAT}")).as_bytes());
+    for (party, n) in [("payer", 1), ("ann", 2), ("coordinator", 3)] {
+        let private = world.path(&format!("../world-private/{party}"));
+        fs::create_dir_all(&private).unwrap();
+        symlink(devnet.socket(n).0, private.join("lightning-rpc")).unwrap();
+        world.write(&format!("{party}.pub"), devnet.socket(n).id().as_bytes());
+    }
+    world.coordinator = devnet.socket(3).id();
+    let key = devnet.socket(2).id();
+    world.write(
+        "roster.jsonl",
+        format!("{{\"key\":\"{key}\",\"type\":\"roster\",\"v\":1,\"worker\":\"ann\"}}\n").as_bytes(),
+    );
+    world
+}
+
+#[test]
+fn a_paid_round_asks_for_what_pay_depends_on_and_ends_with_the_money_there() {
+    let devnet = Devnet::up(3, "");
+    let world = begin(&devnet);
+    let before = devnet.socket(2).quiet();
+    world.ok("assign 0 --beacon random");
+    world.ok("invoice offer 0");
+    world.ok("invoice issue 0 ann");
+    world.expect("train 0 ann", 1, "the round is paid, and nothing says that the pay is locked");
+    world.expect("settle 0", 66, "round-0/held.jsonl: no such file");
+    let budget = 3 * ROUND_MSAT;
+    world.expect("invoice lock 0", 2, "--budget-msat");
+    world.ok(&format!("invoice lock 0 --budget-msat {budget}"));
+    world.ok("invoice status 0 ann --wait=30");
+    world.ok("train 0 ann");
+    world.ok("commit 0 ann");
+    world.expect("commit 0 ann --reveal", 75, "the list of commitments is not closed");
+    world.ok("replay 0 ann");
+    world.expect("score 0 --beacon random", 1, "round-0/closing.jsonl: no such file: the round is paid");
+    world.ok("commit --close 0");
+    world.ok("commit 0 ann --reveal");
+    world.ok("score 0 --beacon random");
+    world.expect("settle --claim 0 ann", 66, "ann.0.0.reveal: no such file: the judge sends it");
+    world.ok("settle 0");
+    world.ok("settle --claim 0 ann --wait=30");
+    world.ok("invoice status 0");
+    world.ok("aggregate 0");
+    let paid = records(&world.bytes("round-0/verdicts.jsonl"), "verdict")[0]["paid_msat"].as_u64().unwrap();
+    assert!(paid > 0);
+    assert_eq!(devnet.socket(2).quiet(), before + paid);
+    let rungs = records(&world.bytes("round-0/rungs.jsonl"), "rung");
+    let claimed: u64 = rungs.iter().filter(|r| r["state"] == "claimed").map(|r| r["msat"].as_u64().unwrap()).sum();
+    assert_eq!(claimed, paid, "{rungs:?}");
+    world.expect("audit --replay all", 0, "equal: ");
+    // Nothing that anybody keeps to itself is in the run.
+    let names = world.listing("round-0");
+    assert!(!names.iter().any(|name| name.contains("key") || name.contains("escrow") || name.ends_with(".0.reveal")));
+    // And every step again does nothing twice.
+    for step in [
+        "invoice offer 0",
+        "invoice issue 0 ann",
+        "commit 0 ann",
+        "settle 0",
+        "settle --claim 0 ann",
+        "invoice status 0",
+    ] {
+        world.ok(step);
+    }
+    world.ok(&format!("invoice lock 0 --budget-msat {budget}"));
+    assert_eq!(devnet.socket(2).quiet(), before + paid);
+    // A party whose node and key are not there is told where they are looked for.
+    fs::remove_file(world.path("../world-private/ann/lightning-rpc")).unwrap();
+    world.expect("invoice status 0 ann", 66, "world-private/ann: expected lightning-rpc");
+}
