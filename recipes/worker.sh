@@ -1,0 +1,116 @@
+#!/bin/sh
+# What a worker runs of a paid run, from cron (recipes/cron.sh): it looks at what is there, and does what is due.
+#
+#   recipes/worker.sh RUN ID
+#
+# RUN is the worker's own copy of the run folder (docs/run.md), begun with run.toml, roster.jsonl and coordinator.pub from a source that
+# one trusts. RUN-private/ID holds lightning-rpc, a link to the node's socket, and the escrow. Files travel by SYNC, a command that is
+# called as `SYNC get` before and `SYNC put` after, with RUN and ID in its environment:
+#   get   brings what the coordinator published into RUN, and the files of verdicts (ID.N.A.reveal) into RUN-private/ID. Files come whole,
+#         and what is there stays:  rsync -rt --ignore-existing --exclude '.*' coordinator:run/ "$RUN"
+#   put   sends RUN-private/ID/outbox, in which lies what others may see by now:
+#         rsync -rt "$RUN-private/$ID/outbox/" coordinator:inbox/"$ID"
+# Without SYNC the folder is shared.
+#
+# From the environment too: ROUNDS, how many rounds the run has (default: those that are there); MIN_MSAT, the least that an offer must
+# lock, else a person looks: issuing is accepting; L402, the binary. A round to be given up: touch RUN-private/ID/skip-N.
+#
+# Exit status: 0 all rounds are done; 75 it waits for somebody; 69 the node or SYNC does not answer; anything else: a person looks.
+set -eu
+
+if [ $# -lt 2 ]; then
+    echo "usage: worker.sh RUN ID" >&2
+    exit 2
+fi
+me=$(cd "$(dirname "$0")" && pwd)/$(basename "$0")
+cd "$1"
+run=$PWD id=$2
+private=$run-private/$id
+l402() { "${L402:-l402}" --quiet "$@"; }
+ask() { l402 inspect --field "$@"; }
+
+# ---- One round, once it was begun: worker.sh RUN ID ROUND --------------------------------------------------------------
+
+later() { echo "round $n: waiting for $*"; exit 75; }
+
+# What others may see from now on, as far as it is there.
+send() {
+    mkdir -p "$private/outbox/$now"
+    for kind in "$@"; do
+        if [ -e "$now/$id.$kind" ] && [ ! -e "$private/outbox/$now/$id.$kind" ]; then
+            cp "$now/$id.$kind" "$private/outbox/$now/.part"
+            mv "$private/outbox/$now/.part" "$private/outbox/$now/$id.$kind"
+        fi
+    done
+}
+
+round() {
+    n=$1 now=round-$1
+    if [ -e "$private/skip-$n" ]; then exit 0; fi
+    if [ -e "$now/$id.claimed" ]; then send claimed; exit 0; fi
+    [ -e "$now/offers.jsonl" ] || later "offers"
+    if ! ask worker "$now/offers.jsonl" | grep -qx -e "$id"; then exit 0; fi
+
+    # Issuing is accepting.
+    if [ ! -e "$now/$id.invoices" ]; then
+        most=$(ask rungs_msat --where "worker=$id" "$now/offers.jsonl" | tr -cs 0-9 '\n' | awk '{ s += $1 } END { printf "%.0f", s }')
+        if [ "$most" -lt "${MIN_MSAT:-0}" ]; then
+            echo "round $n: expected an offer of at least $MIN_MSAT msat, found $most"
+            exit 1
+        fi
+        l402 invoice issue "$n" "$id"
+    fi
+    send invoices
+
+    # Is the money there? Asked every time, as this is also what gives it back where no verdict comes.
+    l402 invoice status "$n" "$id"
+    send held
+
+    # Now the work, and the commitment to it. The update stays at home until the list is closed.
+    if [ ! -e "$now/$id.commitment" ] && [ ! -e "$now/closing.jsonl" ]; then
+        [ -e "$now/assignments.jsonl" ] || later "assignments"
+        ls "theta-$n"/*model.safetensors > /dev/null 2>&1 || later "theta-$n"
+        [ "$n" -eq 0 ] || [ -e "round-$((n - 1))/scores.jsonl" ] || later "the scores of round $((n - 1))"
+        l402 train "$n" "$id"
+        l402 commit "$n" "$id"
+    fi
+    send commitment
+    [ -e "$now/closing.jsonl" ] || later "the closing"
+
+    # The closing is what makes it safe to show the work. The reveal goes last: who sees it finds the rest.
+    if [ -e "$now/$id.commitment" ]; then
+        [ -e "$now/$id.reveal" ] || l402 commit "$n" "$id" --reveal
+        send update feedback moments leaves reveal
+    fi
+
+    # What was earned, and the rest goes back.
+    ls "$private/$id.$n".*.reveal > /dev/null 2>&1 || later "the verdict"
+    chmod 600 "$private/$id.$n".*.reveal
+    l402 settle --claim "$n" "$id"
+    send claimed
+}
+
+if [ $# -gt 2 ]; then
+    round "$3"
+    exit 0
+fi
+
+# ---- All rounds, each by itself: what one waits for holds up no other ---------------------------------------------------
+
+sync() {
+    [ -z "${SYNC:-}" ] || RUN=$run ID=$id sh -c "$SYNC \"\$@\"" sync "$1" || { echo "SYNC $1: exit status $?"; exit 69; }
+}
+sync get
+worst=0 n=0
+while [ -d "round-$n" ]; do
+    status=0
+    "$me" "$run" "$id" "$n" || status=$?
+    case $worst:$status in
+        *:0 | *:75) [ $worst -ne 0 ] || worst=$status ;;
+        0:* | 75:* | 69:*) worst=$status ;;
+    esac
+    n=$((n + 1))
+done
+sync put
+if [ $worst -eq 0 ] && [ $n -lt "${ROUNDS:-1}" ]; then worst=75; fi
+exit $worst
