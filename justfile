@@ -16,6 +16,16 @@ test-hf:
     cargo build
     .ci/hf
 
+# Rounds by hand, under make, Snakemake and cron are the same, killed or not; installs Snakemake beside the build.
+flows:
+    cargo build
+    .ci/flows
+
+# Rounds on a real Slurm of this machine, which it installs: needs root on Debian. Not a part of CI.
+slurm:
+    cargo build
+    .ci/slurm
+
 # Everything that CI checks.
 ci:
     .ci/run

@@ -37,7 +37,7 @@ workers=$(ask worker roster.jsonl)
 # ---- One round: coordinator.sh RUN ROUND ----------------------------------------------------------------------------
 
 look=''
-later() { echo "round $n: waiting for $*"; exit ${look:-75}; }
+later() { echo "round $n: waiting for $*"; exit "${look:-75}"; }
 
 # What workers have sent is hostile: regular files alone, by the names of the roster, as large as they can be, and what is there stays. It is
 # looked at once more when it is copied: a link or a pipe is copied as one, and is not taken.
@@ -63,7 +63,7 @@ take() {
 # Of those who have committed, who has not shown everything?
 unshown() {
     for who in $workers; do
-        if [ -e "$now/$who.commitment" ] && { [ ! -e "$now/$who.reveal" ] || [ ! -e "$now/$who.update" ]; }; then echo "$who"; fi
+        if [ -e "$now/$who.commitment" ] && { [ ! -e "$now/$who.reveal" ] || [ ! -e "$now/$who.update" ]; }; then printf ' %s' "$who"; fi
     done
 }
 
@@ -99,7 +99,8 @@ round() {
     # Everybody's work again. 1 is a lie, and a finding as any other; what has none does not count.
     if [ ! -e "$now/scores.jsonl" ]; then
         take update feedback moments leaves reveal
-        if [ -n "$(unshown)" ] && [ -z "$(find "$now/closing.jsonl" -mmin "+$patience")" ]; then later "updates of:" $(unshown); fi
+        missing=$(unshown)
+        if [ -n "$missing" ] && [ -z "$(find "$now/closing.jsonl" -mmin "+$patience")" ]; then later "the work of$missing"; fi
         without=''
         for who in $workers; do
             if [ -e "$now/$who.finding" ] || [ ! -e "$now/$who.update" ]; then continue; fi
@@ -157,7 +158,7 @@ fi
 sync() {
     [ -z "${SYNC:-}" ] || RUN=$run sh -c "$SYNC \"\$@\"" sync "$1" || { echo "SYNC $1: exit status $?"; exit 69; }
 }
-for who in $workers; do mkdir -p -m 700 "$inbox/$who"; done
+for who in $workers; do mkdir -p "$inbox/$who"; done
 sync get
 worst=0 n=0
 while [ $n -lt "${ROUNDS:-1}" ] && [ -e "theta-$n" ]; do

@@ -72,15 +72,15 @@ echo rubbish > $inbox/mallory/round-0/mallory.commitment
 ln -s ../../../escrow/secret $inbox/bob/round-0/bob.leaves
 mkfifo $inbox/bob/round-1/bob.leaves
 
-# A party's cron, every other second and not every minute; every third one is killed, with all that it has started.
+# A party's cron, every other second and not every minute; many are killed, with all that it has started.
 party() {
     local status pid
     for _ in $(seq 150); do
         setsid "$home/recipes/cron.sh" "$work/$1.lock" "${@:2}" >> "$1.log" 2>&1 &
         pid=$!
-        if [ $((RANDOM % 3)) -eq 0 ]; then
-            sleep $((RANDOM % 2)).$((RANDOM % 10))
-            kill -9 -- -$pid 2> /dev/null && echo kill >> $1.kills
+        if [ $((RANDOM % 2)) -eq 0 ]; then
+            sleep 0.$((RANDOM % 10))
+            if kill -9 -- -$pid 2> /dev/null; then echo kill >> "$1.kills"; fi
         fi
         wait $pid 2> /dev/null && status=0 || status=$?
         case $status in

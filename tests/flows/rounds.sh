@@ -13,7 +13,10 @@ wrong() { echo "rounds: $*" >&2; exit 1; }
 
 # The same keys and the same beacons for all.
 "$home/tests/flows/begin" first
-printf '#!/bin/sh\nprintf "%%s %%s" "$1" "$2" | sha256sum | cut -d" " -f1\n' > beacon
+cat > beacon << 'END'
+#!/bin/sh
+printf '%s %s' "$1" "$2" | sha256sum | cut -d' ' -f1
+END
 chmod +x beacon
 begin() { cp -a first "$1"; cp -a first-private "$1-private"; }
 # Everything in both folders is equal.
@@ -60,7 +63,8 @@ smk() {
 begin smk
 smk smk || { cat smk.log; wrong "snakemake failed"; }
 same smk
-smk smk --dry-run && grep -q "Nothing to be done" smk.log || { cat smk.log; wrong "something is left to do"; }
+smk smk --dry-run
+grep -q "Nothing to be done" smk.log || { cat smk.log; wrong "something is left to do"; }
 echo "by hand, under make and under snakemake: the same"
 
 # Only 75 is asked again, whatever snakemake is told; anything else fails the round, once.
@@ -73,7 +77,7 @@ for case in "75 3 train 0 bob" "75 9 train 0 bob" "1 9 train 0 bob" "65 9 score 
     [ "$code" -ne 75 ] || expected=$((times < 5 ? times : 5))
     [ "$(grep -c "^$code $what" "$LOG")" -eq "$expected" ] || { cat "$LOG"; wrong "$case: expected $expected tries"; }
     [ "$((ended == 0))" -eq "$((times == 3))" ] || { cat failing.log; wrong "$case: snakemake ended with $ended"; }
-    if [ $ended -ne 0 ]; then smk failing || { cat failing.log; wrong "$case: it does not go on"; }; fi
+    if [ "$ended" -ne 0 ]; then smk failing || { cat failing.log; wrong "$case: it does not go on"; }; fi
     same failing
 done
 echo "only 75 is tried again"
