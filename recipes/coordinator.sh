@@ -7,7 +7,7 @@
 # travel by SYNC, a command that is called as `SYNC get` before and `SYNC put` after, with RUN in its environment:
 #   get   brings what the worker ID has sent into RUN-private/coordinator/inbox/ID/round-N, and sees to it that nobody else writes there
 #   put   publishes RUN, and brings each RUN-private/coordinator/reveal/ID.N.A.reveal to the worker ID, to nobody else
-# Without SYNC the workers fetch and send by themselves, as by a login each (recipes/worker.sh).
+# Without SYNC the workers fetch and send by themselves, by a login each (recipes/worker.sh).
 #
 # From the environment too: ROUNDS, how many rounds the run has (default 1). BUDGET_MSAT, the most that a round may bind and cost (default:
 # twice a round's pay and 5 %). HEIGHTS of the offers. PATIENCE, minutes from the closing until an update that was committed to and not
@@ -32,6 +32,8 @@ patience=${PATIENCE:-60}
 l402() { "${L402:-l402}" --quiet "$@"; }
 ask() { l402 inspect --field "$@"; }
 beacon() { if [ -z "${BEACON:-}" ]; then echo random; else sh -c "$BEACON \"\$@\"" beacon "$@"; fi; }
+# A model's configuration, or an adapter's, is written last.
+is_model() { [ -e "$1/config.json" ] || [ -e "$1/adapter_config.json" ]; }
 workers=$(ask worker roster.jsonl)
 
 # ---- One round: coordinator.sh RUN ROUND ----------------------------------------------------------------------------
@@ -118,7 +120,7 @@ round() {
     fi
 
     # The verdicts. Who never had anything locked gets none (1), and some wait for what opens a commitment (75): the others go on.
-    take held reveal
+    take held reveal feedback moments leaves
     waits=''
     status=0
     l402 settle "$n" --force || status=$?
@@ -132,7 +134,7 @@ round() {
             ;;
         *) exit $status ;;
     esac
-    [ -e "theta-$((n + 1))" ] || l402 aggregate "$n"
+    is_model "theta-$((n + 1))" || l402 aggregate "$n"
 
     # What came of it. A worker that sits on its payments holds up no later round.
     take claimed
@@ -161,7 +163,7 @@ sync() {
 for who in $workers; do mkdir -p "$inbox/$who"; done
 sync get
 worst=0 n=0
-while [ $n -lt "${ROUNDS:-1}" ] && [ -e "theta-$n" ]; do
+while [ $n -lt "${ROUNDS:-1}" ] && is_model "theta-$n"; do
     status=0
     "$me" "$run" "$n" || status=$?
     case $worst:$status in

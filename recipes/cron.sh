@@ -39,6 +39,9 @@ case $status in
             speak "$@"
         fi
         ;;
-    *) speak "$@" ;;
+    *)
+        rm -f "$file.down"
+        speak "$@"
+        ;;
 esac
 exit $status

@@ -3,17 +3,19 @@
 #
 #   recipes/worker.sh RUN ID
 #
-# RUN is the worker's own copy of the run folder (docs/run.md), begun with run.toml, roster.jsonl and coordinator.pub from a source that
-# one trusts. RUN-private/ID holds lightning-rpc, a link to the node's socket, and the escrow. Files travel by SYNC, a command that is
-# called as `SYNC get` before and `SYNC put` after, with RUN and ID in its environment:
-#   get   brings what the coordinator published into RUN, and the files of verdicts (ID.N.A.reveal) into RUN-private/ID. Files come whole,
-#         and what is there stays:  rsync -rt --ignore-existing --exclude '.*' coordinator:run/ "$RUN"
+# RUN is the worker's own run folder (docs/run.md), begun with run.toml, roster.jsonl and coordinator.pub from a source that one trusts.
+# RUN-private/ID holds lightning-rpc, a link to the node's socket, and the escrow. Files travel by SYNC, a command that is called as
+# `SYNC get` before and `SYNC put` after, with RUN and ID in its environment:
+#   get   brings what the coordinator published into RUN-private/ID/inbox/run, every file whole, and the files of verdicts, which nobody
+#         else may see, into RUN-private/ID/inbox:
+#             rsync -rt coordinator:run "$RUN-private/$ID/inbox"; rsync -t "coordinator:reveal/$ID.*" "$RUN-private/$ID/inbox"
 #   put   sends RUN-private/ID/outbox, in which lies what others may see by now:
-#         rsync -rt "$RUN-private/$ID/outbox/" coordinator:inbox/"$ID"
-# Without SYNC the folder is shared.
+#             rsync -rt "$RUN-private/$ID/outbox/" "coordinator:inbox/$ID"
+# Without SYNC coordinator and worker share the folder, and trust each other in it.
 #
 # From the environment too: ROUNDS, how many rounds the run has (default: those that are there); MIN_MSAT, the least that an offer must
-# lock, else a person looks: issuing is accepting; L402, the binary. A round to be given up: touch RUN-private/ID/skip-N.
+# lock, else a person looks: issuing is accepting; L402, the binary. A round to be given up: touch RUN-private/ID/skip-N. Further
+# attempts at a round are for people.
 #
 # Exit status: 0 all rounds are done; 75 it waits for somebody; 69 the node or SYNC does not answer; anything else: a person looks.
 set -eu
@@ -33,26 +35,47 @@ ask() { l402 inspect --field "$@"; }
 
 later() { echo "round $n: waiting for $*"; exit 75; }
 
-# What others may see from now on, as far as it is there.
+# Brings a file that is not there yet from the inbox. Links are none; what is there stays.
+take() {
+    from=$private/inbox/$1
+    if [ -e "$2" ] || [ ! -f "$from" ] || [ -L "$from" ] || [ -L "${from%/*}" ]; then return; fi
+    mkdir -p "$(dirname "$2")"
+    cp "$from" "$private/.taken"
+    mv "$private/.taken" "$2"
+}
+
+# What others may see from now on, as far as it is there. That it lies in the outbox says that this worker has made it.
+sent() { [ -e "$private/outbox/$now/$id.$1" ]; }
 send() {
     mkdir -p "$private/outbox/$now"
     for kind in "$@"; do
-        if [ -e "$now/$id.$kind" ] && [ ! -e "$private/outbox/$now/$id.$kind" ]; then
-            cp "$now/$id.$kind" "$private/outbox/$now/.part"
-            mv "$private/outbox/$now/.part" "$private/outbox/$now/$id.$kind"
+        if [ -e "$now/$id.$kind" ] && ! sent "$kind"; then
+            cp "$now/$id.$kind" "$private/outbox/.part"
+            mv "$private/outbox/.part" "$private/outbox/$now/$id.$kind"
         fi
     done
 }
 
 round() {
     n=$1 now=round-$1
-    if [ -e "$private/skip-$n" ]; then exit 0; fi
-    if [ -e "$now/$id.claimed" ]; then send claimed; exit 0; fi
+    if sent claimed; then exit 0; fi
+    # Nobody else's file is taken for this worker's: of the round only these, the model that it begins with, and the shards.
+    for file in assignments.jsonl offers.jsonl closing.jsonl scores.jsonl beacon-a; do take "run/$now/$file" "$now/$file"; done
+    for file in "$private/inbox/run/theta-$n"/* "$private/inbox/run/shards"/*; do
+        file=${file#"$private/inbox/"}
+        take "$file" "${file#run/}"
+    done
+    for file in "$private/inbox/$id.$n".*.reveal; do take "${file##*/}" "$private/${file##*/}"; done
+    if [ -e "$private/skip-$n" ]; then
+        # What is held goes back at its heights.
+        [ ! -e "$now/$id.invoices" ] || l402 invoice status "$n" "$id" || true
+        exit 0
+    fi
     [ -e "$now/offers.jsonl" ] || later "offers"
     if ! ask worker "$now/offers.jsonl" | grep -qx -e "$id"; then exit 0; fi
 
     # Issuing is accepting.
-    if [ ! -e "$now/$id.invoices" ]; then
+    if ! sent invoices; then
         most=$(ask rungs_msat --where "worker=$id" "$now/offers.jsonl" | tr -cs 0-9 '\n' | awk '{ s += $1 } END { printf "%.0f", s }')
         if [ "$most" -lt "${MIN_MSAT:-0}" ]; then
             echo "round $n: expected an offer of at least $MIN_MSAT msat, found $most"
@@ -67,9 +90,9 @@ round() {
     send held
 
     # Now the work, and the commitment to it. The update stays at home until the list is closed.
-    if [ ! -e "$now/$id.commitment" ] && [ ! -e "$now/closing.jsonl" ]; then
+    if ! sent commitment && [ ! -e "$now/closing.jsonl" ]; then
         [ -e "$now/assignments.jsonl" ] || later "assignments"
-        ls "theta-$n"/*model.safetensors > /dev/null 2>&1 || later "theta-$n"
+        { ls "theta-$n"/*model.safetensors && ls "theta-$n"/*config.json; } > /dev/null 2>&1 || later "theta-$n"
         [ "$n" -eq 0 ] || [ -e "round-$((n - 1))/scores.jsonl" ] || later "the scores of round $((n - 1))"
         l402 train "$n" "$id"
         l402 commit "$n" "$id"
@@ -77,9 +100,9 @@ round() {
     send commitment
     [ -e "$now/closing.jsonl" ] || later "the closing"
 
-    # The closing is what makes it safe to show the work. The reveal goes last: who sees it finds the rest.
-    if [ -e "$now/$id.commitment" ]; then
-        [ -e "$now/$id.reveal" ] || l402 commit "$n" "$id" --reveal
+    # The closing is what makes it safe to show the work.
+    if sent commitment; then
+        sent reveal || l402 commit "$n" "$id" --reveal
         send update feedback moments leaves reveal
     fi
 
@@ -102,7 +125,7 @@ sync() {
 }
 sync get
 worst=0 n=0
-while [ -d "round-$n" ]; do
+while [ -d "round-$n" ] || [ -d "$private/inbox/run/round-$n" ]; do
     status=0
     "$me" "$run" "$id" "$n" || status=$?
     case $worst:$status in

@@ -72,6 +72,10 @@ echo rubbish > $inbox/mallory/round-0/mallory.commitment
 ln -s ../../../escrow/secret $inbox/bob/round-0/bob.leaves
 mkfifo $inbox/bob/round-1/bob.leaves
 
+# And what a coordinator would have ann take for her own.
+mkdir -p ann/run-private/ann/inbox/run/round-0
+for kind in invoices update commitment claimed; do echo rubbish > ann/run-private/ann/inbox/run/round-0/ann.$kind; done
+
 # A party's cron, every other second and not every minute; many are killed, with all that it has started.
 party() {
     local status pid
@@ -104,7 +108,7 @@ run=coordinator/run
 [ -e $run/theta-2/model.safetensors ] || wrong "there is no next model"
 l402 audit $run --replay all --coordinator "$(cat $run/coordinator.pub)" > /dev/null || wrong "the audit found something"
 if ls $run/round-*/mallory.* $run/round-*/bob.leaves 2> /dev/null; then wrong "a stranger's file was taken"; fi
-if grep -l rubbish $run/round-*/*; then wrong "a stranger's words were taken"; fi
+if grep -l rubbish $run/round-*/* ann/run/round-*/*; then wrong "a stranger's words were taken"; fi
 all=0
 for who in ann bob; do
     paid=$(ask paid_msat --where task.worker=$who $run/round-*/verdicts.jsonl | sum)
