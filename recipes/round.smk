@@ -158,9 +158,10 @@ else:
         shell: "again l402 score {wildcards.n}"
 
 
+# Snakemake removes one file of what it takes for half a model; the others are written again.
 rule aggregate:
     input: lambda wildcards: f"{RUN}round-{int(wildcards.next) - 1}/scores.jsonl",
     output: THETA,
     params: n=lambda wildcards: int(wildcards.next) - 1,
     retries: 0
-    shell: "l402 aggregate {params.n}"
+    shell: "l402 aggregate {params.n} --force"
