@@ -14,10 +14,9 @@
 # at work is waited for. After `kill -9` snakemake still believes in its own lock: the same command with --unlock, then without.
 #
 # On a cluster: an executor plugin (--executor slurm --jobs 100), or a command that submits (--executor cluster-generic). RUN must be
-# on a file system that all nodes see, in one place; what needs keys runs where snakemake does. .ci/slurm plays it.
-# On machines without a common file system: storage plugins carry only files that a rule names, and the short forms read more, by the
-# layout. Carry the whole folder: mount the store, or sync it before and after with RUN local (rclone, `l402 get`); a worker apart
-# needs no Snakemake at all, but recipes/worker.sh.
+# on a file system that all nodes see, under one name; what needs keys runs where snakemake does. .ci/slurm plays it on one node.
+# Without a common file system: storage plugins carry only the files that a rule names, and short forms read more than that, by the layout.
+# So carry the whole folder: mount the store, or sync it before and after. Workers apart are the matter of recipes/worker.sh.
 
 import shlex
 import subprocess
