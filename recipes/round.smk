@@ -146,7 +146,7 @@ if VALIDATORS:
         input: of_all("scored", VALIDATORS),
         output: NOW + "scores.jsonl",
         retries: 0
-        shell: "l402 score {wildcards.n} --consensus"
+        shell: "l402 score {wildcards.n} --consensus {input:q}"
 
 else:
 
