@@ -36,7 +36,8 @@ fn property(text: &str) -> String {
 
 /// A table in Markdown.
 fn summary(checks: &Checks) -> String {
-    let mut text = format!("### l402 {} {}\n\n| check | result | seconds |\n|---|---|---:|\n", checks.verb, cell(&checks.of));
+    let mut text =
+        format!("### l402 {} {}\n\n| check | result | seconds |\n|---|---|---:|\n", checks.verb, cell(&checks.of));
     for check in &checks.checks {
         let result = match &check.outcome {
             Outcome::Passed => "passed".to_owned(),

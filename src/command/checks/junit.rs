@@ -12,7 +12,8 @@ pub fn xml(checks: &Checks) -> String {
     let errors = count(|outcome| matches!(outcome, Outcome::Broken(_)));
     let seconds: f64 = checks.checks.iter().map(|check| check.time.as_secs_f64()).sum();
     let (name, tests) = (text(&format!("l402 {}", checks.verb)), checks.checks.len());
-    let head = format!("name=\"{name}\" tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\" time=\"{seconds:.3}\"");
+    let head =
+        format!("name=\"{name}\" tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\" time=\"{seconds:.3}\"");
     let mut xml = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites {head}>\n  <testsuite {head}>\n");
     for check in &checks.checks {
         case(&mut xml, checks, check);
