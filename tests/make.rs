@@ -138,6 +138,7 @@ fn a_round_that_lacks_what_it_begins_with_draws_no_beacon() {
     }
     world.copy_folder("theta-0", "theta-1");
     refused(make(&world).arg("ROUND=1"), "round-0/scores.jsonl: no such file");
+    fs::remove_dir_all(world.path("theta-1")).unwrap();
     fs::remove_file(world.path("../world-private/coordinator/key")).unwrap();
     refused(&mut make(&world), "world-private/coordinator: expected lightning-rpc");
     assert!(!world.listing(".").iter().any(|name| name.starts_with("round-")));
