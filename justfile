@@ -26,6 +26,15 @@ slurm:
     cargo build
     .ci/slurm
 
+# Licences, sources and advisories of what is built in, and the oldest compiler.
+deny:
+    .ci/deny
+
+# A static binary, man pages, completions, checksums and a list of what is in it, in dist/; `just release --twice` shows that two
+# builds give the same bytes.
+release *ARGS:
+    .ci/release {{ARGS}}
+
 # Everything that CI checks.
 ci:
     .ci/run

@@ -99,7 +99,7 @@ impl Cli {
             Verb::Train(args) => on_the_pool(threads, || command::train::run(&args, ui)),
             Verb::Commit(args) => command::commit::run(&args, ui),
             Verb::Open(args) => on_the_pool(threads, || command::open::run(&args, ui)),
-            Verb::Replay(args) => on_the_pool(threads, || command::replay::run(&args, ui)),
+            Verb::Replay(args) => on_the_pool(threads, || command::replay::run(&args, ui, &replay_of)),
             Verb::Score(args) => on_the_pool(threads, || command::score::run(&args, ui)),
             Verb::Aggregate(args) => on_the_pool(threads, || command::aggregate::run(&args, ui)),
             Verb::Export(args) => command::export::run(&args, ui),
@@ -124,6 +124,23 @@ impl Cli {
 fn on_the_pool(threads: usize, verb: impl FnOnce() -> Result<()> + Send) -> Result<()> {
     build_pool(threads)?;
     rayon::scope(|_| verb())
+}
+
+/// The arguments of a replay of one worker's update, where the command line asks for all of a round.
+fn replay_of(worker: &str) -> Result<command::replay::Args> {
+    let words = command::place::for_worker(std::env::args_os().collect(), &built(), worker)?;
+    let parsed = parse_from(words).map_err(|error| Error::new(Kind::Usage, error.render().to_string()))?;
+    match parsed.verb {
+        Verb::Replay(args) => Ok(args),
+        _ => Err(Error::bug("a replay is no replay")),
+    }
+}
+
+/// The tree with everything in it that clap adds.
+fn built() -> clap::Command {
+    let mut tree = tolerant(Cli::command());
+    tree.build();
+    tree
 }
 
 /// As many threads as asked for, or (0) as there are cores. The pool is the process's: where several command lines run in one,
@@ -166,9 +183,7 @@ fn parse_from<T: Into<OsString> + Clone>(words: impl IntoIterator<Item = T>) -> 
 /// printed.
 pub fn parse() -> std::result::Result<Cli, ExitCode> {
     let words: Vec<OsString> = std::env::args_os().collect();
-    let mut tree = tolerant(Cli::command());
-    tree.build();
-    let words = command::place::expand(words, &tree).map_err(|error| {
+    let words = command::place::expand(words, &built()).map_err(|error| {
         Ui::new(false, 0).error(&error);
         ExitCode::from(error.kind().exit_code())
     })?;

@@ -33,12 +33,12 @@ fn run_folder() -> World {
     world
 }
 
-fn ci(world: &World, args: &str, environment: &[(&str, &str)]) -> Output {
+fn ci(world: &World, args: &str) -> Output {
     Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/ci-replay.sh"))
         .args(args.split_whitespace())
         .current_dir(world.path("."))
         .env("L402", env!("CARGO_BIN_EXE_l402"))
-        .envs(environment.iter().copied())
+        .env_remove("GITHUB_ACTIONS")
         .stdin(Stdio::null())
         .output()
         .unwrap()
@@ -56,35 +56,39 @@ fn ends(output: &Output, code: i32, says: &str) {
 fn a_pipeline_passes_for_an_exact_update_and_fails_for_another() {
     let world = run_folder();
     for round in ["0", "1"] {
-        ends(&ci(&world, &format!("run {round} ann"), &[]), 0, "exact");
+        ends(&ci(&world, &format!("run {round} ann")), 0, "exact");
     }
-    let finding = ci(&world, "--json run 1 ann", &[]);
+    let finding = ci(&world, "--json run 1 ann");
     assert_eq!(finding.status.code(), Some(0));
     assert_eq!(records(&finding.stdout, "finding")[0]["finding"], "exact");
 
     // Another's work under one's own name.
     world.write("run/round-1/ann.update", &world.bytes("bob.1.update"));
-    ends(&ci(&world, "run 1 ann", &[]), 1, "mismatch: worker");
-    let finding = ci(&world, "--json run 1 ann", &[]);
+    ends(&ci(&world, "run 1 ann"), 1, "mismatch: worker");
+    let finding = ci(&world, "--json run 1 ann");
     assert_eq!(finding.status.code(), Some(1));
     assert_eq!(records(&finding.stdout, "finding")[0]["finding"], "mismatch");
-    // Files from elsewhere.
-    ends(&ci(&world, "run 1 ann", &[("UPDATE", "ann.1.update")]), 0, "exact");
-    let from_zero = [("UPDATE", "ann.1.update"), ("PREVIOUS", ""), ("FEEDBACK", ""), ("MOMENTS", "")];
-    ends(&ci(&world, "run 1 ann", &from_zero), 1, "state (");
+    // Files from elsewhere are named by their flags.
+    ends(&ci(&world, "run 1 ann -- --update ann.1.update"), 0, "exact");
+    ends(&ci(&world, "run 1 ann -- --update ann.1.update --from-zero"), 1, "state (");
     // An earlier update without the states that it left is half a statement.
-    ends(&ci(&world, "run 1 ann", &[("UPDATE", "ann.1.update"), ("FEEDBACK", "")]), 2, "--previous left, found none");
+    let half = "run 1 ann -- --update ann.1.update --previous run/round-0/ann.update --state run/round-0/ann.moments";
+    ends(&ci(&world, half), 2, "--previous left, found none");
+    // And what pipelines show.
+    ends(&ci(&world, "run 1 bob -- --junit checks.xml"), 0, "exact");
+    let checks = String::from_utf8(world.bytes("checks.xml")).unwrap();
+    assert!(checks.contains("tests=\"1\" failures=\"0\" errors=\"0\"") && checks.contains("bob.update"), "{checks}");
 }
 
 #[test]
 fn what_is_missing_and_what_makes_no_sense_have_their_exit_codes() {
     let world = run_folder();
-    ends(&ci(&world, "run 7 ann", &[]), 66, "round-6/scores.jsonl");
-    ends(&ci(&world, "run 0 nobody", &[]), 66, "nobody");
+    ends(&ci(&world, "run 7 ann"), 66, "round-6/scores.jsonl");
+    ends(&ci(&world, "run 0 nobody"), 66, "nobody");
     for args in ["", "run 0", "run x ann", "run 0 ../ann", "run 0 ann more", "--unknown run 0 ann"] {
-        ends(&ci(&world, args, &[]), 2, "usage");
+        ends(&ci(&world, args), 2, "usage");
     }
-    ends(&ci(&world, &format!("--coordinator {} run 0 ann", "02".repeat(33)), &[]), 1, "field coordinator");
+    ends(&ci(&world, &format!("--coordinator {} run 0 ann", "02".repeat(33))), 1, "field coordinator");
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn bare() -> Command {
         .args(["--silent", "-j4"])
         .arg(format!("L402={} --quiet", env!("CARGO_BIN_EXE_l402")))
         // The same beacons every time, so that two runs can be compared.
-        .arg(format!("random=printf {}", beacon("make")))
+        .args(["BEACON_A", "BEACON_B"].map(|name| format!("{name}={}", beacon("make"))))
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .process_group(0);
@@ -41,12 +41,13 @@ fn world(like: Option<&World>) -> World {
 
 fn world_of(kind: Kind, like: Option<&World>) -> World {
     let world = World::new(kind);
-    fs::rename(world.path("r.toml"), world.path("run.toml")).unwrap();
     if let Some(like) = like {
-        for name in ["coordinator.key", "ann.key", "bob.key", "cy.key", "roster.jsonl"] {
-            fs::copy(like.path(name), world.path(name)).unwrap();
+        for who in ["coordinator", "ann", "bob", "cy"] {
+            fs::copy(like.path(&format!("../world-private/{who}/key")), world.path(&format!("{who}.key"))).unwrap();
         }
+        fs::copy(like.path("roster.jsonl"), world.path("roster.jsonl")).unwrap();
     }
+    world.begin_run();
     world
 }
 
@@ -104,10 +105,7 @@ fn a_recipe_of_defaults_makes_a_round_and_no_state_that_it_does_not_carry() {
     edit(&world, "run.toml", |text| text.replace("state = \"reset\"\n", "") + speaks);
     finish(&world);
     assert_eq!(records(&world.bytes("round-0/scores.jsonl"), "score").len(), 3);
-    assert_eq!(
-        world.listing("states"),
-        ["ann", "bob", "cy"].map(|who| [format!("{who}.feedback"), format!("{who}.update")]).concat()
-    );
+    assert!(world.has("round-0/ann.feedback") && !world.has("round-0/ann.moments"));
     let output = make(&world).arg("ROUND=1").output().unwrap();
     assert!(output.status.success(), "{}", talk(&output));
     assert!(world.has("theta-2/config.json") && !world.has("round-1/outer.momentum"));
@@ -135,13 +133,14 @@ fn names_with_spaces_are_refused_where_make_splits_them_and_a_roster_is_read_as_
 #[test]
 fn a_round_that_lacks_what_it_begins_with_draws_no_beacon() {
     let world = world(None);
-    for (round, missing) in [("7", "theta-7/config.json"), ("x", "ROUND=x: expected a number")] {
+    for (round, missing) in [("7", "theta-7: no such file"), ("x", "ROUND=x: expected a number")] {
         refused(make(&world).arg(format!("ROUND={round}")), missing);
     }
     world.copy_folder("theta-0", "theta-1");
     refused(make(&world).arg("ROUND=1"), "round-0/scores.jsonl: no such file");
-    fs::remove_file(world.path("bob.key")).unwrap();
-    refused(&mut make(&world), "bob.key: no such file");
+    fs::remove_dir_all(world.path("theta-1")).unwrap();
+    fs::remove_file(world.path("../world-private/coordinator/key")).unwrap();
+    refused(&mut make(&world), "world-private/coordinator: expected lightning-rpc");
     assert!(!world.listing(".").iter().any(|name| name.starts_with("round-")));
 }
 
@@ -160,8 +159,7 @@ fn jobs_at_a_time_share_the_cores() {
     let cores = std::thread::available_parallelism().unwrap().get();
     let expected = format!("--threads {}", (cores / 2).max(1));
     let log = String::from_utf8(world.bytes("log")).unwrap();
-    let work: Vec<&str> =
-        log.lines().filter(|line| line.starts_with("train ") || line.starts_with("replay ")).collect();
+    let work: Vec<&str> = log.lines().filter(|line| line.contains(" train ") || line.contains(" replay ")).collect();
     assert_eq!(work.len(), 6, "{log}");
     assert!(work.iter().all(|line| line.contains(&expected)), "{expected}: {log}");
     world.write("log", b"");
@@ -224,6 +222,6 @@ fn what_make_has_started_ends_with_it_and_what_outlives_it_is_named() {
     working.iter().for_each(|pid| kill("-KILL", *pid));
     assert_eq!(output.status.code(), Some(2));
     for pid in working {
-        assert!(talk(&output).contains(&format!(".delta: process {pid} is making it")), "{pid}: {}", talk(&output));
+        assert!(talk(&output).contains(&format!(".update: process {pid} is making it")), "{pid}: {}", talk(&output));
     }
 }

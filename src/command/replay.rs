@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use super::checks::{CheckArgs, Checks};
 use super::common::{AssignmentArgs, RoundArgs, open, read_assignments};
 use super::dispute::{self, Asked, DisputeArgs};
 use super::files::{self, MomentsIn, StatesIn};
 use super::made::about;
 use super::open::DrawArgs;
+use super::replay_all;
 use super::shown::{Shown, open_feedback};
 use super::train::MemoryArgs;
 use crate::artifact::recipe::InnerState;
@@ -55,8 +57,11 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     shards: PathBuf,
     /// The update
-    #[arg(long, value_name = "FILE")]
-    update: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "all")]
+    update: Option<PathBuf>,
+    /// In a run folder: every update of a round, as `l402 replay 3 --all`. The exit status is 0 where all are what their work makes
+    #[arg(long, conflicts_with_all = ["worker", "update", "output", "state", "previous", "from_zero", "openings", "leaves", "against", "trace"])]
+    pub(super) all: bool,
     /// The worker's state at the start of the round: error feedback, moments, or both in two flags; zero without
     #[arg(long, value_name = "FILE", requires = "previous")]
     state: Vec<PathBuf>,
@@ -85,7 +90,24 @@ pub struct Args {
     #[command(flatten)]
     memory: MemoryArgs,
     #[command(flatten)]
+    pub(super) checks: CheckArgs,
+    #[command(flatten)]
     output: OutputArgs,
+}
+
+impl Args {
+    fn update(&self) -> Result<&Path> {
+        self.update.as_deref().ok_or_else(|| Error::bug("the command line lacks what it requires"))
+    }
+
+    /// The round's assignments, and where they lie.
+    pub(super) fn assigned(&self, ui: &Ui) -> Result<(&Path, Vec<Assignment>)> {
+        let path = self.assignment.assignments.as_deref().ok_or_else(|| {
+            Error::usage("expected --assignments FILE: whose work on which shard is replayed stands there")
+        })?;
+        let recipe = Recipe::load(&self.run.recipe)?;
+        Ok((path, read_assignments(path, &recipe, &self.assignment.coordinator, ui)?))
+    }
 }
 
 /// A part as 0.01, in parts per million.
@@ -94,15 +116,24 @@ fn part(text: &str) -> std::result::Result<u64, String> {
     part.map(|part| (part * 1e6).round() as u64).ok_or_else(|| "expected a part from 0 to 1, as 0.01".into())
 }
 
-/// Runs the verb.
-pub fn run(args: &Args, ui: &Ui) -> Result<()> {
+/// Runs the verb. `one` gives the arguments for one worker where all are asked for.
+pub fn run(args: &Args, ui: &Ui, one: &dyn Fn(&str) -> Result<Args>) -> Result<()> {
+    if args.all {
+        return replay_all::run(args, ui, one);
+    }
+    let mut checks = Checks::begin("replay", "one update");
+    let done = replay_one(args, ui);
+    let name = args.update.as_deref().map_or_else(String::new, |path| path.display().to_string());
+    checks.ended(name, &done);
+    checks.finish(&args.checks, ui)?;
+    done
+}
+
+/// Replays one update.
+pub(super) fn replay_one(args: &Args, ui: &Ui) -> Result<()> {
     require_machine(Engine::detect())?;
-    let recipe = Recipe::load(&args.run.recipe)?;
-    let path = args.assignment.assignments.as_deref();
-    let path = path.ok_or_else(|| {
-        Error::usage("expected --assignments FILE: whose work on which shard is replayed stands there")
-    })?;
-    let assignments = read_assignments(path, &recipe, &args.assignment.coordinator, ui)?;
+    let update_path = args.update()?;
+    let (path, assignments) = args.assigned(ui)?;
     let assignment = choose(&assignments, args).at(path.display())?;
     let (recipe, folder, _) = args.run.load(Some(assignment.round))?;
     let shard_path = args.shards.join(&assignment.shard);
@@ -110,7 +141,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     shard.check_recipe(&recipe).at(shard_path.display())?;
     shard.check_vocabulary(folder.config.vocab_size).at(shard_path.display())?;
     assignment.check_shard(&shard).at(shard_path.display())?;
-    let read = Reader::open_within(open(&args.update)?, folder.layout.header_room());
+    let read = Reader::open_within(open(update_path)?, folder.layout.header_room());
     let update = match read.and_then(|reader| Update::open_for(&recipe, reader, folder.layout.shapes())) {
         Err(error) if error.kind() == Kind::Data => {
             return malformed(args, &recipe, &folder.layout, assignment, error, ui);
@@ -148,7 +179,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         let finding = Finding::of(&input, &update, states.previous.as_ref(), 0, Some(difference));
         let finding = Finding { state: assumed, ..finding };
         target.write_text(&record::line(&finding)?)?;
-        return conclude(&finding, &args.update, ui);
+        return conclude(&finding, update_path, ui);
     }
     let segments = Segments::of(&recipe);
     let bar = ui.progress("replay", recipe.inner.steps.into());
@@ -171,7 +202,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     drop(bar);
     let finding = Finding { state: assumed, ..finding };
     target.write_text(&record::line(&finding)?)?;
-    conclude(&finding, &args.update, ui)
+    conclude(&finding, update_path, ui)
 }
 
 /// Says so where the worker's states are taken to be zero because nobody said what they are.
@@ -259,11 +290,12 @@ fn malformed(
     error: Error,
     ui: &Ui,
 ) -> Result<()> {
+    let update_path = args.update()?;
     // What has no content, a cut frame or a pipe that was read, has no digest either, nor what no update can be.
-    let digest = update_digest(&args.update, layout).unwrap_or(Digest([0; 32]));
-    let finding = malformed_finding(recipe.digest(), assignment, digest, &args.update.display().to_string(), &error);
+    let digest = update_digest(update_path, layout).unwrap_or(Digest([0; 32]));
+    let finding = malformed_finding(recipe.digest(), assignment, digest, &update_path.display().to_string(), &error);
     args.output.target().write_text(&record::line(&finding)?)?;
-    conclude(&finding, &args.update, ui)
+    conclude(&finding, update_path, ui)
 }
 
 /// The leaves travel beside the update, and must be those that it commits to.

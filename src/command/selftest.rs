@@ -1,5 +1,6 @@
 //! `l402 selftest`: does this machine compute what every other does?
 
+use super::checks::{CheckArgs, Checks, Outcome};
 use crate::artifact::canonical;
 use crate::engine::Engine;
 use crate::engine::exp::{Function, worst_ulp};
@@ -19,16 +20,31 @@ pub struct Args {
     /// Print JSON, one line an operator and instruction set
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    checks: CheckArgs,
 }
 
 /// Runs the verb.
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
+    let mut checks = Checks::begin("selftest", "operators");
+    let done = test(args, &mut checks, ui);
+    checks.finish(&args.checks, ui)?;
+    done
+}
+
+fn test(args: &Args, checks: &mut Checks, ui: &Ui) -> Result<()> {
     let mut wrong = 0;
     for engine in Engine::available() {
         for check in check_machine(engine)? {
             let verdict = if check.holds() { "equal" } else { "DIFFERS" };
             wrong += usize::from(!check.holds());
             let isa = engine.name();
+            let outcome = match check.golden {
+                _ if check.holds() => Outcome::Passed,
+                Some(golden) => Outcome::Failed(format!("expected {golden}, found {}", check.digest)),
+                None => Outcome::Failed("it has no golden digest".into()),
+            };
+            checks.add(format!("{} {isa}", check.name), outcome);
             let mut page = Page::default();
             if args.json {
                 let golden = check.golden.map(|d| d.to_string());
@@ -48,7 +64,9 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         )));
     }
     if args.exhaustive {
-        exhaustive(ui)?;
+        let done = exhaustive(ui);
+        checks.ended("exp, log and sigmoid on all inputs", &done);
+        done?;
     }
     ui.say("selftest passed");
     Ok(())

@@ -48,6 +48,11 @@ impl Ui {
         }
     }
 
+    /// A line that a pipeline's runner obeys: it must begin the line, and has its own way to escape.
+    pub fn command(&self, text: &str) {
+        line(text);
+    }
+
     /// An error, and its hint.
     pub fn error(&self, error: &Error) {
         line(&format!("l402: {error}"));

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use lightning::bitcoin::secp256k1::PublicKey;
 use serde::{Deserialize, Serialize};
 
+use super::checks::{CheckArgs, Checks, Outcome};
 use super::common::CoordinatorArg;
 use super::invoice::node_id;
 use crate::artifact::record::{self, Record};
@@ -57,6 +58,8 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    checks: CheckArgs,
+    #[command(flatten)]
     output: OutputArgs,
 }
 
@@ -89,7 +92,15 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let target = args.output.target();
     target.check(false)?;
     let speaks = args.json || args.output.output.is_some();
-    let (summary, lines) = match audit(args, ui) {
+    let mut checks = Checks::begin("audit", args.run.display().to_string());
+    let found = audit(args, &mut checks, ui);
+    match &found {
+        Ok(_) => checks.add("all of it", Outcome::Passed),
+        Err(Stop::Differs(difference, _)) => checks.add("first difference", Outcome::Failed(difference.to_string())),
+        Err(Stop::Failed(error)) => checks.add("what stopped it", Outcome::Broken(error.to_string())),
+    };
+    checks.finish(&args.checks, ui)?;
+    let (summary, lines) = match found {
         Ok(summary) => (Some(summary.clone()), record::line(&summary)?),
         Err(Stop::Failed(error)) => return Err(error),
         Err(Stop::Differs(difference, evidence)) => {
@@ -133,7 +144,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     Ok(())
 }
 
-fn audit(args: &Args, ui: &Ui) -> std::result::Result<Summary, Stop> {
+fn audit(args: &Args, checks: &mut Checks, ui: &Ui) -> std::result::Result<Summary, Stop> {
     let (run, links) = walk::list(&args.run)?;
     let pins = Pins { coordinator: args.coordinator.coordinator, judge: args.judge };
     let work = Work::open(args.work.as_deref(), &args.run)?;
@@ -162,6 +173,9 @@ fn audit(args: &Args, ui: &Ui) -> std::result::Result<Summary, Stop> {
     if let Some(known) = work.resume(&run, link, rounds, depth == Depth::All, most)? {
         (from, totals, chain, link) = (known.rounds, known.totals, known.chain, known.link);
         ui.say(format!("rounds 0 to {} are verified, and their files unchanged", from - 1));
+        for round in 0..from {
+            checks.add(format!("round {round}"), Outcome::Passed);
+        }
     }
     for round in from..rounds {
         let files = work.round_files(&run, round, most)?;
@@ -178,6 +192,7 @@ fn audit(args: &Args, ui: &Ui) -> std::result::Result<Summary, Stop> {
         let found = audit_round(&audit, round, &mut chain)?;
         drop(bar);
         totals.add(&found);
+        checks.add(format!("round {round}"), Outcome::Passed);
         link = work.record(round, link, files, &chain, &totals)?;
         ui.detail(format!("round {round}: equal: {} updates, {} count", found.updates, found.counting));
     }

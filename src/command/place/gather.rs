@@ -37,9 +37,6 @@ pub const INVOICES: List = List { file: "invoices.jsonl", parts: &[".invoices"],
 pub const HELD: List = List { file: "held.jsonl", parts: &[".held"], types: &[Held::TYPE] };
 /// What the workers have claimed.
 pub const CLAIMED: List = List { file: "claimed.jsonl", parts: &[".claimed"], types: &[Claimed::TYPE] };
-/// All lists that parties send parts of.
-pub const LISTS: [List; 5] = [COMMITMENTS, FINDINGS, INVOICES, HELD, CLAIMED];
-
 /// So many records of a part are taken: one party has one or two, and nobody fills a list with more.
 const MOST: usize = 8;
 

@@ -88,6 +88,14 @@ pub fn expand(words: Vec<OsString>, tree: &Command) -> Result<Vec<OsString>> {
     Ok(words)
 }
 
+/// The command line that a short form of all workers, `replay 3 --all`, stands for with one of them.
+pub fn for_worker(words: Vec<OsString>, tree: &Command, worker: &str) -> Result<Vec<OsString>> {
+    let mut given = Given::take(&words, tree).ok_or_else(|| Error::bug("a command line that was parsed is none"))?;
+    ["all", "junit"].iter().for_each(|flag| drop(given.remove(flag)));
+    given.rest.push(worker.into());
+    expand(given.words(), tree)
+}
+
 /// What fills in the command line, and its round, which is taken from what is no flag's value; nothing where it is no short form.
 fn form(given: &mut Given) -> Option<(Fill, u64, bool)> {
     let number = |word: &OsString| canonical::integer::<u64>(word.to_str()?);

@@ -152,8 +152,13 @@ impl Form {
         self.beacon("beacon-b")
     }
 
-    /// `replay N ID`: the worker's update again, from the states that the scores before say it began with.
+    /// `replay N ID`, or `replay N --all`: the worker's update again, from the states that the scores before say it began with.
     pub(super) fn replay(&mut self) -> Result<()> {
+        if self.given.has("all") {
+            self.model();
+            self.given.fill("shards", self.run.path("shards"));
+            return self.assignments();
+        }
         let worker = self.task()?;
         self.given.fill("shards", self.run.path("shards"));
         self.given.fill("update", self.run.of(self.round, &format!("{worker}.update")));
