@@ -76,15 +76,17 @@ mkfifo $inbox/bob/round-1/bob.leaves
 mkdir -p ann/run-private/ann/inbox/run/round-0
 for kind in invoices update commitment claimed; do echo rubbish > ann/run-private/ann/inbox/run/round-0/ann.$kind; done
 
-# A party's cron, every other second and not every minute; many are killed, with all that it has started.
+# A party's cron, every other second and not every minute; many are killed.
 party() {
-    local status pid
+    local status pid group
     for _ in $(seq 150); do
         setsid "$home/recipes/cron.sh" "$work/$1.lock" "${@:2}" >> "$1.log" 2>&1 &
         pid=$!
         if [ $((RANDOM % 2)) -eq 0 ]; then
             sleep 0.$((RANDOM % 10))
-            if kill -9 -- -$pid 2> /dev/null; then echo kill >> "$1.kills"; fi
+            # With all that it has started, or alone: then that works on, and holds the lock.
+            group=-; [ $((RANDOM % 3)) -ne 0 ] || group=
+            if kill -9 -- $group$pid 2> /dev/null; then echo kill >> "$1.kills"; fi
         fi
         wait $pid 2> /dev/null && status=0 || status=$?
         case $status in
@@ -100,6 +102,11 @@ party() {
 party coordinator "$home/recipes/coordinator.sh" coordinator/run & pids=$!
 party ann "$home/recipes/worker.sh" ann/run ann & pids="$pids $!"
 party bob "$home/recipes/worker.sh" bob/run bob & pids="$pids $!"
+# A node is killed too, and comes back.
+sleep 4
+kill -9 "$(cat net/n2/pid)"
+sleep 2
+l402 devnet up net > /dev/null || wrong "the node did not come back"
 for pid in $pids; do wait "$pid" || wrong "somebody did not come to an end"; done
 
 # ---- What came of it ------------------------------------------------------------------------------------------------
