@@ -31,7 +31,16 @@ inbox=$private/inbox
 patience=${PATIENCE:-60}
 l402() { "${L402:-l402}" --quiet "$@"; }
 ask() { l402 inspect --field "$@"; }
-beacon() { if [ -z "${BEACON:-}" ]; then echo random; else sh -c "$BEACON \"\$@\"" beacon "$@"; fi; }
+# What was drawn stays, also after a kill.
+beacon() {
+    if [ -e "round-$2/beacon-$1" ]; then
+        cat "round-$2/beacon-$1"
+    elif [ -z "${BEACON:-}" ]; then
+        echo random
+    else
+        sh -c "$BEACON \"\$@\"" beacon "$@"
+    fi
+}
 # A model's configuration, or an adapter's, is written last.
 is_model() { [ -e "$1/config.json" ] || [ -e "$1/adapter_config.json" ]; }
 workers=$(ask worker roster.jsonl)
