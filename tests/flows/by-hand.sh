@@ -34,8 +34,8 @@ run() {
     for party in "${@:2}"; do
         who=${party%=*} node=${party#*=}
         l402 -q inspect --field id --where "name=$node" nodes.jsonl > "$1/$who.pub"
-        mkdir -p "home-$node/.lightning/bitcoin"
-        [ -e "home-$node/.lightning/bitcoin/lightning-rpc" ] || ln -s "$work/net/$node/lightning-rpc" "home-$node/.lightning/bitcoin/lightning-rpc"
+        mkdir -p "home-$node/.lightning"
+        ln -sfn "$work/net/$node" "home-$node/.lightning/bitcoin"
         (cd "$1" && PARTY=$who HOME=$work/home-$node play "$(under '## Before the first round')")
     done
     printf '{"key":"%s","type":"roster","v":1,"worker":"alice"}\n' "$(cat "$1/alice.pub")" > "$1/roster.jsonl"
