@@ -58,9 +58,9 @@ send() {
 
 round() {
     n=$1 now=round-$1
-    if sent claimed; then exit 0; fi
     # Nobody else's file is taken for this worker's: of the round only these, the model that it begins with, and the shards.
     for file in assignments.jsonl offers.jsonl closing.jsonl scores.jsonl beacon-a; do take "run/$now/$file" "$now/$file"; done
+    if sent claimed; then exit 0; fi
     for file in "$private/inbox/run/theta-$n"/* "$private/inbox/run/shards"/*; do
         file=${file#"$private/inbox/"}
         take "$file" "${file#run/}"
@@ -76,9 +76,11 @@ round() {
 
     # Issuing is accepting.
     if ! sent invoices; then
-        most=$(ask rungs_msat --where "worker=$id" "$now/offers.jsonl" | tr -cs 0-9 '\n' | awk '{ s += $1 } END { printf "%.0f", s }')
-        if [ "$most" -lt "${MIN_MSAT:-0}" ]; then
-            echo "round $n: expected an offer of at least $MIN_MSAT msat, found $most"
+        least=$(ask rungs_msat --where "worker=$id" "$now/offers.jsonl" | tr -d '[]' | awk -F, '{
+            offer = 0; for (i = 1; i <= NF; i++) offer += $i
+            if (NR == 1 || offer < least) least = offer } END { printf "%.0f", least }')
+        if [ "$least" -lt "${MIN_MSAT:-0}" ]; then
+            echo "round $n: expected an offer of at least $MIN_MSAT msat, found $least"
             exit 1
         fi
         l402 invoice issue "$n" "$id"

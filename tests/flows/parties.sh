@@ -99,6 +99,7 @@ party() {
     echo "parties: $1 did not come to an end"
     return 1
 }
+export MIN_MSAT=120000000
 party coordinator "$home/recipes/coordinator.sh" coordinator/run & pids=$!
 party ann "$home/recipes/worker.sh" ann/run ann & pids="$pids $!"
 party bob "$home/recipes/worker.sh" bob/run bob & pids="$pids $!"
@@ -108,6 +109,13 @@ kill -9 "$(cat net/n2/pid)"
 sleep 2
 l402 devnet up net > /dev/null || wrong "the node did not come back"
 for pid in $pids; do wait "$pid" || wrong "somebody did not come to an end"; done
+
+# An offer that is too small is for a person.
+mkdir -p ann/run/round-2
+cp "$AT"/round-1/offers.jsonl ann/run/round-2/
+MIN_MSAT=120000001 "$home/recipes/worker.sh" ann/run ann 2 > said && status=0 || status=$?
+[ "$status" -eq 1 ] || wrong "a small offer was taken"
+grep -q "at least 120000001 msat, found 120000000" said || wrong "a small offer: $(cat said)"
 
 # ---- What came of it ------------------------------------------------------------------------------------------------
 
