@@ -145,10 +145,10 @@ round() {
     esac
     is_model "theta-$((n + 1))" || l402 aggregate "$n"
 
-    # What came of it. A worker that sits on its payments holds up no later round.
+    # What came of it. A worker that sits on its payments holds up no later round; what was never locked is nobody's.
     take claimed
     l402 invoice status "$n"
-    if ask state "$now/rungs.jsonl" | grep -qv -x -e claimed -e cancelled -e expired; then later "claims"; fi
+    if ask state "$now/rungs.jsonl" | grep -q -x -e locking -e unknown -e held -e judged -e revealed; then later "claims"; fi
     [ -z "$waits" ] || later "what opens a commitment"
     for who in $workers; do
         if [ -e "$now/$who.held" ] && [ ! -e "$now/$who.claimed" ] && [ -z "$(find "$now/verdicts.jsonl" -mmin "+$patience")" ]; then
