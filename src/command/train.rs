@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
+use super::checkpoint::{CheckpointArgs, Steps};
 use super::common::{AssignmentArgs, RoundArgs, open, read_assignments, say_assumed_zero};
 use super::files::{self, MomentsIn};
 use super::kept::Kept;
 use super::lists;
-use super::made::{Beside, made_from};
+use super::made::{Beside, is_kept, made_from};
+use super::metrics::Metrics;
 use crate::artifact::recipe::InnerState;
 use crate::artifact::{Meta, Recipe, Room};
 use crate::command::args::OutputArgs;
@@ -15,10 +17,10 @@ use crate::engine::Engine;
 use crate::error::{Context, Error, Result};
 use crate::fsio::{Output, Target};
 use crate::model::{Model, ModelFolder, Plan, write_flat};
-use crate::optimizer::{Moments, RoundInput, State, run_steps};
+use crate::optimizer::{Moments, RoundInput, State, StepReport};
 use crate::pay::{Held, NodeId, Offer};
 use crate::ui::Ui;
-use crate::verify::{LeafLog, Leaves, Segments, delta, delta_meta, finish_meta, require_machine};
+use crate::verify::{Leaf, LeafLog, Leaves, Runner, Segments, delta, delta_meta, finish_meta, require_machine};
 
 /// Take the inner steps of a round on a shard, and write the pseudo-gradient: theta minus the worker's parameters.
 ///
@@ -46,6 +48,11 @@ pub struct Args {
     /// States to keep there, each three times the model; what is not kept is recomputed
     #[arg(long, value_name = "N", default_value_t = 4, requires = "openings")]
     keep_states: u32,
+    #[command(flatten)]
+    checkpoint: CheckpointArgs,
+    /// Write a line of JSON for each step as it is done: loss, learning rate, speed, memory
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -119,6 +126,12 @@ impl Work {
     /// Whether the recipe carries the inner optimiser's state.
     pub fn carries(&self) -> bool {
         self.recipe.inner.state == InnerState::Carry
+    }
+
+    /// The mean loss of a step, in nats, from its sum as leaves say it.
+    fn loss(&self, step: u32, q32: &str) -> f64 {
+        let batch = self.order.clone().indices(step.into(), self.recipe.inner.batch);
+        q32.parse::<f64>().unwrap_or(f64::NAN) / 4_294_967_296.0 / self.shard.targets(&batch) as f64
     }
 
     /// The delta's metadata before the work.
@@ -204,8 +217,9 @@ impl MemoryArgs {
 /// Runs the verb.
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     args.output.target().check(true)?;
-    let Args { state, state_out, leaves, output, .. } = args;
-    let named = [("--state", state), ("--state-out", state_out), ("--leaves", leaves), ("--output", &output.output)];
+    let Args { state, state_out, leaves, log, output, .. } = args;
+    let named =
+        [("--state", state), ("--state-out", state_out), ("--leaves", leaves), ("--log", log), ("--output", &output.output)];
     files::distinct(&named.map(|(flag, path)| (flag, path.as_deref())))?;
     require_machine(Engine::detect())?;
     let work = args.work.load(ui)?;
@@ -233,34 +247,48 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let beside = |path: &Option<PathBuf>| path.as_deref().map(|path| Target::new(Some(path), args.output.force));
     let others = Beside { state: beside(state_out), leaves: beside(leaves), kept: kept.as_ref() };
     let made = made_from(&target, &meta)?;
+    let mut checkpoints = args.checkpoint.open(meta.clone(), args.output.force, ui)?;
     if others.complete(&meta, &Leaves::of(&work.recipe, &meta)?, made.as_ref(), layout)? && made.is_some() {
         [Some(&target), others.state.as_ref(), others.leaves.as_ref()]
             .into_iter()
             .flatten()
             .try_for_each(Target::sweep)?;
+        checkpoints.map_or(Ok(()), |checkpoints| checkpoints.remove())?;
         ui.say(format!("up to date: {} was made from the same inputs; --force does it again", target.name()));
         return Ok(());
     }
     let _claim = target.claim()?;
+    let mut done = checkpoints.as_mut().map_or(Ok(0), |checkpoints| checkpoints.resume(layout))?;
+    if let (Some(kept), Some(checkpoints)) = (&kept, &mut checkpoints)
+        && !kept.begun(done, |path, step| is_kept(path, step, &meta))
+    {
+        checkpoints.begin_again("what --openings was to keep until the checkpoint is not there");
+        done = 0;
+    }
 
     files::describe(ui, &work.folder, &work.plan, work.recipe.inner.grad_groups);
     let bar = ui.progress("train", work.recipe.inner.steps.into());
-    let (mut log, mut losses) = (LeafLog::new(layout, segments), Vec::new());
-    let state = run_steps(&work.input(), work.start(moments.moments)?, 0..segments.steps, |report, state| {
+    bar.at(done.into());
+    let mut metrics = log.as_deref().map(|path| Metrics::begin(path, &work, done, ui)).transpose()?;
+    let mut log = LeafLog::new(layout, segments);
+    let watch = |report: &StepReport, state: &State, leaf: Option<&Leaf>| {
         ui.detail(format!(
             "round {round} step {}: loss {:.4}, gradient norm {:.4}",
             report.step, report.loss, report.gradient_norm
         ));
         bar.tick(format!("loss {:.3}", report.loss));
-        losses.push(report.loss);
-        let leaf = log.observe(report, state);
+        metrics.as_mut().map_or((), |metrics| metrics.step(report));
         match (&kept, leaf) {
             (Some(kept), Some(leaf)) => kept.keep(leaf.step, state, &meta, layout),
             _ => Ok(()),
         }
-    })?;
+    };
+    let mut steps = Steps { checkpoints: checkpoints.as_mut(), watch };
+    let state = steps.run(&work.input(), work.start(moments.moments)?, 0..segments.steps, &mut log)?;
     drop(bar);
 
+    let first = log.losses().next().map(|q32| work.loss(0, q32));
+    let last = log.losses().next_back().map(|q32| work.loss(segments.steps - 1, q32));
     let leaves = log.leaves();
     let text = Leaves::of(&work.recipe, &meta)?.to_text(&leaves)?;
     if let Some(path) = &args.leaves {
@@ -283,7 +311,9 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     next.map(Output::finish).transpose()?;
     let outcome = out.finish()?;
     files::finished(ui, &target, outcome, &digest);
-    if let (Some(first), Some(last)) = (losses.first(), losses.last()) {
+    // Whether it has arrived where standard output leads nobody knows here.
+    checkpoints.filter(|_| !target.is_stdout()).map_or(Ok(()), |checkpoints| checkpoints.remove())?;
+    if let (Some(first), Some(last)) = (first, last) {
         ui.say(format!("{worker} round {round}: loss {first:.4} -> {last:.4}"));
     }
     Ok(())
