@@ -259,7 +259,8 @@ fn a_checkpoint_of_other_inputs_is_refused_by_the_input_that_differs() {
         "train --recipe r.toml --model theta-1 --shard shards/{own} --round 1 --worker ann --state ann.0.moments \
          --checkpoint own -o delta"
     );
-    let first = unassigned.replace("round 1", "round 0").replace("theta-1", "theta-0").replace("--state ann.0.moments", "");
+    let first =
+        unassigned.replace("round 1", "round 0").replace("theta-1", "theta-0").replace("--state ann.0.moments", "");
     remove(&world, &["kept"]);
     for (command, differs) in [
         (train.replace("--model theta-1", "--model other"), "model"),
@@ -272,7 +273,10 @@ fn a_checkpoint_of_other_inputs_is_refused_by_the_input_that_differs() {
         let output = world.run(&command);
         let said = talk(&output);
         assert_eq!(output.status.code(), Some(73), "{command}\n{said}");
-        assert!(said.contains(&format!("own/checkpoint-")) && said.contains(&format!(": of another {differs}: expected ")), "{command}\n{said}");
+        assert!(
+            said.contains(&format!("own/checkpoint-")) && said.contains(&format!(": of another {differs}: expected ")),
+            "{command}\n{said}"
+        );
         assert_eq!(world.tree("own"), kept, "{command}");
     }
     // Another shard, drawn for another worker.
@@ -427,7 +431,10 @@ fn verified(world: &World) -> [String; 2] {
         world.shard_of(0, "ann"),
         world.coordinator,
     ));
-    let whole = format!("{} -o finding", world.replay_with(0, "ann", "r.toml", "theta-0", "0.assignments.jsonl", "ann.0.update"));
+    let whole = format!(
+        "{} -o finding",
+        world.replay_with(0, "ann", "r.toml", "theta-0", "0.assignments.jsonl", "ann.0.update")
+    );
     [whole.clone(), format!("{whole} --openings shown {drawn}")]
 }
 
@@ -454,7 +461,11 @@ fn a_replay_that_is_killed_at_any_moment_finds_what_it_finds_undisturbed() {
 fn a_verifier_believes_only_a_folder_of_its_own_and_of_this_very_update() {
     let world = world(arithmetic());
     let [whole, sampled] = verified(&world);
-    world.expect(&format!("{sampled} --checkpoint shown/own"), 2, "outside of the run folder and of what the worker shows");
+    world.expect(
+        &format!("{sampled} --checkpoint shown/own"),
+        2,
+        "outside of the run folder and of what the worker shows",
+    );
     fs::create_dir(world.path("run")).unwrap();
     world.write("run/run.toml", &world.bytes("r.toml"));
     world.expect(&format!("{whole} --checkpoint run/own"), 2, "outside of the run folder");

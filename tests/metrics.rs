@@ -66,7 +66,11 @@ fn a_step_that_is_done_again_stands_in_the_log_once_and_other_work_stays() {
     let recipe = world.bytes("r.toml");
     world.expect(&format!("{} --log r.toml -o x", world.train(0, "ann")), 65, "r.toml:1: expected a line of a log");
     assert_eq!(world.bytes("r.toml"), recipe);
-    world.expect(&format!("{} --log ann.delta --force -o ann.delta", world.train(0, "ann")), 2, "the same file as --log");
+    world.expect(
+        &format!("{} --log ann.delta --force -o ann.delta", world.train(0, "ann")),
+        2,
+        "the same file as --log",
+    );
     world.expect(&format!("{} --log - -o x", world.train(0, "ann")), 2, "expected a file");
     world.expect(&format!("{} --log nowhere/log -o x", world.train(0, "ann")), 66, "nowhere/log");
 }
@@ -77,7 +81,11 @@ fn a_log_that_cannot_be_written_ends_no_training() {
     world.assign(0);
     if fs::exists("/dev/full").unwrap() {
         let train = world.train(0, "ann");
-        world.expect(&format!("{train} --log /dev/full -o delta"), 0, "the log ends here, the training goes on: /dev/full");
+        world.expect(
+            &format!("{train} --log /dev/full -o delta"),
+            0,
+            "the log ends here, the training goes on: /dev/full",
+        );
         assert!(world.has("delta"));
     }
 }
@@ -156,7 +164,9 @@ fn read_events(bytes: &[u8]) -> BTreeMap<String, Vec<(u64, f32)>> {
         assert!(!first);
         for (_, value) in summary.map_or(Vec::new(), message) {
             let Field::Bytes(value) = value else { panic!("a value is a message") };
-            let [(1, Field::Bytes(tag)), (2, Field::Bytes(number))] = &message(value)[..] else { panic!("a tag and a number") };
+            let [(1, Field::Bytes(tag)), (2, Field::Bytes(number))] = &message(value)[..] else {
+                panic!("a tag and a number")
+            };
             let number = f32::from_le_bytes((*number).try_into().unwrap());
             curves.entry(String::from_utf8(tag.to_vec()).unwrap()).or_default().push((step, number));
         }
@@ -198,7 +208,8 @@ fn tensorboard_gets_every_number_of_a_log_at_its_step_of_the_run() {
     world.expect("log half.log bob.log --tensorboard runs/all", 73, "exists, with other content");
     world.ok("log half.log bob.log --tensorboard runs/all --force");
     world.expect("log r.toml --tensorboard runs/x", 65, "r.toml:1: expected a line of a log");
-    for (key, bad) in [("worker", "\"../up\""), ("run", "\"x\""), ("round", "-1"), ("step", "1.5"), ("seconds", "null")] {
+    for (key, bad) in [("worker", "\"../up\""), ("run", "\"x\""), ("round", "-1"), ("step", "1.5"), ("seconds", "null")]
+    {
         let mut line = lines(&world, "ann.log")[1].clone();
         line[key] = serde_json::from_str(bad).unwrap();
         world.write("bad.log", format!("{line}\n").as_bytes());

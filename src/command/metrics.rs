@@ -6,11 +6,11 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use super::train::Work;
-use crate::artifact::canonical;
+use crate::artifact::{Recipe, canonical};
+use crate::data::Assignment;
 use crate::error::{Error, Result};
 use crate::fsio::{Lines, resident};
-use crate::optimizer::{StepReport, inner_step};
+use crate::optimizer::{RoundInput, StepReport, inner_step};
 use crate::ui::Ui;
 
 /// The type of a process's first line.
@@ -22,7 +22,8 @@ pub const STEP: &str = "step";
 pub struct Metrics<'w> {
     /// None after a line that could not be written.
     lines: Option<Lines>,
-    work: &'w Work,
+    recipe: &'w Recipe,
+    assignment: &'w Assignment,
     begun: Instant,
     /// The end of the step before.
     last: f64,
@@ -31,11 +32,17 @@ pub struct Metrics<'w> {
 
 impl<'w> Metrics<'w> {
     /// Opens the log of a work of which `done` steps are done: what it says of later ones goes, as they are done again.
-    pub fn begin(path: &Path, work: &'w Work, done: u32, ui: &Ui) -> Result<Metrics<'w>> {
+    pub fn begin(
+        path: &Path,
+        round: &RoundInput<'w>,
+        assignment: &'w Assignment,
+        done: u32,
+        ui: &Ui,
+    ) -> Result<Metrics<'w>> {
         if path.as_os_str() == "-" {
             return Err(Error::usage("--log -: expected a file: standard output is for the delta"));
         }
-        let of = of_work(work);
+        let of = of_work(assignment);
         let mut number = 0;
         let lines = Lines::open(path, |line| {
             number += 1;
@@ -49,28 +56,31 @@ impl<'w> Metrics<'w> {
             };
             Ok(!(same && again))
         })?;
-        let mut metrics = Metrics { lines: Some(lines), work, begun: Instant::now(), last: 0.0, ui: *ui };
-        let plan = &work.plan;
-        metrics.add(BEGIN, json!({
-            "step": done,
-            "steps": work.recipe.inner.steps,
-            "time": SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64()),
-            "parameters": work.folder.layout.total,
-            "threads": rayon::current_num_threads(),
-            "micro_batch": plan.sequences,
-            "seq_len": plan.seq_len,
-            "recompute": plan.recompute,
-            "activation_bytes": plan.bytes(&work.folder.config),
-            "version": env!("CARGO_PKG_VERSION"),
-        }));
+        let RoundInput { recipe, plan, model, .. } = *round;
+        let mut metrics = Metrics { lines: Some(lines), recipe, assignment, begun: Instant::now(), last: 0.0, ui: *ui };
+        metrics.add(
+            BEGIN,
+            json!({
+                "step": done,
+                "steps": recipe.inner.steps,
+                "time": SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64()),
+                "parameters": model.layout.total,
+                "threads": rayon::current_num_threads(),
+                "micro_batch": plan.sequences,
+                "seq_len": plan.seq_len,
+                "recompute": plan.recompute,
+                "activation_bytes": plan.bytes(&model.config),
+                "version": env!("CARGO_PKG_VERSION"),
+            }),
+        );
         Ok(metrics)
     }
 
     /// A step is done.
     pub fn step(&mut self, report: &StepReport) {
-        let inner = &self.work.recipe.inner;
-        let global = self.work.assignment.round * u64::from(inner.steps) + u64::from(report.step);
-        let tokens = report.sequences.len() * self.work.plan.seq_len;
+        let inner = &self.recipe.inner;
+        let global = self.assignment.round * u64::from(inner.steps) + u64::from(report.step);
+        let tokens = report.sequences.len() * self.recipe.data.seq_len;
         let seconds = self.begun.elapsed().as_secs_f64();
         let mut line = json!({
             "step": report.step + 1,
@@ -92,7 +102,7 @@ impl<'w> Metrics<'w> {
         let Some(lines) = &mut self.lines else { return };
         line["type"] = kind.into();
         line["v"] = 1.into();
-        for (key, value) in of_work(self.work).as_object().into_iter().flatten() {
+        for (key, value) in of_work(self.assignment).as_object().into_iter().flatten() {
             line[key] = value.clone();
         }
         if let Err(error) = lines.add(&canonical::json(&line)) {
@@ -102,8 +112,7 @@ impl<'w> Metrics<'w> {
     }
 }
 
-fn of_work(work: &Work) -> Value {
-    let of = &work.assignment;
+fn of_work(of: &Assignment) -> Value {
     json!({ "run": of.run.to_string(), "round": of.round, "worker": of.worker })
 }
 

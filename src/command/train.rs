@@ -218,8 +218,13 @@ impl MemoryArgs {
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     args.output.target().check(true)?;
     let Args { state, state_out, leaves, log, output, .. } = args;
-    let named =
-        [("--state", state), ("--state-out", state_out), ("--leaves", leaves), ("--log", log), ("--output", &output.output)];
+    let named = [
+        ("--state", state),
+        ("--state-out", state_out),
+        ("--leaves", leaves),
+        ("--log", log),
+        ("--output", &output.output),
+    ];
     files::distinct(&named.map(|(flag, path)| (flag, path.as_deref())))?;
     require_machine(Engine::detect())?;
     let work = args.work.load(ui)?;
@@ -269,7 +274,9 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     files::describe(ui, &work.folder, &work.plan, work.recipe.inner.grad_groups);
     let bar = ui.progress("train", work.recipe.inner.steps.into());
     bar.at(done.into());
-    let mut metrics = log.as_deref().map(|path| Metrics::begin(path, &work, done, ui)).transpose()?;
+    let input = work.input();
+    let metrics = |path| Metrics::begin(path, &input, &work.assignment, done, ui);
+    let mut metrics = log.as_deref().map(metrics).transpose()?;
     let mut log = LeafLog::new(layout, segments);
     let watch = |report: &StepReport, state: &State, leaf: Option<&Leaf>| {
         ui.detail(format!(
@@ -277,14 +284,16 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
             report.step, report.loss, report.gradient_norm
         ));
         bar.tick(format!("loss {:.3}", report.loss));
-        metrics.as_mut().map_or((), |metrics| metrics.step(report));
+        if let Some(metrics) = &mut metrics {
+            metrics.step(report);
+        }
         match (&kept, leaf) {
             (Some(kept), Some(leaf)) => kept.keep(leaf.step, state, &meta, layout),
             _ => Ok(()),
         }
     };
     let mut steps = Steps { checkpoints: checkpoints.as_mut(), watch };
-    let state = steps.run(&work.input(), work.start(moments.moments)?, 0..segments.steps, &mut log)?;
+    let state = steps.run(&input, work.start(moments.moments)?, 0..segments.steps, &mut log)?;
     drop(bar);
 
     let first = log.losses().next().map(|q32| work.loss(0, q32));

@@ -12,13 +12,7 @@ pub trait Runner {
     fn is_behind(&self, steps: &Range<u32>) -> bool;
 
     /// The state after these steps, from the one before them; the log sees every one of them.
-    fn run(
-        &mut self,
-        round: &RoundInput<'_>,
-        start: State,
-        steps: Range<u32>,
-        log: &mut LeafLog<'_>,
-    ) -> Result<State>;
+    fn run(&mut self, round: &RoundInput<'_>, start: State, steps: Range<u32>, log: &mut LeafLog<'_>) -> Result<State>;
 }
 
 /// From the start to the end, for whoever watches.
@@ -29,13 +23,7 @@ impl<F: FnMut(&StepReport)> Runner for Straight<F> {
         false
     }
 
-    fn run(
-        &mut self,
-        round: &RoundInput<'_>,
-        start: State,
-        steps: Range<u32>,
-        log: &mut LeafLog<'_>,
-    ) -> Result<State> {
+    fn run(&mut self, round: &RoundInput<'_>, start: State, steps: Range<u32>, log: &mut LeafLog<'_>) -> Result<State> {
         run_steps(round, start, steps, |report, state| {
             log.observe(report, state);
             (self.0)(report);

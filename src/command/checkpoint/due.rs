@@ -71,9 +71,13 @@ mod tests {
     #[test]
     fn a_number_is_steps_and_a_unit_makes_it_a_time() {
         let time = |seconds| Ok(Every::Time(Duration::from_secs(seconds)));
-        for (text, every) in
-            [("50", Ok(Every::Steps(50))), ("30s", time(30)), ("5min", time(300)), ("5m", time(300)), ("1h", time(3600))]
-        {
+        for (text, every) in [
+            ("50", Ok(Every::Steps(50))),
+            ("30s", time(30)),
+            ("5min", time(300)),
+            ("5m", time(300)),
+            ("1h", time(3600)),
+        ] {
             assert_eq!(text.parse::<Every>(), every, "{text}");
         }
         for text in ["", "0", "0s", "5 min", "-1", "1.5h", "min", "5d", "99999999999"] {

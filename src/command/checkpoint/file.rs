@@ -103,21 +103,18 @@ pub fn read(folder: &Path, step: u32) -> Result<Begun> {
     let path = record_path(folder, step);
     let place = path.display().to_string();
     let text = read_text_within(&path, MAX)?;
-    let sealed = || -> Result<Begun> {
-        let body = text.trim_end_matches('\n').rfind('\n').map_or("", |at| &text[..=at]);
-        let lines = record::parse_lines(&place, &text)?;
-        let seals: Vec<Seal> = record::select(&lines)?;
-        let checkpoints: Vec<Checkpoint> = record::select(&lines)?;
-        let ([seal], Ok([of])) = (&seals[..], <[Checkpoint; 1]>::try_from(checkpoints)) else {
-            return Err(Error::data(format!("{place}: expected a checkpoint and its seal")));
-        };
-        if seal.digest != Digest::of(body.as_bytes()) || of.step != step {
-            return Err(Error::data(format!("{place}: it is not as it was written")));
-        }
-        let leaves = record::select(&lines)?;
-        Ok(Begun { step, inputs: Meta(of.inputs), leaves, losses: of.losses_q32, state: of.state })
+    let lines = record::parse_lines(&place, &text)?;
+    let seals: Vec<Seal> = record::select(&lines)?;
+    let checkpoints: Vec<Checkpoint> = record::select(&lines)?;
+    let ([seal], Ok([of])) = (&seals[..], <[Checkpoint; 1]>::try_from(checkpoints)) else {
+        return Err(Error::data(format!("{place}: expected a checkpoint and its seal")));
     };
-    sealed()
+    let body = text.strip_suffix(&record::line(seal)?);
+    if body.is_none_or(|body| seal.digest != Digest::of(body.as_bytes())) || of.step != step {
+        return Err(Error::data(format!("{place}: it is not as it was written")));
+    }
+    let leaves = record::select(&lines)?;
+    Ok(Begun { step, inputs: Meta(of.inputs), leaves, losses: of.losses_q32, state: of.state })
 }
 
 impl Begun {

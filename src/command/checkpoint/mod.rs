@@ -85,6 +85,7 @@ impl Checkpoints {
                 }
                 Err(error) if error.kind() == Kind::Exists && self.force => {
                     self.ui.say(format!("replaced: {error}"));
+                    file::remove_but(folder, None)?;
                     break;
                 }
                 Err(error) => return Err(error),
@@ -135,7 +136,15 @@ impl Checkpoints {
     }
 
     /// What there is to do when `step` steps are done: perhaps a checkpoint; the end, if a signal asked for it.
-    fn after(&mut self, step: u32, last: bool, state: &State, log: &LeafLog<'_>, layout: &Layout, signal: &Deferred) -> Result<()> {
+    fn after(
+        &mut self,
+        step: u32,
+        last: bool,
+        state: &State,
+        log: &LeafLog<'_>,
+        layout: &Layout,
+        signal: &Deferred,
+    ) -> Result<()> {
         let asked = signal.asked();
         if asked || !last && self.every.is_due(step, &self.since) {
             let begun = Instant::now();
