@@ -206,10 +206,8 @@ fn a_second_signal_ends_it_at_once_and_the_same_one_twice_is_one() {
     // Steps of seconds.
     let text = String::from_utf8(world.bytes("r.toml")).unwrap().replace("batch = 4\n", "batch = 16384\n");
     world.write("slow.toml", text.as_bytes());
-    let train = format!(
-        "train --recipe slow.toml --model theta-0 --shard shards/train-00000.safetensors --round 0 --worker ann \
-         --log log --checkpoint own -o delta"
-    );
+    let train = "train --recipe slow.toml --model theta-0 --shard shards/train-00000.safetensors --round 0 --worker ann \
+                 --log log --checkpoint own -o delta";
     let begun = |child: &mut Child| {
         while fs::read_to_string(world.path("log")).unwrap_or_default().is_empty() {
             assert!(child.try_wait().unwrap().is_none());
@@ -217,7 +215,7 @@ fn a_second_signal_ends_it_at_once_and_the_same_one_twice_is_one() {
         }
         sleep(Duration::from_millis(200));
     };
-    let mut child = spawn(&world, &train);
+    let mut child = spawn(&world, train);
     begun(&mut child);
     send("TERM", &child);
     sleep(Duration::from_millis(400));
@@ -226,7 +224,7 @@ fn a_second_signal_ends_it_at_once_and_the_same_one_twice_is_one() {
     assert_eq!(child.wait_with_output().unwrap().status.signal(), Some(15));
     assert_eq!((world.listing("own"), logged(&world, "log")), (vec![], vec![]));
     remove(&world, &["log"]);
-    let mut child = spawn(&world, &train);
+    let mut child = spawn(&world, train);
     begun(&mut child);
     send("TERM", &child);
     send("TERM", &child);
@@ -274,7 +272,7 @@ fn a_checkpoint_of_other_inputs_is_refused_by_the_input_that_differs() {
         let said = talk(&output);
         assert_eq!(output.status.code(), Some(73), "{command}\n{said}");
         assert!(
-            said.contains(&format!("own/checkpoint-")) && said.contains(&format!(": of another {differs}: expected ")),
+            said.contains("own/checkpoint-") && said.contains(&format!(": of another {differs}: expected ")),
             "{command}\n{said}"
         );
         assert_eq!(world.tree("own"), kept, "{command}");
