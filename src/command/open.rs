@@ -186,8 +186,8 @@ fn read_states(paths: &[PathBuf], work: &Work, layout: &Layout) -> Result<(Momen
     Ok((moments, given.feedback))
 }
 
-/// Writes the states before these steps, ascending: kept ones as they are, others computed from the last one before. What is
-/// shown already stays, and is known by its leaf.
+/// Writes the states before these steps, ascending: kept ones as they are, others computed from the last one before, kept or
+/// shown. What is shown already stays, and is known by its leaf.
 fn write_states(
     args: &Args,
     work: &Work,
@@ -199,15 +199,25 @@ fn write_states(
 ) -> Result<()> {
     let layout = &work.folder.layout;
     let mut held = (0, work.start(moments)?);
-    let mut missing = Vec::new();
-    for &step in steps {
+    let shown = |step: u32| {
         let leaf = leaves.iter().find(|leaf| leaf.step == step);
         let path = args.output.join(state_file(step));
-        if leaf.map_or(Ok(None), |leaf| shown_state(&path, args.force, leaf, meta, layout))?.is_none() {
-            missing.push(step);
+        leaf.map_or(Ok(None), |leaf| shown_state(&path, args.force, leaf, meta, layout))
+    };
+    let mut before = None;
+    let mut missing = Vec::new();
+    for &step in steps {
+        match shown(step)? {
+            Some(_) => before = Some(step),
+            None => missing.push((step, before)),
         }
     }
-    for step in missing {
+    for (step, before) in missing {
+        if let Some(before) = before.filter(|before| *before > held.0)
+            && let Some(state) = shown(before)?
+        {
+            held = (before, state);
+        }
         if let Some((found, state)) = last_kept(&args.openings, step, meta, layout)?
             && found > held.0
         {
