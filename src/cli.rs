@@ -11,6 +11,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::command;
+use crate::command::verbs::GLOBAL;
 use crate::error::{Error, Kind, Result};
 use crate::ui::{self, Ui, escape};
 
@@ -20,10 +21,14 @@ use crate::ui::{self, Ui, escape};
 /// a person typing. `-` is standard input or output. Standard output carries the artifact, standard error the talk.
 #[derive(Debug, Parser)]
 #[command(name = "l402", version, max_term_width = 100, after_help = EXIT_STATUS)]
+#[command(disable_help_flag = true, disable_version_flag = true)]
 pub struct Cli {
     /// Flags that every verb takes.
     #[command(flatten)]
     pub global: Global,
+    /// Print the version
+    #[arg(short = 'V', long, action = clap::ArgAction::Version, help_heading = GLOBAL)]
+    version: Option<bool>,
     /// What to do.
     #[command(subcommand)]
     pub verb: Verb,
@@ -37,6 +42,7 @@ input; 69 a node or a hub does not answer; 70 a bug of ours; 73 the output exist
 
 /// Flags that every verb takes.
 #[derive(Args, Debug)]
+#[command(next_help_heading = GLOBAL)]
 pub struct Global {
     /// Threads to compute with; the bits do not depend on it [default: all cores]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -47,6 +53,9 @@ pub struct Global {
     /// Say more; twice for the details
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// Print help; -h prints a summary
+    #[arg(short, long, global = true, action = clap::ArgAction::Help)]
+    help: Option<bool>,
 }
 
 /// The verbs, one file each in `command/`. Their help is the documentation of their `Args`: a comment here would
@@ -54,6 +63,10 @@ pub struct Global {
 #[allow(missing_docs)]
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    New(command::new::Args),
+    Recipe(command::recipe::Args),
+    Roster(command::roster::Args),
+    Beacon(command::beacon::Args),
     Pull(command::pull::Args),
     Shard(command::shard::Args),
     Assign(command::assign::Args),
@@ -87,6 +100,10 @@ impl Cli {
             build_pool(threads)?;
         }
         match self.verb {
+            Verb::New(args) => on_the_pool(threads, || command::new::run(&args, ui)),
+            Verb::Recipe(args) => command::recipe::run(&args, ui),
+            Verb::Roster(args) => command::roster::run(&args, ui),
+            Verb::Beacon(args) => command::beacon::run(&args, ui),
             Verb::Pull(args) => command::pull::run(&args, ui),
             Verb::Shard(args) => on_the_pool(threads, || command::shard::run(&args, ui)),
             Verb::Assign(args) => command::assign::run(&args, ui),
@@ -108,8 +125,8 @@ impl Cli {
             Verb::Key(args) => command::key::run(&args, ui),
             Verb::Devnet(args) => command::devnet::run(&args, ui),
             Verb::Selftest(args) => on_the_pool(threads, || command::selftest::run(&args, ui)),
-            Verb::Completions(args) => command::completions::run(&args, Cli::command()),
-            Verb::Man(args) => command::man::run(&args, &Cli::command()),
+            Verb::Completions(args) => command::completions::run(&args, tree()),
+            Verb::Man(args) => command::man::run(&args, &tree()),
         }
     }
 }
@@ -135,6 +152,11 @@ fn build_pool(threads: usize) -> Result<()> {
 /// Bytes of a thread's stack: as many as `main` has.
 const STACK: usize = 8 << 20;
 
+/// The whole command line, its verbs in order and under their headings.
+pub fn tree() -> clap::Command {
+    command::verbs::arranged(Cli::command())
+}
+
 /// The tree as it is parsed: `-1` after a flag is its value, and no flag that nobody knows.
 fn tolerant(command: clap::Command) -> clap::Command {
     let negative = |arg: Arg| if arg.is_positional() { arg } else { arg.allow_negative_numbers(true) };
@@ -153,7 +175,7 @@ fn explained(mut error: clap::Error) -> clap::Error {
 }
 
 fn parse_from<T: Into<OsString> + Clone>(words: impl IntoIterator<Item = T>) -> std::result::Result<Cli, clap::Error> {
-    let parsed = tolerant(Cli::command()).try_get_matches_from(words);
+    let parsed = tolerant(tree()).try_get_matches_from(words);
     parsed.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(explained)
 }
 
@@ -183,7 +205,7 @@ fn refuse(error: clap::Error) -> Result<u8> {
     let error = match parse_from(&shown) {
         _ if shown == given => error,
         Err(shown) if shown.use_stderr() => shown,
-        _ => Cli::command().error(error.kind(), "it holds characters that cannot be shown"),
+        _ => tree().error(error.kind(), "it holds characters that cannot be shown"),
     };
     // Nobody is left to be told when standard error is closed.
     let _ = error.print();

@@ -72,9 +72,13 @@ fn depth(text: &str) -> std::result::Result<Depth, String> {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Summary {
+    /// The run.
     run: Digest,
+    /// Rounds that were checked.
     rounds: u64,
+    /// What was checked in them.
     totals: Totals,
+    /// Whose assignments were believed.
     #[serde(skip_serializing_if = "Option::is_none")]
     coordinator: Option<String>,
 }

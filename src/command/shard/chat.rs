@@ -56,6 +56,12 @@ enum TurnsArg {
 }
 
 impl ChatArgs {
+    /// Conversations (or none) as the defaults have them.
+    pub fn plain(chat: bool, pack: bool) -> ChatArgs {
+        let (model, chat_template, date) = (None, None, None);
+        ChatArgs { chat, model, chat_template, date, turns: TurnsArg::All, skip_ambiguous: false, pack }
+    }
+
     /// What the shards say of their tokens.
     pub fn trained(&self) -> Marking {
         match (self.chat, self.pack) {
