@@ -125,7 +125,7 @@ impl Cli {
             Verb::Key(args) => command::key::run(&args, ui),
             Verb::Devnet(args) => command::devnet::run(&args, ui),
             Verb::Selftest(args) => on_the_pool(threads, || command::selftest::run(&args, ui)),
-            Verb::Completions(args) => command::completions::run(&args, tree()),
+            Verb::Completions(args) => command::completions::run(&args),
             Verb::Man(args) => command::man::run(&args, &tree()),
         }
     }
@@ -177,6 +177,11 @@ fn explained(mut error: clap::Error) -> clap::Error {
 fn parse_from<T: Into<OsString> + Clone>(words: impl IntoIterator<Item = T>) -> std::result::Result<Cli, clap::Error> {
     let parsed = tolerant(tree()).try_get_matches_from(words);
     parsed.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(explained)
+}
+
+/// Answers a shell that asks how a line can go on; then there is nothing else to do.
+pub fn complete() -> Result<bool> {
+    command::completions::answer(tree())
 }
 
 /// Parses the command line; what clap has to say (help, version, a usage error) is already printed.

@@ -29,7 +29,8 @@ fn sources() -> Vec<(String, String)> {
         (name, fs::read_to_string(path).unwrap().split("#[cfg(test)]\nmod ").next().unwrap().to_owned())
     };
     // What speaks to the hub and to nodes has records of others.
-    let ours = |path: &&PathBuf| !["hub", "devnet"].iter().any(|other| path.starts_with(root().join("src").join(other)));
+    let ours =
+        |path: &&PathBuf| !["hub", "devnet"].iter().any(|other| path.starts_with(root().join("src").join(other)));
     paths.iter().filter(ours).map(read).collect()
 }
 
@@ -38,6 +39,8 @@ struct Field {
     name: String,
     kind: String,
     doc: String,
+    /// Of a value with something of its own: the type of that.
+    leads: Option<String>,
 }
 
 /// A structure or an enumeration: what is said of it, and its fields or values.
@@ -50,7 +53,12 @@ struct Type {
 fn doc(lines: &[&str]) -> String {
     let said = lines.iter().filter_map(|line| line.trim().strip_prefix("///")).map(str::trim).filter(|l| !l.is_empty());
     // Links are of the source's own documentation.
-    said.collect::<Vec<_>>().join(" ").replace("[`", "`").replace("`]", "`").replace("super::", "").replace("crate::", "")
+    said.collect::<Vec<_>>()
+        .join(" ")
+        .replace("[`", "`")
+        .replace("`]", "`")
+        .replace("super::", "")
+        .replace("crate::", "")
 }
 
 /// Every type of the source, by name; of several of one name those in the file that is asked first.
@@ -75,7 +83,8 @@ fn types(text: &str) -> BTreeMap<String, Type> {
                 before.push(inner);
                 continue;
             }
-            let plain = inner.trim_start_matches("pub ").trim_end_matches(',').trim_end_matches(" {}").trim_end_matches(" {");
+            let plain =
+                inner.trim_start_matches("pub ").trim_end_matches(',').trim_end_matches(" {}").trim_end_matches(" {");
             if plain == "}" || plain.is_empty() {
                 continue;
             }
@@ -88,12 +97,14 @@ fn types(text: &str) -> BTreeMap<String, Type> {
                 continue;
             }
             let part = match plain.split_once(": ") {
-                Some((name, kind)) => Field { name: name.into(), kind: kind.into(), doc: doc(&before) },
+                Some((name, kind)) => Field { name: name.into(), kind: kind.into(), doc: doc(&before), leads: None },
                 None => {
                     let (name, holds) = plain.split_once('(').unwrap_or((plain, ""));
                     let holds = holds.trim_end_matches(')');
-                    let holds = if holds.is_empty() { String::new() } else { format!(" Its value is {}.", words(holds).0) };
-                    Field { name: cased(name, &attributes), kind: String::new(), doc: doc(&before) + &holds }
+                    let said =
+                        if holds.is_empty() { String::new() } else { format!(" Its value is {}.", words(holds).0) };
+                    let (kind, doc) = (String::new(), doc(&before) + &said);
+                    Field { name: cased(name, &attributes), kind, doc, leads: words(holds).1 }
                 }
             };
             if before.iter().any(|line| line.contains("default")) && !part.kind.starts_with("Option") {
@@ -130,7 +141,8 @@ fn records(text: &str) -> Vec<(String, String)> {
     let lines: Vec<&str> = text.lines().collect();
     for pair in lines.windows(2) {
         let structure = pair[0].trim().split("Record for ").nth(1).and_then(|rest| rest.strip_suffix(" {"));
-        let name = pair[1].trim().strip_prefix("const TYPE: &'static str = \"").and_then(|rest| rest.strip_suffix("\";"));
+        let name =
+            pair[1].trim().strip_prefix("const TYPE: &'static str = \"").and_then(|rest| rest.strip_suffix("\";"));
         if let (Some(structure), Some(name)) = (structure, name) {
             found.push((name.to_owned(), structure.to_owned()));
         }
@@ -221,6 +233,7 @@ fn made() -> String {
             writeln!(text, "| `{}` | {kind} | {} |", field.name, field.doc.replace('|', "\\|")).unwrap();
         }
         for value in &shape.values {
+            leads.extend(value.leads.as_ref().and_then(|led| Some((lead(&all, file, led)?, led.clone()))));
             writeln!(text, "- `\"{}\"`: {}", value.name, value.doc).unwrap();
         }
         text

@@ -36,7 +36,9 @@ pub fn public_key(text: &str) -> Result<String> {
     let found = found.trim();
     match key::parse_public(found) {
         Ok(_) => Ok(found.to_owned()),
-        Err(_) => Err(Error::data(format!("{text}: expected 66 hex digits of a public key")).hint("l402 key prints it")),
+        Err(_) => {
+            Err(Error::data(format!("{text}: expected 66 hex digits of a public key")).hint("l402 key prints it"))
+        }
     }
 }
 

@@ -5,10 +5,7 @@ use clap::Command;
 /// Headings, and what is under them. A verb that the tree has not is passed over.
 pub const HEADINGS: [(&str, &[&str]); 6] = [
     ("Begin", &["new", "pull", "shard", "init", "recipe", "roster", "key"]),
-    (
-        "A round",
-        &["beacon", "assign", "train", "compress", "commit", "open", "replay", "attest", "score", "aggregate"],
-    ),
+    ("A round", &["beacon", "assign", "train", "compress", "commit", "open", "replay", "attest", "score", "aggregate"]),
     ("Pay", &["invoice", "settle"]),
     ("Look", &["status", "explain", "report", "audit", "inspect", "sample"]),
     ("Out", &["export", "merge", "serve", "get"]),

@@ -121,18 +121,38 @@ impl OuterRecipe {
         let (krum, clips) = (self.rule == OuterRule::Krum, self.rule == OuterRule::CenteredClip);
         rules.require(within(self.lr, 0.0, 1e3), "outer.lr", "0 to 1000");
         match self.rule.counts_faulty() {
-            true => rules.require_beside((1..=1 << 20).contains(&self.faulty), "outer.faulty", &RULE, "1 to 2^20 with this rule"),
-            false => rules.require_beside(self.faulty == 0, "outer.faulty", &RULE, "none without rule \"trimmed_mean\" or \"krum\""),
+            true => rules.require_beside(
+                (1..=1 << 20).contains(&self.faulty),
+                "outer.faulty",
+                &RULE,
+                "1 to 2^20 with this rule",
+            ),
+            false => rules.require_beside(
+                self.faulty == 0,
+                "outer.faulty",
+                &RULE,
+                "none without rule \"trimmed_mean\" or \"krum\"",
+            ),
         }
         rules.require_beside(self.select == 0 || krum, "outer.select", &RULE, "none without rule \"krum\"");
         rules.require(self.select <= 1 << 20, "outer.select", "at most 2^20");
         let clipping = self.clip_iterations == three() && self.clip_tau == 0.0;
-        rules.require_beside(clips || clipping, "outer.clip_iterations, outer.clip_tau", &RULE, "none without rule \"centered_clip\"");
+        rules.require_beside(
+            clips || clipping,
+            "outer.clip_iterations, outer.clip_tau",
+            &RULE,
+            "none without rule \"centered_clip\"",
+        );
         rules.require((1..=100).contains(&self.clip_iterations), "outer.clip_iterations", "1 to 100");
         let tau = self.clip_tau == 0.0 && self.clip_tau.is_sign_positive() || within(self.clip_tau, 1e-30, 1e30);
         rules.require(tau, "outer.clip_tau", "0 for the median, or 1e-30 to 1e30");
         rules.require(within(self.momentum, 0.0, 0.999_999), "outer.momentum", "0 to below 1");
-        rules.require_beside(!self.nesterov || self.momentum > 0.0, "outer.nesterov", &["outer.momentum"], "false without a momentum");
+        rules.require_beside(
+            !self.nesterov || self.momentum > 0.0,
+            "outer.nesterov",
+            &["outer.momentum"],
+            "false without a momentum",
+        );
         rules.require(self.quorum <= 1 << 20, "outer.quorum", "at most 2^20");
     }
 }

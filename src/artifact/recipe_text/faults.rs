@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue, Deserializer, Error};
+use toml::de::{DeTable, Deserializer, Error};
 
 use super::fields::{least, nearest};
 use super::places::{Place, line, places, put, remove};
@@ -97,7 +97,11 @@ impl Reading<'_> {
         let message = error.message();
         if message.starts_with("unknown field") {
             let hint = nearest(&named(field)).map(|name| format!("the nearest field is {name}"));
-            self.fault(Some(line), format!("{}: expected a field of recipes, found an unknown one", named(field)), hint);
+            self.fault(
+                Some(line),
+                format!("{}: expected a field of recipes, found an unknown one", named(field)),
+                hint,
+            );
         } else {
             let found = self.text.get(place.value.clone()).unwrap_or_default().trim();
             let (what, hint) = refused(field, message, found);

@@ -67,7 +67,7 @@ pub fn nearest(field: &str) -> Option<String> {
 /// A value to go on with of a field that must be there, by its table (none: the outermost) and name.
 pub fn least(table: &str, name: &str) -> Option<DeValue<'static>> {
     let all = DeTable::parse(LEAST).expect("a constant, which a test reads").into_inner();
-    let parts = table.split('.').filter(|part| !part.is_empty());
+    let mut parts = table.split('.').filter(|part| !part.is_empty());
     let inner = parts.try_fold(DeValue::Table(all), |value, part| match value {
         DeValue::Table(table) => value_of(table, part),
         // The tables of a list have the same fields.
@@ -91,7 +91,8 @@ mod tests {
     #[test]
     fn every_field_is_known_by_its_table() {
         let known = known();
-        for field in ["arithmetic", "inner.lr", "adapter.targets", "score.validators.key", "pay.shapley_tolerance_ppm"] {
+        for field in ["arithmetic", "inner.lr", "adapter.targets", "score.validators.key", "pay.shapley_tolerance_ppm"]
+        {
             assert!(known.iter().any(|name| name == field), "{field}: {known:?}");
         }
         let document = include_str!("../../../docs/recipe.md");

@@ -10,7 +10,8 @@ use crate::error::{Error, Result};
 /// Gives a field, `table.name` or `name`, this value, as TOML has it: in the place of the one that is there, else in its table,
 /// which is begun at the end where there is none.
 pub fn set(text: &str, field: &str, value: &str) -> Result<String> {
-    let table = DeTable::parse(text).map_err(|e| Error::data(format!("not TOML: {}", e.message().replace('\n', ", "))))?;
+    let table =
+        DeTable::parse(text).map_err(|e| Error::data(format!("not TOML: {}", e.message().replace('\n', ", "))))?;
     let places = places(table.get_ref());
     if let Some(place) = places.iter().find(|place| place.field == field) {
         return Ok(replaced(text, place.value.clone(), value));
@@ -42,7 +43,8 @@ fn header(text: &str, table: &str) -> Option<usize> {
     text.split_inclusive('\n').find_map(|line| {
         at += line.len();
         let bare = line.split('#').next().unwrap_or_default().trim();
-        let is = bare.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).is_some_and(|name| name.trim() == table);
+        let is =
+            bare.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).is_some_and(|name| name.trim() == table);
         (is && line.ends_with('\n')).then_some(at)
     })
 }
@@ -66,7 +68,11 @@ mod tests {
             ("name = \"x\"\n[model] # first\n", "model.theta_0", "name = \"x\"\n[model] # first\ntheta_0 = 7\n"),
             ("name = \"x\"", "model.theta_0", "name = \"x\"\n\n[model]\ntheta_0 = 7\n"),
             ("model = { theta_0 = 1 }\n", "model.theta_0", "model = { theta_0 = 7 }\n"),
-            ("[data]\nseq_len = 1\n[inner]\nlr = 1\n", "data.tokenizer", "[data]\ntokenizer = 7\nseq_len = 1\n[inner]\nlr = 1\n"),
+            (
+                "[data]\nseq_len = 1\n[inner]\nlr = 1\n",
+                "data.tokenizer",
+                "[data]\ntokenizer = 7\nseq_len = 1\n[inner]\nlr = 1\n",
+            ),
             ("[data]\n", "name", "name = 7\n[data]\n"),
         ] {
             assert_eq!(set(text, field, "7").unwrap(), expected, "{text}");

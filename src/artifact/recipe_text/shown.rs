@@ -36,7 +36,8 @@ fn written(recipe: &Recipe) -> Result<String> {
 
 /// The fields that a text names itself.
 fn named(text: &str) -> Result<BTreeSet<String>> {
-    let table = DeTable::parse(text).map_err(|e| Error::data(format!("not TOML: {}", e.message().replace('\n', ", "))))?;
+    let table =
+        DeTable::parse(text).map_err(|e| Error::data(format!("not TOML: {}", e.message().replace('\n', ", "))))?;
     Ok(places(table.get_ref()).into_iter().map(|place| place.field).collect())
 }
 
@@ -99,7 +100,13 @@ mod tests {
             assert_eq!(Recipe::parse(&shown).unwrap().digest(), recipe.digest(), "{shown}");
         }
         let shown = effective(PLAIN, &Recipe::parse(PLAIN).unwrap()).unwrap();
-        for line in ["seed = 0  # default", "lr = 0.001", "beta1 = 0.9", "beta2 = 0.95  # default", "validators = []  # default"] {
+        for line in [
+            "seed = 0  # default",
+            "lr = 0.001",
+            "beta1 = 0.9",
+            "beta2 = 0.95  # default",
+            "validators = []  # default",
+        ] {
             assert!(shown.lines().any(|found| found == line), "{line} in\n{shown}");
         }
     }
@@ -109,7 +116,8 @@ mod tests {
         let plain = Recipe::parse(PLAIN).unwrap();
         let spelled = Recipe::parse(&format!("seed = 0\n{PLAIN}clip = 1.0 # as ever\n")).unwrap();
         assert_eq!(differences(&plain, &spelled).unwrap(), []);
-        let other = Recipe::parse(&PLAIN.replace("1e-3", "2e-3").replace("[inner]", "[adapter]\nrank = 1\nalpha = 2\n[inner]"));
+        let other =
+            Recipe::parse(&PLAIN.replace("1e-3", "2e-3").replace("[inner]", "[adapter]\nrank = 1\nalpha = 2\n[inner]"));
         let found = differences(&plain, &other.unwrap()).unwrap();
         let names: Vec<&str> = found.iter().map(|d| d.name.as_str()).collect();
         assert_eq!(names, ["inner.lr", "adapter.rank", "adapter.alpha", "adapter.targets"]);

@@ -25,7 +25,9 @@ pub fn body(text: &str) -> String {
             page += &table(&rows);
         } else if let Some((mark, begin)) = item(trimmed) {
             let mut text = begin.to_owned();
-            while let Some(more) = lines.next_if(|l| l.starts_with("  ") && !l.trim().is_empty() && item(l.trim_start()).is_none()) {
+            while let Some(more) =
+                lines.next_if(|l| l.starts_with("  ") && !l.trim().is_empty() && item(l.trim_start()).is_none())
+            {
                 text = format!("{text} {}", more.trim());
             }
             page += &format!(".IP {} 4\n{}", mark, line(&inline(&text)));
@@ -43,7 +45,11 @@ pub fn body(text: &str) -> String {
 /// Whether a line goes on with the paragraph before it.
 fn continues(text: &str) -> bool {
     let trimmed = text.trim_start();
-    !trimmed.is_empty() && heading(text).is_none() && !trimmed.starts_with("```") && !trimmed.starts_with('|') && item(trimmed).is_none()
+    !trimmed.is_empty()
+        && heading(text).is_none()
+        && !trimmed.starts_with("```")
+        && !trimmed.starts_with('|')
+        && item(trimmed).is_none()
 }
 
 fn heading(text: &str) -> Option<String> {
@@ -66,7 +72,8 @@ fn item(text: &str) -> Option<(String, &str)> {
         return Some(("\\(bu".into(), rest));
     }
     let (number, rest) = text.split_once(". ")?;
-    (!number.is_empty() && number.len() < 3 && number.bytes().all(|b| b.is_ascii_digit())).then(|| (format!("{number}."), rest))
+    (!number.is_empty() && number.len() < 3 && number.bytes().all(|b| b.is_ascii_digit()))
+        .then(|| (format!("{number}."), rest))
 }
 
 /// A table, for tbl.
@@ -112,7 +119,9 @@ mod tests {
 
     #[test]
     fn paragraphs_lists_code_and_tables_keep_their_form() {
-        let page = body("# Title\n\nOne\ntwo.\n\n- a\n  b\n- c\n\n```sh\n.x 'y'\n```\n| a | b |\n|---|---|\n| `c\\|d` | e |\n### Sub\n1. x\n");
+        let page = body(
+            "# Title\n\nOne\ntwo.\n\n- a\n  b\n- c\n\n```sh\n.x 'y'\n```\n| a | b |\n|---|---|\n| `c\\|d` | e |\n### Sub\n1. x\n",
+        );
         let expected = ".SH \"TITLE\"\n.PP\nOne two.\n.IP \\(bu 4\na b\n.IP \\(bu 4\nc\n.PP\n.RS 4\n.nf\n\\&.x \\(aqy\\(aq\n.fi\n.RE\n\
             .PP\n.TS\ntab(@);\nlB lBx\nl lx.\nT{\na\nT}@T{\nb\nT}\nT{\n\\fBc|d\\fR\nT}@T{\ne\nT}\n.TE\n.SS \"Sub\"\n.IP 1. 4\nx\n";
         assert_eq!(page, expected);

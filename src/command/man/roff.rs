@@ -58,7 +58,8 @@ fn span(text: &str) -> (String, &str) {
     {
         return (inline(label), rest);
     }
-    if let Some(escaped) = text.strip_prefix('\\').filter(|rest| rest.starts_with(['[', ']', '*', '`', '\\', '|', '_'])) {
+    if let Some(escaped) = text.strip_prefix('\\').filter(|rest| rest.starts_with(['[', ']', '*', '`', '\\', '|', '_']))
+    {
         return (plain(&escaped[..1]), &escaped[1..]);
     }
     (plain(&text[..1]), &text[1..])

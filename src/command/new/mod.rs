@@ -129,7 +129,8 @@ fn places(run: &Path) -> Result<(PathBuf, PathBuf)> {
     // A trailing slash, as shells complete it, is no part of the name.
     let run: PathBuf = run.components().collect();
     let name = run.file_name().and_then(|name| name.to_str());
-    let name = name.ok_or_else(|| Error::usage(format!("{}: expected the name of a folder, in UTF-8", run.display())))?;
+    let name =
+        name.ok_or_else(|| Error::usage(format!("{}: expected the name of a folder, in UTF-8", run.display())))?;
     let empty = || std::fs::read_dir(&run).is_ok_and(|mut entries| entries.next().is_none());
     if run.exists() && !empty() {
         return Err(Error::new(Kind::Exists, format!("{}: exists", run.display())).hint("a run begins in a new folder"));

@@ -22,7 +22,8 @@ impl Template {
         if let Some(path) = named {
             return Ok(Template { text: read_text(path)?, name: path.to_owned() });
         }
-        let name: String = run.file_name().map(|name| name.to_string_lossy().chars().take(16).collect()).unwrap_or_default();
+        let name: String =
+            run.file_name().map(|name| name.to_string_lossy().chars().take(16).collect()).unwrap_or_default();
         let mut text = set(PLAIN, "name", &toml::Value::from(name).to_string())?;
         if from_elsewhere {
             // What has learned already takes a fiftieth, and forgets by decay.
@@ -43,9 +44,9 @@ impl Template {
         let table: toml::Table = self.text.parse().map_err(|_| Error::data("not TOML")).at(self.name.display())?;
         let own = table.get("data").and_then(|data| data.get("seq_len")).and_then(toml::Value::as_integer);
         let own = own.and_then(|n| u32::try_from(n).ok()).filter(|n| (1..=1 << 20).contains(n));
-        asked.or(own).ok_or_else(|| {
-            Error::usage(format!("{}: no data.seq_len: expected --seq-len", self.name.display()))
-        })
+        asked
+            .or(own)
+            .ok_or_else(|| Error::usage(format!("{}: no data.seq_len: expected --seq-len", self.name.display())))
     }
 
     /// The text with what is known of the run, and the recipe that it is.
