@@ -51,7 +51,13 @@ fn bash_completes_verbs_flags_rounds_workers_and_recipes() {
 #[test]
 fn every_shell_has_a_script_and_a_question_is_answered_without_a_shell() {
     let world = World::empty();
-    for (shell, part) in [("bash", "complete "), ("zsh", "#compdef l402"), ("fish", "complete "), ("elvish", "edit:"), ("powershell", "Register")] {
+    for (shell, part) in [
+        ("bash", "complete "),
+        ("zsh", "#compdef l402"),
+        ("fish", "complete "),
+        ("elvish", "edit:"),
+        ("powershell", "Register"),
+    ] {
         let script = world.text(&format!("completions {shell}"));
         assert!(script.contains(part) && script.contains("L402_COMPLETE"), "{shell}: {script}");
     }

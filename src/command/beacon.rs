@@ -47,11 +47,12 @@ impl FromStr for Value {
 /// Runs the verb.
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let target = Target::new(args.output.as_deref(), false);
-    let up_to_date = || ui.say(format!("{}: up to date", target.name()));
+    let up_to_date = || -> Result<()> {
+        ui.say(format!("{}: up to date", target.name()));
+        Ok(())
+    };
     if let Some(path) = target.kept().filter(|path| path.is_file()) {
-        agrees(path, args.value)?;
-        up_to_date();
-        return Ok(());
+        return agrees(path, args.value).and_then(|()| up_to_date());
     }
     target.make_folder()?;
     let value = match args.value {
@@ -60,10 +61,10 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     };
     match target.write_text(&format!("{value}\n")) {
         Ok(Outcome::Written) => Ok(()),
-        Ok(Outcome::UpToDate) => Ok(up_to_date()),
+        Ok(Outcome::UpToDate) => up_to_date(),
         // Another process has made it meanwhile: the first one's stays.
         Err(error) if error.kind() == Kind::Exists => match args.output.as_deref() {
-            Some(path) => agrees(path, args.value).map(|()| up_to_date()),
+            Some(path) => agrees(path, args.value).and_then(|()| up_to_date()),
             None => Err(error),
         },
         Err(error) => Err(error),

@@ -69,7 +69,7 @@ pub fn remove(table: &mut DeTable<'_>, field: &str) {
         Some(DeValue::Table(table)) => remove(table, rest),
         Some(DeValue::Array(list)) => {
             let (index, rest) = rest.split_once('.').unwrap_or((rest, ""));
-            let at = index.parse::<usize>().ok().and_then(|i| list.iter_mut().nth(i));
+            let at = index.parse::<usize>().ok().and_then(|i| list.get_mut(i));
             if let Some(DeValue::Table(table)) = at.map(Spanned::get_mut) {
                 remove(table, rest);
             }
@@ -92,7 +92,7 @@ pub fn put<'i>(table: &mut DeTable<'i>, of: &str, name: &str, value: Spanned<DeV
         DeValue::Table(inner) => put(inner, rest, name, value),
         DeValue::Array(list) => {
             let (index, rest) = rest.split_once('.').unwrap_or((rest, ""));
-            let at = index.parse::<usize>().ok().and_then(|i| list.iter_mut().nth(i));
+            let at = index.parse::<usize>().ok().and_then(|i| list.get_mut(i));
             if let Some(DeValue::Table(inner)) = at.map(Spanned::get_mut) {
                 put(inner, rest, name, value);
             }
