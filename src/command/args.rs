@@ -8,6 +8,7 @@ use crate::fsio::Target;
 
 /// Where a verb's artifact goes.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Output")]
 pub struct OutputArgs {
     /// Output file, written beside and renamed; `*.zst` is compressed [default: standard output]
     #[arg(short, long, value_name = "FILE")]
@@ -26,6 +27,7 @@ impl OutputArgs {
 
 /// Where a verb's output folder goes.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Output")]
 pub struct OutputDirArgs {
     /// Output folder, built beside and renamed
     #[arg(short, long, value_name = "DIR")]

@@ -22,7 +22,7 @@ pub struct Args {
     #[arg(value_name = "random|HEX")]
     value: Value,
     /// Output file, written beside and renamed, its folder made where it is not there [default: standard output]
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     output: Option<PathBuf>,
 }
 

@@ -16,6 +16,7 @@ use crate::ui::Ui;
 
 /// The folder and the node.
 #[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Escrow and node")]
 pub struct EscrowArgs {
     /// This party's own folder of secret, instance and journal; keep it, and keep it to yourself
     #[arg(long, value_name = "DIR", default_value = "escrow")]

@@ -28,6 +28,7 @@ pub struct Args {
 
 /// How a model is written.
 #[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Form")]
 pub(super) struct FormArgs {
     /// The type of its numbers
     #[arg(long, value_enum, default_value_t = DtypeArg::Float32)]

@@ -43,15 +43,16 @@ pub struct Args {
     #[command(flatten)]
     draw: DrawArgs,
     /// The folder that is shown to others
-    #[arg(short, long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR", help_heading = "Output")]
     output: PathBuf,
     /// Replace files that exist and differ
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     force: bool,
 }
 
 /// What is drawn, and how much.
 #[derive(clap::Args, Debug)]
+#[command(next_help_heading = "What is drawn")]
 pub struct DrawArgs {
     /// 32 bytes in hex that nobody knew when the commitments were closed: draws what is looked at
     #[arg(long, value_name = "HEX", value_parser = digest, requires = "drawn")]

@@ -73,6 +73,7 @@ pub struct Args {
 /// Where the prompt comes from.
 #[derive(clap::Args, Debug)]
 #[group(required = true, multiple = false)]
+#[command(next_help_heading = "The prompt")]
 struct PromptArgs {
     /// What the model goes on from
     #[arg(long, value_name = "TEXT")]
@@ -87,6 +88,7 @@ struct PromptArgs {
 
 /// How a conversation becomes a prompt.
 #[derive(clap::Args, Debug)]
+#[command(next_help_heading = "The prompt")]
 struct TemplateArgs {
     /// A chat template in the place of the model's
     #[arg(long, value_name = "FILE")]

@@ -129,6 +129,7 @@ impl Work {
 
 /// No work before its pay is locked.
 #[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Escrow and node")]
 pub struct HeldArgs {
     /// Demand a `held` record of this task's escrow, as `invoice status` prints it; others may be there too
     #[arg(long, value_name = "FILE|DIR", requires = "offers", requires = "judge")]
@@ -183,6 +184,7 @@ impl HeldArgs {
 
 /// Memory and micro-batches: never a matter of bits.
 #[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Memory")]
 pub struct MemoryArgs {
     /// Sequences computed at a time; the bits do not depend on it [default: by memory and caches]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]

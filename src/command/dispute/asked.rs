@@ -6,6 +6,7 @@ use crate::command::args::OutputArgs;
 
 /// What of a dispute is asked for.
 #[derive(clap::Args, Debug)]
+#[command(next_help_heading = "A dispute")]
 pub struct DisputeArgs {
     /// Settle a dispute: the other party's leaves, and, when the step is known, its trace of that step. One's own leaves
     /// are `--leaves`, or are computed

@@ -22,6 +22,7 @@ const LINES: usize = 256;
 
 /// Instruction data.
 #[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Conversations")]
 pub(super) struct ChatArgs {
     /// CORPUS are conversations: JSON Lines with `messages`, or `prompt` and `completion`; what the assistant says is trained
     #[arg(long)]
