@@ -75,7 +75,11 @@ const EXCEPTIONS: &[(&str, &[&str], &str)] = &[
     ("--coordinator", &["KEY", "KEY|FILE"], "a key; a new run takes the file that its party has sent"),
     ("--report", &["FILE"], "a report's place"),
     ("--openings", &["DIR"], "a folder"),
-    ("--reveal", &["DIR", "none"], "the worker shows what opens its commitment, the judge what opens payments (fixed forms)"),
+    (
+        "--reveal",
+        &["DIR", "none"],
+        "the worker shows what opens its commitment, the judge what opens payments (fixed forms)",
+    ),
     ("--shards", &["DIR", "N"], "how many there are to be, and then the folder that holds them (fixed forms)"),
     ("--worker", &["ID", "ID=NODE"], "which worker; of pay, with the node that is pinned for it (fixed forms)"),
     (

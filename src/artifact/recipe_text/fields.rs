@@ -104,8 +104,9 @@ mod tests {
     #[test]
     fn what_is_meant_is_found_in_its_table_or_in_another() {
         for (field, meant) in [
-            ("inner.beta3", Some("inner.beta1")),
-            ("inner.learning_rate", None),
+            ("inner.beta3", Some("inner.beta2")),
+            ("inner.learning_rate", Some("inner.lr")),
+            ("colour", None),
             ("inner.weigth_decay", Some("inner.weight_decay")),
             ("codec.topk", Some("codec.top_k")),
             ("outer.steps", Some("inner.steps")),
