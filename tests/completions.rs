@@ -45,7 +45,7 @@ fn bash_completes_verbs_flags_rounds_workers_and_recipes() {
     // From below, and by the environment's word elsewhere, it is the same run.
     assert_eq!(offered(&world, "run/theta-0", "l402 replay --worker a"), ["alice"]);
     assert_eq!(offered(&world, ".", "l402 replay --worker a"), Vec::<String>::new());
-    assert_eq!(offered(&world, "run", "l402 train --recipe r"), ["round-0/", "run.toml"]);
+    assert_eq!(offered(&world, "run", "l402 train --recipe r"), ["run.toml", "round-0/"]);
 }
 
 #[test]
