@@ -114,6 +114,21 @@ fn every_flag_takes_the_same_everywhere() {
 }
 
 #[test]
+fn every_flag_is_under_the_same_heading_everywhere() {
+    // A run that begins has headings of its own; what is said of conversations is about a corpus here and about a prompt there.
+    let apart = ["--chat", "--chat-template", "--date", "--model"];
+    let mut headings: BTreeMap<String, BTreeMap<String, Vec<String>>> = BTreeMap::new();
+    for (verb, command) in verbs().into_iter().filter(|(verb, _)| verb != "new") {
+        for arg in command.get_arguments().filter(|arg| !arg.is_positional() && !apart.contains(&name(arg).as_str())) {
+            let heading = arg.get_help_heading().unwrap_or("Options").to_owned();
+            headings.entry(name(arg)).or_default().entry(heading).or_default().push(verb.clone());
+        }
+    }
+    let several: Vec<_> = headings.iter().filter(|(_, headings)| headings.len() > 1).collect();
+    assert!(several.is_empty(), "{several:#?}");
+}
+
+#[test]
 fn every_letter_is_one_flag() {
     let mut letters: BTreeMap<char, BTreeSet<String>> = BTreeMap::new();
     for (_, command) in verbs() {

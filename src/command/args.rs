@@ -8,13 +8,12 @@ use crate::fsio::Target;
 
 /// Where a verb's artifact goes.
 #[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Output")]
 pub struct OutputArgs {
     /// Output file, written beside and renamed; `*.zst` is compressed [default: standard output]
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(help_heading = "Output", short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Replace an output that exists and differs
-    #[arg(long)]
+    #[arg(help_heading = "Output", long)]
     pub force: bool,
 }
 
@@ -27,13 +26,12 @@ impl OutputArgs {
 
 /// Where a verb's output folder goes.
 #[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Output")]
 pub struct OutputDirArgs {
     /// Output folder, built beside and renamed
-    #[arg(short, long, value_name = "DIR")]
+    #[arg(help_heading = "Output", short, long, value_name = "DIR")]
     pub output: PathBuf,
     /// Replace a folder that exists and differs
-    #[arg(long)]
+    #[arg(help_heading = "Output", long)]
     pub force: bool,
 }
 

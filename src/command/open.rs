@@ -52,19 +52,18 @@ pub struct Args {
 
 /// What is drawn, and how much.
 #[derive(clap::Args, Debug)]
-#[command(next_help_heading = "What is drawn")]
 pub struct DrawArgs {
     /// 32 bytes in hex that nobody knew when the commitments were closed: draws what is looked at
-    #[arg(long, value_name = "HEX", value_parser = digest, requires = "drawn")]
+    #[arg(help_heading = "What is drawn", long, value_name = "HEX", value_parser = digest, requires = "drawn")]
     pub beacon: Option<Digest>,
     /// How many segments, the last one always among them
-    #[arg(long, value_name = "K", group = "drawn", value_parser = clap::value_parser!(u32).range(1..), requires = "beacon")]
+    #[arg(help_heading = "What is drawn", long, value_name = "K", group = "drawn", value_parser = clap::value_parser!(u32).range(1..), requires = "beacon")]
     pub segments: Option<u32>,
     /// As many segments as catch a cheat in N of them [default: one] with this chance, in percent
-    #[arg(long, value_name = "PERCENT[/N]", group = "drawn", value_parser = chance, requires = "beacon")]
+    #[arg(help_heading = "What is drawn", long, value_name = "PERCENT[/N]", group = "drawn", value_parser = chance, requires = "beacon")]
     pub catch: Option<Chance>,
     /// How many codec chunks [default: the recipe's]
-    #[arg(long, value_name = "N", requires = "beacon")]
+    #[arg(help_heading = "What is drawn", long, value_name = "N", requires = "beacon")]
     pub chunks: Option<u32>,
 }
 

@@ -129,7 +129,6 @@ impl Work {
 
 /// No work before its pay is locked.
 #[derive(clap::Args, Debug)]
-#[command(next_help_heading = "Escrow and node")]
 pub struct HeldArgs {
     /// Demand a `held` record of this task's escrow, as `invoice status` prints it; others may be there too
     #[arg(long, value_name = "FILE|DIR", requires = "offers", requires = "judge")]
@@ -184,14 +183,13 @@ impl HeldArgs {
 
 /// Memory and micro-batches: never a matter of bits.
 #[derive(clap::Args, Debug)]
-#[command(next_help_heading = "Memory")]
 pub struct MemoryArgs {
     /// Sequences computed at a time; the bits do not depend on it [default: by memory and caches]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(help_heading = "Memory", long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     micro_batch: Option<u32>,
     /// Memory for activations, in MiB; below what keeping them takes, layers are computed twice, and where some is left, the
     /// integers of weights (arithmetic = 2) are kept for all of a step
-    #[arg(long, value_name = "MIB", default_value_t = 2048)]
+    #[arg(help_heading = "Memory", long, value_name = "MIB", default_value_t = 2048)]
     activation_memory: u64,
 }
 

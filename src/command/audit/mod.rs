@@ -51,7 +51,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     work: Option<PathBuf>,
     /// Memory for activations, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 2048)]
+    #[arg(long, value_name = "MIB", default_value_t = 2048, help_heading = "Memory")]
     activation_memory: u64,
     /// Print what was found as JSON Lines: `audit`, or `evidence` and `difference`
     #[arg(long)]

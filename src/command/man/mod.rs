@@ -18,10 +18,10 @@ pub struct Args {
     #[arg(value_name = "DIR", required_unless_present = "output")]
     folder: Option<PathBuf>,
     /// The same as DIR
-    #[arg(short, long, value_name = "DIR", conflicts_with = "folder")]
+    #[arg(short, long, value_name = "DIR", conflicts_with = "folder", help_heading = "Output")]
     output: Option<PathBuf>,
     /// Replace a folder that exists and differs
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     force: bool,
 }
 

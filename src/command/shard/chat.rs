@@ -22,28 +22,27 @@ const LINES: usize = 256;
 
 /// Instruction data.
 #[derive(clap::Args, Debug)]
-#[command(next_help_heading = "Conversations")]
 pub(super) struct ChatArgs {
     /// CORPUS are conversations: JSON Lines with `messages`, or `prompt` and `completion`; what the assistant says is trained
-    #[arg(long)]
+    #[arg(help_heading = "Conversations", long)]
     pub chat: bool,
     /// The model's folder, with chat_template.jinja or tokenizer_config.json [default: the folder of the tokenizer]
-    #[arg(long, value_name = "DIR", requires = "chat")]
+    #[arg(help_heading = "Conversations", long, value_name = "DIR", requires = "chat")]
     model: Option<PathBuf>,
     /// A chat template in the place of the model's
-    #[arg(long, value_name = "FILE", requires = "chat")]
+    #[arg(help_heading = "Conversations", long, value_name = "FILE", requires = "chat")]
     chat_template: Option<PathBuf>,
     /// The day that a template is told it is, as 2025-03-09
-    #[arg(long, value_name = "DATE", requires = "chat", value_parser = |text: &str| text.parse::<Date>())]
+    #[arg(help_heading = "Conversations", long, value_name = "DATE", requires = "chat", value_parser = |text: &str| text.parse::<Date>())]
     date: Option<Date>,
     /// The assistant's turns that are trained
-    #[arg(long, value_name = "TURNS", requires = "chat", default_value = "all")]
+    #[arg(help_heading = "Conversations", long, value_name = "TURNS", requires = "chat", default_value = "all")]
     turns: TurnsArg,
     /// Leave out conversations of which a template without `{% generation %}` does not tell what the assistant says
-    #[arg(long, requires = "chat")]
+    #[arg(help_heading = "Conversations", long, requires = "chat")]
     skip_ambiguous: bool,
     /// Put several conversations into a sequence; none sees another
-    #[arg(long, requires = "chat")]
+    #[arg(help_heading = "Conversations", long, requires = "chat")]
     pack: bool,
 }
 
