@@ -54,7 +54,7 @@ pub struct Args {
 #[derive(clap::Args, Debug)]
 pub struct DrawArgs {
     /// 32 bytes in hex that nobody knew when the commitments were closed: draws what is looked at
-    #[arg(help_heading = "What is drawn", long, value_name = "HEX", value_parser = digest, requires = "drawn")]
+    #[arg(long, value_name = "HEX", value_parser = digest, requires = "drawn")]
     pub beacon: Option<Digest>,
     /// How many segments, the last one always among them
     #[arg(help_heading = "What is drawn", long, value_name = "K", group = "drawn", value_parser = clap::value_parser!(u32).range(1..), requires = "beacon")]
