@@ -181,7 +181,9 @@ fn every_page_has_its_sections_and_every_flag_under_its_heading() {
     for (verb, command) in verbs() {
         let page = &made[&format!("l402-{verb}.1")];
         let sections: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix(".SH ")).collect();
-        for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "EXAMPLES", "EXIT STATUS", "ENVIRONMENT", "SEE ALSO"] {
+        for section in
+            ["NAME", "SYNOPSIS", "DESCRIPTION", "EXAMPLES", "EXIT STATUS", "ENVIRONMENT", "FILES", "SEE ALSO"]
+        {
             assert!(sections.contains(&format!("\"{section}\"").as_str()), "{verb} has no {section}: {sections:?}");
         }
         let under = |heading: &str| {
