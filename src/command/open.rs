@@ -43,10 +43,10 @@ pub struct Args {
     #[command(flatten)]
     draw: DrawArgs,
     /// The folder that is shown to others
-    #[arg(short, long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR", help_heading = "Output")]
     output: PathBuf,
     /// Replace files that exist and differ
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     force: bool,
 }
 
@@ -57,13 +57,13 @@ pub struct DrawArgs {
     #[arg(long, value_name = "HEX", value_parser = digest, requires = "drawn")]
     pub beacon: Option<Digest>,
     /// How many segments, the last one always among them
-    #[arg(long, value_name = "K", group = "drawn", value_parser = clap::value_parser!(u32).range(1..), requires = "beacon")]
+    #[arg(help_heading = "What is drawn", long, value_name = "K", group = "drawn", value_parser = clap::value_parser!(u32).range(1..), requires = "beacon")]
     pub segments: Option<u32>,
     /// As many segments as catch a cheat in N of them [default: one] with this chance, in percent
-    #[arg(long, value_name = "PERCENT[/N]", group = "drawn", value_parser = chance, requires = "beacon")]
+    #[arg(help_heading = "What is drawn", long, value_name = "PERCENT[/N]", group = "drawn", value_parser = chance, requires = "beacon")]
     pub catch: Option<Chance>,
     /// How many codec chunks [default: the recipe's]
-    #[arg(long, value_name = "N", requires = "beacon")]
+    #[arg(help_heading = "What is drawn", long, value_name = "N", requires = "beacon")]
     pub chunks: Option<u32>,
 }
 

@@ -204,11 +204,11 @@ impl HeldArgs {
 #[derive(clap::Args, Debug)]
 pub struct MemoryArgs {
     /// Sequences computed at a time; the bits do not depend on it [default: by memory and caches]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(help_heading = "Memory", long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     micro_batch: Option<u32>,
     /// Memory for activations, in MiB; below what keeping them takes, layers are computed twice, and where some is left, the
     /// integers of weights (arithmetic = 2) are kept for all of a step
-    #[arg(long, value_name = "MIB", default_value_t = 2048)]
+    #[arg(help_heading = "Memory", long, value_name = "MIB", default_value_t = 2048)]
     activation_memory: u64,
 }
 
