@@ -98,7 +98,7 @@ fn masked_crc(data: &[u8]) -> u32 {
         .map(|byte| (0..8).fold(byte, |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0x82f6_3b78 } else { crc >> 1 }))
         .collect();
     let crc = !data.iter().fold(!0u32, |crc, byte| table[(crc as u8 ^ byte) as usize] ^ crc >> 8);
-    (crc >> 15 | crc << 17).wrapping_add(0xa282_ead8)
+    crc.rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
 /// A field of a message: number, and its bytes or its value.
