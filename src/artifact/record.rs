@@ -132,6 +132,11 @@ impl Line {
         &self.kind
     }
 
+    /// The line itself, without its end.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// What a field says.
     pub fn field(&self, name: &str) -> Option<Value> {
         let fields: Value = serde_json::from_str(&self.text).expect("it was parsed before");

@@ -1,6 +1,6 @@
 //! `l402 audit`: everything in a run folder again, from theta_0.
 
-mod walk;
+pub(super) mod walk;
 mod work;
 
 use std::path::{Path, PathBuf};
