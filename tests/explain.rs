@@ -41,8 +41,14 @@ fn an_honest_worker_passed_every_gate_and_is_told_what_it_earned() {
     let (entitled, paid) = (found["entitled_msat"].as_u64().unwrap(), found["paid_msat"].as_u64().unwrap());
     assert_eq!(entitled, ROUND_MSAT / 6);
     assert!(paid > 0 && paid <= entitled, "{found}");
-    assert!(found["why"].as_str().unwrap().starts_with(&format!("ann earned {paid} of 20000000 msat in round 0")), "{found}");
-    assert!(gate(&found, "gain").1.starts_with("0.2000 nats/byte +- 0.0100, 20 standard errors, at least 2"), "{found}");
+    assert!(
+        found["why"].as_str().unwrap().starts_with(&format!("ann earned {paid} of 20000000 msat in round 0")),
+        "{found}"
+    );
+    assert!(
+        gate(&found, "gain").1.starts_with("0.2000 nats/byte +- 0.0100, 20 standard errors, at least 2"),
+        "{found}"
+    );
     assert!(gate(&found, "offered").1.contains("claim by 478"), "{found}");
     let page = papers.world.text("explain run 0 ann");
     assert!(page.lines().all(|line| !line.starts_with('>')), "{page}");
@@ -57,11 +63,35 @@ fn an_honest_worker_passed_every_gate_and_is_told_what_it_earned() {
 fn who_got_nothing_is_told_the_first_gate_and_what_to_do() {
     let papers = played();
     for (who, failed, says, why, advice) in [
-        ("bob", "replayed", "mismatch: tensor lm_head.weight differs: expected aa11, found bb22", "did not give the bytes", "l402 replay 0 bob"),
-        ("cy", "committed", "late: not in the list that was closed at height 105", "could have been made from others'", "l402 commit 0 cy"),
+        (
+            "bob",
+            "replayed",
+            "mismatch: tensor lm_head.weight differs: expected aa11, found bb22",
+            "did not give the bytes",
+            "l402 replay 0 bob",
+        ),
+        (
+            "cy",
+            "committed",
+            "late: not in the list that was closed at height 105",
+            "could have been made from others'",
+            "l402 commit 0 cy",
+        ),
         ("dee", "revealed", "it was never revealed", "is what it committed to", "l402 commit 0 dee --reveal"),
-        ("eve", "gain", "0.0010 nats/byte +- 0.0100, 0.1 standard errors, at least 2", "cannot be told from chance", "more held-out sequences"),
-        ("fay", "committed", "no commitment: the list was closed at height 105", "no commitment of it was in the list", "l402 commit 0 fay"),
+        (
+            "eve",
+            "gain",
+            "0.0010 nats/byte +- 0.0100, 0.1 standard errors, at least 2",
+            "cannot be told from chance",
+            "more held-out sequences",
+        ),
+        (
+            "fay",
+            "committed",
+            "no commitment: the list was closed at height 105",
+            "no commitment of it was in the list",
+            "l402 commit 0 fay",
+        ),
     ] {
         let found = json(&papers, 0, who);
         // The gain of noise comes after the gate that says that it does not count.
@@ -120,7 +150,9 @@ fn a_list_that_is_not_there_is_said_and_blames_nobody() {
 fn parts_that_lie_as_files_of_their_own_are_taken_as_the_lists() {
     let papers = played();
     let whole = json(&papers, 0, "ann");
-    for (list, ending) in [("commitments", "commitment"), ("findings", "finding"), ("held", "held"), ("claimed", "claimed")] {
+    for (list, ending) in
+        [("commitments", "commitment"), ("findings", "finding"), ("held", "held"), ("claimed", "claimed")]
+    {
         let text = papers.read(0, &format!("{list}.jsonl"));
         let (own, others): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.contains("\"worker\":\"ann\""));
         papers.text(0, &format!("{list}.jsonl"), &others.iter().map(|l| format!("{l}\n")).collect::<String>());

@@ -82,8 +82,15 @@ fn a_page_has_every_number_and_needs_nothing_from_elsewhere() {
     papers.world.ok("report run -o report.html");
     let html = String::from_utf8(papers.world.bytes("report.html")).unwrap();
     well_formed(&html);
-    for foreign in ["<script", "<link", "<img", "<iframe", "http://", "https://", "@import", "url(", "javascript:", " on"] {
-        let found = html.match_indices(foreign).filter(|(at, _)| foreign != " on" || html[at + 3..].starts_with(|c: char| c.is_ascii_lowercase()) && html[at + 1..].split('=').next().unwrap().len() < 14 && !html[at + 1..].split('=').next().unwrap().contains([' ', '<', ',', '.']));
+    for foreign in
+        ["<script", "<link", "<img", "<iframe", "http://", "https://", "@import", "url(", "javascript:", " on"]
+    {
+        let found = html.match_indices(foreign).filter(|(at, _)| {
+            foreign != " on"
+                || html[at + 3..].starts_with(|c: char| c.is_ascii_lowercase())
+                    && html[at + 1..].split('=').next().unwrap().len() < 14
+                    && !html[at + 1..].split('=').next().unwrap().contains([' ', '<', ',', '.'])
+        });
         assert_eq!(found.count(), 0, "{foreign}");
     }
     let words = words(&html);
@@ -98,10 +105,24 @@ fn a_page_has_every_number_and_needs_nothing_from_elsewhere() {
         }
     }
     for worker in numbers["workers"].as_array().unwrap() {
-        assert!(words.contains(worker["worker"].as_str().unwrap()) && words.contains(&format!(" {} ", worker["paid_msat"])), "{worker}");
+        assert!(
+            words.contains(worker["worker"].as_str().unwrap()) && words.contains(&format!(" {} ", worker["paid_msat"])),
+            "{worker}"
+        );
     }
-    let caught: Vec<(&str, &str, u64)> = numbers["caught"].as_array().unwrap().iter().map(|c| (c["worker"].as_str().unwrap(), c["reason"].as_str().unwrap(), c["rounds"].as_u64().unwrap())).collect();
-    assert_eq!(caught, [("mallory", "replay differs: tensor lm_head.weight", 3), ("bob", "its commitment came after the list was closed", 1)]);
+    let caught: Vec<(&str, &str, u64)> = numbers["caught"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| (c["worker"].as_str().unwrap(), c["reason"].as_str().unwrap(), c["rounds"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(
+        caught,
+        [
+            ("mallory", "replay differs: tensor lm_head.weight", 3),
+            ("bob", "its commitment came after the list was closed", 1)
+        ]
+    );
     assert!(caught.iter().all(|(who, why, _)| words.contains(who) && words.contains(why)));
     // Of the log 9 steps, the torn line being no error.
     assert_eq!((numbers["logs"][0]["seen"].as_u64(), numbers["logs"][0]["tokens"].as_u64()), (Some(9), Some(576)));
@@ -124,17 +145,42 @@ fn plots_and_tables_are_files_of_their_own() {
     logs(&papers, 2);
     papers.world.ok("report run --svg plots --csv tables");
     let plots = papers.world.listing("plots");
-    assert!(["loss.svg", "loss-pay.svg", "pay.svg", "earned.svg", "outcomes.svg", "escrow.svg", "compression.svg", "training.svg", "speed.svg"].iter().all(|name| plots.contains(&name.to_string())), "{plots:?}");
+    assert!(
+        [
+            "loss.svg",
+            "loss-pay.svg",
+            "pay.svg",
+            "earned.svg",
+            "outcomes.svg",
+            "escrow.svg",
+            "compression.svg",
+            "training.svg",
+            "speed.svg"
+        ]
+        .iter()
+        .all(|name| plots.contains(&name.to_string())),
+        "{plots:?}"
+    );
     for plot in &plots {
         let svg = String::from_utf8(papers.world.bytes(&format!("plots/{plot}"))).unwrap();
-        assert!(svg.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\"") && svg.contains("prefers-color-scheme"), "{plot}");
+        assert!(
+            svg.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\"") && svg.contains("prefers-color-scheme"),
+            "{plot}"
+        );
         well_formed(&svg);
     }
     let csv = String::from_utf8(papers.world.bytes("tables/work.csv")).unwrap();
     let lines: Vec<&str> = csv.lines().collect();
-    assert_eq!(lines[0], "round,worker,outcome,reason,finding,gain,bytes,locked_msat,entitled_msat,paid_msat,claimed_msat");
+    assert_eq!(
+        lines[0],
+        "round,worker,outcome,reason,finding,gain,bytes,locked_msat,entitled_msat,paid_msat,claimed_msat"
+    );
     assert_eq!(lines.len(), 1 + 2 * WORKERS.len());
-    assert!(lines[4].starts_with("0,\"mallory\",\"refused by replay\",\"replay differs: tensor lm_head.weight\",\"mismatch\","), "{csv}");
+    assert!(
+        lines[4]
+            .starts_with("0,\"mallory\",\"refused by replay\",\"replay differs: tensor lm_head.weight\",\"mismatch\","),
+        "{csv}"
+    );
     papers.world.ok("report run --svg plots --csv tables");
 }
 
@@ -173,10 +219,14 @@ fn names_reasons_and_logs_of_others_are_shown_and_never_obeyed() {
     let run = Book::open(folder(&papers)).unwrap().id;
     let whole = RoundScore { run, ..records::<RoundScore>(&papers.read(0, "scores.jsonl")).remove(0) };
     let score = records::<Score>(&papers.read(0, "scores.jsonl")).remove(3);
-    let scores = VILE.map(|vile| record::line(&Score { run, worker: vile.into(), reason: Some(vile.into()), ..score.clone() }).unwrap());
+    let scores = VILE.map(|vile| {
+        record::line(&Score { run, worker: vile.into(), reason: Some(vile.into()), ..score.clone() }).unwrap()
+    });
     papers.text(0, "scores.jsonl", &(scores.concat() + &record::line(&whole).unwrap()));
     let finding = records::<Finding>(&papers.read(0, "findings.jsonl")).remove(3);
-    let findings = VILE.map(|vile| record::line(&Finding { run, worker: vile.into(), differs: Some(vile.into()), ..finding.clone() }).unwrap());
+    let findings = VILE.map(|vile| {
+        record::line(&Finding { run, worker: vile.into(), differs: Some(vile.into()), ..finding.clone() }).unwrap()
+    });
     papers.text(0, "findings.jsonl", &findings.concat());
     let mut log = String::new();
     for vile in VILE.iter().copied().chain(["\u{202e}\u{1b}[31m\u{0}evil"]) {
@@ -237,14 +287,23 @@ fn a_thousand_rounds_of_a_hundred_workers_are_below_five_mebibytes() {
     let verdict = records::<l402::pay::Verdict>(&papers.read(0, "verdicts.jsonl")).remove(0);
     let offer = records::<l402::pay::Offer>(&papers.read(0, "offers.jsonl")).remove(0);
     for round in 0..ROUNDS {
-        let (mut scores, mut findings, mut verdicts, mut offers) = (String::new(), String::new(), String::new(), String::new());
+        let (mut scores, mut findings, mut verdicts, mut offers) =
+            (String::new(), String::new(), String::new(), String::new());
         for worker in (0..CROWD).map(|i| format!("w{i:03}")) {
             let lies = worker.ends_with('7');
             let mut verdict = verdict.clone();
             (verdict.task.worker, verdict.task.round) = (worker.clone(), round);
             let (reason, gain) = (lies.then(|| "replay differs: tensor x".to_owned()), q32(0.1 / (round + 1) as f64));
             let finding = Finding { worker: worker.clone(), round, ..finding.clone() };
-            scores += &record::line(&Score { worker: worker.clone(), round, counts: !lies, reason, gain_q32: Some(gain), ..score.clone() }).unwrap();
+            scores += &record::line(&Score {
+                worker: worker.clone(),
+                round,
+                counts: !lies,
+                reason,
+                gain_q32: Some(gain),
+                ..score.clone()
+            })
+            .unwrap();
             findings += &record::line(&finding).unwrap();
             verdicts += &record::line(&verdict).unwrap();
             offers += &record::line(&l402::pay::Offer { worker, round, ..offer.clone() }).unwrap();
@@ -272,9 +331,8 @@ fn a_thousand_rounds_of_a_hundred_workers_are_below_five_mebibytes() {
 #[test]
 fn a_page_is_made_of_values_alone() {
     let papers = played(1);
-    let names = [
-        "run.toml", "roster.jsonl", "round-0/scores.jsonl", "round-0/assignments.jsonl", "round-0/findings.jsonl",
-    ];
+    let names =
+        ["run.toml", "roster.jsonl", "round-0/scores.jsonl", "round-0/assignments.jsonl", "round-0/findings.jsonl"];
     let run = l402::audit::RunFolder::new(&papers.path(""), names.map(str::to_owned).into());
     let found = figures(&Book::open(run).unwrap());
     assert_eq!(page(&found), page(&found));

@@ -31,7 +31,21 @@ fn a_round_that_is_taken_back_step_by_step_says_each_time_what_is_next() {
     papers.play(0, &[Act::Honest; 3]);
     let (rounds, _) = json(&papers);
     let round = &rounds[0];
-    for field in ["assigned", "offered", "held", "committed", "in_time", "revealed", "updates", "replayed", "exact", "counting", "settled", "paid", "claimed"] {
+    for field in [
+        "assigned",
+        "offered",
+        "held",
+        "committed",
+        "in_time",
+        "revealed",
+        "updates",
+        "replayed",
+        "exact",
+        "counting",
+        "settled",
+        "paid",
+        "claimed",
+    ] {
         assert_eq!(round[field], 3, "{field}: {round}");
     }
     assert_eq!((&round["closed_at"], &round["lock_by"], &round["claim_by"]), (&105.into(), &118.into(), &478.into()));
@@ -49,7 +63,8 @@ fn a_round_that_is_taken_back_step_by_step_says_each_time_what_is_next() {
     gone("findings.jsonl");
     assert_eq!(commands(&papers), each("l402 replay 0 WHO"));
     let text = papers.read(0, "commitments.jsonl");
-    let (signed, shown): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.contains("\"type\":\"commitment\""));
+    let (signed, shown): (Vec<&str>, Vec<&str>) =
+        text.lines().partition(|line| line.contains("\"type\":\"commitment\""));
     papers.text(0, "commitments.jsonl", &signed.iter().map(|l| format!("{l}\n")).collect::<String>());
     assert_eq!(commands(&papers), each("l402 commit 0 WHO --reveal"));
     // What opens one lies as a file of its own.
@@ -86,7 +101,10 @@ fn people_read_a_table_the_deadlines_and_the_commands() {
     let table: Vec<&&str> = lines.iter().skip_while(|line| !line.contains("assigned")).take(3).collect();
     let length = table[0].len();
     assert!(table.iter().all(|line| line.len() == length), "{page}");
-    assert!(table[1].contains("2 at 105") && table[1].contains("3 of 3, 2 exact") && table[1].contains("1 count"), "{page}");
+    assert!(
+        table[1].contains("2 at 105") && table[1].contains("3 of 3, 2 exact") && table[1].contains("1 count"),
+        "{page}"
+    );
     assert!(page.contains("round 1 by block height: all locked by 138, committed and closed by 282"), "{page}");
     assert!(page.contains("l402 settle --claim 1 ann") && page.contains("by ann, until height 498"), "{page}");
     let short = papers.world.text("status run --last 1");
@@ -98,7 +116,8 @@ fn forgeries_and_rubbish_move_nothing() {
     let mut papers = Papers::new(&WORKERS);
     papers.play(0, &[Act::Honest; 3]);
     let (before, _) = json(&papers);
-    let forged = papers.read(0, "commitments.jsonl").lines().next().unwrap().replace("\"worker\":\"ann\"", "\"worker\":\"bob\"");
+    let forged =
+        papers.read(0, "commitments.jsonl").lines().next().unwrap().replace("\"worker\":\"ann\"", "\"worker\":\"bob\"");
     for list in ["commitments", "held", "claimed", "invoices"] {
         let old = if list == "invoices" { String::new() } else { papers.read(0, &format!("{list}.jsonl")) };
         papers.text(0, &format!("{list}.jsonl"), &format!("{forged}\nx\n{old}{{\"type\":\"<script>\",\"v\":1}}\n"));

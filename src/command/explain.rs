@@ -1,7 +1,5 @@
 //! `l402 explain`: why a worker got what it got in a round.
 
-use std::path::PathBuf;
-
 use super::run_folder;
 use crate::artifact::record;
 use crate::command::args::OutputArgs;
@@ -42,7 +40,10 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
 
 fn page(found: &Explanation) -> Page {
     let mut page = Page::default();
-    page.line(format!("round {}, {}: by the files as they are, nothing was computed again (that is `l402 audit`)", found.round, found.worker));
+    page.line(format!(
+        "round {}, {}: by the files as they are, nothing was computed again (that is `l402 audit`)",
+        found.round, found.worker
+    ));
     page.line("");
     for gate in &found.gates {
         let mark = match gate.state {
@@ -62,6 +63,8 @@ fn page(found: &Explanation) -> Page {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     #[test]

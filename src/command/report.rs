@@ -55,7 +55,9 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     }
     if whole {
         let text = match args.json {
-            true => escape::json(&serde_json::to_string(&figures).map_err(|e| Error::bug(format!("report: {e}")))?) + "\n",
+            true => {
+                escape::json(&serde_json::to_string(&figures).map_err(|e| Error::bug(format!("report: {e}")))?) + "\n"
+            }
             false => page(&figures),
         };
         target.write_text(&text)?;
@@ -66,7 +68,11 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         write_folder(folder, force, files)?;
     }
     if let Some(folder) = &args.csv {
-        write_folder(folder, force, tables(&figures).into_iter().map(|table| (format!("{}.csv", table.name), table.csv())))?;
+        write_folder(
+            folder,
+            force,
+            tables(&figures).into_iter().map(|table| (format!("{}.csv", table.name), table.csv())),
+        )?;
     }
     Ok(())
 }

@@ -41,7 +41,12 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     }
     let mut page = Page::default();
     let workers = book.roster.len();
-    page.line(format!("run {} \"{}\", {workers} on the roster, {} rounds begun", book.id.short(), book.recipe.name, rounds.len()));
+    page.line(format!(
+        "run {} \"{}\", {workers} on the roster, {} rounds begun",
+        book.id.short(),
+        book.recipe.name,
+        rounds.len()
+    ));
     page.line("");
     let from = if args.last == 0 { 0 } else { rounds.len().saturating_sub(args.last) };
     if from > 0 {
@@ -70,7 +75,17 @@ fn table(rounds: &[RoundStatus]) -> String {
         return String::new();
     }
     let words = [
-        "round", "assigned", "offered", "locked", "committed", "closed", "revealed", "replayed", "scored", "settled", "claimed",
+        "round",
+        "assigned",
+        "offered",
+        "locked",
+        "committed",
+        "closed",
+        "revealed",
+        "replayed",
+        "scored",
+        "settled",
+        "claimed",
         "next model",
     ];
     let mut rows = vec![words.map(str::to_owned).to_vec()];

@@ -58,7 +58,8 @@ impl LineChart {
         const HEIGHT: f64 = 236.0;
         let mut drawing = Drawing::new(self.name, &self.title, self.description.clone(), WIDTH, HEIGHT);
         let all = || self.lines.iter().flat_map(|line| &line.points);
-        let x = Axis::over(all().map(|p| p.0), 5.0, true, self.whole);
+        let across = || std::iter::once(0.0).chain(all().map(|p| p.0));
+        let x = Axis::over(across(), 5.0, true, self.whole).tight(across());
         let y = Axis::over(all().map(|p| p.1), 4.0, self.zero, false);
         let labels: Vec<String> = self.lines.iter().map(|line| cut(&line.label, 12)).collect();
         let longest = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0);
@@ -92,15 +93,12 @@ impl LineChart {
                 drawing.dot(line.class, *last, 2.5);
             }
         }
-        let ends: Vec<(usize, f64)> = self
-            .lines
-            .iter()
-            .enumerate()
-            .filter(|(i, line)| line.class != "mute" && !labels[*i].is_empty())
-            .filter_map(|(i, line)| Some((i, up(line.points.last()?.1))))
-            .collect();
-        for (i, at) in apart(ends, 12.0, top, bottom) {
-            drawing.text(self.lines[i].class, (right + 6.0, at + 3.8), Anchor::Start, &labels[i]);
+        let named = |i: &usize| self.lines[*i].class != "mute" && !labels[*i].is_empty();
+        let last = |i: usize| self.lines[i].points.last().copied();
+        let ends = (0..self.lines.len()).filter(named).filter_map(|i| Some((i, up(last(i)?.1))));
+        for (i, at) in apart(ends.collect(), 12.0, top, bottom) {
+            let end = last(i).map_or(right, |point| across(point.0));
+            drawing.text(self.lines[i].class, (end + 6.0, at + 3.8), Anchor::Start, &labels[i]);
         }
         drawing
     }

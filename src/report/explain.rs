@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::folder::Book;
-use super::gates::{Case, Gate, GateState, by_gain, by_replay, by_signal, total};
+use super::gates::{Case, Gate, GateState, by_gain, total};
 use super::lists::RoundLists;
 use super::said::plainly;
 use crate::artifact::Digest;
@@ -44,7 +44,8 @@ impl Record for Explanation {
 /// Explains a worker's round from the files that are there.
 pub fn explain(book: &Book, round: u64, worker: &str) -> Result<Explanation> {
     if book.run.below(&format!("round-{round}/")).next().is_none() {
-        let begun = if book.begun == 0 { "none has begun".into() } else { format!("0 to {} have begun", book.begun - 1) };
+        let begun =
+            if book.begun == 0 { "none has begun".into() } else { format!("0 to {} have begun", book.begun - 1) };
         return Err(Error::missing(format!("round {round}: not in this run folder"))
             .hint(format!("of its rounds {begun}; `l402 status` shows them")));
     }
@@ -122,7 +123,7 @@ fn because(case: &Case<'_>, gate: &Gate, round: u64, worker: &str, paid: Option<
                  --reveal`"
             ),
         ),
-        "update" if gate.says.contains("begins at") => (
+        "update" if gate.figures.keys().any(|key| key.ends_with("_expected")) => (
             "its update does not go on from the states that its last update which counted left".to_owned(),
             "begin with those states: `l402 train` and `l402 compress` with the --state that the round named above left".to_owned(),
         ),
@@ -195,26 +196,27 @@ fn going(
             let rest = entitled.filter(|e| *e > paid).map_or(String::new(), |entitled| {
                 format!("; of {entitled} that it was entitled to, as rungs are whole")
             });
-            (format!("{worker} earned {paid} of {most} msat in round {round}: it passed every gate{rest}"), "nothing".to_owned())
+            (
+                format!("{worker} earned {paid} of {most} msat in round {round}: it passed every gate{rest}"),
+                "nothing".to_owned(),
+            )
         }
         (None, None, Some(entitled)) => (
-            format!("{worker} is entitled to {entitled} msat by the scores of round {round}; no payment is in the files"),
+            format!(
+                "{worker} is entitled to {entitled} msat by the scores of round {round}; no payment is in the files"
+            ),
             "where the round is paid outside of the escrow, ask who pays".to_owned(),
         ),
-        (None, None, None) => {
-            (format!("the files of round {round} do not say what {worker} gets"), "`l402 status` says what is next".to_owned())
-        }
+        (None, None, None) => (
+            format!("the files of round {round} do not say what {worker} gets"),
+            "`l402 status` says what is next".to_owned(),
+        ),
     }
-}
-
-/// Whether scores refuse an update for what its gates above have shown already.
-#[cfg(test)]
-fn has_its_gate(reason: &str) -> bool {
-    by_replay(reason) || by_signal(reason) || by_gain(reason)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::gates::{by_replay, by_signal};
     use super::*;
 
     #[test]
@@ -241,6 +243,7 @@ mod tests {
             let gates = [by_replay(reason), by_signal(reason), by_gain(reason)];
             assert_eq!(gates.iter().filter(|own| **own).count(), 1, "{reason}");
         }
-        assert!(!has_its_gate("no commitment") && !has_its_gate("does not match its commitment"));
+        let of_lists = |reason: &&str| !by_replay(reason) && !by_signal(reason) && !by_gain(reason);
+        assert!(["no commitment", "does not match its commitment", "two commitments"].iter().all(of_lists));
     }
 }

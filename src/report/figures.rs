@@ -92,7 +92,11 @@ fn round(book: &Book, number: u64) -> (Round, Vec<Own>, u64) {
     let tokens = lists.whole.as_ref().map(|whole| whole.tokens).filter(|tokens| *tokens > 0);
     let mut round = Round {
         round: number,
-        loss: lists.whole.as_ref().zip(tokens).and_then(|(whole, tokens)| Some(nats(&whole.before_q32)? / tokens as f64)),
+        loss: lists
+            .whole
+            .as_ref()
+            .zip(tokens)
+            .and_then(|(whole, tokens)| Some(nats(&whole.before_q32)? / tokens as f64)),
         assigned: lists.assignments.as_ref().map_or(0, |all| all.len() as u64),
         heights: heights(&lists),
         closed_at: lists.closings.iter().map(|c| c.height).max(),
@@ -226,7 +230,9 @@ fn outcome(
     let committed = index.committed.contains_key(worker);
     let by_lists = |reason: &str| match reason {
         _ if late => "its commitment came after the list was closed".to_owned(),
-        "does not match its commitment" if !index.shown.contains_key(worker) => "its commitment was never opened".to_owned(),
+        "does not match its commitment" if !index.shown.contains_key(worker) => {
+            "its commitment was never opened".to_owned()
+        }
         other => other.chars().take(200).collect(),
     };
     match score {
@@ -270,6 +276,8 @@ fn caught(figures: &Figures) -> Vec<Caught> {
         found.returned_msat = found.returned_msat.saturating_add(work.locked_msat.saturating_sub(work.paid_msat));
     }
     let mut all: Vec<Caught> = by_reason.into_values().collect();
-    all.sort_by(|a, b| b.rounds.cmp(&a.rounds).then_with(|| a.worker.cmp(&b.worker)).then_with(|| a.reason.cmp(&b.reason)));
+    all.sort_by(|a, b| {
+        b.rounds.cmp(&a.rounds).then_with(|| a.worker.cmp(&b.worker)).then_with(|| a.reason.cmp(&b.reason))
+    });
     all
 }

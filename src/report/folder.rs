@@ -70,7 +70,9 @@ impl Book {
 
     /// Whether there is a model of the start of a round.
     pub fn has_model(&self, round: u64) -> bool {
-        ["model.safetensors", "adapter_model.safetensors"].iter().any(|file| self.run.has(&format!("theta-{round}/{file}")))
+        ["model.safetensors", "adapter_model.safetensors"]
+            .iter()
+            .any(|file| self.run.has(&format!("theta-{round}/{file}")))
     }
 
     /// The layout of the whole model, where a configuration says it.

@@ -219,7 +219,9 @@ impl<'a> Case<'a> {
         let figures = json!({"commitments": named, "signed": self.signed.len(), "closed_at": height});
         let (state, says) = match (self.signed.first(), closing) {
             (None, _) if named > 0 => (Failed, "the commitment is not signed by the worker".to_owned()),
-            (None, Some(closing)) => (Failed, format!("no commitment: the list was closed at height {}", closing.height)),
+            (None, Some(closing)) => {
+                (Failed, format!("no commitment: the list was closed at height {}", closing.height))
+            }
             (None, None) if self.lists.scores.is_some() => (Failed, "no commitment".to_owned()),
             (None, None) => (Waiting, "no commitment yet".to_owned()),
             (Some(_), _) if different.len() > 1 => {
@@ -245,9 +247,8 @@ impl<'a> Case<'a> {
 
     /// What the worker has shown that opens a commitment of its own.
     fn opening(&self) -> Option<&Reveal> {
-        let opens = |r: &&Reveal| {
-            r.worker == self.worker && self.signed.iter().any(|c| c.commitment == opened_commitment(r))
-        };
+        let opens =
+            |r: &&Reveal| r.worker == self.worker && self.signed.iter().any(|c| c.commitment == opened_commitment(r));
         self.lists.reveals.iter().find(opens)
     }
 
@@ -261,7 +262,9 @@ impl<'a> Case<'a> {
                 let says = format!("opens the commitment, to update {}", short(&reveal.update));
                 gate("revealed", Passed, says, json!({"update": reveal.update.to_string()}))
             }
-            None if shown > 0 => gate("revealed", Failed, "what was shown opens no commitment of the worker", json!({})),
+            None if shown > 0 => {
+                gate("revealed", Failed, "what was shown opens no commitment of the worker", json!({}))
+            }
             None if self.lists.scores.is_some() => {
                 gate("revealed", Failed, "nothing opens the commitment: it was never revealed", json!({}))
             }
@@ -304,15 +307,15 @@ impl<'a> Case<'a> {
             says += &match (&expected, last) {
                 (Some(expected), _) if expected == found => {
                     let whence = last.map_or("nothing counted before".into(), |(n, _)| format!("as round {n} left it"));
-                    format!("; {name} begins at {}, {whence}", begins(found))
+                    format!("; {name} at {}, {whence}", begins(found))
                 }
                 (Some(expected), last) => {
                     state = Failed;
                     figures[format!("{before}_expected")] = plainly(expected).into();
                     let whence = last.map_or("nothing counted before".into(), |(n, _)| format!("what round {n} left"));
-                    format!("; {name} begins at {}: expected {}, {whence}", begins(found), begins(expected))
+                    format!("; {name} at {}: expected {}, {whence}", begins(found), begins(expected))
                 }
-                (None, _) => format!("; {name} begins at {}: the update that it goes on from is not there", begins(found)),
+                (None, _) => format!("; {name} at {}: the update that it goes on from is not there", begins(found)),
             };
         }
         gate("update", state, says, figures)
@@ -381,7 +384,7 @@ impl<'a> Case<'a> {
             Verdict::Mismatch => {
                 let differs = finding.differs.as_deref().unwrap_or("unknown");
                 let both = match (&finding.expected, &finding.found) {
-                    (Some(expected), Some(found)) => format!(": expected {expected}, found {found}"),
+                    (Some(expected), Some(found)) => format!(": expected {}, found {}", begin(expected), begin(found)),
                     _ => String::new(),
                 };
                 format!("mismatch: {differs} differs{both}")
@@ -399,7 +402,8 @@ impl<'a> Case<'a> {
         let rule = &self.book.recipe.score;
         let agreement = signals.agreement_ppm.as_ref().and_then(|ppm| ppm.parse::<i64>().ok());
         let own = signals.own_q32.as_deref().and_then(nats).zip(signals.own_error_q32.as_deref().and_then(nats));
-        let limit = |limit: u64, word: &str| if limit > 0 { format!(", {word} {}", part(limit)) } else { String::new() };
+        let limit =
+            |limit: u64, word: &str| if limit > 0 { format!(", {word} {}", part(limit)) } else { String::new() };
         let mut figures = vec![
             (
                 format!("norm {} of the median{}", part(signals.norm_ppm), limit(rule.max_norm_ppm, "at most")),
@@ -432,7 +436,11 @@ impl<'a> Case<'a> {
         let refused = self.reason().is_some_and(by_signal);
         let mut says = all.join("; ");
         if !refuses.is_empty() {
-            let how = if exact { "beyond its limit, but the whole was replayed, which no signal outranks" } else { "refuses" };
+            let how = if exact {
+                "beyond its limit, but the whole was replayed, which no signal outranks"
+            } else {
+                "refuses"
+            };
             says = format!("{how}: {}; all: {says}", refuses.join("; "));
         }
         let figures = serde_json::to_value(signals).unwrap_or_default();
@@ -454,7 +462,9 @@ impl<'a> Case<'a> {
                 let assumed = if score.state.is_some() { "; its states were assumed to be zero" } else { "" };
                 gate("counts", Passed, format!("the update counts{assumed}"), json!({"counts": true}))
             }
-            (Some(_), Some(reason), _) => gate("counts", Failed, reason, json!({"counts": false, "reason": plainly(reason)})),
+            (Some(_), Some(reason), _) => {
+                gate("counts", Failed, reason, json!({"counts": false, "reason": plainly(reason)}))
+            }
             (None, _, Some(_)) => gate("counts", Failed, "no update of it was scored", json!({"counts": false})),
             (None, _, None) => gate("counts", Waiting, "no scores: nobody has scored the round", json!({})),
         }
@@ -575,6 +585,12 @@ impl<'a> Case<'a> {
             }
         }
     }
+}
+
+/// A digest's beginning; of anything else all.
+fn begin(text: &str) -> &str {
+    let digest = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    if digest { &text[..8] } else { text }
 }
 
 /// The sum of an offer's rungs.

@@ -73,9 +73,9 @@ impl Reading<'_> {
         let name = format!("{}{list}.jsonl", self.folder);
         let there = self.book.run.has(&name);
         let mut lines = if there { self.file(&name) } else { Vec::new() };
-        let of_worker = |who: &String| endings.iter().map(move |ending| format!("{who}.{ending}"));
-        let parts: Vec<String> = self.workers.iter().flat_map(of_worker).map(|part| self.folder.clone() + &part).collect();
-        let parts: Vec<String> = parts.into_iter().filter(|part| self.book.run.has(part)).collect();
+        let named = |who: &str, ending: &str| format!("{}{who}.{ending}", self.folder);
+        let parts = self.workers.iter().flat_map(|who| endings.iter().map(move |ending| named(who, ending)));
+        let parts: Vec<String> = parts.filter(|part| self.book.run.has(part)).collect();
         if parts.is_empty() {
             return there.then_some(lines);
         }

@@ -92,7 +92,8 @@ impl Logs {
         if !self.workers.contains_key(&worker) && self.workers.len() >= WORKERS {
             return false;
         }
-        let speed = entry.tokens_per_second.or_else(|| Some(entry.tokens? as f64 / entry.seconds.filter(|s| *s > 0.0)?));
+        let speed =
+            entry.tokens_per_second.or_else(|| Some(entry.tokens? as f64 / entry.seconds.filter(|s| *s > 0.0)?));
         let at = round.saturating_mul(self.steps).saturating_add(step);
         let own = self.workers.entry(worker).or_default();
         let log = &mut own.log;
@@ -164,7 +165,12 @@ mod tests {
     #[test]
     fn what_is_torn_foreign_or_nothing_costs_no_other_line() {
         let good = [line("ab", "ann", 2, "1.5"), line("ab", "ann", 1, "2.5")];
-        let odd = [line("cd", "ann", 3, "9"), "{\"type\":\"eval\"}\n".into(), "rubbish\n".into(), line("ab", "bob", 0, "1e999")];
+        let odd = [
+            line("cd", "ann", 3, "9"),
+            "{\"type\":\"eval\"}\n".into(),
+            "rubbish\n".into(),
+            line("ab", "bob", 0, "1e999"),
+        ];
         let long = format!("{}\n", "x".repeat(1 << 16));
         let text = good[0].clone() + &odd.concat() + &long + &good[1] + &good[0][..40];
         let (logs, passed_over) = read(&text);

@@ -4,7 +4,7 @@ use super::chart::sat;
 use super::escape::markup;
 use super::model::Figures;
 use super::plots;
-use super::scale::brief;
+use super::scale::{brief, bytes};
 use super::svg::{Drawing, STYLE};
 use super::table::Table;
 use super::tables;
@@ -27,12 +27,13 @@ h2{font-size:1.15rem;margin:40px 0 4px;padding-top:14px;border-top:1px solid var
 h3{font-size:.95rem;margin:0 0 6px;font-weight:600}
 p{margin:0 0 10px;max-width:72ch}
 .soft,footer{color:var(--soft);font-size:.875rem;overflow-wrap:anywhere}
-dl{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:14px 24px;margin:22px 0 0}
+dl{display:grid;grid-template-columns:repeat(auto-fit,minmax(162px,1fr));gap:14px 20px;margin:22px 0 0}
 dl div{border-top:2px solid var(--ink);padding-top:6px}
 dt{font-size:.8rem;color:var(--soft)}
-dd{margin:0;font-size:1.3rem;font-weight:600;line-height:1.25;font-variant-numeric:tabular-nums}
+dd{margin:0;font-size:1.2rem;font-weight:600;line-height:1.25;font-variant-numeric:tabular-nums}
 dd small{display:block;font-size:.8rem;font-weight:400;color:var(--soft)}
 .grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,350px),1fr));gap:28px 32px;margin:18px 0 10px;align-items:start}
+.two{max-width:980px}
 figure{margin:0;min-width:0;max-width:460px}
 .plot{display:block;width:100%;height:auto}
 details{margin:10px 0}
@@ -66,8 +67,11 @@ fn figure(drawing: &Drawing) -> String {
 }
 
 fn figures_of(drawings: impl IntoIterator<Item = Drawing>) -> String {
-    let drawn: String = drawings.into_iter().map(|drawing| figure(&drawing)).collect();
-    if drawn.is_empty() { drawn } else { format!("<div class=\"grid\">\n{drawn}</div>\n") }
+    let drawings: Vec<Drawing> = drawings.into_iter().collect();
+    let drawn: String = drawings.iter().map(figure).collect();
+    // Four stand in two rows of two.
+    let class = if drawings.len() == 4 { "grid two" } else { "grid" };
+    if drawn.is_empty() { drawn } else { format!("<div class=\"{class}\">\n{drawn}</div>\n") }
 }
 
 fn details(table: &Table, most: usize, open: bool) -> String {
@@ -92,21 +96,29 @@ fn facts(figures: &Figures) -> String {
         all += &fact("held-out loss", &change, &format!("nats/{}, before round {:.0}", figures.unit, last.0));
     }
     let (updates, counting) = (figures.sum(|r| r.updates), figures.sum(|r| r.counting));
-    all += &fact("updates that count", &format!("{counting} of {updates}"), &format!("by {} workers", figures.workers.len()));
+    all += &fact(
+        "updates that count",
+        &format!("{counting} of {updates}"),
+        &format!("by {} workers", figures.workers.len()),
+    );
     let exact = figures.sum(|r| r.exact);
     let mismatches = figures.sum(|r| r.mismatches);
     all += &fact("replayed exactly", &exact.to_string(), &format!("{mismatches} found to differ"));
     let (paid, locked) = (figures.sum(|r| r.paid_msat), figures.sum(|r| r.locked_msat));
     if locked > 0 {
-        all += &fact("paid", &format!("{} sat", sat(paid)), &format!("of {} sat locked; {} claimed", sat(locked), sat(figures.sum(|r| r.claimed_msat))));
+        all += &fact(
+            "paid",
+            &format!("{} sat", sat(paid)),
+            &format!("of {} sat locked; {} claimed", sat(locked), sat(figures.sum(|r| r.claimed_msat))),
+        );
     } else {
         let entitled = figures.sum(|r| r.entitled_msat);
         all += &fact("entitled to", &format!("{} sat", sat(entitled)), "no escrow in the files");
     }
-    let bytes = figures.sum(|r| r.bytes);
-    if let Some(dense) = figures.dense(updates).filter(|_| bytes > 0) {
-        let times = plots::short_times(dense as f64 / bytes as f64);
-        all += &fact("sent", &format!("{}B", brief(bytes as f64)), &format!("{times} times less than float32"));
+    let sent = figures.sum(|r| r.bytes);
+    if let Some(dense) = figures.dense(updates).filter(|_| sent > 0) {
+        let times = plots::short_times(dense as f64 / sent as f64);
+        all += &fact("sent", &bytes(sent as f64), &format!("{times} times less than float32"));
     }
     let tokens = figures.sum(|r| r.tokens);
     all += &fact("tokens trained on", &brief(tokens as f64), "by updates that were scored");
@@ -126,7 +138,7 @@ pub fn page(figures: &Figures) -> String {
     out += &format!(
         "<header><h1>{name}</h1>\n<p class=\"soft\">run {}{}</p>\n{}</header>\n<main>\n",
         markup(&figures.run),
-        if unfinished { "; its last round goes on" } else { "" },
+        if unfinished { "<br>its last round goes on" } else { "" },
         facts(figures)
     );
     if figures.rounds.is_empty() {
@@ -140,7 +152,8 @@ pub fn page(figures: &Figures) -> String {
         out += &details(&tables::rounds(figures), ROWS, losses.is_empty());
         out += "<h2>Who is paid, and for what</h2>\n<p>Pay follows what an update gains on held-out data. What was locked before the \
                 work and is not earned goes back.</p>\n";
-        out += &figures_of(plots::pay(figures).into_iter().chain(plots::earned(figures)).chain(plots::outcomes(figures)));
+        out +=
+            &figures_of(plots::pay(figures).into_iter().chain(plots::earned(figures)).chain(plots::outcomes(figures)));
         out += &details(&tables::workers(figures), WORKERS, false);
         let works = tables::works(figures);
         // Of a long run every worker's every round is in the CSV alone.

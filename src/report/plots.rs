@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use super::chart::{Bar, BarChart, COLOURS, Line, LineChart, WIDTH, cut, sat};
 use super::model::{Figures, Outcome, Round};
-use super::scale::{Axis, brief, short};
+use super::scale::{Axis, bytes, short};
 use super::svg::{Anchor, CHARACTER, Drawing};
 
 fn first_and_last(points: &[(f64, f64)]) -> String {
     match (points.first(), points.last()) {
-        (Some(first), Some(last)) => format!("From {:.4} to {:.4} over {} measurements.", first.1, last.1, points.len()),
+        (Some(first), Some(last)) => {
+            format!("From {:.4} to {:.4} over {} measurements.", first.1, last.1, points.len())
+        }
         _ => "Nothing was measured.".into(),
     }
 }
@@ -91,7 +93,9 @@ const ROWS: usize = 30;
 /// What was paid beside what was locked, or what the scores entitle to where nothing is locked.
 pub fn earned(figures: &Figures) -> Option<Drawing> {
     let mut workers: Vec<_> = figures.workers.iter().collect();
-    workers.sort_by(|a, b| (b.paid_msat, b.entitled_msat).cmp(&(a.paid_msat, a.entitled_msat)).then_with(|| a.worker.cmp(&b.worker)));
+    workers.sort_by(|a, b| {
+        (b.paid_msat, b.entitled_msat).cmp(&(a.paid_msat, a.entitled_msat)).then_with(|| a.worker.cmp(&b.worker))
+    });
     let escrow = figures.sum(|r| r.locked_msat) > 0;
     let value = |w: &super::model::Worker| if escrow { w.paid_msat } else { w.entitled_msat };
     if workers.iter().all(|w| value(w) == 0 && w.locked_msat == 0) {
@@ -99,7 +103,8 @@ pub fn earned(figures: &Figures) -> Option<Drawing> {
     }
     let bars = workers.iter().take(ROWS).map(|worker| {
         let of = if escrow { worker.locked_msat } else { 0 };
-        let part = if of > 0 { format!("{:.0} %", value(worker) as f64 / of as f64 * 100.0) } else { sat(value(worker)) };
+        let part =
+            if of > 0 { format!("{:.0} %", value(worker) as f64 / of as f64 * 100.0) } else { sat(value(worker)) };
         Bar {
             name: worker.worker.clone(),
             class: "s0",
@@ -108,12 +113,22 @@ pub fn earned(figures: &Figures) -> Option<Drawing> {
             label: part,
         }
     });
-    let more = if workers.len() > ROWS { format!(" The first {ROWS} of {} workers.", workers.len()) } else { String::new() };
+    let more =
+        if workers.len() > ROWS { format!(" The first {ROWS} of {} workers.", workers.len()) } else { String::new() };
     let (title, x) = match escrow {
         true => ("Earned of what was locked", "sat paid (blue) of sat locked (grey)"),
         false => ("Entitled to, by the scores", "sat"),
     };
-    Some(BarChart { name: "earned", title: title.into(), description: format!("{x}.{more}"), x: x.into(), bars: bars.collect() }.draw())
+    Some(
+        BarChart {
+            name: "earned",
+            title: title.into(),
+            description: format!("{x}.{more}"),
+            x: x.into(),
+            bars: bars.collect(),
+        }
+        .draw(),
+    )
 }
 
 fn class(outcome: Outcome) -> &'static str {
@@ -137,7 +152,8 @@ pub fn outcomes(figures: &Figures) -> Option<Drawing> {
     }
     // Who was caught most stands on top, where there are more than have room.
     let mut order: Vec<usize> = (0..figures.workers.len()).collect();
-    let missed = |i: &usize| figures.workers[*i].assigned - figures.workers[*i].counting.min(figures.workers[*i].assigned);
+    let missed =
+        |i: &usize| figures.workers[*i].assigned - figures.workers[*i].counting.min(figures.workers[*i].assigned);
     if order.len() > ROWS {
         order.sort_by_key(|i| std::cmp::Reverse(missed(i)));
         order.truncate(ROWS);
@@ -193,10 +209,15 @@ pub fn outcomes(figures: &Figures) -> Option<Drawing> {
         let x = left + wide * (column as f64 + 0.5) - 1.0;
         drawing.text("", (x, bottom + 12.0), Anchor::Middle, &(column * stretch).to_string());
     }
-    drawing.text("", (left, bottom + 28.0), Anchor::Start, &match stretch {
-        1 => "round".to_owned(),
-        _ => format!("round ({stretch} a column: what most came to)"),
-    });
+    drawing.text(
+        "",
+        (left, bottom + 28.0),
+        Anchor::Start,
+        &match stretch {
+            1 => "round".to_owned(),
+            _ => format!("round ({stretch} a column: what most came to)"),
+        },
+    );
     for (i, outcome) in used.iter().enumerate() {
         let (x, y) = ((i % 2) as f64 * WIDTH / 2.0, bottom + 38.0 + (i / 2) as f64 * 17.0);
         drawing.rect(class(*outcome), (x + 1.0, y), (12.0, 11.0));
@@ -218,8 +239,9 @@ pub fn escrow(figures: &Figures) -> Option<Drawing> {
     if shown.is_empty() {
         return None;
     }
-    let axis = Axis::over(ends, 5.0, false, true);
-    let labels = ["offered", "lock by", "commit by", "verdict by", "claim by"];
+    let ends: Vec<f64> = ends.collect();
+    let axis = Axis::over(ends.iter().copied(), 5.0, false, true).tight(ends);
+    let labels = ["to lock", "to commit", "to verdict", "to claim"];
     let height = 2.0 + ROW * shown.len() as f64 + 38.0 + 34.0;
     let left = 30.0;
     let across = |height: u32| left + axis.at(f64::from(height)) * (WIDTH - left - 20.0);
@@ -247,12 +269,12 @@ pub fn escrow(figures: &Figures) -> Option<Drawing> {
             drawing.line("close", (across(closed), y), (across(closed), y + 12.0));
         }
         if let Some((_, last)) = round.claimed_at {
-            drawing.dot("s1", (across(last), y + 6.0), 3.2);
+            drawing.dot("s1", (across(last), y + 6.0), 2.6);
         }
     }
     drawing.text("", ((left + WIDTH) / 2.0, bottom + 29.0), Anchor::Middle, "block height");
     let mut x = 0.0;
-    for (class, label) in ["s4", "s0", "s2", "s5"].iter().zip(&labels[1..]) {
+    for (class, label) in ["s4", "s0", "s2", "s5"].iter().zip(labels) {
         drawing.rect(class, (x, bottom + 39.0), (10.0, 8.0));
         drawing.text("", (x + 14.0, bottom + 47.0), Anchor::Start, label);
         x += 14.0 + label.chars().count() as f64 * CHARACTER + 14.0;
@@ -266,23 +288,23 @@ pub fn escrow(figures: &Figures) -> Option<Drawing> {
 
 /// Bytes sent beside what they would be as float32.
 pub fn compression(figures: &Figures) -> Option<Drawing> {
-    let (updates, bytes) = (figures.sum(|r| r.updates), figures.sum(|r| r.bytes));
-    let dense = figures.dense(updates).filter(|_| bytes > 0)?;
+    let (updates, sent) = (figures.sum(|r| r.updates), figures.sum(|r| r.bytes));
+    let dense = figures.dense(updates).filter(|_| sent > 0)?;
     let bar = |name: &str, class, value: u64| Bar {
         name: name.into(),
         class,
         value: value as f64,
         of: 0.0,
-        label: format!("{}B", brief(value as f64)),
+        label: bytes(value as f64),
     };
-    let times = dense as f64 / bytes as f64;
+    let times = dense as f64 / sent as f64;
     Some(
         BarChart {
             name: "compression",
             title: format!("Bytes sent: {} times less", short_times(times)),
-            description: format!("{updates} updates took {bytes} bytes; as dense float32 they would take {dense}."),
+            description: format!("{updates} updates took {sent} bytes; as dense float32 they would take {dense}."),
             x: "bytes, all updates".into(),
-            bars: vec![bar("as float32", "mute", dense), bar("sent", "s0", bytes)],
+            bars: vec![bar("as float32", "mute", dense), bar("sent", "s0", sent)],
         }
         .draw(),
     )

@@ -21,7 +21,11 @@ fn round_step(raw: f64) -> f64 {
     while magnitude > raw {
         magnitude /= 10.0;
     }
-    [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * magnitude).find(|step| *step >= raw * 0.999).unwrap_or(magnitude * 10.0)
+    [1.0, 2.0, 5.0, 10.0]
+        .into_iter()
+        .map(|m| m * magnitude)
+        .find(|step| *step >= raw * 0.999)
+        .unwrap_or(magnitude * 10.0)
 }
 
 impl Axis {
@@ -48,6 +52,15 @@ impl Axis {
         Axis { from, to: (high / step).ceil() * step, step }
     }
 
+    /// The same, from the first value to the last, without the way to the next tick.
+    pub fn tight(self, values: impl IntoIterator<Item = f64>) -> Axis {
+        let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+        for value in values.into_iter().filter(|v| v.is_finite()) {
+            (low, high) = (low.min(value), high.max(value));
+        }
+        if low.is_finite() && low < high { Axis { from: low, to: high, ..self } } else { self }
+    }
+
     /// Where a value is, between 0 and 1.
     pub fn at(&self, value: f64) -> f64 {
         ((value - self.from) / (self.to - self.from)).clamp(-0.05, 1.05)
@@ -55,8 +68,9 @@ impl Axis {
 
     /// The ticks.
     pub fn ticks(&self) -> Vec<f64> {
-        let count = ((self.to - self.from) / self.step + 0.5) as usize;
-        (0..=count.min(20)).map(|i| self.from + self.step * i as f64).collect()
+        let first = (self.from / self.step - 1e-9).ceil() * self.step;
+        let count = ((self.to - first) / self.step + 1e-9).floor().clamp(0.0, 20.0) as usize;
+        (0..=count).map(|i| first + self.step * i as f64).collect()
     }
 
     /// What stands at a tick.
@@ -104,6 +118,13 @@ pub fn brief(value: f64) -> String {
     format!("{value:.*}{suffix}", if whole { 0 } else { decimals })
 }
 
+/// A size in bytes, in three digits or so: `13.7 MB`.
+pub fn bytes(value: f64) -> String {
+    let text = brief(value);
+    let digits = text.trim_end_matches(|c: char| c.is_alphabetic());
+    format!("{digits} {}B", &text[digits.len()..])
+}
+
 /// At most about so many points, with the first, the last and the extremes of each stretch.
 pub fn thinned(points: &[(f64, f64)], most: usize) -> Vec<(f64, f64)> {
     if points.len() <= most {
@@ -142,13 +163,19 @@ mod tests {
             let axis = Axis::over(values.iter().copied(), 5.0, zero, false);
             let ticks = axis.ticks();
             assert!((2..=21).contains(&ticks.len()), "{values:?} {axis:?}");
-            assert!(values.iter().filter(|v| v.abs() < 1e29).all(|v| axis.from <= *v && *v <= axis.to), "{values:?} {axis:?}");
+            assert!(
+                values.iter().filter(|v| v.abs() < 1e29).all(|v| axis.from <= *v && *v <= axis.to),
+                "{values:?} {axis:?}"
+            );
             assert!(ticks.iter().all(|t| axis.label(*t).len() < 9 || values[0].abs() > 1e20), "{values:?} {axis:?}");
         }
         let axis = Axis::over([0.0, 12.0], 5.0, true, true);
         let labels: Vec<String> = axis.ticks().iter().map(|t| axis.label(*t)).collect();
         assert_eq!(labels, ["0", "5", "10", "15"]);
-        assert_eq!((short(1_500_000.0, 500_000.0), short(0.05, 0.05), short(20_000.0, 5000.0)), ("1.5M".into(), "0.05".into(), "20k".into()));
+        assert_eq!(
+            (short(1_500_000.0, 500_000.0), short(0.05, 0.05), short(20_000.0, 5000.0)),
+            ("1.5M".into(), "0.05".into(), "20k".into())
+        );
         assert_eq!((brief(183_332.0), brief(2.614), brief(12.0)), ("183k".into(), "2.61".into(), "12".into()));
     }
 

@@ -136,19 +136,20 @@ impl<'a> Round<'a> {
         let judge = offers.first().map(|o| o.judge).or(book.coordinator.map(NodeId));
         let own = |c: &&Closing| judge.is_none_or(|judge| c.verify(&judge).is_ok());
         let closing = lists.closings.iter().filter(own).max_by_key(|c| c.attempt);
-        let listed = |c: &&&Commitment| {
-            closing.is_none_or(|closing| hash_of(**c).is_ok_and(|hash| closing.contains(&hash)))
-        };
+        let listed =
+            |c: &&&Commitment| closing.is_none_or(|closing| hash_of(**c).is_ok_and(|hash| closing.contains(&hash)));
         let opened: BTreeSet<(&str, [u8; 32])> =
             lists.reveals.iter().map(|r| (r.worker.as_str(), opened_commitment(r).0)).collect();
         let shown = |c: &&&Commitment| opened.contains(&(c.worker.as_str(), c.commitment.0));
         let names = |found: Vec<&&'a Commitment>| found.into_iter().map(|c| c.worker.as_str()).collect();
         let findings = || lists.findings.iter().flatten().filter(|f| of(&f.worker).is_some());
         let there = |who: &&str| book.run.has(&format!("round-{}/{who}.update", lists.round));
-        let verdicts: Vec<&Decided> = lists.verdicts.iter().flatten().filter(|v| of(&v.task.worker).is_some()).collect();
+        let verdicts: Vec<&Decided> =
+            lists.verdicts.iter().flatten().filter(|v| of(&v.task.worker).is_some()).collect();
         let said = lists.claimed.as_deref().unwrap_or_default();
         let has_claimed = |o: &&&Offer| {
-            let verdict = verdicts.iter().find(|v| v.task.worker == o.worker);
+            // Who earned nothing has nothing to claim, whatever it says.
+            let verdict = verdicts.iter().find(|v| v.task.worker == o.worker && v.paid_msat > Msat::ZERO);
             verdict.is_some_and(|v| said.iter().any(|c| c.task.worker == o.worker && c.verify(o, v).is_ok()))
         };
         let claimed = offers.iter().filter(has_claimed).map(|o| o.worker.as_str()).collect();
@@ -259,7 +260,11 @@ impl<'a> Round<'a> {
             let unseen = opened.filter(|who| !self.replayed.contains(**who));
             let nexts: Vec<Next> =
                 unseen.map(|who| self.next("anybody", format!("l402 replay {n} {who}"), reveal_by)).collect();
-            return if nexts.is_empty() { vec![self.next("coordinator", format!("l402 score {n}"), reveal_by)] } else { nexts };
+            return if nexts.is_empty() {
+                vec![self.next("coordinator", format!("l402 score {n}"), reveal_by)]
+            } else {
+                nexts
+            };
         }
         self.after_scores(n, reveal_by)
     }
@@ -295,7 +300,11 @@ impl<'a> Round<'a> {
         }
         let earned = self.verdicts.iter().filter(|v| v.paid_msat > Msat::ZERO).map(|v| &*v.task.worker);
         let open: Vec<&str> = earned.filter(|who| !self.claimed.contains(who)).collect();
-        nexts.extend(self.each(open.iter(), |who| format!("l402 settle --claim {n} {who}"), self.height(|o| o.heights.claim_by)));
+        nexts.extend(self.each(
+            open.iter(),
+            |who| format!("l402 settle --claim {n} {who}"),
+            self.height(|o| o.heights.claim_by),
+        ));
         if !self.book.has_model(n + 1) {
             nexts.push(self.next("coordinator", format!("l402 aggregate {n}"), None));
         }

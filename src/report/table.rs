@@ -46,6 +46,8 @@ pub struct Table {
     pub heads: Vec<&'static str>,
     /// Its rows.
     pub rows: Vec<Vec<Cell>>,
+    /// Whether the first rows are those that matter most.
+    pub ranked: bool,
 }
 
 impl Table {
@@ -68,12 +70,12 @@ impl Table {
         out
     }
 
-    /// As HTML, of at most so many rows, the same distance apart: the last one is always there.
+    /// As HTML, of at most so many rows: of ranked ones the first, else the same distance apart, the last one among them.
     pub fn html(&self, most: usize) -> String {
-        let stride = self.rows.len().div_ceil(most.max(1)).max(1);
-        let last = self.rows.len().saturating_sub(1);
-        let shown: Vec<&Vec<Cell>> =
-            self.rows.iter().enumerate().filter(|(i, _)| i % stride == 0 || *i == last).map(|(_, row)| row).collect();
+        let (count, most) = (self.rows.len(), most.max(1));
+        let stride = count.div_ceil(most).max(1);
+        let kept = |i: usize| if self.ranked { i < most } else { i % stride == 0 || i + 1 == count };
+        let shown: Vec<&Vec<Cell>> = (0..count).filter(|i| kept(*i)).map(|i| &self.rows[i]).collect();
         let mut caption = self.caption.clone();
         if shown.len() < self.rows.len() {
             caption += &format!(" ({} of {} rows; --csv has all)", shown.len(), self.rows.len());
@@ -92,7 +94,8 @@ impl Table {
             out += "<tr>";
             for (i, cell) in row.iter().enumerate() {
                 let (class, text) = match cell {
-                    Cell::Number(number) => ("", markup(&grouped(number))),
+                    // Of our own making: nothing in it is to be escaped, and its spaces are to stay.
+                    Cell::Number(number) => ("", grouped(number)),
                     Cell::Text(text) => (" class=\"t\"", markup(text)),
                     Cell::None => ("", "&ndash;".to_owned()),
                 };
@@ -127,7 +130,7 @@ mod tests {
 
     fn table(rows: usize) -> Table {
         let rows = (0..rows).map(|i| vec![Cell::of(i as u64), Cell::text("<b>"), Cell::None]);
-        Table { name: "t", caption: "c".into(), heads: vec!["n", "who", "x"], rows: rows.collect() }
+        Table { name: "t", caption: "c".into(), heads: vec!["n", "who", "x"], rows: rows.collect(), ranked: false }
     }
 
     #[test]
@@ -136,6 +139,8 @@ mod tests {
         assert!(html.contains("<th scope=\"row\">0</th>") && html.contains("<th scope=\"row\">999</th>"), "{html}");
         assert!(html.matches("<tr>").count() <= 12 && html.contains("of 1000 rows"), "{html}");
         assert!(!html.contains("<b>"), "{html}");
+        let ranked = Table { ranked: true, ..table(1000) }.html(10);
+        assert!(ranked.contains("scope=\"row\">9<") && !ranked.contains("scope=\"row\">999<"), "{ranked}");
         assert!(!table(10).html(10).contains("rows"), "nothing is left out");
         assert_eq!(table(2).csv(), "n,who,x\n0,\"<b>\",\n1,\"<b>\",\n");
     }

@@ -1,6 +1,6 @@
 //! The tables of a report: every number that a plot shows, and more.
 
-use super::model::Figures;
+use super::model::{Figures, Worker};
 use super::table::{Cell, Table};
 
 /// Round by round.
@@ -33,18 +33,38 @@ pub fn rounds(figures: &Figures) -> Table {
     let unit = &figures.unit;
     Table {
         name: "rounds",
-        caption: format!("Rounds: the loss (nats/{unit}) of the model that each begins with, what had gone into it before, and the round's own"),
+        caption: format!(
+            "Rounds: the loss (nats/{unit}) of the model that each begins with, what had gone into it before, and the round's own"
+        ),
         rows: rows.collect(),
+        ranked: false,
         heads: vec![
-            "round", "loss", "tokens before", "bytes before", "paid msat before", "assigned", "updates", "counting", "exact",
-            "mismatches", "bytes", "bytes as float32", "locked msat", "entitled msat", "paid msat", "claimed msat",
+            "round",
+            "loss",
+            "tokens before",
+            "bytes before",
+            "paid msat before",
+            "assigned",
+            "updates",
+            "counting",
+            "exact",
+            "mismatches",
+            "bytes",
+            "bytes as float32",
+            "locked msat",
+            "entitled msat",
+            "paid msat",
+            "claimed msat",
         ],
     }
 }
 
 /// Worker by worker.
 pub fn workers(figures: &Figures) -> Table {
-    let rows = figures.workers.iter().map(|w| {
+    let mut workers: Vec<&Worker> = figures.workers.iter().collect();
+    // Names stand in order by themselves.
+    workers.sort_by_key(|w| std::cmp::Reverse(w.paid_msat.max(w.entitled_msat)));
+    let rows = workers.into_iter().map(|w| {
         vec![
             Cell::text(&w.worker),
             Cell::of(w.assigned),
@@ -64,9 +84,20 @@ pub fn workers(figures: &Figures) -> Table {
         name: "workers",
         caption: format!("Workers, all rounds together; gains in nats/{}", figures.unit),
         rows: rows.collect(),
+        ranked: true,
         heads: vec![
-            "worker", "rounds", "updates", "counting", "exact", "mismatches", "gain", "bytes", "locked msat", "entitled msat",
-            "paid msat", "claimed msat",
+            "worker",
+            "rounds",
+            "updates",
+            "counting",
+            "exact",
+            "mismatches",
+            "gain",
+            "bytes",
+            "locked msat",
+            "entitled msat",
+            "paid msat",
+            "claimed msat",
         ],
     }
 }
@@ -88,6 +119,7 @@ pub fn caught(figures: &Figures) -> Table {
         name: "caught",
         caption: "What did not count, by worker and reason, and what was locked for it and goes back".into(),
         rows: rows.collect(),
+        ranked: true,
         heads: vec!["worker", "by", "reason", "rounds", "first", "last", "returned msat"],
     }
 }
@@ -113,8 +145,18 @@ pub fn works(figures: &Figures) -> Table {
         name: "work",
         caption: format!("Every worker in every round; gains in nats/{}", figures.unit),
         rows: rows.collect(),
+        ranked: false,
         heads: vec![
-            "round", "worker", "outcome", "reason", "finding", "gain", "bytes", "locked msat", "entitled msat", "paid msat",
+            "round",
+            "worker",
+            "outcome",
+            "reason",
+            "finding",
+            "gain",
+            "bytes",
+            "locked msat",
+            "entitled msat",
+            "paid msat",
             "claimed msat",
         ],
     }
@@ -141,8 +183,17 @@ pub fn escrow(figures: &Figures) -> Table {
         name: "escrow",
         caption: "Block heights of the escrow: what the offers set, and what happened".into(),
         rows: rows.collect(),
+        ranked: false,
         heads: vec![
-            "round", "offered", "lock by", "commit by", "verdict by", "claim by", "closed", "last verdict", "first claim",
+            "round",
+            "offered",
+            "lock by",
+            "commit by",
+            "verdict by",
+            "claim by",
+            "closed",
+            "last verdict",
+            "first claim",
             "last claim",
         ],
     }
@@ -167,7 +218,17 @@ pub fn logs(figures: &Figures) -> Table {
         name: "training",
         caption: "Training, by the workers' own logs".into(),
         rows: rows.collect(),
-        heads: vec!["worker", "steps", "first loss", "last loss", "tokens", "seconds", "tokens a second", "memory bytes"],
+        ranked: false,
+        heads: vec![
+            "worker",
+            "steps",
+            "first loss",
+            "last loss",
+            "tokens",
+            "seconds",
+            "tokens a second",
+            "memory bytes",
+        ],
     }
 }
 
@@ -183,6 +244,7 @@ pub fn steps(figures: &Figures) -> Table {
         name: "steps",
         caption: "Steps of the logs".into(),
         rows: rows.collect(),
+        ranked: false,
         heads: vec!["step", "round", "worker", "loss", "tokens a second"],
     }
 }

@@ -35,9 +35,9 @@ fn read(book: &Book, name: &str) -> Result<Sent> {
 /// The longest header where no model says how long one can be.
 const HEADER: u64 = 16 << 20;
 
-/// A state that an update begins with or ends in.
+/// The states that an update begins with and ends in, by their keys, and how a sentence about them begins.
 pub const STATES: [(&str, &str, &str); 2] =
-    [("feedback_in", "feedback_out", "error feedback"), ("inner_in", "inner_out", "moments")];
+    [("feedback_in", "feedback_out", "error feedback begins"), ("inner_in", "inner_out", "moments begin")];
 
 /// The last update of a worker that counted before a round, by the scores: its round and digest.
 pub fn last_counted(book: &Book, round: u64, worker: &str) -> Option<(u64, Digest)> {

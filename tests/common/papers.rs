@@ -5,9 +5,7 @@ use std::path::PathBuf;
 
 use l402::artifact::key::SigningKey;
 use l402::artifact::record::{self, Record};
-use l402::artifact::{
-    ArtifactKind, Commitment, Digest, Header, Meta, Recipe, Reveal, TensorInfo, Writer, commit,
-};
+use l402::artifact::{ArtifactKind, Commitment, Digest, Header, Meta, Recipe, Reveal, TensorInfo, Writer, commit};
 use l402::data::Assignment;
 use l402::pay::{
     Case, Claimed, Closing, EscrowSecret, Evidence, Heights, Held, HeldRung, Instance, Ladder, Msat, NodeId, Offer,
@@ -202,7 +200,8 @@ impl Papers {
     pub fn play(&mut self, round: u64, acts: &[Act]) {
         let run = self.recipe.digest();
         let at = Papers::offered_at(round);
-        let all: Vec<(String, Act)> = self.workers.iter().map(|(who, _)| who.clone()).zip(acts.iter().copied()).collect();
+        let all: Vec<(String, Act)> =
+            self.workers.iter().map(|(who, _)| who.clone()).zip(acts.iter().copied()).collect();
         let assignments = self.assignments(round);
         self.list(round, "assignments", &assignments);
         let offers: Vec<Offer> = self.workers.iter().map(|(who, key)| self.offer(round, who, key)).collect();
