@@ -57,7 +57,12 @@ impl LineChart {
     pub fn draw(&self) -> Drawing {
         const HEIGHT: f64 = 236.0;
         let mut drawing = Drawing::new(self.name, &self.title, self.description.clone(), WIDTH, HEIGHT);
-        let all = || self.lines.iter().flat_map(|line| &line.points);
+        // What is no number has no place.
+        let finite = |line: &Line| -> Vec<(f64, f64)> {
+            line.points.iter().copied().filter(|(x, y)| x.is_finite() && y.is_finite()).collect()
+        };
+        let points: Vec<Vec<(f64, f64)>> = self.lines.iter().map(finite).collect();
+        let all = || points.iter().flatten();
         let across = || std::iter::once(0.0).chain(all().map(|p| p.0));
         let x = Axis::over(across(), 5.0, true, self.whole).tight(across());
         let y = Axis::over(all().map(|p| p.1), 4.0, self.zero, false);
@@ -85,16 +90,16 @@ impl LineChart {
             drawing.text("", (across(*value), bottom + 16.0), Anchor::Middle, &x.label(*value));
         }
         drawing.text("", ((left + right) / 2.0, HEIGHT - 4.0), Anchor::Middle, &self.x);
-        for line in self.lines.iter().rev() {
+        for (line, points) in self.lines.iter().zip(&points).rev() {
             let places: Vec<(f64, f64)> =
-                thinned(&line.points, POINTS).into_iter().map(|(a, b)| (across(a), up(b))).collect();
+                thinned(points, POINTS).into_iter().map(|(a, b)| (across(a), up(b))).collect();
             drawing.path(line.class, &places);
             if let (true, Some(last)) = (line.class != "mute", places.last()) {
                 drawing.dot(line.class, *last, 2.5);
             }
         }
         let named = |i: &usize| self.lines[*i].class != "mute" && !labels[*i].is_empty();
-        let last = |i: usize| self.lines[i].points.last().copied();
+        let last = |i: usize| points[i].last().copied();
         let ends = (0..self.lines.len()).filter(named).filter_map(|i| Some((i, up(last(i)?.1))));
         for (i, at) in apart(ends.collect(), 12.0, top, bottom) {
             let end = last(i).map_or(right, |point| across(point.0));

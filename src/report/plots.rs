@@ -55,7 +55,7 @@ pub fn pay(figures: &Figures) -> Option<Drawing> {
         return None;
     }
     let mut by_worker: BTreeMap<usize, Vec<(f64, f64)>> = BTreeMap::new();
-    for work in &figures.works {
+    for work in figures.works.iter().filter(|work| work.outcome != Outcome::Open) {
         let points = by_worker.entry(work.worker).or_insert_with(|| vec![(0.0, 0.0)]);
         let before = points.last().map_or(0.0, |p| p.1);
         points.push((work.round as f64 + 1.0, before + work.paid_msat as f64 / 1000.0));
