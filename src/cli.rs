@@ -108,7 +108,7 @@ impl Cli {
             Verb::Invoice(args) => command::invoice::run(&args, ui),
             Verb::Settle(args) => command::settle::run(&args, ui),
             Verb::Audit(args) => on_the_pool(threads, || command::audit::run(&args, ui)),
-            Verb::Status(args) => command::status::run(&args, ui),
+            Verb::Status(args) => on_the_pool(threads, || command::status::run(&args, ui)),
             Verb::Explain(args) => command::explain::run(&args, ui),
             Verb::Report(args) => on_the_pool(threads, || command::report::run(&args, ui)),
             Verb::Key(args) => command::key::run(&args, ui),

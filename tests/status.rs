@@ -108,7 +108,7 @@ fn people_read_a_table_the_deadlines_and_the_commands() {
     assert!(page.contains("round 1 by block height: all locked by 138, committed and closed by 282"), "{page}");
     assert!(page.contains("l402 settle --claim 1 ann") && page.contains("by ann, until height 498"), "{page}");
     let short = papers.world.text("status run --last 1");
-    assert!(short.contains("rounds 0 to 0 are not shown") && !short.contains("2 at 105"), "{short}");
+    assert!(short.contains("rounds 0 to 0 are not looked at") && !short.contains("2 at 105"), "{short}");
 }
 
 #[test]

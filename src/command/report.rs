@@ -14,7 +14,7 @@ use crate::ui::{Ui, escape};
 /// One HTML file without scripts and without anything from elsewhere, light and dark, on a telephone and on paper. Every plot has
 /// its numbers beside it. A run that goes on can be reported too.
 ///
-/// It shows what the files say. Whether they are true is for `l402 audit`; signatures are not looked at here.
+/// It shows what the files say. Whether they are true is for `l402 audit`.
 ///
 /// Logs of training are JSON Lines with records of the type `step`: those in the run folder named `*.log.jsonl`, and those of
 /// --log. They may still be growing.

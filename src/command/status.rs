@@ -21,10 +21,10 @@ pub struct Args {
     /// The run folder [default: the one that this is called in]
     #[arg(value_name = "RUN")]
     run: Option<PathBuf>,
-    /// Show this many of the last rounds; 0 for all
+    /// Look at this many of the last rounds, and at what is next in them; 0 for all
     #[arg(long, value_name = "N", default_value_t = 20)]
-    last: usize,
-    /// Print JSON Lines: `round_status` and `next`, of all rounds
+    last: u64,
+    /// Print JSON Lines: `round_status` and `next`
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -34,7 +34,7 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let book = run_folder::open(args.run.as_deref(), ui)?;
-    let (rounds, nexts) = status(&book);
+    let (rounds, nexts) = status(&book, if args.last == 0 { u64::MAX } else { args.last });
     if args.json || args.output.output.is_some() {
         let lines = rounds.iter().map(record::line).chain(nexts.iter().map(record::line));
         return args.output.target().write_text(&lines.collect::<Result<String>>()?).map(drop);
@@ -48,11 +48,11 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         rounds.len()
     ));
     page.line("");
-    let from = if args.last == 0 { 0 } else { rounds.len().saturating_sub(args.last) };
-    if from > 0 {
-        page.line(format!("rounds 0 to {} are not shown: --last 0 shows them", from - 1));
+    let first = rounds.first().map_or(0, |round| round.round);
+    if first > 0 {
+        page.line(format!("rounds 0 to {} are not looked at: --last 0 does", first - 1));
     }
-    page.lines(&table(&rounds[from..]));
+    page.lines(&table(&rounds));
     heights(rounds.last(), &mut page);
     next(&nexts, &mut page);
     page.print()

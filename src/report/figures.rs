@@ -1,4 +1,5 @@
-//! From the lists of every round to what a report shows. Signatures are not looked at: that is the audit's.
+//! From the lists of every round to what a report shows. Of what workers send, signatures are looked at where the run is not too
+//! large for that; of the coordinator's and the judge's they are the audit's.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +10,8 @@ use super::gates::{by_gain, by_replay, by_signal, total};
 use super::lists::RoundLists;
 use super::model::{Caught, Figures, Heights, Outcome, Round, Work, Worker};
 use super::said::nats;
-use crate::artifact::Reader;
-use crate::pay::hash_of;
+use crate::artifact::{Commitment, Reader};
+use crate::pay::{Held, MAX_DELAY, NodeId, Offer, Verdict as Decided, hash_of};
 use crate::score::{Score, deciding};
 use crate::verify::Verdict;
 
@@ -22,9 +23,13 @@ struct Own {
     scored: bool,
 }
 
+/// So many updates' signatures are looked at: of a run with more it would take minutes.
+const CHECKED: u64 = 20_000;
+
 /// Reads all rounds. The logs are added by who has them.
 pub fn figures(book: &Book) -> Figures {
-    let read: Vec<(Round, Vec<Own>, u64)> = (0..book.begun).into_par_iter().map(|n| round(book, n)).collect();
+    let signed = book.begun.saturating_mul(book.roster.len() as u64) <= CHECKED;
+    let read: Vec<(Round, Vec<Own>, u64)> = (0..book.begun).into_par_iter().map(|n| round(book, n, signed)).collect();
     let mut figures = Figures {
         run: book.id.to_string(),
         name: book.recipe.name.clone(),
@@ -33,6 +38,7 @@ pub fn figures(book: &Book) -> Figures {
         steps: u64::from(book.recipe.inner.steps),
         parameters: parameters(book),
         notes: book.odd.clone(),
+        signed,
         ..Figures::default()
     };
     let mut workers: BTreeMap<String, Worker> = BTreeMap::new();
@@ -86,9 +92,12 @@ fn named(worker: &str) -> String {
     }
 }
 
-fn round(book: &Book, number: u64) -> (Round, Vec<Own>, u64) {
-    let lists = RoundLists::read(book, number);
-    let index = Index::of(&lists);
+fn round(book: &Book, number: u64, signed: bool) -> (Round, Vec<Own>, u64) {
+    let mut lists = RoundLists::read_without(book, number, &["invoices", "rungs"]);
+    let judge = lists.offers.iter().flatten().map(|o| o.judge).next().or(book.coordinator.map(NodeId));
+    // Anybody may have sent what calls itself a closing.
+    lists.closings.retain(|c| judge.is_none_or(|judge| c.judge == judge && (!signed || c.verify(&judge).is_ok())));
+    let index = Index::of(&lists, signed);
     let tokens = lists.whole.as_ref().map(|whole| whole.tokens).filter(|tokens| *tokens > 0);
     let mut round = Round {
         round: number,
@@ -103,7 +112,8 @@ fn round(book: &Book, number: u64) -> (Round, Vec<Own>, u64) {
         judged_at: lists.verdicts.iter().flatten().map(|v| v.height).max(),
         ..Round::default()
     };
-    for claimed in lists.claimed.iter().flatten() {
+    let late = round.heights.map_or(u32::MAX, |h| h.claim_by.saturating_add(MAX_DELAY));
+    for claimed in lists.claimed.iter().flatten().filter(|c| c.height <= late) {
         let (first, last) = round.claimed_at.unwrap_or((claimed.height, claimed.height));
         round.claimed_at = Some((first.min(claimed.height), last.max(claimed.height)));
     }
@@ -152,8 +162,19 @@ struct Index<'a> {
     findings: BTreeMap<&'a str, Vec<&'a crate::verify::Finding>>,
 }
 
+/// The sum of each worker's amounts, one of each attempt: who says the same twice says it once.
+fn amounts<'a>(found: impl Iterator<Item = (&'a str, u32, u64)>) -> BTreeMap<&'a str, u64> {
+    let by_attempt: BTreeMap<(&str, u32), u64> = found.map(|(who, attempt, msat)| ((who, attempt), msat)).collect();
+    let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
+    for ((who, _), msat) in by_attempt {
+        let sum = sums.entry(who).or_default();
+        *sum = sum.saturating_add(msat);
+    }
+    sums
+}
+
 impl<'a> Index<'a> {
-    fn of(lists: &'a RoundLists) -> Index<'a> {
+    fn of(lists: &'a RoundLists, signed: bool) -> Index<'a> {
         let mut scores: BTreeMap<&str, &Score> = BTreeMap::new();
         for score in lists.scores.iter().flatten() {
             let first = scores.entry(&score.worker).or_insert(score);
@@ -163,20 +184,40 @@ impl<'a> Index<'a> {
         }
         let mut findings: BTreeMap<&str, Vec<_>> = BTreeMap::new();
         lists.findings.iter().flatten().for_each(|f| findings.entry(&f.worker).or_default().push(f));
-        let held = |h: &crate::pay::Held| h.rungs.iter().map(|r| r.msat.0).fold(0, u64::saturating_add);
+        let keys: BTreeMap<&str, _> =
+            lists.assignments.iter().flatten().map(|a| (a.worker.as_str(), a.worker_key().ok().flatten())).collect();
+        let by_owner = |c: &&Commitment| {
+            let key = keys.get(c.worker.as_str()).copied().flatten().filter(|_| signed);
+            key.is_none_or(|key| c.signed_by(&key).unwrap_or(false))
+        };
         let listed = |c| {
             lists.closings.is_empty() || hash_of(c).is_ok_and(|hash| lists.closings.iter().any(|l| l.contains(&hash)))
         };
         let mut committed: BTreeMap<&str, bool> = BTreeMap::new();
-        lists.commitments.iter().flatten().for_each(|c| *committed.entry(&c.worker).or_default() |= listed(c));
+        let commitments = lists.commitments.iter().flatten().filter(by_owner);
+        commitments.for_each(|c| *committed.entry(&c.worker).or_default() |= listed(c));
+        let offers: BTreeMap<(&str, u32), &Offer> =
+            lists.offers.iter().flatten().map(|o| ((o.worker.as_str(), o.attempt), o)).collect();
+        let verdicts: BTreeMap<(&str, u32), &Decided> =
+            lists.verdicts.iter().flatten().map(|v| ((v.task.worker.as_str(), v.task.attempt), v)).collect();
+        let held = lists.held.iter().flatten().filter(|h| {
+            let offer = offers.get(&(h.task.worker.as_str(), h.task.attempt));
+            !signed || offer.is_some_and(|offer| h.verify(offer).is_ok())
+        });
+        let claimed = lists.claimed.iter().flatten().filter(|c| {
+            let of = (c.task.worker.as_str(), c.task.attempt);
+            let both = offers.get(&of).zip(verdicts.get(&of));
+            !signed || both.is_some_and(|(offer, verdict)| c.verify(offer, verdict).is_ok())
+        });
+        let rungs = |h: &Held| h.rungs.iter().map(|r| r.msat.0).fold(0, u64::saturating_add);
         Index {
             scores,
             findings,
             committed,
-            offered: lists.offers.iter().flatten().map(|o| (o.worker.as_str(), total(o))).collect(),
-            held: lists.held.iter().flatten().map(|h| (h.task.worker.as_str(), held(h))).collect(),
-            paid: lists.verdicts.iter().flatten().map(|v| (v.task.worker.as_str(), v.paid_msat.0)).collect(),
-            claimed: lists.claimed.iter().flatten().map(|c| (c.task.worker.as_str(), c.claimed_msat.0)).collect(),
+            offered: amounts(offers.iter().map(|((who, attempt), o)| (*who, *attempt, total(o)))),
+            held: amounts(held.map(|h| (h.task.worker.as_str(), h.task.attempt, rungs(h)))),
+            paid: amounts(verdicts.iter().map(|((who, attempt), v)| (*who, *attempt, v.paid_msat.0))),
+            claimed: amounts(claimed.map(|c| (c.task.worker.as_str(), c.task.attempt, c.claimed_msat.0))),
             shown: lists.reveals.iter().map(|r| (r.worker.as_str(), ())).collect(),
         }
     }

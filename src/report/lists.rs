@@ -51,6 +51,8 @@ struct Reading<'a> {
     book: &'a Book,
     folder: String,
     workers: BTreeSet<String>,
+    /// Lists that nobody asked for.
+    without: &'a [&'a str],
     malformed: u64,
 }
 
@@ -71,6 +73,9 @@ impl Reading<'_> {
     /// The lines of a list and of its parts, those of the parts that are not in the list already.
     fn lines(&mut self, list: &str, endings: &[&str]) -> Option<Vec<Line>> {
         let name = format!("{}{list}.jsonl", self.folder);
+        if self.without.contains(&list) {
+            return None;
+        }
         let there = self.book.run.has(&name);
         let mut lines = if there { self.file(&name) } else { Vec::new() };
         let named = |who: &str, ending: &str| format!("{}{who}.{ending}", self.folder);
@@ -97,8 +102,14 @@ impl Reading<'_> {
 impl RoundLists {
     /// Reads what there is of a round.
     pub fn read(book: &Book, round: u64) -> RoundLists {
+        RoundLists::read_without(book, round, &[])
+    }
+
+    /// The same, but for these lists.
+    pub fn read_without(book: &Book, round: u64, without: &[&str]) -> RoundLists {
         let folder = format!("round-{round}/");
-        let mut reading = Reading { book, folder, workers: book.roster.iter().cloned().collect(), malformed: 0 };
+        let workers = book.roster.iter().cloned().collect();
+        let mut reading = Reading { book, folder, workers, without, malformed: 0 };
         let assignments: Option<Vec<Assignment>> = reading.records("assignments", &[]);
         reading.workers.extend(assignments.iter().flatten().map(|a| a.worker.clone()));
         // Whoever has a name that is none has no files of its own.

@@ -32,6 +32,8 @@ pub struct Figures {
     pub malformed: u64,
     /// What is to be said about the files.
     pub notes: Vec<String>,
+    /// Whether the signatures of what workers send were looked at.
+    pub signed: bool,
 }
 
 /// A round. Sums are of the round alone.

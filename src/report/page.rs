@@ -183,8 +183,11 @@ pub fn page(figures: &Figures) -> String {
         out += &figures_of(plots::training(figures));
         out += &details(&tables::logs(figures), WORKERS, false);
     }
-    out += "</main>\n<footer><p>Made by <code>l402 report</code> from the files as they are: signatures and scores were not checked, \
-            which is what <code>l402 audit</code> does.</p>\n";
+    out += "</main>\n<footer><p>Made by <code>l402 report</code> from the files as they are: nothing was computed again, and scores and verdicts \
+            were not checked, which is what <code>l402 audit</code> does.</p>\n";
+    if !figures.signed {
+        out += "<p>The run is so large that no signature was looked at.</p>\n";
+    }
     if figures.malformed > 0 {
         out += &format!("<p>{} lines or files are nothing of a run's, and were passed over.</p>\n", figures.malformed);
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::folder::Book;
@@ -312,17 +313,19 @@ impl<'a> Round<'a> {
     }
 }
 
-/// Every round that has begun, and what is next: of a round that is done but for a claim, the claim too.
-pub fn status(book: &Book) -> (Vec<RoundStatus>, Vec<Next>) {
-    let (mut rounds, mut nexts) = (Vec::new(), Vec::new());
-    for number in 0..book.begun {
-        let lists = RoundLists::read(book, number);
+/// The last so many rounds that have begun, and what is next in them: of a round that is done but for a claim, the claim too.
+pub fn status(book: &Book, last: u64) -> (Vec<RoundStatus>, Vec<Next>) {
+    let look = |number: u64| {
+        let lists = RoundLists::read_without(book, number, &["rungs"]);
         let round = Round::new(book, &lists);
-        rounds.push(round.status());
         // A round that another follows can be no more than settled and claimed.
-        let last = number + 1 == book.begun;
-        nexts.extend(round.nexts().into_iter().filter(|next| last || next.command.starts_with("l402 settle")));
-    }
+        let goes_on = |next: &Next| number + 1 == book.begun || next.command.starts_with("l402 settle");
+        (round.status(), round.nexts().into_iter().filter(goes_on).collect())
+    };
+    let seen: Vec<(RoundStatus, Vec<Next>)> =
+        (book.begun.saturating_sub(last)..book.begun).into_par_iter().map(look).collect();
+    let (rounds, nexts): (Vec<RoundStatus>, Vec<Vec<Next>>) = seen.into_iter().unzip();
+    let mut nexts = nexts.concat();
     let done = rounds.last().is_none_or(|round| round.next_model && round.scored);
     if done {
         let (by, command) = ("coordinator".to_owned(), format!("l402 assign {}", book.begun));

@@ -39,10 +39,14 @@ const HEADER: u64 = 16 << 20;
 pub const STATES: [(&str, &str, &str); 2] =
     [("feedback_in", "feedback_out", "error feedback begins"), ("inner_in", "inner_out", "moments begin")];
 
+/// Every list but the scores.
+const OTHERS: [&str; 10] =
+    ["assignments", "commitments", "closing", "offers", "invoices", "held", "findings", "verdicts", "claimed", "rungs"];
+
 /// The last update of a worker that counted before a round, by the scores: its round and digest.
 pub fn last_counted(book: &Book, round: u64, worker: &str) -> Option<(u64, Digest)> {
     (0..round).rev().find_map(|earlier| {
-        let lists = RoundLists::read(book, earlier);
+        let lists = RoundLists::read_without(book, earlier, &OTHERS);
         lists.score(worker).filter(|s| s.counts).map(|s| (earlier, s.update))
     })
 }
