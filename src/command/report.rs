@@ -6,7 +6,7 @@ use super::run_folder;
 use crate::command::args::OutputArgs;
 use crate::error::{Error, Result};
 use crate::fsio::{OutDir, Source, Target};
-use crate::report::{Book, Figures, Logs, drawings, figures, page, tables};
+use crate::report::{Book, Figures, Logs, drawings, figures, overview, page, tables};
 use crate::ui::{Ui, escape};
 
 /// Write how a run went, in one file: losses, pay, verdicts, bytes, heights, as plots and tables.
@@ -26,7 +26,7 @@ pub struct Args {
     /// Logs of training beside those in the run folder
     #[arg(long, value_name = "FILE", num_args = 1..)]
     log: Vec<PathBuf>,
-    /// Write each plot into this folder, as an SVG file
+    /// Write each plot into this folder, as an SVG file, and overview.svg with the first ones beside each other
     #[arg(long, value_name = "DIR")]
     svg: Option<PathBuf>,
     /// Write each table into this folder, whole, as comma-separated values
@@ -65,7 +65,8 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let force = args.output.force;
     if let Some(folder) = &args.svg {
         let files = drawings(&figures).into_iter().map(|drawing| (format!("{}.svg", drawing.name), drawing.file()));
-        write_folder(folder, force, files)?;
+        let first = std::iter::once(("overview.svg".to_owned(), overview(&figures)));
+        write_folder(folder, force, first.chain(files))?;
     }
     if let Some(folder) = &args.csv {
         write_folder(

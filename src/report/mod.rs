@@ -29,7 +29,7 @@ pub use gates::{Gate, GateState};
 pub use lists::RoundLists;
 pub use log::Logs;
 pub use model::Figures;
-pub use page::{drawings, page};
+pub use page::{drawings, overview, page};
 pub use status::{Next, RoundStatus, status};
 pub use svg::Drawing;
 pub use table::Table;

@@ -5,7 +5,7 @@ use super::escape::markup;
 use super::model::Figures;
 use super::plots;
 use super::scale::{brief, bytes};
-use super::svg::{Drawing, STYLE};
+use super::svg::{Drawing, STYLE, beside};
 use super::table::Table;
 use super::tables;
 
@@ -60,6 +60,13 @@ pub fn drawings(figures: &Figures) -> Vec<Drawing> {
     all.extend(plots::compression(figures));
     all.extend(plots::training(figures));
     all
+}
+
+/// The first plots beside each other: whether it learns, who is paid, and who is not.
+pub fn overview(figures: &Figures) -> String {
+    let first = plots::losses(figures).into_iter().take(1);
+    let all: Vec<Drawing> = first.chain(plots::pay(figures)).chain(plots::outcomes(figures)).collect();
+    beside(&figures.name, &all)
 }
 
 fn figure(drawing: &Drawing) -> String {

@@ -117,6 +117,32 @@ impl Drawing {
     }
 }
 
+/// Several drawings beside each other, each under its title, in one file.
+pub fn beside(title: &str, drawings: &[Drawing]) -> String {
+    const GAP: f64 = 28.0;
+    let width: f64 = drawings.iter().map(|d| d.width + GAP).sum::<f64>() + GAP;
+    let height = drawings.iter().map(|d| d.height).fold(0.0, f64::max) + 64.0;
+    let [wide, high] = [width, height].map(place);
+    let description: Vec<String> = drawings.iter().map(|d| format!("{}: {}", d.title, d.description)).collect();
+    let mut out = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"plot\" viewBox=\"0 0 {wide} {high}\" width=\"{wide}\" height=\"{high}\" \
+         role=\"img\" aria-labelledby=\"t d\"><title id=\"t\">{}</title><desc id=\"d\">{}</desc><style>{STYLE}</style>\n\
+         <rect width=\"{wide}\" height=\"{high}\" fill=\"var(--paper)\"/>\n",
+        markup(title),
+        markup(&description.join(" "))
+    );
+    let mut x = GAP;
+    for drawing in drawings {
+        let (left, name) = (place(x), markup(&drawing.title));
+        out += &format!(
+            "<g transform=\"translate({left} 44)\"><text class=\"name\" x=\"0\" y=\"-14\">{name}</text>\n{}</g>\n",
+            drawing.body
+        );
+        x += drawing.width + GAP;
+    }
+    out + "</svg>\n"
+}
+
 /// Colours and strokes. The six hues are told apart by people who do not see all colours, on light and on dark ground.
 pub const STYLE: &str = "\
 :root{--paper:#fff;--ink:#1b1c1d;--soft:#5c6166;--rule:#d9dcdf;--c0:#0069a8;--c1:#c8500a;--c2:#00805e;--c3:#9a3f8c;--c4:#866400;--c5:#4d5f73;--mute:#b9bfc5}
