@@ -141,6 +141,8 @@ impl RoundLists {
             malformed: 0,
         };
         lists.malformed = reading.malformed;
+        // Scores without what they have in common are none.
+        lists.scores = lists.scores.take().filter(|_| lists.whole.is_some());
         lists.keep_own(book);
         lists
     }
