@@ -82,16 +82,20 @@ fn a_page_has_every_number_and_needs_nothing_from_elsewhere() {
     papers.world.ok("report run -o report.html");
     let html = String::from_utf8(papers.world.bytes("report.html")).unwrap();
     well_formed(&html);
-    for foreign in
-        ["<script", "<link", "<img", "<iframe", "http://", "https://", "@import", "url(", "javascript:", " on"]
-    {
-        let found = html.match_indices(foreign).filter(|(at, _)| {
-            foreign != " on"
-                || html[at + 3..].starts_with(|c: char| c.is_ascii_lowercase())
-                    && html[at + 1..].split('=').next().unwrap().len() < 14
-                    && !html[at + 1..].split('=').next().unwrap().contains([' ', '<', ',', '.'])
-        });
-        assert_eq!(found.count(), 0, "{foreign}");
+    for foreign in [
+        "<script",
+        "<link",
+        "<img",
+        "<iframe",
+        "http:",
+        "https:",
+        "@import",
+        "url(",
+        "javascript:",
+        " onload",
+        " onclick",
+    ] {
+        assert!(!html.contains(foreign), "{foreign}");
     }
     let words = words(&html);
     let numbers: Value = serde_json::from_str(&papers.world.text("report run --json")).unwrap();
