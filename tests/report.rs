@@ -326,7 +326,7 @@ fn a_thousand_rounds_of_a_hundred_workers_are_below_five_mebibytes() {
     eprintln!("{ROUNDS} rounds of {CROWD} workers: {size} bytes in {took:?}");
     assert!(size < 5 << 20, "{size}");
     // Ten seconds is for the optimised program on a machine of its own.
-    assert!(took.as_secs() < 120, "{took:?}");
+    assert!(took.as_secs() < 300, "{took:?}");
     let html = String::from_utf8(papers.world.bytes("report.html")).unwrap();
     well_formed(&html);
     assert!(words(&html).contains("w007") && words(&html).contains("90000 of 100000"), "what counts");
