@@ -98,7 +98,7 @@ impl Logs {
         let own = self.workers.entry(worker).or_default();
         let log = &mut own.log;
         own.stride = own.stride.max(1);
-        if log.seen % own.stride == 0 {
+        if log.seen.is_multiple_of(own.stride) {
             log.steps.push(Step { at, round, loss, speed: speed.filter(|s| s.is_finite() && *s >= 0.0) });
         }
         log.seen += 1;

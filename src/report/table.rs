@@ -74,7 +74,7 @@ impl Table {
     pub fn html(&self, most: usize) -> String {
         let (count, most) = (self.rows.len(), most.max(1));
         let stride = count.div_ceil(most).max(1);
-        let kept = |i: usize| if self.ranked { i < most } else { i % stride == 0 || i + 1 == count };
+        let kept = |i: usize| if self.ranked { i < most } else { i.is_multiple_of(stride) || i + 1 == count };
         let shown: Vec<&Vec<Cell>> = (0..count).filter(|i| kept(*i)).map(|i| &self.rows[i]).collect();
         let mut caption = self.caption.clone();
         if shown.len() < self.rows.len() {
