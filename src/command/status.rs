@@ -45,7 +45,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         "run {} \"{}\", {workers} on the roster, {} rounds begun",
         book.id.short(),
         book.recipe.name,
-        rounds.len()
+        book.begun
     ));
     page.line("");
     let first = rounds.first().map_or(0, |round| round.round);

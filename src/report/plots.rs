@@ -72,7 +72,7 @@ pub fn pay(figures: &Figures) -> Option<Drawing> {
     Some(
         LineChart {
             name: "pay",
-            title: "Paid to each worker, together".into(),
+            title: "Paid so far, by worker".into(),
             description: format!("{} sat in all, to {} workers.", sat(paid), order.len()),
             x: "round".into(),
             y: "sat".into(),
