@@ -16,9 +16,10 @@ use crate::ui::{Page, Ui};
 ///
 /// Exit status 0: it could explain; 66: there is no such round or worker.
 #[derive(clap::Args, Debug)]
+#[command(override_usage = "l402 explain [OPTIONS] [RUN] ROUND WORKER")]
 pub struct Args {
     /// The run folder, where that is not the one that this is called in; then the round and the worker
-    #[arg(value_names = ["RUN", "ROUND", "WORKER"], num_args = 2..=3, required = true)]
+    #[arg(value_name = "[RUN] ROUND WORKER", num_args = 2..=3, required = true)]
     what: Vec<String>,
     /// Print one record
     #[arg(long)]
