@@ -33,6 +33,11 @@ ci:
 quickstart:
     recipes/quickstart.sh
 
+# A report in a browser: its numbers, its widths, in light and dark.
+test-report:
+    cargo build
+    .ci/report
+
 # Core Lightning's own Python client drives the devnet; the variable PYTHON names a python that has pyln-client.
 pyln:
     cargo build

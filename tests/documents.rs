@@ -54,7 +54,8 @@ fn commands(block: &str) -> Vec<Vec<String>> {
         for part in line.split(['|', ';']).flat_map(|part| part.split("&&")) {
             let words: Vec<String> = part.split_whitespace().map(str::to_owned).collect();
             let begins = words.iter().position(|word| word == "l402" || word.ends_with("(l402"));
-            let before = |at: usize| words[..at].iter().all(|word| ["do", "then", "exec", "if", "!"].contains(&word.as_str()));
+            let before =
+                |at: usize| words[..at].iter().all(|word| ["do", "then", "exec", "if", "!"].contains(&word.as_str()));
             if let Some(at) = begins.filter(|at| before(*at)) {
                 commands.push(words[at + 1..].to_vec());
             }
@@ -92,7 +93,9 @@ fn unknown(words: &[String]) -> Option<String> {
                     named = true;
                     learn(verb, &mut flags);
                 }
-                None if !named && word.chars().all(|c| c.is_ascii_lowercase()) => return Some(format!("no verb {word}")),
+                None if !named && word.chars().all(|c| c.is_ascii_lowercase()) => {
+                    return Some(format!("no verb {word}"));
+                }
                 None => {}
             },
         }
@@ -155,7 +158,8 @@ impl Desk {
 fn readmes_own_path_is_walked_as_it_stands() {
     let readme = fs::read_to_string(home().join("README.md")).unwrap();
     let blocks = blocks(&readme);
-    let block = |begins: &str| blocks.iter().find(|block| block.starts_with(begins)).unwrap_or_else(|| panic!("{begins}"));
+    let block =
+        |begins: &str| blocks.iter().find(|block| block.starts_with(begins)).unwrap_or_else(|| panic!("{begins}"));
     let desk = Desk::new();
     for script in [block("l402 new run"), block("cd run")] {
         let done = desk.sh(".", script);

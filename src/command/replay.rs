@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::checks::{CheckArgs, Checks};
 use super::checkpoint::{CheckpointArgs, Checkpoints, Steps};
+use super::checks::{CheckArgs, Checks};
 use super::common::{AssignmentArgs, RoundArgs, open, read_assignments};
 use super::dispute::{self, Asked, DisputeArgs};
 use super::files::{self, MomentsIn, StatesIn};

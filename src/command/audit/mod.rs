@@ -1,6 +1,6 @@
 //! `l402 audit`: everything in a run folder again, from theta_0.
 
-mod walk;
+pub(super) mod walk;
 mod work;
 
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ use work::Work;
 /// with --json or -o.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// The run folder
+    /// The run folder [default: as of --run]
     #[arg(value_name = "RUN")]
     run: PathBuf,
     #[command(flatten)]

@@ -14,6 +14,7 @@ const PAGES: &[(&str, &str)] = &[
     ("devnet-mine", include_str!("devnet-mine.md")),
     ("devnet-status", include_str!("devnet-status.md")),
     ("devnet-up", include_str!("devnet-up.md")),
+    ("explain", include_str!("explain.md")),
     ("export", include_str!("export.md")),
     ("init", include_str!("init.md")),
     ("inspect", include_str!("inspect.md")),
@@ -35,12 +36,14 @@ const PAGES: &[(&str, &str)] = &[
     ("recipe-diff", include_str!("recipe-diff.md")),
     ("recipe-show", include_str!("recipe-show.md")),
     ("replay", include_str!("replay.md")),
+    ("report", include_str!("report.md")),
     ("roster", include_str!("roster.md")),
     ("sample", include_str!("sample.md")),
     ("score", include_str!("score.md")),
     ("selftest", include_str!("selftest.md")),
     ("settle", include_str!("settle.md")),
     ("shard", include_str!("shard.md")),
+    ("status", include_str!("status.md")),
     ("train", include_str!("train.md")),
 ];
 

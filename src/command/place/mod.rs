@@ -50,6 +50,7 @@ const FORMS: [(&[&str], &str, Fill, bool); 13] = [
 pub fn told(tree: Command) -> Command {
     let mut built = tree.clone();
     built.build();
+    let tree = below(tree, &["audit"], Box::new(|verb| verb.override_usage("l402 audit [OPTIONS] [RUN]")));
     FORMS.iter().fold(tree, |tree, (verb, short, ..)| {
         let found = verb.iter().try_fold(&built, |level, name| level.find_subcommand(name));
         let Some(found) = found else { return tree };
