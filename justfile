@@ -43,6 +43,11 @@ ci:
 quickstart:
     recipes/quickstart.sh
 
+# A report in a browser: its numbers, its widths, in light and dark.
+test-report:
+    cargo build
+    .ci/report
+
 # Core Lightning's own Python client drives the devnet; the variable PYTHON names a python that has pyln-client.
 pyln:
     cargo build
@@ -52,8 +57,9 @@ pyln:
 bench *ARGS:
     python3 benches/compare.py {{ARGS}}
 
-# Man pages and completions, made from the command line's own tree.
+# The list of records, from the source, and the man pages, from the command line and the documents.
 generate:
+    L402_REGENERATE=1 cargo test --test records the_committed
     cargo run --quiet -- man --output man --force
 
 # The golden digests: only together with a new number of the arithmetic contract.

@@ -12,6 +12,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::command;
+use crate::command::verbs::GLOBAL;
 use crate::error::{Error, Kind, Result};
 use crate::ui::{self, Ui, escape};
 
@@ -21,10 +22,14 @@ use crate::ui::{self, Ui, escape};
 /// a person typing. `-` is standard input or output. Standard output carries the artifact, standard error the talk.
 #[derive(Debug, Parser)]
 #[command(name = "l402", version, max_term_width = 100, after_help = EXIT_STATUS)]
+#[command(disable_help_flag = true, disable_version_flag = true)]
 pub struct Cli {
     /// Flags that every verb takes.
     #[command(flatten)]
     pub global: Global,
+    /// Print the version
+    #[arg(short = 'V', long, action = clap::ArgAction::Version, help_heading = GLOBAL)]
+    version: Option<bool>,
     /// What to do.
     #[command(subcommand)]
     pub verb: Verb,
@@ -38,6 +43,7 @@ input; 69 a node or a hub does not answer; 70 a bug of ours; 73 the output exist
 
 /// Flags that every verb takes.
 #[derive(Args, Debug)]
+#[command(next_help_heading = GLOBAL)]
 pub struct Global {
     /// The run folder, for what is given by its round: `l402 train 3 alice` [default: $L402_RUN, or the nearest folder upwards with a
     /// run.toml]
@@ -52,6 +58,9 @@ pub struct Global {
     /// Say more; twice for the details
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// Print help; -h prints a summary
+    #[arg(short, long, global = true, action = clap::ArgAction::Help)]
+    help: Option<bool>,
 }
 
 /// The verbs, one file each in `command/`. Their help is the documentation of their `Args`: a comment here would
@@ -59,6 +68,10 @@ pub struct Global {
 #[allow(missing_docs)]
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    New(command::new::Args),
+    Recipe(command::recipe::Args),
+    Roster(command::roster::Args),
+    Beacon(command::beacon::Args),
     Pull(command::pull::Args),
     Shard(command::shard::Args),
     Assign(command::assign::Args),
@@ -73,10 +86,14 @@ pub enum Verb {
     Merge(command::merge::Args),
     Sample(command::sample::Args),
     Inspect(command::inspect::Args),
+    Log(command::log::Args),
     Compress(command::compress::Args),
     Invoice(command::invoice::Args),
     Settle(command::settle::Args),
     Audit(command::audit::Args),
+    Status(command::status::Args),
+    Explain(command::explain::Args),
+    Report(command::report::Args),
     Key(command::key::Args),
     Devnet(command::devnet::Args),
     Selftest(command::selftest::Args),
@@ -92,6 +109,10 @@ impl Cli {
             build_pool(threads)?;
         }
         match self.verb {
+            Verb::New(args) => on_the_pool(threads, || command::new::run(&args, ui)),
+            Verb::Recipe(args) => command::recipe::run(&args, ui),
+            Verb::Roster(args) => command::roster::run(&args, ui),
+            Verb::Beacon(args) => command::beacon::run(&args, ui),
             Verb::Pull(args) => command::pull::run(&args, ui),
             Verb::Shard(args) => on_the_pool(threads, || command::shard::run(&args, ui)),
             Verb::Assign(args) => command::assign::run(&args, ui),
@@ -106,15 +127,19 @@ impl Cli {
             Verb::Merge(args) => on_the_pool(threads, || command::merge::run(&args, ui)),
             Verb::Sample(args) => on_the_pool(threads, || command::sample::run(&args, ui)),
             Verb::Inspect(args) => command::inspect::run(&args, ui),
+            Verb::Log(args) => command::log::run(&args, ui),
             Verb::Compress(args) => on_the_pool(threads, || command::compress::run(&args, ui)),
             Verb::Invoice(args) => command::invoice::run(&args, ui),
             Verb::Settle(args) => command::settle::run(&args, ui),
             Verb::Audit(args) => on_the_pool(threads, || command::audit::run(&args, ui)),
+            Verb::Status(args) => on_the_pool(threads, || command::status::run(&args, ui)),
+            Verb::Explain(args) => command::explain::run(&args, ui),
+            Verb::Report(args) => on_the_pool(threads, || command::report::run(&args, ui)),
             Verb::Key(args) => command::key::run(&args, ui),
             Verb::Devnet(args) => command::devnet::run(&args, ui),
             Verb::Selftest(args) => on_the_pool(threads, || command::selftest::run(&args, ui)),
-            Verb::Completions(args) => command::completions::run(&args, Cli::command()),
-            Verb::Man(args) => command::man::run(&args, &Cli::command()),
+            Verb::Completions(args) => command::completions::run(&args),
+            Verb::Man(args) => command::man::run(&args, &tree()),
         }
     }
 }
@@ -157,6 +182,11 @@ fn build_pool(threads: usize) -> Result<()> {
 /// Bytes of a thread's stack: as many as `main` has.
 const STACK: usize = 8 << 20;
 
+/// The whole command line, its verbs in order and under their headings.
+pub fn tree() -> clap::Command {
+    command::place::told(command::verbs::arranged(Cli::command()))
+}
+
 /// The tree as it is parsed: `-1` after a flag is its value, and no flag that nobody knows.
 fn tolerant(command: clap::Command) -> clap::Command {
     let negative = |arg: Arg| if arg.is_positional() { arg } else { arg.allow_negative_numbers(true) };
@@ -175,8 +205,13 @@ fn explained(mut error: clap::Error) -> clap::Error {
 }
 
 fn parse_from<T: Into<OsString> + Clone>(words: impl IntoIterator<Item = T>) -> std::result::Result<Cli, clap::Error> {
-    let parsed = tolerant(Cli::command()).try_get_matches_from(words);
+    let parsed = tolerant(tree()).try_get_matches_from(words);
     parsed.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(explained)
+}
+
+/// Answers a shell that asks how a line can go on; then there is nothing else to do.
+pub fn complete() -> Result<bool> {
+    command::completions::answer(tree())
 }
 
 /// Parses the command line, or the one that a short form stands for; what there is to say (help, version, an error) is already
@@ -211,7 +246,7 @@ fn refuse(error: clap::Error) -> Result<u8> {
     let error = match parse_from(&shown) {
         _ if shown == given => error,
         Err(shown) if shown.use_stderr() => shown,
-        _ => Cli::command().error(error.kind(), "it holds characters that cannot be shown"),
+        _ => tree().error(error.kind(), "it holds characters that cannot be shown"),
     };
     // Nobody is left to be told when standard error is closed.
     let _ = error.print();

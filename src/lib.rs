@@ -16,6 +16,7 @@ pub mod hub;
 pub mod model;
 pub mod optimizer;
 pub mod pay;
+pub mod report;
 pub mod sample;
 pub mod score;
 pub mod ui;

@@ -6,6 +6,11 @@ use l402::cli;
 use l402::fsio::{leave_nothing_behind, wait_if_ending};
 
 fn main() -> ExitCode {
+    match cli::complete() {
+        Ok(false) => {}
+        Ok(true) => return ExitCode::SUCCESS,
+        Err(error) => return ExitCode::from(error.kind().exit_code()),
+    }
     let cli = match cli::parse() {
         Ok(cli) => cli,
         Err(code) => return code,

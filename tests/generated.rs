@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use clap::CommandFactory;
-use l402::cli::Cli;
+use l402::cli;
 
 #[test]
 fn the_committed_man_pages_are_those_of_the_command_line() {
@@ -16,7 +15,7 @@ fn the_committed_man_pages_are_those_of_the_command_line() {
             (path.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read_to_string(path).unwrap())
         })
         .collect();
-    let made: BTreeMap<String, String> = l402::command::man::pages(&Cli::command()).unwrap().into_iter().collect();
+    let made: BTreeMap<String, String> = l402::command::man::pages(&cli::tree()).unwrap().into_iter().collect();
     let names = |pages: &BTreeMap<String, String>| pages.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&committed), names(&made), "`just generate` makes them");
     for (name, page) in made {

@@ -9,6 +9,7 @@ pub mod key;
 pub mod merkle;
 mod meta;
 pub mod recipe;
+pub mod recipe_text;
 pub mod record;
 mod room;
 mod roots;

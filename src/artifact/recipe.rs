@@ -6,7 +6,7 @@
 mod adapter;
 mod outer;
 mod pay;
-mod require;
+mod rules;
 mod score;
 
 use std::path::Path;
@@ -19,7 +19,7 @@ use super::digest::Digest;
 use crate::error::{Error, Result};
 use crate::fsio::read_text;
 
-use self::require::require;
+use self::rules::{Broken, Rules};
 
 pub use adapter::AdapterRecipe;
 pub use outer::{OuterRecipe, OuterRule};
@@ -299,7 +299,7 @@ impl Recipe {
     /// Parses and checks a recipe.
     pub fn parse(text: &str) -> Result<Recipe> {
         let recipe: Recipe = toml::from_str(text).map_err(|e| not_a_recipe(text, &e))?;
-        recipe.check().map_err(|error| recipe.with_value(error))?;
+        recipe.rules().hold().map_err(|error| recipe.with_value(error))?;
         Ok(recipe)
     }
 
@@ -313,6 +313,11 @@ impl Recipe {
             Some(value) if !message.contains(", found ") => Error::data(format!("{message}, found {value}")),
             _ => error,
         }
+    }
+
+    /// Which fields are not what they must be.
+    pub(super) fn broken(&self) -> Vec<Broken> {
+        self.rules().broken()
     }
 
     /// The run's id: BLAKE3 of the canonical form.
@@ -342,66 +347,78 @@ impl Recipe {
     }
 
     /// What `verify.accept` lets count must be checked by something.
-    fn check_accepted(&self) -> Result<()> {
+    fn ask_accepted(&self, rules: &mut Rules) {
         let VerifyRecipe { accept, chunks, .. } = self.verify;
-        require(
+        rules.require_beside(
             accept == Accept::Exact || chunks > 0,
             "verify.chunks",
+            &ACCEPT,
             "at least 1 where verify.accept is not \"exact\"",
-        )?;
+        );
         // They would go into the next update as they are.
         let near = accept == Accept::Near;
         let why = "with verify.accept = \"near\", as no replay checks a foreign engine's states";
-        require(!near || self.codec.feedback == 0.0, "codec.feedback", &format!("0 {why}"))?;
-        require(!near || self.inner.state == InnerState::Reset, "inner.state", &format!("\"reset\" {why}"))
+        rules.require_beside(!near || self.codec.feedback == 0.0, "codec.feedback", &ACCEPT, &format!("0 {why}"));
+        let reset = self.inner.state == InnerState::Reset;
+        rules.require_beside(!near || reset, "inner.state", &ACCEPT, &format!("\"reset\" {why}"));
     }
 
-    fn check(&self) -> Result<()> {
+    /// What the fields of a recipe must be, and which are not.
+    fn rules(&self) -> Rules {
+        let mut rules = Rules::default();
         let inner = &self.inner;
-        require([1, 2].contains(&self.arithmetic), "arithmetic", "1 (float32 chains) or 2 (exact integers)")?;
-        require(self.name.len() <= 64, "name", "at most 64 bytes")?;
+        rules.require([1, 2].contains(&self.arithmetic), "arithmetic", "1 (float32 chains) or 2 (exact integers)");
+        rules.require(self.name.len() <= 64, "name", "at most 64 bytes");
         let theta = &self.model.theta_0;
-        require(theta.is_empty() || theta.parse::<Digest>().is_ok(), "model.theta_0", "64 hex digits")?;
+        rules.require(theta.is_empty() || theta.parse::<Digest>().is_ok(), "model.theta_0", "64 hex digits");
         let tokenizer = &self.data.tokenizer;
-        require(
+        rules.require(
             tokenizer == "bytes" || tokenizer.parse::<Digest>().is_ok(),
             "data.tokenizer",
             "\"bytes\" or 64 hex digits",
-        )?;
+        );
         let count = |n: usize, max: usize| (1..=max).contains(&n);
-        require(count(self.data.seq_len, 1 << 20), "data.seq_len", "1 to 2^20")?;
-        require(count(inner.steps as usize, 1 << 24), "inner.steps", "1 to 2^24")?;
-        require(count(inner.batch, 1 << 20), "inner.batch", "1 to 2^20")?;
-        require(
+        rules.require(count(self.data.seq_len, 1 << 20), "data.seq_len", "1 to 2^20");
+        rules.require(count(inner.steps as usize, 1 << 24), "inner.steps", "1 to 2^24");
+        rules.require(count(inner.batch, 1 << 20), "inner.batch", "1 to 2^20");
+        rules.require_beside(
             count(inner.grad_groups, inner.batch) && inner.batch.is_multiple_of(inner.grad_groups),
             "inner.grad_groups",
+            &["inner.batch"],
             "a divisor of inner.batch",
-        )?;
+        );
         let within = |v: f64, low: f64, high: f64| v.is_finite() && (low..=high).contains(&v);
-        require(within(inner.lr, 0.0, 1e3), "inner.lr", "0 to 1000")?;
-        require(within(inner.min_lr_ratio, 0.0, 1.0), "inner.min_lr_ratio", "0 to 1")?;
-        require(within(inner.beta1, 0.0, 0.999_999), "inner.beta1", "0 to below 1")?;
-        require(within(inner.beta2, 0.0, 0.999_999), "inner.beta2", "0 to below 1")?;
-        require(within(inner.eps, 1e-30, 1.0), "inner.eps", "1e-30 to 1")?;
-        require(within(inner.weight_decay, 0.0, 1e3), "inner.weight_decay", "0 to 1000")?;
-        require(within(inner.clip, 1e-30, 1e30), "inner.clip", "above 0")?;
-        require(
+        rules.require(within(inner.lr, 0.0, 1e3), "inner.lr", "0 to 1000");
+        rules.require(within(inner.min_lr_ratio, 0.0, 1.0), "inner.min_lr_ratio", "0 to 1");
+        rules.require(within(inner.beta1, 0.0, 0.999_999), "inner.beta1", "0 to below 1");
+        rules.require(within(inner.beta2, 0.0, 0.999_999), "inner.beta2", "0 to below 1");
+        rules.require(within(inner.eps, 1e-30, 1.0), "inner.eps", "1e-30 to 1");
+        rules.require(within(inner.weight_decay, 0.0, 1e3), "inner.weight_decay", "0 to 1000");
+        rules.require(within(inner.clip, 1e-30, 1e30), "inner.clip", "above 0");
+        rules.require_beside(
             inner.schedule == Schedule::Constant || inner.decay_steps > inner.warmup,
             "inner.decay_steps",
+            &["inner.schedule", "inner.warmup"],
             "more than inner.warmup with a cosine schedule",
-        )?;
-        require(count(self.codec.top_k, 4096), "codec.top_k", "1 to 4096")?;
-        require(within(self.codec.feedback, 0.0, 1.0), "codec.feedback", "0 to 1")?;
-        require(count(self.verify.leaf_every as usize, 1 << 24), "verify.leaf_every", "1 to 2^24")?;
-        require(self.verify.tolerance_ppm <= 1_000_000, "verify.tolerance_ppm", "at most 1000000")?;
-        require(self.verify.segments > 0, "verify.segments", "at least 1")?;
-        self.check_accepted()?;
-        self.adapter.as_ref().map_or(Ok(()), |adapter| adapter.check("adapter."))?;
-        self.outer.check()?;
-        self.score.check()?;
-        self.pay.check()
+        );
+        rules.require(count(self.codec.top_k, 4096), "codec.top_k", "1 to 4096");
+        rules.require(within(self.codec.feedback, 0.0, 1.0), "codec.feedback", "0 to 1");
+        rules.require(count(self.verify.leaf_every as usize, 1 << 24), "verify.leaf_every", "1 to 2^24");
+        rules.require(self.verify.tolerance_ppm <= 1_000_000, "verify.tolerance_ppm", "at most 1000000");
+        rules.require(self.verify.segments > 0, "verify.segments", "at least 1");
+        self.ask_accepted(&mut rules);
+        if let Some(adapter) = &self.adapter {
+            adapter.ask("adapter.", &mut rules);
+        }
+        self.outer.ask(&mut rules);
+        self.score.ask(&mut rules);
+        self.pay.ask(&mut rules);
+        rules
     }
 }
+
+/// What lets an update count.
+const ACCEPT: [&str; 1] = ["verify.accept"];
 
 /// What is wrong with a text: line and column as the parser has them, or the table that lacks a field.
 fn not_a_recipe(text: &str, error: &toml::de::Error) -> Error {

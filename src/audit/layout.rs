@@ -110,7 +110,9 @@ pub fn foreign<'a>(run: &'a RunFolder, start: &Start, rounds: u64) -> Vec<&'a st
     let workers: Vec<&str> = start.roster.members().iter().map(|m| m.worker.as_str()).collect();
     let known = |name: &&str| match name.split_once('/') {
         None => {
-            ["run.toml", "roster.jsonl"].contains(name)
+            // What `report` makes and reads is nothing that anybody answers for.
+            ["run.toml", "roster.jsonl", "report.html"].contains(name)
+                || name.ends_with(".log.jsonl")
                 || KEYS.contains(name)
                 || name.strip_suffix(".pub").is_some_and(|who| workers.contains(&who))
         }

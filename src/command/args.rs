@@ -10,10 +10,10 @@ use crate::fsio::Target;
 #[derive(Args, Clone, Debug)]
 pub struct OutputArgs {
     /// Output file, written beside and renamed; `*.zst` is compressed [default: standard output]
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(help_heading = "Output", short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Replace an output that exists and differs
-    #[arg(long)]
+    #[arg(help_heading = "Output", long)]
     pub force: bool,
 }
 
@@ -28,10 +28,10 @@ impl OutputArgs {
 #[derive(Args, Clone, Debug)]
 pub struct OutputDirArgs {
     /// Output folder, built beside and renamed
-    #[arg(short, long, value_name = "DIR")]
+    #[arg(help_heading = "Output", short, long, value_name = "DIR")]
     pub output: PathBuf,
     /// Replace a folder that exists and differs
-    #[arg(long)]
+    #[arg(help_heading = "Output", long)]
     pub force: bool,
 }
 

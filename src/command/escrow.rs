@@ -18,12 +18,12 @@ use crate::ui::Ui;
 #[derive(clap::Args, Debug)]
 pub struct EscrowArgs {
     /// This party's own folder of secret, instance and journal; keep it, and keep it to yourself
-    #[arg(long, value_name = "DIR", default_value = "escrow")]
+    #[arg(help_heading = "Escrow and node", long, value_name = "DIR", default_value = "escrow")]
     pub escrow: PathBuf,
     #[command(flatten)]
     pub node: NodeArgs,
     /// Print what would be asked of the node, as JSON Lines, and do nothing
-    #[arg(long)]
+    #[arg(help_heading = "Escrow and node", long)]
     pub dry_run: bool,
 }
 

@@ -30,10 +30,10 @@ pub struct Args {
 #[derive(clap::Args, Debug)]
 pub(super) struct FormArgs {
     /// The type of its numbers
-    #[arg(long, value_enum, default_value_t = DtypeArg::Float32)]
+    #[arg(help_heading = "Form", long, value_enum, default_value_t = DtypeArg::Float32)]
     dtype: DtypeArg,
     /// The most bytes of tensors in a file, as a number with KB, MB or GB (thousands), or KiB, MiB or GiB
-    #[arg(long, value_name = "SIZE", default_value = "5GB", value_parser = size)]
+    #[arg(help_heading = "Form", long, value_name = "SIZE", default_value = "5GB", value_parser = size)]
     max_shard_size: u64,
 }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::made::file_made_from;
 use super::{companions, files};
+use crate::artifact::recipe::AdapterRecipe;
 use crate::artifact::{Digest, Meta, Recipe};
 use crate::command::args::OutputDirArgs;
 use crate::error::{Context, Error, Result};
@@ -39,65 +40,82 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     ui::check()?;
-    match (&args.config, &args.model, &args.recipe) {
-        (Some(config), ..) => whole(config, args, ui),
-        (None, Some(model), Some(recipe)) => adapter(model, recipe, args, ui),
+    let made = match (&args.config, &args.model, &args.recipe) {
+        (Some(config), ..) => whole(config, args.seed, None, &args.output),
+        (None, Some(model), Some(recipe)) => {
+            let read = Recipe::load(recipe)?;
+            let Some(recipe_of) = &read.adapter else {
+                let what = format!("{}: expected a table [adapter], found none", recipe.display());
+                return Err(Error::data(what).hint("rank and alpha stand there: docs/recipe.md"));
+            };
+            adapter(model, model, (recipe_of, recipe), args.seed, &args.output)
+        }
         _ => Err(Error::bug("the command line lacks what it requires")),
-    }
+    }?;
+    let done = if made.outcome == Outcome::UpToDate { "up to date" } else { "made" };
+    ui.say(format!("{done}: {} parameters in {}", made.parameters, args.output.output.display()));
+    ui::print(made.digest)
 }
 
-/// A whole model of this configuration.
-fn whole(config_path: &Path, args: &Args, ui: &Ui) -> Result<()> {
+/// A first model that is in its place.
+pub(super) struct Made {
+    pub outcome: Outcome,
+    /// How many it trains.
+    pub parameters: usize,
+    pub digest: Digest,
+}
+
+/// A whole model of this configuration, with the files that travel with models from `companions_of`.
+pub(super) fn whole(
+    config_path: &Path,
+    seed: u64,
+    companions_of: Option<&Path>,
+    output: &OutputDirArgs,
+) -> Result<Made> {
     let text = read_text(config_path)?;
     let config = ModelConfig::parse(&text).at(config_path.display())?;
     check_memory(&config).at(config_path.display())?;
-    if !args.output.force {
+    if !output.force {
         // The digest of the parameters is what is about to be made: any will do.
-        let mut first = model::first_meta(&Digest([0; 32]), &text, args.seed)?;
+        let mut first = model::first_meta(&Digest([0; 32]), &text, seed)?;
         first.0.remove("l402.model");
-        check_model(&args.output.output, model::WEIGHTS, &first)?;
+        check_model(&output.output, model::WEIGHTS, &first)?;
     }
     let layout = Layout::new(&config);
-    let parameters = model::initial_parameters(&config, &layout, args.seed);
+    let parameters = model::initial_parameters(&config, &layout, seed);
     let digest = model::model_digest(&config, &layout, &parameters);
-    let meta = model::first_meta(&digest, &text, args.seed)?;
+    let meta = model::first_meta(&digest, &text, seed)?;
     let config = model::complete_config(&text)?;
     let names = ["config.json", model::WEIGHTS];
-    let built = build_folder(&args.output, None, names, &config, meta, &layout, &parameters)?;
-    say_made(built.finish()?, layout.total, digest, args, ui)
+    let built = build_folder(output, companions_of, names, &config, meta, &layout, &parameters)?;
+    Ok(Made { outcome: built.finish()?, parameters: layout.total, digest })
 }
 
-/// The first adapter of this model.
-fn adapter(model: &Path, recipe: &Path, args: &Args, ui: &Ui) -> Result<()> {
-    let read = Recipe::load(recipe)?;
-    let Some(adapter) = &read.adapter else {
-        let what = format!("{}: expected a table [adapter], found none", recipe.display());
-        return Err(Error::data(what).hint("rank and alpha stand there: docs/recipe.md"));
-    };
-    files::not_onto(&args.output, [model])?;
+/// The first adapter of the model in a folder, by a recipe and where it is from. `called` is what the adapter says of where the model
+/// is.
+pub(super) fn adapter(
+    model: &Path,
+    called: &Path,
+    (recipe, from): (&AdapterRecipe, &Path),
+    seed: u64,
+    output: &OutputDirArgs,
+) -> Result<Made> {
+    files::not_onto(output, [model])?;
     let base = ModelFolder::load(model)?;
     if base.base.is_some() {
         return Err(Error::data(format!("{}: expected a whole model, found an adapter", model.display())));
     }
-    let adapter = Adapter::new(&Decoder::new(&base.config), adapter).at("adapter").at(recipe.display())?;
-    let folder = base.with_adapter(model, adapter, args.seed)?;
-    if !args.output.force {
+    let adapter = Adapter::new(&Decoder::new(&base.config), recipe).at("adapter").at(from.display())?;
+    let folder = base.with_adapter(called, adapter, seed)?;
+    if !output.force {
         let mut first = folder.meta.clone();
         first.0.remove("l402.model");
-        check_model(&args.output.output, folder.names()[1], &first)?;
+        check_model(&output.output, folder.names()[1], &first)?;
     }
     let parameters = folder.parameters.to_vec()?;
     let (layout, config) = (&folder.layout, folder.config_written()?);
-    let built =
-        build_folder(&args.output, Some(model), folder.names(), &config, folder.meta.clone(), layout, &parameters)?;
-    say_made(built.finish()?, layout.total, folder.digest, args, ui)
-}
-
-fn say_made(outcome: Outcome, parameters: usize, digest: Digest, args: &Args, ui: &Ui) -> Result<()> {
-    let done = if outcome == Outcome::UpToDate { "up to date" } else { "made" };
-    ui.say(format!("{done}: {parameters} parameters in {}", args.output.output.display()));
-    ui::print(digest)?;
-    Ok(())
+    let built = build_folder(output, Some(model), folder.names(), &config, folder.meta.clone(), layout, &parameters)?;
+    Ok(Made { outcome: built.finish()?, parameters: layout.total, digest: folder.digest })
 }
 
 /// Refuses a model that this machine has no memory for, before anything is made of it.

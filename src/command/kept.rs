@@ -37,8 +37,13 @@ impl Kept {
 
     /// Whether all of it is there, as these say of the leaves' file and of the file of the state after so many steps.
     pub fn complete(&self, leaves: impl FnOnce(&Path) -> bool, state: impl Fn(&Path, u32) -> bool) -> bool {
+        leaves(&self.folder.join(LEAVES)) && self.begun(u32::MAX, state)
+    }
+
+    /// Whether the states are there that are kept until `done` steps are done.
+    pub fn begun(&self, done: u32, state: impl Fn(&Path, u32) -> bool) -> bool {
         let at = |step: &u32| state(&self.folder.join(state_file(*step)), *step);
-        leaves(&self.folder.join(LEAVES)) && self.steps.iter().all(at)
+        self.steps.iter().filter(|step| **step <= done).all(at)
     }
 
     /// Keeps the state after `step` steps, if it is one of those.

@@ -15,7 +15,7 @@ pub struct Args {
     #[arg(value_name = "FILE", required_unless_present = "output")]
     file: Option<PathBuf>,
     /// The same as FILE
-    #[arg(short, long, value_name = "FILE", conflicts_with = "file")]
+    #[arg(short, long, value_name = "FILE", conflicts_with = "file", help_heading = "Output")]
     output: Option<PathBuf>,
 }
 

@@ -82,16 +82,19 @@ impl Beside<'_> {
                 let root = delta.opt("leaves").unwrap_or("none");
                 kept.complete(
                     |path| root_of(path, context).is_ok_and(|found| found == root),
-                    |path, step| {
-                        let mut state = Meta::new(ArtifactKind::State);
-                        state.copy(inputs, &WORK).set("step", step);
-                        file_made_from(path, path.display(), &state).is_ok()
-                    },
+                    |path, step| is_kept(path, step, inputs),
                 )
             }
         };
         Ok(state && leaves && kept)
     }
+}
+
+/// Whether this is a file of the state after so many steps of this work.
+pub fn is_kept(path: &Path, step: u32, inputs: &Meta) -> bool {
+    let mut state = Meta::new(ArtifactKind::State);
+    state.copy(inputs, &WORK).set("step", step);
+    file_made_from(path, path.display(), &state).is_ok()
 }
 
 /// Whether the state is there.

@@ -12,10 +12,10 @@ const NETWORKS: [&str; 5] = ["bitcoin", "testnet", "testnet4", "signet", "regtes
 #[derive(clap::Args, Debug)]
 pub struct NodeArgs {
     /// The node's folder, as Core Lightning has it
-    #[arg(long, value_name = "DIR", conflicts_with = "rpc_file")]
+    #[arg(help_heading = "Escrow and node", long, value_name = "DIR", conflicts_with = "rpc_file")]
     lightning_dir: Option<PathBuf>,
     /// The node's JSON-RPC socket
-    #[arg(long, value_name = "SOCKET")]
+    #[arg(help_heading = "Escrow and node", long, value_name = "SOCKET")]
     rpc_file: Option<PathBuf>,
 }
 

@@ -43,10 +43,10 @@ pub struct Args {
     #[command(flatten)]
     draw: DrawArgs,
     /// The folder that is shown to others
-    #[arg(short, long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR", help_heading = "Output")]
     output: PathBuf,
     /// Replace files that exist and differ
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     force: bool,
 }
 
@@ -57,13 +57,13 @@ pub struct DrawArgs {
     #[arg(long, value_name = "HEX", value_parser = digest, requires = "drawn")]
     pub beacon: Option<Digest>,
     /// How many segments, the last one always among them
-    #[arg(long, value_name = "K", group = "drawn", value_parser = clap::value_parser!(u32).range(1..), requires = "beacon")]
+    #[arg(help_heading = "What is drawn", long, value_name = "K", group = "drawn", value_parser = clap::value_parser!(u32).range(1..), requires = "beacon")]
     pub segments: Option<u32>,
     /// As many segments as catch a cheat in N of them [default: one] with this chance, in percent
-    #[arg(long, value_name = "PERCENT[/N]", group = "drawn", value_parser = chance, requires = "beacon")]
+    #[arg(help_heading = "What is drawn", long, value_name = "PERCENT[/N]", group = "drawn", value_parser = chance, requires = "beacon")]
     pub catch: Option<Chance>,
     /// How many codec chunks [default: the recipe's]
-    #[arg(long, value_name = "N", requires = "beacon")]
+    #[arg(help_heading = "What is drawn", long, value_name = "N", requires = "beacon")]
     pub chunks: Option<u32>,
 }
 
@@ -186,8 +186,8 @@ fn read_states(paths: &[PathBuf], work: &Work, layout: &Layout) -> Result<(Momen
     Ok((moments, given.feedback))
 }
 
-/// Writes the states before these steps, ascending: kept ones as they are, others computed from the last one before. What is
-/// shown already stays, and is known by its leaf.
+/// Writes the states before these steps, ascending: kept ones as they are, others computed from the last one before, kept or
+/// shown. What is shown already stays, and is known by its leaf.
 fn write_states(
     args: &Args,
     work: &Work,
@@ -199,15 +199,25 @@ fn write_states(
 ) -> Result<()> {
     let layout = &work.folder.layout;
     let mut held = (0, work.start(moments)?);
-    let mut missing = Vec::new();
-    for &step in steps {
+    let shown = |step: u32| {
         let leaf = leaves.iter().find(|leaf| leaf.step == step);
         let path = args.output.join(state_file(step));
-        if leaf.map_or(Ok(None), |leaf| shown_state(&path, args.force, leaf, meta, layout))?.is_none() {
-            missing.push(step);
+        leaf.map_or(Ok(None), |leaf| shown_state(&path, args.force, leaf, meta, layout))
+    };
+    let mut before = None;
+    let mut missing = Vec::new();
+    for &step in steps {
+        match shown(step)? {
+            Some(_) => before = Some(step),
+            None => missing.push((step, before)),
         }
     }
-    for step in missing {
+    for (step, before) in missing {
+        if let Some(before) = before.filter(|before| *before > held.0)
+            && let Some(state) = shown(before)?
+        {
+            held = (before, state);
+        }
         if let Some((found, state)) = last_kept(&args.openings, step, meta, layout)?
             && found > held.0
         {

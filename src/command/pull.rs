@@ -43,10 +43,10 @@ pub struct Args {
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<Glob>,
     /// Output folder, built beside and renamed [default: the cache alone]
-    #[arg(short, long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR", help_heading = "Output")]
     output: Option<PathBuf>,
     /// Replace a folder that exists and differs
-    #[arg(long, requires = "output")]
+    #[arg(long, requires = "output", help_heading = "Output")]
     force: bool,
 }
 

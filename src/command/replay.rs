@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use super::checkpoint::{CheckpointArgs, Checkpoints, Steps};
 use super::checks::{CheckArgs, Checks};
 use super::common::{AssignmentArgs, RoundArgs, open, read_assignments};
 use super::dispute::{self, Asked, DisputeArgs};
 use super::files::{self, MomentsIn, StatesIn};
 use super::made::about;
 use super::open::DrawArgs;
+use super::place::Run;
 use super::replay_all;
 use super::shown::{Shown, open_feedback};
 use super::train::MemoryArgs;
@@ -17,14 +19,14 @@ use crate::codec::Update;
 use crate::command::args::OutputArgs;
 use crate::data::{Assignment, Shard};
 use crate::engine::Engine;
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Context, Error, IoContext, Kind, Result};
 use crate::model::Layout;
-use crate::optimizer::StepReport;
+use crate::optimizer::{State, StepReport};
 use crate::score::update_digest;
 use crate::ui::Ui;
 use crate::verify::{
-    Difference, Finding, Leaves, ReplayInput, Segments, StateGiven, States, Verdict, malformed_finding, replay,
-    replay_near, replay_sampled, require_machine,
+    Difference, Finding, Leaf, Leaves, ReplayInput, Sampling, Segments, StateGiven, States, Verdict, delta_meta,
+    malformed_finding, replay_by, replay_sampled_by, require_machine,
 };
 
 /// Recompute a submission and compare it, every byte of it, or a part of it that a beacon draws.
@@ -41,6 +43,9 @@ use crate::verify::{
 /// Who disagrees with another party about the leaves goes down with `--against` to the first step, and to the one operator,
 /// that differs; that one is executed by its definition, and the transcript that is printed shows anybody who is right
 /// (`--transcript`). The exit status is 0 where it is the one who asks, 75 where the other party's trace is awaited.
+///
+/// The folder of --checkpoint is believed: it must be the verifier's own, and outside of the run folder and of what the worker
+/// shows.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(flatten)]
@@ -87,6 +92,8 @@ pub struct Args {
     tolerance: Option<u64>,
     #[command(flatten)]
     dispute: DisputeArgs,
+    #[command(flatten)]
+    checkpoint: CheckpointArgs,
     #[command(flatten)]
     memory: MemoryArgs,
     #[command(flatten)]
@@ -170,6 +177,9 @@ pub(super) fn replay_one(args: &Args, ui: &Ui) -> Result<()> {
     files::describe(ui, &folder, &plan, recipe.inner.grad_groups);
     let input = ReplayInput { recipe: &recipe, folder: &folder, model: &model, plan, assignment, shard: &shard };
     if args.dispute.any() {
+        if args.checkpoint.folder().is_some() {
+            return Err(Error::usage("--checkpoint: a dispute begins at the states of --openings"));
+        }
         let (leaves, openings) = (args.leaves.as_deref(), args.openings.as_deref());
         let asked = Asked { args: &args.dispute, leaves, openings, output: &args.output };
         return dispute::run(&asked, &input, states.moments, &update, ui);
@@ -182,8 +192,6 @@ pub(super) fn replay_one(args: &Args, ui: &Ui) -> Result<()> {
         return conclude(&finding, update_path, ui);
     }
     let segments = Segments::of(&recipe);
-    let bar = ui.progress("replay", recipe.inner.steps.into());
-    let watch = |report: &StepReport| bar.tick(format!("loss {:.3}", report.loss));
     let sampling = args.draw.sampling(segments, recipe.verify.chunks);
     if args.openings.is_some() && sampling.is_none() {
         return Err(Error::usage("--openings: a whole replay needs none: expected --beacon, --against or --trace"));
@@ -191,18 +199,65 @@ pub(super) fn replay_one(args: &Args, ui: &Ui) -> Result<()> {
     if sampling.is_none() {
         require_states(&states, &recipe)?;
     }
-    let finding = match (sampling, args.tolerance) {
-        (None, None) => replay(&input, states, &update, watch)?,
-        (None, Some(tolerance)) => replay_near(&input, states, &update, tolerance, watch)?,
-        (Some(sampling), _) => {
+    let mut checkpoints = checkpoints(args, &input, &states, &update, sampling.as_ref(), ui)?;
+    let done = checkpoints.as_mut().map_or(Ok(0), |checkpoints| checkpoints.resume(&folder.layout))?;
+    let bar = ui.progress("replay", recipe.inner.steps.into());
+    bar.at(done.into());
+    let watch = |report: &StepReport, _: &State, _: Option<&Leaf>| {
+        bar.tick(format!("loss {:.3}", report.loss));
+        Ok(())
+    };
+    let mut steps = Steps { checkpoints: checkpoints.as_mut(), watch };
+    let finding = match sampling {
+        None => replay_by(&input, states, &update, args.tolerance, &mut steps)?,
+        Some(sampling) => {
             let mut shown = Shown::new(&args.openings, &folder.layout, segments, &sampling);
-            replay_sampled(&input, states, &update, &sampling, &mut shown, watch)?
+            replay_sampled_by(&input, states, &update, &sampling, &mut shown, &mut steps)?
         }
     };
     drop(bar);
     let finding = Finding { state: assumed, ..finding };
     target.write_text(&record::line(&finding)?)?;
+    checkpoints.map_or(Ok(()), |checkpoints| checkpoints.remove())?;
     conclude(&finding, update_path, ui)
+}
+
+/// The checkpoints of this very replay: of the update, and of what is drawn of its work.
+fn checkpoints(
+    args: &Args,
+    input: &ReplayInput<'_>,
+    states: &States,
+    update: &Update,
+    sampling: Option<&Sampling>,
+    ui: &Ui,
+) -> Result<Option<Checkpoints>> {
+    let left = || states.previous.as_ref().and_then(|previous| previous.meta().opt("inner_out"));
+    let given = states.moments.as_ref().map(|(_, digest)| digest.to_string());
+    let inner_in = given.unwrap_or_else(|| left().unwrap_or("zero").to_owned());
+    let mut inputs = delta_meta(input.recipe, input.folder, input.assignment, input.shard, &inner_in)?;
+    inputs.set("update", update.digest());
+    if let Some(Sampling { beacon, segments, .. }) = sampling {
+        inputs.set("beacon", beacon).set("segments", segments);
+    }
+    let checkpoints = args.checkpoint.open(inputs, args.output.force, ui)?;
+    args.checkpoint.folder().map_or(Ok(()), |folder| require_own(folder, args.openings.as_deref()))?;
+    Ok(checkpoints)
+}
+
+/// Whoever else could write into the folder could say that steps were done which nobody took.
+fn require_own(folder: &Path, shown: Option<&Path>) -> Result<()> {
+    let place = |path: &Path| std::fs::canonicalize(path).path(path);
+    let own = place(folder)?;
+    let of_worker = shown.map(place).transpose()?.is_some_and(|shown| own.starts_with(shown));
+    let of_run = own.ancestors().any(Run::is_one);
+    match of_worker || of_run {
+        false => Ok(()),
+        true => Err(Error::usage(format!(
+            "--checkpoint {}: expected a folder outside of the run folder and of what the worker shows",
+            folder.display()
+        ))
+        .hint("who made those could have written into it that steps were done which nobody took")),
+    }
 }
 
 /// Says so where the worker's states are taken to be zero because nobody said what they are.

@@ -75,13 +75,13 @@ pub struct Args {
 #[group(required = true, multiple = false)]
 struct PromptArgs {
     /// What the model goes on from
-    #[arg(long, value_name = "TEXT")]
+    #[arg(help_heading = "The prompt", long, value_name = "TEXT")]
     prompt: Option<String>,
     /// The same from a file, as it stands there; `-` is standard input
-    #[arg(long, value_name = "FILE")]
+    #[arg(help_heading = "The prompt", long, value_name = "FILE")]
     prompt_file: Option<PathBuf>,
     /// A conversation, which the assistant answers: JSON, `messages` (and `tools`) or a list of messages; `-` is standard input
-    #[arg(long, value_name = "FILE")]
+    #[arg(help_heading = "The prompt", long, value_name = "FILE")]
     chat: Option<PathBuf>,
 }
 
@@ -89,10 +89,10 @@ struct PromptArgs {
 #[derive(clap::Args, Debug)]
 struct TemplateArgs {
     /// A chat template in the place of the model's
-    #[arg(long, value_name = "FILE")]
+    #[arg(help_heading = "The prompt", long, value_name = "FILE")]
     chat_template: Option<PathBuf>,
     /// The day that a template is told it is, as 2025-03-09
-    #[arg(long, value_name = "DATE", value_parser = |text: &str| text.parse::<Date>())]
+    #[arg(help_heading = "The prompt", long, value_name = "DATE", value_parser = |text: &str| text.parse::<Date>())]
     date: Option<Date>,
 }
 

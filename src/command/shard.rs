@@ -141,8 +141,40 @@ impl Deal {
     }
 }
 
+impl Args {
+    /// A corpus cut as the defaults have it.
+    pub(super) fn plain(
+        (corpus, chat, pack): (&[PathBuf], bool, bool),
+        tokenizer: &Path,
+        seq_len: u32,
+        (shards, val_shards): (u32, u32),
+        output: OutputDirArgs,
+    ) -> Args {
+        Args {
+            corpus: corpus.to_vec(),
+            tokenizer: Some(tokenizer.to_owned()),
+            train_tokenizer: None,
+            seq_len,
+            shards,
+            val_shards,
+            val_fraction: None,
+            text_field: "text".into(),
+            format: None,
+            eod: None,
+            bos: None,
+            chat: chat::ChatArgs::plain(chat, pack),
+            output,
+        }
+    }
+}
+
 /// Runs the verb.
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
+    make(args, &args.output.output, ui)
+}
+
+/// Makes the shards, which are to be called `name` once all is done.
+pub(super) fn make(args: &Args, name: &Path, ui: &Ui) -> Result<()> {
     let deal = Deal { train: args.shards.into(), val: args.val_shards.into(), val_ppm: args.val_fraction };
     if deal.val_ppm.is_some() && deal.val == 0 {
         return Err(Error::usage("--val-fraction: expected a validation shard to hold it, found --val-shards 0"));
@@ -194,7 +226,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     ui.say(format!(
         "{}: {} tokens in {} sequences of {}, {} training and {} validation shards; {held_out} sequences ({:.1} %) are held out \
          for validation; {} tokens at the end dropped{}",
-        args.output.output.display(),
+        name.display(),
         corpus.tokens,
         corpus.sequences,
         args.seq_len,

@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
+use super::checkpoint::{CheckpointArgs, Steps};
 use super::common::{AssignmentArgs, RoundArgs, open, read_assignments, say_assumed_zero};
 use super::destination::CodedArgs;
 use super::files::{self, MomentsIn};
 use super::kept::Kept;
 use super::lists;
-use super::made::Beside;
+use super::made::{Beside, is_kept};
+use super::metrics::Metrics;
 use crate::artifact::recipe::InnerState;
 use crate::artifact::{Meta, Recipe, Room};
 use crate::command::args::{OutputArgs, WithoutArgs};
@@ -16,10 +18,10 @@ use crate::engine::Engine;
 use crate::error::{Context, Error, Result};
 use crate::fsio::Target;
 use crate::model::{Model, ModelFolder, Plan};
-use crate::optimizer::{Moments, RoundInput, State, run_steps};
+use crate::optimizer::{Moments, RoundInput, State, StepReport};
 use crate::pay::{Held, NodeId, Offer};
 use crate::ui::Ui;
-use crate::verify::{self, LeafLog, Leaves, Segments, delta_meta, finish_meta, require_machine};
+use crate::verify::{self, Leaf, LeafLog, Leaves, Runner, Segments, delta_meta, finish_meta, require_machine};
 
 /// Take the inner steps of a round on a shard, and write the pseudo-gradient: theta minus the worker's parameters.
 ///
@@ -50,6 +52,11 @@ pub struct Args {
     /// States to keep there, each three times the model; what is not kept is recomputed
     #[arg(long, value_name = "N", default_value_t = 4, requires = "openings")]
     keep_states: u32,
+    #[command(flatten)]
+    checkpoint: CheckpointArgs,
+    /// Write a line of JSON for each step as it is done: loss, learning rate, speed, memory
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
     #[command(flatten)]
     without: WithoutArgs,
     #[command(flatten)]
@@ -127,6 +134,12 @@ impl Work {
         self.recipe.inner.state == InnerState::Carry
     }
 
+    /// The mean loss of a step, in nats, from its sum as leaves say it.
+    fn loss(&self, step: u32, q32: &str) -> f64 {
+        let batch = self.order.clone().indices(step.into(), self.recipe.inner.batch);
+        q32.parse::<f64>().unwrap_or(f64::NAN) / 4_294_967_296.0 / self.shard.targets(&batch) as f64
+    }
+
     /// The delta's metadata before the work.
     pub fn meta(&self, inner_in: &str) -> Result<Meta> {
         delta_meta(&self.recipe, &self.folder, &self.assignment, &self.shard, inner_in)
@@ -191,11 +204,11 @@ impl HeldArgs {
 #[derive(clap::Args, Debug)]
 pub struct MemoryArgs {
     /// Sequences computed at a time; the bits do not depend on it [default: by memory and caches]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(help_heading = "Memory", long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     micro_batch: Option<u32>,
     /// Memory for activations, in MiB; below what keeping them takes, layers are computed twice, and where some is left, the
     /// integers of weights (arithmetic = 2) are kept for all of a step
-    #[arg(long, value_name = "MIB", default_value_t = 2048)]
+    #[arg(help_heading = "Memory", long, value_name = "MIB", default_value_t = 2048)]
     activation_memory: u64,
 }
 
@@ -209,13 +222,14 @@ impl MemoryArgs {
 
 /// Runs the verb.
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
-    let Args { state, state_out, leaves, coded, output, .. } = args;
+    let Args { state, state_out, leaves, log, coded, output, .. } = args;
     let target = coded.target(output);
     target.check(true)?;
     let states = state.iter().map(|path| ("--state", Some(path.as_path())));
     let outputs = [
         ("--state-out", state_out),
         ("--leaves", leaves),
+        ("--log", log),
         ("--update", &coded.update),
         ("--feedback", &coded.feedback),
         ("--output", &output.output),
@@ -254,34 +268,52 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let others = Beside { state: beside(state_out), leaves: beside(leaves), kept: kept.as_ref() };
     let made = destination.made(&meta)?;
     let delta = made.as_ref().map(|(made, _)| made);
+    let mut checkpoints = args.checkpoint.open(meta.clone(), args.output.force, ui)?;
     if others.complete(&meta, &Leaves::of(&work.recipe, &meta)?, delta, layout)? && made.as_ref().is_some_and(|m| m.1) {
         [Some(&target), others.state.as_ref(), others.leaves.as_ref()]
             .into_iter()
             .flatten()
             .try_for_each(Target::sweep)?;
+        checkpoints.map_or(Ok(()), |checkpoints| checkpoints.remove())?;
         ui.say(format!("up to date: {} was made from the same inputs; --force does it again", target.name()));
         return Ok(());
     }
     let _claim = target.claim()?;
+    let mut done = checkpoints.as_mut().map_or(Ok(0), |checkpoints| checkpoints.resume(layout))?;
+    if let (Some(kept), Some(checkpoints)) = (&kept, &mut checkpoints)
+        && !kept.begun(done, |path, step| is_kept(path, step, &meta))
+    {
+        checkpoints.begin_again("what --openings was to keep until the checkpoint is not there");
+        done = 0;
+    }
 
     files::describe(ui, &work.folder, &work.plan, work.recipe.inner.grad_groups);
     let bar = ui.progress("train", work.recipe.inner.steps.into());
-    let (mut log, mut losses) = (LeafLog::new(layout, segments), Vec::new());
-    let state = run_steps(&work.input(), work.start(moments.moments)?, 0..segments.steps, |report, state| {
+    bar.at(done.into());
+    let input = work.input();
+    let metrics = |path| Metrics::begin(path, &input, &work.assignment, done, ui);
+    let mut metrics = log.as_deref().map(metrics).transpose()?;
+    let mut log = LeafLog::new(layout, segments);
+    let watch = |report: &StepReport, state: &State, leaf: Option<&Leaf>| {
         ui.detail(format!(
             "round {round} step {}: loss {:.4}, gradient norm {:.4}",
             report.step, report.loss, report.gradient_norm
         ));
         bar.tick(format!("loss {:.3}", report.loss));
-        losses.push(report.loss);
-        let leaf = log.observe(report, state);
+        if let Some(metrics) = &mut metrics {
+            metrics.step(report);
+        }
         match (&kept, leaf) {
             (Some(kept), Some(leaf)) => kept.keep(leaf.step, state, &meta, layout),
             _ => Ok(()),
         }
-    })?;
+    };
+    let mut steps = Steps { checkpoints: checkpoints.as_mut(), watch };
+    let state = steps.run(&input, work.start(moments.moments)?, 0..segments.steps, &mut log)?;
     drop(bar);
 
+    let first = log.losses().next().map(|q32| work.loss(0, q32));
+    let last = log.losses().next_back().map(|q32| work.loss(segments.steps - 1, q32));
     let leaves = log.leaves();
     let text = Leaves::of(&work.recipe, &meta)?.to_text(&leaves)?;
     if let Some(path) = &args.leaves {
@@ -295,7 +327,9 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     finish_meta(&work.recipe, &mut meta, layout, &leaves, &state.moments)?;
     let delta = verify::delta(work.model.engine, &work.folder.parameters, state.parameters)?;
     destination.put(meta, layout, &delta, next, ui)?;
-    if let (Some(first), Some(last)) = (losses.first(), losses.last()) {
+    // Whether it has arrived where standard output leads nobody knows here.
+    checkpoints.filter(|_| !target.is_stdout()).map_or(Ok(()), |checkpoints| checkpoints.remove())?;
+    if let (Some(first), Some(last)) = (first, last) {
         ui.say(format!("{worker} round {round}: loss {first:.4} -> {last:.4}"));
     }
     Ok(())

@@ -47,6 +47,6 @@ pub use parameters::{Parameters, Weights};
 pub use peft::{base_of, is_adapter};
 pub use plan::Plan;
 pub use variant::{Gate, Norms, QkNorm, Variant};
-pub use weights::WEIGHTS;
+pub use weights::{WEIGHTS, model_files};
 
 pub use activations::Workspace;

@@ -111,7 +111,14 @@ pub(super) fn check_room(announced: usize, by: &str, files: &[PathBuf]) -> Resul
     Ok(())
 }
 
-/// The files of a whole model.
+/// The files that a whole model's folder is made of, in it.
+pub fn model_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let weights = weight_files(folder)?;
+    let index = Some(folder.join(INDEX)).filter(|index| index.exists());
+    Ok([folder.join("config.json")].into_iter().chain(index).chain(weights).collect())
+}
+
+/// The files of a whole model's weights.
 pub(super) fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let index = folder.join(INDEX);
     if !index.exists() {

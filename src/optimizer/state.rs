@@ -26,6 +26,11 @@ impl State {
 
     /// Reads a state file; its values are finite.
     pub fn read(source: Source, layout: &Layout) -> Result<(Meta, State)> {
+        State::read_whole(source, layout).map(|(meta, state, _)| (meta, state))
+    }
+
+    /// The same, with the file's content digest.
+    pub fn read_whole(source: Source, layout: &Layout) -> Result<(Meta, State, Digest)> {
         let mut reader = Reader::open_within(source, layout.header_room())?;
         reader.require_canonical()?;
         let name = reader.name().to_owned();
@@ -40,7 +45,7 @@ impl State {
             Ok(flat)
         };
         let [first, parameters, second] = [read(PARTS[0])?, read(PARTS[1])?, read(PARTS[2])?];
-        reader.finish()?;
-        Ok((meta, State { parameters, moments: Moments { steps, first, second } }))
+        let digest = reader.finish()?;
+        Ok((meta, State { parameters, moments: Moments { steps, first, second } }, digest))
     }
 }

@@ -5,6 +5,8 @@
 //! of steps, J) and the record's canonical line; the root over all leaves is `l402.leaves` in the metadata of delta and
 //! update. How many leaves there are follows from the recipe.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use super::segments::Segments;
@@ -13,7 +15,7 @@ use crate::artifact::record::{self, Record};
 use crate::artifact::{Digest, Meta, Recipe};
 use crate::error::{Error, Result};
 use crate::model::Layout;
-use crate::optimizer::{State, StepReport};
+use crate::optimizer::{RoundInput, State, StepReport};
 
 /// What all leaves of one round's work have in common: the first line of a file of leaves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -143,9 +145,7 @@ impl<'a> LeafLog<'a> {
     /// Takes the next step; the leaf, where one is due.
     pub fn observe(&mut self, report: &StepReport, state: &State) -> Option<&Leaf> {
         self.losses.push(report.loss_q32.to_string());
-        for sequence in &report.sequences {
-            self.batches.update(&(*sequence as u64).to_le_bytes());
-        }
+        self.saw(&report.sequences);
         let step = report.step + 1;
         if !self.segments.is_end(step) {
             return None;
@@ -167,6 +167,48 @@ impl<'a> LeafLog<'a> {
     /// All leaves so far.
     pub fn leaves(self) -> Vec<Leaf> {
         self.leaves
+    }
+
+    /// All leaves so far, and the losses of the steps since the last of them.
+    pub fn so_far(&self) -> (&[Leaf], &[String]) {
+        (&self.leaves, &self.losses)
+    }
+
+    /// The summed loss of each step that was seen, as leaves say it.
+    pub fn losses(&self) -> impl DoubleEndedIterator<Item = &str> {
+        self.leaves.iter().flat_map(|leaf| &leaf.losses_q32).chain(&self.losses).map(String::as_str)
+    }
+
+    /// Goes on where another log was, that saw these steps of a round: with its leaves, and with the losses since the last of
+    /// them.
+    pub fn resume(
+        &mut self,
+        round: &RoundInput<'_>,
+        steps: Range<u32>,
+        leaves: Vec<Leaf>,
+        losses: Vec<String>,
+    ) -> Result<()> {
+        let ends: Vec<u32> = (steps.start + 1..=steps.end).filter(|step| self.segments.is_end(*step)).collect();
+        let last = ends.last().copied().unwrap_or(steps.start);
+        let found: Vec<u32> = leaves.iter().map(|leaf| leaf.step).collect();
+        if found != ends || losses.len() as u64 != u64::from(steps.end - last) {
+            return Err(Error::data(format!(
+                "expected leaves after the steps {ends:?} and {} losses, found {found:?} and {}",
+                steps.end - last,
+                losses.len()
+            )));
+        }
+        let mut order = round.order.clone();
+        let batch = round.recipe.inner.batch;
+        *self = LeafLog { losses, leaves, ..LeafLog::new(self.layout, self.segments) };
+        (last..steps.end).for_each(|step| self.saw(&order.indices(step.into(), batch)));
+        Ok(())
+    }
+
+    fn saw(&mut self, sequences: &[usize]) {
+        for sequence in sequences {
+            self.batches.update(&(*sequence as u64).to_le_bytes());
+        }
     }
 }
 

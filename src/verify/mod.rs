@@ -8,6 +8,7 @@ mod machine;
 mod near;
 mod openings;
 mod replay;
+mod runner;
 mod sampled;
 mod segments;
 pub mod trace;
@@ -22,8 +23,9 @@ pub use openings::{
     state_file, states_needed, write_chunks,
 };
 pub use replay::{
-    ReplayInput, States, StatesOut, delta, delta_meta, finish_meta, input_name, malformed_finding, replay, replay_into,
-    replay_near,
+    ReplayInput, States, StatesOut, delta, delta_meta, finish_meta, input_name, malformed_finding, replay, replay_by,
+    replay_into, replay_near,
 };
-pub use sampled::{Openings, Sampling, replay_sampled};
+pub use runner::{Runner, Straight};
+pub use sampled::{Openings, Sampling, replay_sampled, replay_sampled_by};
 pub use segments::{Audit, Segments, missed_ppm, missed_segments_ppm, segments_for};

@@ -7,6 +7,7 @@ use super::difference::Difference;
 use super::finding::{Finding, Verdict};
 use super::leaves::{Leaf, LeafLog, Leaves};
 use super::near::nearness;
+use super::runner::{Runner, Straight};
 use super::segments::Segments;
 use crate::artifact::recipe::InnerState;
 use crate::artifact::{ArtifactKind, Digest, Meta, Recipe};
@@ -15,7 +16,7 @@ use crate::data::{Assignment, BatchOrder, Shard};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::model::{Layout, Model, ModelFolder, Parameters, Plan};
-use crate::optimizer::{Moments, RoundInput, State, StepReport, run_steps};
+use crate::optimizer::{Moments, RoundInput, State, StepReport};
 
 /// What the verifier holds: its own recipe, model and shard, and the signed assignment.
 pub struct ReplayInput<'a> {
@@ -116,19 +117,43 @@ pub fn replay(
     update: &Update,
     watch: impl FnMut(&StepReport),
 ) -> Result<Finding> {
+    replay_by(input, states, update, None, &mut Straight(watch))
+}
+
+/// The same with who runs the steps, and within a tolerance where one is given ([`replay_near`]).
+pub fn replay_by(
+    input: &ReplayInput<'_>,
+    states: States,
+    update: &Update,
+    tolerance_ppm: Option<u64>,
+    runner: &mut impl Runner,
+) -> Result<Finding> {
     let out = StatesOut { moments: &mut std::io::sink(), feedback: &mut std::io::sink() };
-    replay_into(input, states, update, out, watch)
+    match tolerance_ppm {
+        None => whole(input, states, update, out, runner),
+        Some(tolerance_ppm) => near(input, states, update, tolerance_ppm, out, runner),
+    }
 }
 
 /// The same, with the successor states kept. Nothing is written where the inputs differ already.
 pub fn replay_into(
     input: &ReplayInput<'_>,
-    mut states: States,
+    states: States,
     update: &Update,
     out: StatesOut<'_>,
     watch: impl FnMut(&StepReport),
 ) -> Result<Finding> {
-    let (steps, difference) = match recompute(input, &mut states, update, out, watch)? {
+    whole(input, states, update, out, &mut Straight(watch))
+}
+
+fn whole(
+    input: &ReplayInput<'_>,
+    mut states: States,
+    update: &Update,
+    out: StatesOut<'_>,
+    runner: &mut impl Runner,
+) -> Result<Finding> {
+    let (steps, difference) = match recompute(input, &mut states, update, out, runner)? {
         Err(inputs) => (0, Some(inputs)),
         Ok(made) => (input.recipe.inner.steps, first_difference(&made, update)),
     };
@@ -143,14 +168,24 @@ const FOREIGN: [&str; 4] = ["delta", "leaves", "inner_out", "feedback_out"];
 /// tensor, is near; inputs and states must be the same all the same.
 pub fn replay_near(
     input: &ReplayInput<'_>,
-    mut states: States,
+    states: States,
     update: &Update,
     tolerance_ppm: u64,
     watch: impl FnMut(&StepReport),
 ) -> Result<Finding> {
-    let out = StatesOut { moments: &mut std::io::sink(), feedback: &mut std::io::sink() };
+    replay_by(input, states, update, Some(tolerance_ppm), &mut Straight(watch))
+}
+
+fn near(
+    input: &ReplayInput<'_>,
+    mut states: States,
+    update: &Update,
+    tolerance_ppm: u64,
+    out: StatesOut<'_>,
+    runner: &mut impl Runner,
+) -> Result<Finding> {
     let (mut steps, mut near, mut difference) = (input.recipe.inner.steps, None, None);
-    match recompute(input, &mut states, update, out, watch)? {
+    match recompute(input, &mut states, update, out, runner)? {
         Err(inputs) => (steps, difference) = (0, Some(inputs)),
         Ok(made) if first_difference(&made, update).is_none() => {}
         Ok(made) => match nearness(input.recipe, &made.update, update, tolerance_ppm)? {
@@ -175,7 +210,7 @@ fn recompute<'o>(
     states: &mut States,
     update: &Update,
     out: StatesOut<'o>,
-    mut watch: impl FnMut(&StepReport),
+    runner: &mut impl Runner,
 ) -> Result<std::result::Result<Compressed<&'o mut dyn Write>, Difference>> {
     let mut meta = match Start::check(input, states, update)? {
         Err(difference) => return Ok(Err(difference)),
@@ -187,11 +222,7 @@ fn recompute<'o>(
     let order = input.order();
     let mut log = LeafLog::new(layout, Segments::of(input.recipe));
     let state = State { parameters: theta.to_vec()?, moments };
-    let state = run_steps(&input.round(&order), state, 0..input.recipe.inner.steps, |report, state| {
-        log.observe(report, state);
-        watch(report);
-        Ok(())
-    })?;
+    let state = runner.run(&input.round(&order), state, 0..input.recipe.inner.steps, &mut log)?;
     if input.recipe.inner.state == InnerState::Carry {
         state.moments.write("state", out.moments, Moments::meta_after(&meta), layout)?;
     }

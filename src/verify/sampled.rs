@@ -11,6 +11,7 @@ use super::finding::{Finding, Sample, Verdict};
 use super::leaves::{Leaf, LeafLog, Leaves};
 use super::openings::{ChunkIndex, OpenedChunk, OpenedLeaf, check_leaves, read_chunks, states_needed};
 use super::replay::{ReplayInput, Start, States, compress, delta, first_difference, metadata_differs};
+use super::runner::{Runner, Straight};
 use super::segments::{Audit, Segments, missed_ppm, missed_segments_ppm};
 use crate::artifact::chunks::Chunks;
 use crate::artifact::recipe::InnerState;
@@ -18,7 +19,7 @@ use crate::artifact::{ArtifactKind, ChunkAt, Digest, Meta, Reader, chunk_hash, c
 use crate::codec::{Feedback, Shapes, Update, codec_for};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
-use crate::optimizer::{Moments, Reach, State, StepReport, run_steps};
+use crate::optimizer::{Moments, Reach, State, StepReport};
 
 /// How much is drawn, and by what.
 #[derive(Clone, Copy, Debug)]
@@ -49,11 +50,23 @@ pub trait Openings {
 /// mismatch like other work; what cannot be read at all is an error.
 pub fn replay_sampled(
     input: &ReplayInput<'_>,
-    mut states: States,
+    states: States,
     update: &Update,
     sampling: &Sampling,
     opened: &mut impl Openings,
     watch: impl FnMut(&StepReport),
+) -> Result<Finding> {
+    replay_sampled_by(input, states, update, sampling, opened, &mut Straight(watch))
+}
+
+/// The same with who runs the steps. What an earlier run had behind it was equal.
+pub fn replay_sampled_by(
+    input: &ReplayInput<'_>,
+    mut states: States,
+    update: &Update,
+    sampling: &Sampling,
+    opened: &mut impl Openings,
+    runner: &mut impl Runner,
 ) -> Result<Finding> {
     states.shown = true;
     let segments = Segments::of(input.recipe);
@@ -69,7 +82,7 @@ pub fn replay_sampled(
         true => Vec::new(),
         false => audit.chunks(sampling.chunks, index.total).into_iter().map(|number| index.at(number)).collect(),
     };
-    let mut replay = Replay { input, update, segments, index: &index, opened, watch, steps: 0, whole_codec };
+    let mut replay = Replay { input, update, segments, index: &index, opened, runner, steps: 0, whole_codec };
     let previous = states.previous.as_ref().map(Update::digest);
     let difference = match Start::check(input, &states, update)? {
         Err(difference) => Some(difference),
@@ -143,18 +156,18 @@ fn equal(what: impl Into<String>, expected: impl std::fmt::Display, found: impl 
     Difference::between(&what.into(), expected, found).map_or(Ok(()), |difference| Err(Stop::Differs(difference)))
 }
 
-struct Replay<'a, O, F> {
+struct Replay<'a, O, R> {
     input: &'a ReplayInput<'a>,
     update: &'a Update,
     segments: Segments,
     index: &'a ChunkIndex,
     opened: &'a mut O,
-    watch: F,
+    runner: &'a mut R,
     steps: u64,
     whole_codec: bool,
 }
 
-impl<O: Openings, F: FnMut(&StepReport)> Replay<'_, O, F> {
+impl<O: Openings, R: Runner> Replay<'_, O, R> {
     fn run(&mut self, mut meta: Meta, states: States, drawn: &[u32], chunks: &[ChunkAt]) -> Step<()> {
         let layout = &self.input.folder.layout;
         let root: Digest = self.update.meta().digest(self.update.file(), "leaves")?;
@@ -290,19 +303,18 @@ impl<O: Openings, F: FnMut(&StepReport)> Replay<'_, O, F> {
         }))
     }
 
-    /// Runs a segment and compares its leaf; returns the state at its end.
+    /// Runs a segment and compares its leaf; returns the state at its end, which is of no matter where it lies behind: what goes
+    /// on from it does too, or goes on from elsewhere.
     fn segment(&mut self, segment: u32, before: State, leaves: &BTreeMap<u32, Leaf>) -> Step<State> {
         let input = self.input;
         let order = input.order();
         let range = self.segments.range(segment);
         let mut log = LeafLog::new(&input.folder.layout, self.segments);
-        let watch = &mut self.watch;
-        let state = run_steps(&input.round(&order), before, range.clone(), |report, state| {
-            log.observe(report, state);
-            watch(report);
-            Ok(())
-        })?;
         self.steps += u64::from(range.end - range.start);
+        if self.runner.is_behind(&range) {
+            return Ok(before);
+        }
+        let state = self.runner.run(&input.round(&order), before, range, &mut log)?;
         let made = log.leaves().pop().ok_or_else(|| Error::bug("a segment ends in a leaf"))?;
         let found = leaf(leaves, segment)?;
         let what = |part: &str| format!("segment {segment}: {part}");

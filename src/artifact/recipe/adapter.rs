@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::require::require;
+use super::rules::Rules;
 use crate::error::Result;
 
 /// The largest rank.
@@ -27,9 +27,16 @@ pub struct AdapterRecipe {
 impl AdapterRecipe {
     /// Refuses what no adapter can be, by the name of the field in this table.
     pub fn check(&self, table: &str) -> Result<()> {
-        require((1..=MAX_RANK).contains(&self.rank), &format!("{table}rank"), "1 to 4096")?;
+        let mut rules = Rules::default();
+        self.ask(table, &mut rules);
+        rules.hold()
+    }
+
+    /// Asks what an adapter must be.
+    pub(super) fn ask(&self, table: &str, rules: &mut Rules) {
+        rules.require((1..=MAX_RANK).contains(&self.rank), &format!("{table}rank"), "1 to 4096");
         let alpha = self.alpha.is_finite() && (1e-6..=1e6).contains(&self.alpha);
-        require(alpha, &format!("{table}alpha"), "0.000001 to 1000000")
+        rules.require(alpha, &format!("{table}alpha"), "0.000001 to 1000000");
     }
 
     /// alpha / rank, rounded once.

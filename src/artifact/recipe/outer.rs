@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::require::require;
-use crate::error::Result;
+use super::rules::Rules;
 
 /// The outer step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -106,6 +105,9 @@ impl Default for OuterRecipe {
     }
 }
 
+/// What most fields hang on.
+const RULE: [&str; 1] = ["outer.rule"];
+
 fn whole() -> f64 {
     1.0
 }
@@ -114,34 +116,57 @@ fn three() -> u32 {
 }
 
 impl OuterRecipe {
-    pub(super) fn check(&self) -> Result<()> {
+    pub(super) fn ask(&self, rules: &mut Rules) {
         let within = |v: f64, low: f64, high: f64| v.is_finite() && (low..=high).contains(&v);
         let (krum, clips) = (self.rule == OuterRule::Krum, self.rule == OuterRule::CenteredClip);
-        require(within(self.lr, 0.0, 1e3), "outer.lr", "0 to 1000")?;
+        rules.require(within(self.lr, 0.0, 1e3), "outer.lr", "0 to 1000");
         match self.rule.counts_faulty() {
-            true => require((1..=1 << 20).contains(&self.faulty), "outer.faulty", "1 to 2^20 with this rule")?,
-            false => require(self.faulty == 0, "outer.faulty", "none without rule \"trimmed_mean\" or \"krum\"")?,
+            true => rules.require_beside(
+                (1..=1 << 20).contains(&self.faulty),
+                "outer.faulty",
+                &RULE,
+                "1 to 2^20 with this rule",
+            ),
+            false => rules.require_beside(
+                self.faulty == 0,
+                "outer.faulty",
+                &RULE,
+                "none without rule \"trimmed_mean\" or \"krum\"",
+            ),
         }
-        require(self.select == 0 || krum, "outer.select", "none without rule \"krum\"")?;
-        require(self.select <= 1 << 20, "outer.select", "at most 2^20")?;
+        rules.require_beside(self.select == 0 || krum, "outer.select", &RULE, "none without rule \"krum\"");
+        rules.require(self.select <= 1 << 20, "outer.select", "at most 2^20");
         let clipping = self.clip_iterations == three() && self.clip_tau == 0.0;
-        require(clips || clipping, "outer.clip_iterations, outer.clip_tau", "none without rule \"centered_clip\"")?;
-        require((1..=100).contains(&self.clip_iterations), "outer.clip_iterations", "1 to 100")?;
+        rules.require_beside(
+            clips || clipping,
+            "outer.clip_iterations, outer.clip_tau",
+            &RULE,
+            "none without rule \"centered_clip\"",
+        );
+        rules.require((1..=100).contains(&self.clip_iterations), "outer.clip_iterations", "1 to 100");
         let tau = self.clip_tau == 0.0 && self.clip_tau.is_sign_positive() || within(self.clip_tau, 1e-30, 1e30);
-        require(tau, "outer.clip_tau", "0 for the median, or 1e-30 to 1e30")?;
-        require(within(self.momentum, 0.0, 0.999_999), "outer.momentum", "0 to below 1")?;
-        require(!self.nesterov || self.momentum > 0.0, "outer.nesterov", "false without a momentum")?;
-        require(self.quorum <= 1 << 20, "outer.quorum", "at most 2^20")
+        rules.require(tau, "outer.clip_tau", "0 for the median, or 1e-30 to 1e30");
+        rules.require(within(self.momentum, 0.0, 0.999_999), "outer.momentum", "0 to below 1");
+        rules.require_beside(
+            !self.nesterov || self.momentum > 0.0,
+            "outer.nesterov",
+            &["outer.momentum"],
+            "false without a momentum",
+        );
+        rules.require(self.quorum <= 1 << 20, "outer.quorum", "at most 2^20");
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Result;
 
     fn outer(text: &str) -> Result<OuterRecipe> {
         let outer: OuterRecipe = toml::from_str(text).map_err(|e| crate::error::Error::data(e.to_string()))?;
-        outer.check().map(|()| outer)
+        let mut rules = Rules::default();
+        outer.ask(&mut rules);
+        rules.hold().map(|()| outer)
     }
 
     #[test]

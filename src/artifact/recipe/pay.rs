@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::require::require;
-use crate::error::Result;
+use super::rules::Rules;
 
 /// Pay.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,11 +69,11 @@ impl Default for PayRecipe {
 }
 
 impl PayRecipe {
-    pub(super) fn check(&self) -> Result<()> {
-        require(self.round_msat <= 2_100_000_000_000_000_000, "pay.round_msat", "at most 21 million bitcoin")?;
-        require((1..=4).contains(&self.exponent), "pay.exponent", "1 to 4")?;
-        require((1..=1_000_000).contains(&self.cap_ppm), "pay.cap_ppm", "1 to 1000000")?;
-        require((2..=1 << 20).contains(&self.shapley_pairs), "pay.shapley_pairs", "2 to 2^20")?;
-        require(self.shapley_tolerance_ppm <= 1_000_000, "pay.shapley_tolerance_ppm", "at most 1000000")
+    pub(super) fn ask(&self, rules: &mut Rules) {
+        rules.require(self.round_msat <= 2_100_000_000_000_000_000, "pay.round_msat", "at most 21 million bitcoin");
+        rules.require((1..=4).contains(&self.exponent), "pay.exponent", "1 to 4");
+        rules.require((1..=1_000_000).contains(&self.cap_ppm), "pay.cap_ppm", "1 to 1000000");
+        rules.require((2..=1 << 20).contains(&self.shapley_pairs), "pay.shapley_pairs", "2 to 2^20");
+        rules.require(self.shapley_tolerance_ppm <= 1_000_000, "pay.shapley_tolerance_ppm", "at most 1000000");
     }
 }

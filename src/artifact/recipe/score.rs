@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::super::key;
-use super::require::require;
-use crate::error::Result;
+use super::rules::Rules;
 
 /// Scoring: what is measured of an update, and for which figures it does not count. Parts per million; a limit of 0
 /// decides nothing.
@@ -165,35 +164,35 @@ impl ScoreRecipe {
         self.own > 0 || self.rating || self.memory > 0
     }
 
-    pub(super) fn check(&self) -> Result<()> {
-        require((1..=1_000_000).contains(&self.kappa_ppm), "score.kappa_ppm", "1 to 1000000")?;
+    pub(super) fn ask(&self, rules: &mut Rules) {
+        rules.require((1..=1_000_000).contains(&self.kappa_ppm), "score.kappa_ppm", "1 to 1000000");
         let validators = &self.validators;
         let keys: BTreeSet<&str> = validators.iter().map(|v| v.key.as_str()).collect();
         let known = validators.iter().all(|v| key::parse_public(&v.key).is_ok());
-        require(known, "score.validators", "public keys of 66 hex digits")?;
-        require(
+        rules.require(known, "score.validators", "public keys of 66 hex digits");
+        rules.require(
             keys.len() == validators.len() && validators.len() <= 1000,
             "score.validators",
             "1000 different ones at most",
-        )?;
+        );
         let votes = |v: &Validator| (1..=1_000_000).contains(&v.weight);
-        require(validators.iter().all(votes), "score.validators", "weights of 1 to 1000000")?;
+        rules.require(validators.iter().all(votes), "score.validators", "weights of 1 to 1000000");
         let part = |ppm: u64| ppm <= 1_000_000;
-        require(self.rate_ppm > 0 && part(self.rate_ppm), "score.rate_ppm", "1 to 1000000")?;
-        require(self.clip_ppm <= 1_000_000_000, "score.clip_ppm", "at most 1000000000")?;
-        require(self.max_norm_ppm <= 1_000_000_000, "score.max_norm_ppm", "at most 1000000000")?;
-        require(part(self.max_overlap_ppm), "score.max_overlap_ppm", "at most 1000000")?;
-        require(part(self.min_residual_ppm), "score.min_residual_ppm", "at most 1000000")?;
-        require(self.memory <= 100, "score.memory", "at most 100")?;
-        require(part(self.max_against_ppm), "score.max_against_ppm", "at most 1000000")?;
-        require(self.z_milli <= 100_000, "score.z_milli", "at most 100000")?;
-        require(part(self.floor_ppm), "score.floor_ppm", "at most 1000000")?;
-        require(self.own != 1 && self.own <= 1 << 20, "score.own", "0, or 2 to 2^20")?;
-        require(self.own_z_milli.abs() <= 100_000, "score.own_z_milli", "-100000 to 100000")?;
-        require(part(self.own_rate_ppm), "score.own_rate_ppm", "at most 1000000")?;
-        require(part(self.own_least_ppm), "score.own_least_ppm", "at most 1000000")?;
+        rules.require(self.rate_ppm > 0 && part(self.rate_ppm), "score.rate_ppm", "1 to 1000000");
+        rules.require(self.clip_ppm <= 1_000_000_000, "score.clip_ppm", "at most 1000000000");
+        rules.require(self.max_norm_ppm <= 1_000_000_000, "score.max_norm_ppm", "at most 1000000000");
+        rules.require(part(self.max_overlap_ppm), "score.max_overlap_ppm", "at most 1000000");
+        rules.require(part(self.min_residual_ppm), "score.min_residual_ppm", "at most 1000000");
+        rules.require(self.memory <= 100, "score.memory", "at most 100");
+        rules.require(part(self.max_against_ppm), "score.max_against_ppm", "at most 1000000");
+        rules.require(self.z_milli <= 100_000, "score.z_milli", "at most 100000");
+        rules.require(part(self.floor_ppm), "score.floor_ppm", "at most 1000000");
+        rules.require(self.own != 1 && self.own <= 1 << 20, "score.own", "0, or 2 to 2^20");
+        rules.require(self.own_z_milli.abs() <= 100_000, "score.own_z_milli", "-100000 to 100000");
+        rules.require(part(self.own_rate_ppm), "score.own_rate_ppm", "at most 1000000");
+        rules.require(part(self.own_least_ppm), "score.own_least_ppm", "at most 1000000");
         let within = |v: f64, low: f64, high: f64| v.is_finite() && (low..=high).contains(&v);
-        require(within(self.rating_beta, 1e-3, 1e3), "score.rating_beta", "0.001 to 1000")?;
-        require(within(self.rating_tau, 0.0, 1e3), "score.rating_tau", "0 to 1000")
+        rules.require(within(self.rating_beta, 1e-3, 1e3), "score.rating_beta", "0.001 to 1000");
+        rules.require(within(self.rating_tau, 0.0, 1e3), "score.rating_tau", "0 to 1000");
     }
 }

@@ -2,8 +2,10 @@
 
 mod append;
 mod beside;
+mod ending;
 mod gzip;
 mod input;
+mod lines;
 mod memory;
 mod outdir;
 mod output;
@@ -17,7 +19,9 @@ mod temp;
 
 pub use append::{AppendFile, LockedDir};
 pub use beside::beside;
+pub use ending::{Deferred, leave_nothing_behind, wait_if_ending};
 pub use input::{Source, read_text, read_text_within};
+pub use lines::Lines;
 pub use memory::resident;
 pub use outdir::OutDir;
 pub use output::{Claim, Outcome, Output, Target, content_digest, content_digest_within, write_secret};
@@ -26,4 +30,4 @@ pub use pointer::point;
 pub use private::{private_dir, random, read_private};
 pub use spool::Spool;
 pub use stored::Stored;
-pub use temp::{ScratchDir, leave_nothing_behind, wait_if_ending};
+pub use temp::ScratchDir;

@@ -7,15 +7,10 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use signal_hook::flag;
-use signal_hook::iterator::Signals;
-use signal_hook::low_level::emulate_default_handler;
 use tempfile::{Builder, NamedTempFile, TempDir};
 
-use super::started;
 use crate::error::{Error, IoContext, Result};
 
 /// What stands in every temporary name.
@@ -30,28 +25,8 @@ pub(super) fn hold() -> MutexGuard<'static, BTreeSet<PathBuf>> {
     LIVING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// From now on a signal that asks the process to end removes its temporaries first; then it ends by that signal. Writing
-/// beyond the limit of a file's size is an error of the writer, and no signal.
-pub fn leave_nothing_behind() -> Result<()> {
-    let begun = flag::register(libc::SIGXFSZ, Arc::default()).and_then(|_| Signals::new(started::ending()));
-    let mut signals = begun.map_err(|e| Error::io("signals", &e))?;
-    let wait = move || {
-        if let Some(signal) = signals.forever().next() {
-            let living = hold();
-            living.iter().for_each(|path| remove(path));
-            let _ = emulate_default_handler(signal);
-        }
-    };
-    thread::Builder::new().name("signals".into()).spawn(wait).map_err(|e| Error::io("signals", &e)).map(drop)
-}
-
-/// Returns unless the process is about to end by a signal: what fails meanwhile fails because its files are gone.
-pub fn wait_if_ending() {
-    drop(hold());
-}
-
 /// Removes a file or a folder, whatever another thread may still be writing into it.
-fn remove(path: &Path) {
+pub(super) fn remove(path: &Path) {
     for _ in 0..16 {
         let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
         match removed {

@@ -1,6 +1,6 @@
 //! `l402 audit`: everything in a run folder again, from theta_0.
 
-mod walk;
+pub(super) mod walk;
 mod work;
 
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ use work::Work;
 /// with --json or -o.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// The run folder
+    /// The run folder [default: as of --run]
     #[arg(value_name = "RUN")]
     run: PathBuf,
     #[command(flatten)]
@@ -52,7 +52,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     work: Option<PathBuf>,
     /// Memory for activations, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 2048)]
+    #[arg(long, value_name = "MIB", default_value_t = 2048, help_heading = "Memory")]
     activation_memory: u64,
     /// Print what was found as JSON Lines: `audit`, or `evidence` and `difference`
     #[arg(long)]
@@ -75,9 +75,13 @@ fn depth(text: &str) -> std::result::Result<Depth, String> {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Summary {
+    /// The run.
     run: Digest,
+    /// Rounds that were checked.
     rounds: u64,
+    /// What was checked in them.
     totals: Totals,
+    /// Whose assignments were believed.
     #[serde(skip_serializing_if = "Option::is_none")]
     coordinator: Option<String>,
 }

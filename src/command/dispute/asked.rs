@@ -9,20 +9,20 @@ use crate::command::args::OutputArgs;
 pub struct DisputeArgs {
     /// Settle a dispute: the other party's leaves, and, when the step is known, its trace of that step. One's own leaves
     /// are `--leaves`, or are computed
-    #[arg(long, value_name = "FILE", conflicts_with = "beacon")]
+    #[arg(help_heading = "A dispute", long, value_name = "FILE", conflicts_with = "beacon")]
     pub(super) against: Vec<PathBuf>,
     /// Write the trace of this inner step, counted from 0, for the other party
-    #[arg(long, value_name = "STEP", conflicts_with_all = ["against", "beacon"])]
+    #[arg(help_heading = "A dispute", long, value_name = "STEP", conflicts_with_all = ["against", "beacon"])]
     pub(super) trace: Option<u32>,
     /// With --trace: instead, write what this operator of the step reads, as safetensors
-    #[arg(long, value_name = "N", requires = "trace")]
+    #[arg(help_heading = "A dispute", long, value_name = "N", requires = "trace")]
     pub(super) operator: Option<usize>,
     /// Check the transcript of a dispute that others had: no step is run
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["against", "trace", "beacon"])]
+    #[arg(help_heading = "A dispute", long, value_name = "FILE", conflicts_with_all = ["against", "trace", "beacon"])]
     pub(super) transcript: Option<PathBuf>,
     /// What the one operator reads, as --operator wrote it: for --transcript, to execute it; for --against, instead of
     /// computing it
-    #[arg(long, value_name = "FILE")]
+    #[arg(help_heading = "A dispute", long, value_name = "FILE")]
     pub(super) operands: Option<PathBuf>,
 }
 

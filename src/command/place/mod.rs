@@ -29,22 +29,45 @@ pub use run::{Run, VARIABLE};
 /// What fills in a short form.
 type Fill = fn(&mut Form) -> Result<()>;
 
-/// The verbs that have a short form, and whether files may stand in the round's place.
-const FORMS: [(&[&str], Fill, bool); 13] = [
-    (&["assign"], Form::assign, false),
-    (&["train"], Form::train, false),
-    (&["compress"], Form::compress, true),
-    (&["commit"], Form::commit, true),
-    (&["open"], Form::open, false),
-    (&["replay"], Form::replay, false),
-    (&["score"], Form::score, true),
-    (&["aggregate"], Form::aggregate, true),
-    (&["invoice", "offer"], Form::offer, false),
-    (&["invoice", "issue"], Form::issue, true),
-    (&["invoice", "lock"], Form::lock, true),
-    (&["invoice", "status"], Form::status, false),
-    (&["settle"], Form::settle, false),
+/// The verbs that have a short form, how it is written, what fills it in, and whether files may stand in the round's place.
+const FORMS: [(&[&str], &str, Fill, bool); 13] = [
+    (&["assign"], "N", Form::assign, false),
+    (&["train"], "N WORKER", Form::train, false),
+    (&["compress"], "N WORKER [IN]", Form::compress, true),
+    (&["commit"], "N WORKER [--reveal] | --close N", Form::commit, true),
+    (&["open"], "N WORKER", Form::open, false),
+    (&["replay"], "N WORKER | N --all", Form::replay, false),
+    (&["score"], "N [VALIDATOR] | N --consensus", Form::score, true),
+    (&["aggregate"], "N", Form::aggregate, true),
+    (&["invoice", "offer"], "N", Form::offer, false),
+    (&["invoice", "issue"], "N WORKER", Form::issue, true),
+    (&["invoice", "lock"], "N --budget-msat <MSAT>", Form::lock, true),
+    (&["invoice", "status"], "N [WORKER]", Form::status, false),
+    (&["settle"], "N | --claim N WORKER", Form::settle, false),
 ];
+
+/// The tree whose usage lines say the short forms too, before the long ones.
+pub fn told(tree: Command) -> Command {
+    let mut built = tree.clone();
+    built.build();
+    let tree = below(tree, &["audit"], Box::new(|verb| verb.override_usage("l402 audit [OPTIONS] [RUN]")));
+    FORMS.iter().fold(tree, |tree, (verb, short, ..)| {
+        let found = verb.iter().try_fold(&built, |level, name| level.find_subcommand(name));
+        let Some(found) = found else { return tree };
+        let long = found.clone().render_usage().to_string();
+        let long = long.trim_start_matches("Usage:").trim();
+        let usage = format!("l402 {} [OPTIONS] {short}    (round N, in a run folder)\n       {long}", verb.join(" "));
+        below(tree, verb, Box::new(|verb| verb.override_usage(usage)))
+    })
+}
+
+/// Changes a verb, however deep it stands.
+fn below(tree: Command, verb: &[&str], change: Box<dyn FnOnce(Command) -> Command>) -> Command {
+    match verb {
+        [] => change(tree),
+        [name, rest @ ..] => tree.mut_subcommand(*name, |level| below(level, rest, change)),
+    }
+}
 
 /// Flags in whose value the round of a short form stands: `commit --close 3`, `settle --claim 3 alice`.
 const BY_FLAG: [(&str, &str, Fill); 2] = [("commit", "close", Form::close), ("settle", "claim", Form::claim)];
@@ -108,7 +131,7 @@ fn form(given: &mut Given) -> Option<(Fill, u64, bool)> {
             return Some((fill, round, true));
         }
     }
-    let (_, fill, may_be_file) = FORMS.iter().find(|(of, ..)| *of == verb)?;
+    let (.., fill, may_be_file) = FORMS.iter().find(|(of, ..)| *of == verb)?;
     let round = number(given.rest.first()?)?;
     given.rest.remove(0);
     Some((*fill, round, *may_be_file))

@@ -34,8 +34,13 @@ impl Run {
             };
         }
         let here = env::current_dir().map_err(|e| Error::io("the working directory", &e))?;
-        let found = here.ancestors().find(|folder| folder.join(RECIPE).is_file());
+        let found = here.ancestors().find(|folder| Run::is_one(folder));
         Ok(found.map(|folder| Run { root: if folder == here { PathBuf::new() } else { folder.to_owned() } }))
+    }
+
+    /// Whether a folder is one.
+    pub fn is_one(folder: &Path) -> bool {
+        folder.join(RECIPE).is_file()
     }
 
     /// A file or folder of the run.

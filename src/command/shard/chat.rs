@@ -24,25 +24,25 @@ const LINES: usize = 256;
 #[derive(clap::Args, Debug)]
 pub(super) struct ChatArgs {
     /// CORPUS are conversations: JSON Lines with `messages`, or `prompt` and `completion`; what the assistant says is trained
-    #[arg(long)]
+    #[arg(help_heading = "Conversations", long)]
     pub chat: bool,
     /// The model's folder, with chat_template.jinja or tokenizer_config.json [default: the folder of the tokenizer]
-    #[arg(long, value_name = "DIR", requires = "chat")]
+    #[arg(help_heading = "Conversations", long, value_name = "DIR", requires = "chat")]
     model: Option<PathBuf>,
     /// A chat template in the place of the model's
-    #[arg(long, value_name = "FILE", requires = "chat")]
+    #[arg(help_heading = "Conversations", long, value_name = "FILE", requires = "chat")]
     chat_template: Option<PathBuf>,
     /// The day that a template is told it is, as 2025-03-09
-    #[arg(long, value_name = "DATE", requires = "chat", value_parser = |text: &str| text.parse::<Date>())]
+    #[arg(help_heading = "Conversations", long, value_name = "DATE", requires = "chat", value_parser = |text: &str| text.parse::<Date>())]
     date: Option<Date>,
     /// The assistant's turns that are trained
-    #[arg(long, value_name = "TURNS", requires = "chat", default_value = "all")]
+    #[arg(help_heading = "Conversations", long, value_name = "TURNS", requires = "chat", default_value = "all")]
     turns: TurnsArg,
     /// Leave out conversations of which a template without `{% generation %}` does not tell what the assistant says
-    #[arg(long, requires = "chat")]
+    #[arg(help_heading = "Conversations", long, requires = "chat")]
     skip_ambiguous: bool,
     /// Put several conversations into a sequence; none sees another
-    #[arg(long, requires = "chat")]
+    #[arg(help_heading = "Conversations", long, requires = "chat")]
     pack: bool,
 }
 
@@ -56,6 +56,12 @@ enum TurnsArg {
 }
 
 impl ChatArgs {
+    /// Conversations (or none) as the defaults have them.
+    pub fn plain(chat: bool, pack: bool) -> ChatArgs {
+        let (model, chat_template, date) = (None, None, None);
+        ChatArgs { chat, model, chat_template, date, turns: TurnsArg::All, skip_ambiguous: false, pack }
+    }
+
     /// What the shards say of their tokens.
     pub fn trained(&self) -> Marking {
         match (self.chat, self.pack) {

@@ -1,0 +1,173 @@
+//! What README, docs and recipes tell people to type: each command is one, each flag is one of its verb's, each link leads
+//! somewhere; and README's own path is walked as it stands.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use clap::CommandFactory;
+
+fn home() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every document, with its text.
+fn documents() -> Vec<(PathBuf, String)> {
+    let mut found = vec![home().join("README.md")];
+    for folder in ["docs", "docs/measurements", "recipes"] {
+        for entry in fs::read_dir(home().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|end| end == "md") {
+                found.push(path);
+            }
+        }
+    }
+    found.into_iter().map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
+}
+
+/// The blocks of a document that a shell is to run.
+fn blocks(text: &str) -> Vec<String> {
+    let mut blocks = Vec::new();
+    let mut block: Option<String> = None;
+    for line in text.lines() {
+        match (&mut block, line.trim_start()) {
+            (None, "```sh") => block = Some(String::new()),
+            (Some(_), "```") => blocks.extend(block.take()),
+            (Some(block), _) => {
+                block.push_str(line);
+                block.push('\n');
+            }
+            (None, _) => {}
+        }
+    }
+    blocks
+}
+
+/// The `l402` command lines of a block, as words; what a shell would put in stands as it is.
+fn commands(block: &str) -> Vec<Vec<String>> {
+    let joined = block.replace("\\\n", " ");
+    let mut commands = Vec::new();
+    for line in joined.lines() {
+        // A comment begins a word.
+        let line = line.split(" #").next().unwrap_or_default();
+        for part in line.split(['|', ';']).flat_map(|part| part.split("&&")) {
+            let words: Vec<String> = part.split_whitespace().map(str::to_owned).collect();
+            let begins = words.iter().position(|word| word == "l402" || word.ends_with("(l402"));
+            let before =
+                |at: usize| words[..at].iter().all(|word| ["do", "then", "exec", "if", "!"].contains(&word.as_str()));
+            if let Some(at) = begins.filter(|at| before(*at)) {
+                commands.push(words[at + 1..].to_vec());
+            }
+        }
+    }
+    commands
+}
+
+/// What is wrong with a command line, by the tree: a verb or a flag that is none.
+fn unknown(words: &[String]) -> Option<String> {
+    let tree = l402::cli::Cli::command();
+    let mut verb = &tree;
+    let mut flags: BTreeSet<String> = BTreeSet::from(["help".into(), "version".into()]);
+    let learn = |verb: &clap::Command, flags: &mut BTreeSet<String>| {
+        for arg in verb.get_arguments() {
+            flags.extend(arg.get_long().map(str::to_owned));
+            flags.extend(arg.get_short().map(String::from));
+        }
+    };
+    learn(verb, &mut flags);
+    let mut named = false;
+    for word in words {
+        let flag = word.strip_prefix("--").or_else(|| word.strip_prefix('-').filter(|rest| !rest.is_empty()));
+        match flag {
+            Some("") => return None,
+            Some(flag) => {
+                let name = flag.split('=').next().unwrap_or_default();
+                if !flags.contains(name) && !name.starts_with(|c: char| c.is_ascii_digit()) {
+                    return Some(format!("no flag {word}"));
+                }
+            }
+            None => match verb.find_subcommand(word) {
+                Some(below) => {
+                    verb = below;
+                    named = true;
+                    learn(verb, &mut flags);
+                }
+                None if !named && word.chars().all(|c| c.is_ascii_lowercase()) => {
+                    return Some(format!("no verb {word}"));
+                }
+                None => {}
+            },
+        }
+    }
+    None
+}
+
+#[test]
+fn every_command_in_a_document_is_one() {
+    let mut count = 0;
+    for (path, text) in documents() {
+        for words in blocks(&text).iter().flat_map(|block| commands(block)) {
+            count += 1;
+            if let Some(wrong) = unknown(&words) {
+                panic!("{}: l402 {}: {wrong}", path.display(), words.join(" "));
+            }
+        }
+    }
+    assert!(count > 60, "{count}");
+    let split = |line: &str| -> Vec<String> { line.split(' ').map(str::to_owned).collect() };
+    assert_eq!(unknown(&split("train 3 alice --nonsense")), Some("no flag --nonsense".into()));
+    assert_eq!(unknown(&split("trian 3 alice")), Some("no verb trian".into()));
+    assert_eq!(unknown(&split("invoice lock 3 --scores x")), Some("no flag --scores".into()));
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    for (path, text) in documents() {
+        let folder = path.parent().unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = link.split('#').next().unwrap_or_default();
+            if !file.is_empty() && !file.contains("://") {
+                assert!(folder.join(file).exists(), "{}: {link}", path.display());
+            }
+        }
+    }
+}
+
+/// A folder in which README's lines can be typed: the repository's recipes, a text, and `l402` on the path.
+struct Desk(tempfile::TempDir);
+
+impl Desk {
+    fn new() -> Desk {
+        let desk = Desk(tempfile::tempdir().unwrap());
+        std::os::unix::fs::symlink(home().join("recipes"), desk.0.path().join("recipes")).unwrap();
+        let text = fs::read(home().join("testdata/text/tinyshakespeare.txt")).unwrap();
+        fs::write(desk.0.path().join("corpus.txt"), &text[..200_000]).unwrap();
+        desk
+    }
+
+    fn sh(&self, place: &str, script: &str) -> Output {
+        let program = Path::new(env!("CARGO_BIN_EXE_l402")).parent().unwrap();
+        let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+        let folder = self.0.path().join(place);
+        Command::new("sh").args(["-eu", "-c", script]).current_dir(folder).env("PATH", path).output().unwrap()
+    }
+}
+
+#[test]
+fn readmes_own_path_is_walked_as_it_stands() {
+    let readme = fs::read_to_string(home().join("README.md")).unwrap();
+    let blocks = blocks(&readme);
+    let block =
+        |begins: &str| blocks.iter().find(|block| block.starts_with(begins)).unwrap_or_else(|| panic!("{begins}"));
+    let desk = Desk::new();
+    for script in [block("l402 new run"), block("cd run")] {
+        let done = desk.sh(".", script);
+        let (out, talk) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+        assert!(done.status.success(), "{script}\n{out}\n{talk}");
+    }
+    let audit = desk.sh("run", "l402 audit --replay all");
+    let said = String::from_utf8_lossy(&audit.stderr).into_owned();
+    assert!(audit.status.success() && said.contains("equal: ") && said.contains("2 rounds"), "{said}");
+    assert!(desk.0.path().join("run/theta-2/model.safetensors").is_file());
+}
