@@ -83,7 +83,7 @@ party() {
         setsid "$home/recipes/cron.sh" "$work/$1.lock" "${@:2}" >> "$1.log" 2>&1 &
         pid=$!
         if [ $((RANDOM % 2)) -eq 0 ]; then
-            sleep 0.$((RANDOM % 10))
+            sleep 0.$((RANDOM % 5))
             # With all that it has started, or alone: then that works on, and holds the lock.
             group=-; [ $((RANDOM % 3)) -ne 0 ] || group=
             if kill -9 -- $group$pid 2> /dev/null; then echo kill >> "$1.kills"; fi
