@@ -227,7 +227,11 @@ fn made() -> String {
             let inner = led.as_deref().and_then(|led| Some((lead(&all, file, led)?, led.to_owned())));
             if led.is_some() && inner.is_none() {
                 kind = kind.replace("`Map<String, Value>`", "an object of what is named so");
-                assert!(kind.contains("`Value`") || !kind.contains('`'), "{file}: {name}.{}: {kind} is not found", field.name);
+                assert!(
+                    kind.contains("`Value`") || !kind.contains('`'),
+                    "{file}: {name}.{}: {kind} is not found",
+                    field.name
+                );
                 kind = kind.replace("`Value`", "a record");
             }
             leads.extend(inner);
