@@ -20,31 +20,19 @@ L402=$(command -v "${L402:-l402}") || wrong 66 "${L402:-l402}: no such program: 
 L402=$(absolute "$L402")
 [ -e "$talks" ] || wrong 66 "$talks: no such file"
 [ -e "$recipe" ] || wrong 66 "$recipe: no such file"
-[ ! -e "$run" ] || [ -d "$run/base" ] || wrong 73 "$run is there already, and no run of this: name another folder"
+[ ! -e "$run" ] || [ -e "$run/run.toml" ] || wrong 73 "$run is there already, and no run of this: name another folder"
 quiet() { "$L402" --quiet "$@"; }
 
-# The model, where it is from, and the conversations in its own tokens.
-if [ -d "$model" ]; then model=$(cd "$model" && pwd); fi
-mkdir -p "$run" && cd "$run"
-case $model in
-    /*) [ -d base ] || { rm -rf base.part && cp -RL "$model" base.part && mv base.part base; } ;;
-    *) quiet pull "$model" -o base ;;
-esac
-"$L402" shard --chat "$talks" --tokenizer base/tokenizer.json --seq-len "$length" --shards "$(echo "$workers" | wc -w | tr -d ' ')" \
-    --pack -o shards
-
-# The recipe, the first adapter, everybody's key.
-tokenizer=$(quiet inspect --field tokenizer shards/shards.jsonl | sed -n 1p)
-sed -e "s/^tokenizer = \"\"/tokenizer = \"$tokenizer\"/" -e "s/^seq_len = .*/seq_len = $length/" "$recipe" > run.part
-theta_0=$(quiet init --recipe run.part --model base --seed 1 -o theta-0)
-sed "s/^theta_0 = \"\"/theta_0 = \"$theta_0\"/" run.part > run.new
-rm run.part
-if cmp -s run.new run.toml; then rm run.new; else mv run.new run.toml; fi
-quiet key coordinator.key > coordinator.pub
-for who in $workers; do
-    printf '{"key":"%s","type":"roster","v":1,"worker":"%s"}\n' "$(quiet key "$who.key")" "$who"
-done | sort > roster.new
-if cmp -s roster.new roster.jsonl; then rm roster.new; else mv roster.new roster.jsonl; fi
+# The model, and where it is from; then the run: the conversations in its own tokens, the recipe, the first adapter, everybody's key.
+if [ ! -e "$run" ]; then
+    case $model in
+        */*/* | /* | ./* | ../*) ;;
+        *) if [ ! -d "$model" ]; then quiet pull "$model" -o "$run-model"; model=$run-model; fi ;;
+    esac
+    "$L402" new "$run" --model "$model" --recipe "$recipe" --chat --pack --text "$talks" --seq-len "$length" --seed 1 \
+        --shards "$(echo "$workers" | wc -w | tr -d ' ')" --workers "$(echo "$workers" | tr -s ' ' ,)" > /dev/null
+fi
+cd "$run"
 
 # Rounds: assigned, trained, committed, replayed, scored, put together. And what the held-out conversations say of each.
 "$L402" score --model theta-0 --val shards/val-00000.safetensors

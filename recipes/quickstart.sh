@@ -32,10 +32,9 @@ l402() { "$L402" --quiet "$@"; }
 ask() { l402 inspect --field "$@"; }      # what records say in a field
 sum() { awk '{ s += $1 } END { printf "%.0f\n", s }'; }
 wrong() { echo "quickstart: $*" >&2; exit 1; }
-mkdir -p "$run" && run=$(cd "$run" && pwd)
+mkdir -p "$(dirname "$run")" && run=$(cd "$(dirname "$run")" && pwd)/$(basename "$run")
 private=$run-private
 mkdir -m 700 "$private"
-cd "$run"
 
 # ---- Before the first round -----------------------------------------------------------------------------------------
 
@@ -53,19 +52,23 @@ trap 'exit 143' TERM
 l402 devnet up "$net" --nodes 5 --json > "$private/nodes.jsonl"
 
 # Everyone has a node, which signs for its owner, in a private folder beside the run; there the escrow will be, a secret and a
-# journal of everything that was promised and done. The coordinator judges and pays; its roster pins the workers' nodes.
+# journal of everything that was promised and done. The coordinator judges and pays.
 workers="alice bob carol mallory"
-number=0
+number=0 keys=''
 for who in coordinator $workers; do
     number=$((number + 1))
     mkdir "$private/$who"
     ln -s "$net/n$number/lightning-rpc" "$private/$who/lightning-rpc"
-    ask id --where "name=n$number" "$private/nodes.jsonl" > "$who.pub"
+    key=$(ask id --where "name=n$number" "$private/nodes.jsonl")
+    if [ "$who" = coordinator ]; then coordinator=$key; else keys=$keys${keys:+,}$who=$key; fi
 done
-coordinator=$(cat coordinator.pub)
-for who in $workers; do
-    printf '{"key":"%s","type":"roster","v":1,"worker":"%s"}\n' "$(cat "$who.pub")" "$who"
-done > roster.jsonl
+
+# The run: the text becomes shards, one of them held out; the first model is random; the recipe names it; the roster pins the
+# workers' nodes.
+sed "s/^arithmetic = 1/arithmetic = ${ARITHMETIC:-1}/" "$home/recipes/quickstart.toml" > "$private/recipe.toml"
+l402 new "$run" --recipe "$private/recipe.toml" --config "$home/recipes/quickstart.json" --seed 402 \
+    --text "$home/testdata/text/tinyshakespeare.txt" --shards 16 --workers "$keys" --coordinator "$coordinator" > /dev/null
+cd "$run"
 
 # What a node has in its channels, and waiting until nothing is under way in any of them.
 nodes() { l402 devnet status "$net" --json; }
@@ -79,11 +82,6 @@ quiet() {
 }
 for who in coordinator $workers; do balance "$who" > "$private/$who/before"; done
 
-# The text becomes shards, one of them held out; the first model is random; the recipe names it.
-l402 shard "$home/testdata/text/tinyshakespeare.txt" --tokenizer bytes --seq-len 128 --shards 16 --val-shards 1 -o shards
-theta=$(l402 init --config "$home/recipes/quickstart.json" --seed 402 -o theta-0)
-sed -e "s/^theta_0 = \"\"/theta_0 = \"$theta\"/" -e "s/^arithmetic = 1/arithmetic = ${ARITHMETIC:-1}/" \
-    "$home/recipes/quickstart.toml" > run.toml
 budget=$(($(ask pay.round_msat run.toml) * 21 / 10))      # twice a round is locked; 5 % for routes
 echo "run $(ask run run.toml)"
 
@@ -211,6 +209,12 @@ echo "the balances add up to the msat: what the workers earned, and the fees, ar
 for who in $workers; do echo "earned by $who: $(rungs "$who" '*' claimed) msat"; done
 echo "everything is in $run: theta-$rounds is a Hugging Face model folder, round-* hold the records"
 echo "what each party keeps to itself, and the nodes, which are stopped, is in $private"
+
+# Why each of them got what it got, and how the run went: plots and tables in one file.
+echo
+l402 explain $((rounds - 1)) mallory | tail -2
+l402 report -o report.html
+echo "how it went is in $run/report.html"
 
 # And what the model says, a line each time: it has seen a megabyte of text, and has less than one of its own.
 echo

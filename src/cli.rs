@@ -47,8 +47,8 @@ input; 69 a node or a hub does not answer; 70 a bug of ours; 73 the output exist
 pub struct Global {
     /// The run folder, for what is given by its round: `l402 train 3 alice` [default: $L402_RUN, or the nearest folder upwards with a
     /// run.toml]
-    #[arg(short = 'C', long, global = true, value_name = "DIR")]
-    pub run: Option<PathBuf>,
+    #[arg(short = 'C', long = "run", global = true, value_name = "DIR")]
+    pub run_folder: Option<PathBuf>,
     /// Threads to compute with; the bits do not depend on it [default: all cores]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
@@ -120,7 +120,8 @@ impl Cli {
             Verb::Train(args) => on_the_pool(threads, || command::train::run(&args, ui)),
             Verb::Commit(args) => command::commit::run(&args, ui),
             Verb::Open(args) => on_the_pool(threads, || command::open::run(&args, ui)),
-            Verb::Replay(args) => on_the_pool(threads, || command::replay::run(&args, ui, &replay_of)),
+            Verb::Replay(args) if args.all => on_the_pool(threads, || command::replay_all::run(&args, ui, &replay_of)),
+            Verb::Replay(args) => on_the_pool(threads, || command::replay::run(&args, ui)),
             Verb::Score(args) => on_the_pool(threads, || command::score::run(&args, ui)),
             Verb::Aggregate(args) => on_the_pool(threads, || command::aggregate::run(&args, ui)),
             Verb::Export(args) => command::export::run(&args, ui),

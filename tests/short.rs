@@ -96,6 +96,15 @@ fn the_run_folder_is_named_or_the_nearest_upwards() {
         assert!(talk(&output).contains("up to date"), "{args}: {}", talk(&output));
     }
     assert_eq!(world.bytes("round-0/assignments.jsonl"), made);
+    for args in [
+        format!("status -C {root}"),
+        format!("--run {root} status"),
+        format!("status {root}"),
+        format!("audit -C {root}"),
+    ] {
+        let output = asked(&args, elsewhere.path(), None);
+        assert_eq!(output.status.code(), Some(0), "{args}: {}", talk(&output));
+    }
     for (args, variable, code, says) in [
         ("assign 0", None, 2, "round 0: no run.toml here or in a folder above"),
         ("assign 0", Some("/nowhere"), 66, "/nowhere/run.toml: no such file: expected a run folder"),

@@ -42,7 +42,7 @@ pub mod place;
 pub mod pull;
 pub mod recipe;
 pub mod replay;
-mod replay_all;
+pub mod replay_all;
 pub mod report;
 pub mod roster;
 mod run_folder;

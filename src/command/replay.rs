@@ -10,7 +10,6 @@ use super::files::{self, MomentsIn, StatesIn};
 use super::made::about;
 use super::open::DrawArgs;
 use super::place::Run;
-use super::replay_all;
 use super::shown::{Shown, open_feedback};
 use super::train::MemoryArgs;
 use crate::artifact::recipe::InnerState;
@@ -66,7 +65,7 @@ pub struct Args {
     update: Option<PathBuf>,
     /// In a run folder: every update of a round, as `l402 replay 3 --all`. The exit status is 0 where all are what their work makes
     #[arg(long, conflicts_with_all = ["worker", "update", "output", "state", "previous", "from_zero", "openings", "leaves", "against", "trace"])]
-    pub(super) all: bool,
+    pub all: bool,
     /// The worker's state at the start of the round: error feedback, moments, or both in two flags; zero without
     #[arg(long, value_name = "FILE", requires = "previous")]
     state: Vec<PathBuf>,
@@ -123,16 +122,13 @@ fn part(text: &str) -> std::result::Result<u64, String> {
     part.map(|part| (part * 1e6).round() as u64).ok_or_else(|| "expected a part from 0 to 1, as 0.01".into())
 }
 
-/// Runs the verb. `one` gives the arguments for one worker where all are asked for.
-pub fn run(args: &Args, ui: &Ui, one: &dyn Fn(&str) -> Result<Args>) -> Result<()> {
-    if args.all {
-        return replay_all::run(args, ui, one);
-    }
+/// Runs the verb on one update.
+pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let mut checks = Checks::begin("replay", "one update");
     let done = replay_one(args, ui);
     let name = args.update.as_deref().map_or_else(String::new, |path| path.display().to_string());
     checks.ended(name, &done);
-    checks.finish(&args.checks, ui)?;
+    args.checks.tell(&checks, ui)?;
     done
 }
 

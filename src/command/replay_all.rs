@@ -26,7 +26,7 @@ pub fn run(args: &Args, ui: &Ui, one: &dyn Fn(&str) -> Result<Args>) -> Result<(
             Err(error) => broken = broken.or(Some(error)),
         }
     }
-    checks.finish(&args.checks, ui)?;
+    args.checks.tell(&checks, ui)?;
     match (broken, mismatches) {
         (Some(error), _) => Err(error),
         (None, 0) => Ok(()),

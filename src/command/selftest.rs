@@ -28,7 +28,7 @@ pub struct Args {
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let mut checks = Checks::begin("selftest", "operators");
     let done = test(args, &mut checks, ui);
-    checks.finish(&args.checks, ui)?;
+    args.checks.tell(&checks, ui)?;
     done
 }
 

@@ -103,7 +103,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         Err(Stop::Differs(difference, _)) => checks.add("first difference", Outcome::Failed(difference.to_string())),
         Err(Stop::Failed(error)) => checks.add("what stopped it", Outcome::Broken(error.to_string())),
     };
-    checks.finish(&args.checks, ui)?;
+    args.checks.tell(&checks, ui)?;
     let (summary, lines) = match found {
         Ok(summary) => (Some(summary.clone()), record::line(&summary)?),
         Err(Stop::Failed(error)) => return Err(error),

@@ -4,7 +4,7 @@ use std::env;
 use std::fs::OpenOptions;
 use std::io::Write;
 
-use super::{Checks, Outcome};
+use super::check::{Checks, Outcome};
 use crate::error::{IoContext, Result};
 use crate::ui::{Ui, escape};
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Check, Checks, Outcome};
+use super::check::{Check, Checks, Outcome};
 use crate::ui::escape;
 
 /// The file's text.

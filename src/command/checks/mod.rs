@@ -1,15 +1,16 @@
 //! What pipelines want of a verb that checks: a JUnit file of its checks, and under GitHub Actions annotations and a summary.
 
+mod check;
 mod github;
 mod junit;
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
-use crate::command::args::OutputArgs;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::fsio::Target;
 use crate::ui::Ui;
+
+pub use check::{Check, Checks, Outcome};
 
 /// Where the checks are written for pipelines.
 #[derive(clap::Args, Clone, Debug)]
@@ -19,80 +20,14 @@ pub struct CheckArgs {
     pub junit: Option<PathBuf>,
 }
 
-/// How a check ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// As it must.
-    Passed,
-    /// A definite no.
-    Failed(String),
-    /// It could not be made.
-    Broken(String),
-}
-
-/// One check.
-#[derive(Clone, Debug)]
-pub struct Check {
-    /// What was checked.
-    pub name: String,
-    /// How long it took.
-    pub time: Duration,
-    /// How it ended.
-    pub outcome: Outcome,
-}
-
-/// The checks of a verb.
-pub struct Checks {
-    verb: &'static str,
-    /// What they are of: a round, a run.
-    of: String,
-    checks: Vec<Check>,
-    since: Instant,
-}
-
-impl Checks {
-    /// None yet.
-    pub fn begin(verb: &'static str, of: impl Into<String>) -> Checks {
-        Checks { verb, of: of.into(), checks: Vec::new(), since: Instant::now() }
-    }
-
-    /// A check that took all of the time since the last one.
-    pub fn add(&mut self, name: impl Into<String>, outcome: Outcome) -> &Check {
-        let time = self.since.elapsed();
-        self.since = Instant::now();
-        self.checks.push(Check { name: name.into(), time, outcome });
-        self.checks.last().expect("it was just pushed")
-    }
-
-    /// A check that ended with this: a no (1) has failed, any other error has broken it.
-    pub fn ended<T>(&mut self, name: impl Into<String>, result: &Result<T>) -> &Check {
-        self.add(name, result.as_ref().map_or_else(Outcome::of, |_| Outcome::Passed))
-    }
-
-    /// Writes them where they are asked for, and tells GitHub Actions, if that is where this runs.
-    pub fn finish(&self, args: &CheckArgs, ui: &Ui) -> Result<()> {
-        if let Some(path) = &args.junit {
-            let target = OutputArgs { output: Some(path.clone()), force: true }.target();
-            Target::check(&target, false)?;
-            target.write_text(&junit::xml(self))?;
+impl CheckArgs {
+    /// Writes checks where they are asked for, and tells GitHub Actions, if that is where this runs.
+    pub fn tell(&self, checks: &Checks, ui: &Ui) -> Result<()> {
+        if let Some(path) = &self.junit {
+            let target = Target::new(Some(path), true);
+            target.check(false)?;
+            target.write_text(&junit::xml(checks))?;
         }
-        github::tell(self, ui)
-    }
-}
-
-impl Outcome {
-    fn of(error: &Error) -> Outcome {
-        match error.kind() {
-            Kind::Refused => Outcome::Failed(error.to_string()),
-            _ => Outcome::Broken(error.to_string()),
-        }
-    }
-
-    /// What went wrong.
-    fn why(&self) -> Option<&str> {
-        match self {
-            Outcome::Passed => None,
-            Outcome::Failed(why) | Outcome::Broken(why) => Some(why),
-        }
+        github::tell(checks, ui)
     }
 }

@@ -27,7 +27,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     tensorboard: PathBuf,
     /// Replace event files that exist and differ, as those of a log that has grown
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     force: bool,
 }
 

@@ -84,6 +84,7 @@ pub fn expand(words: Vec<OsString>, tree: &Command) -> Result<Vec<OsString>> {
             && OF_A_RUN.iter().any(|(of, more)| of == verb && given.rest.len() == *more)
             && let Some(run) = Run::find(given.value("run").map(Path::new))?
         {
+            given.remove("run");
             given.rest.insert(0, run.root().into());
             return Ok(given.words());
         }
