@@ -280,3 +280,26 @@ fn a_worker_goes_on_from_its_last_update_that_counted() {
     fs::remove_file(world.path("round-0/scores.jsonl")).unwrap();
     world.expect("train 2 bob --force", 66, "round-0/scores.jsonl: no such file: which state does round 2 begin with?");
 }
+
+#[test]
+fn validators_score_by_their_names_and_anybody_merges() {
+    let world = run_folder(FULL, None);
+    let mut recipe = String::from_utf8(world.bytes("run.toml")).unwrap();
+    for name in ["val1", "val2"] {
+        fs::create_dir_all(world.path(&format!("../world-private/{name}"))).unwrap();
+        let key = world.text(&format!("key ../world-private/{name}/key"));
+        recipe += &format!("[[score.validators]]\nkey = \"{}\"\n", key.trim());
+    }
+    world.write("run.toml", recipe.replace("[pay]\nround_msat = 1000000\n", "").as_bytes());
+    world.ok("recipe check run.toml");
+    train_and_commit(&world, 0);
+    WORKERS.iter().for_each(|who| drop(world.ok(&format!("replay 0 {who}"))));
+    world.expect("score 0 --consensus", 66, "no scores of a validator");
+    world.ok(&format!("score 0 val1 --beacon {}", beacon("second 0")));
+    world.ok("score 0 val2");
+    world.expect("score 0 nobody", 66, "world-private/nobody: expected lightning-rpc");
+    world.ok("score 0 --consensus");
+    assert_eq!(records(&world.bytes("round-0/scores.jsonl"), "score").len(), 3);
+    world.ok("aggregate 0");
+    world.expect("audit", 0, "equal: ");
+}

@@ -165,7 +165,9 @@ fn loose_flag(arg: &Arg) -> Arg {
     }
     made = made.action(clap::ArgAction::Append).value_parser(value_parser!(OsString)).allow_negative_numbers(true);
     if let Some(range) = arg.get_num_args() {
-        made = made.num_args(range);
+        // Of a list of files the run folder may know all.
+        let least = if range.max_values() > 1 { 0 } else { range.min_values() };
+        made = made.num_args(least..=range.max_values());
     }
     made.require_equals(arg.is_require_equals_set())
 }

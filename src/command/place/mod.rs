@@ -85,6 +85,13 @@ pub fn expand(words: Vec<OsString>, tree: &Command) -> Result<Vec<OsString>> {
             && let Some(run) = Run::find(given.value("run").map(Path::new))?
         {
             given.remove("run");
+            // Its own folder says who judges where nobody else is named; whether anybody made it up is for --coordinator to say.
+            if verb == "audit"
+                && run.judge() == "judge"
+                && let Some(judge) = run.public("judge")?
+            {
+                given.fill("judge", judge);
+            }
             given.rest.insert(0, run.root().into());
             return Ok(given.words());
         }

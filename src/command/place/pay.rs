@@ -8,7 +8,7 @@ use super::signer::node;
 use crate::artifact::{Room, canonical};
 use crate::data::Roster;
 use crate::error::{Error, Result};
-use crate::fsio::read_text_within;
+use crate::fsio::{Target, read_text_within};
 
 impl Form {
     /// `invoice offer N`.
@@ -88,7 +88,15 @@ impl Form {
 
     /// `commit --close N`: the judge's.
     pub(super) fn close(&mut self) -> Result<()> {
-        let commitments = self.gathered(COMMITMENTS, "commit N WORKER")?;
+        let commitments = match gather::gather(&self.run, self.round, COMMITMENTS, &self.ui)? {
+            Some(commitments) => commitments,
+            // Nobody has committed: whether that is a matter of waiting the verb says.
+            None => {
+                let empty = self.run.of(self.round, COMMITMENTS.file);
+                Target::new(Some(&empty), false).write_text("")?;
+                empty
+            }
+        };
         self.given.remove("close");
         self.given.add("close", commitments);
         self.given.fill("round", self.round.to_string());
@@ -117,7 +125,11 @@ impl Form {
         let judge = self.run.judge();
         self.given.fill("reveal", self.run.private(judge)?.join("reveal"));
         node(&self.run, judge, &mut self.given)?;
-        self.output("verdicts.jsonl");
+        if !self.given.has("output") {
+            self.output("verdicts.jsonl");
+            // Verdicts stay, and those on who was late come to them.
+            self.given.turn_on("force");
+        }
         Ok(())
     }
 

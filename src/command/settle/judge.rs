@@ -50,7 +50,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
             // One worker's missing or forged record holds up nobody else.
             Err(error) if matches!(error.kind(), Kind::Refused | Kind::Data | Kind::TryAgain) => {
                 ui.say(format!("not settled: {error}"));
-                refused = Some(error);
+                refused = Some(graver(refused, error));
             }
             Err(error) => return Err(error),
         }
@@ -84,7 +84,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         lines += &record::line(verdict)?;
         if let Err(error) = reveal_to(&escrow, offer, verdict, reveal) {
             ui.say(format!("not revealed: {error}"));
-            refused = Some(error);
+            refused = Some(graver(refused, error));
             continue;
         }
         ui.say(format!(
@@ -104,6 +104,14 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         ui.say(format!("{}: up to date", target.name()));
     }
     Ok(())
+}
+
+/// Of several offers that are not settled, the one to say at the end: where one can be tried again, that is to be done.
+fn graver(before: Option<Error>, error: Error) -> Error {
+    match before {
+        Some(before) if before.kind() == Kind::TryAgain => before,
+        _ => error,
+    }
 }
 
 /// The verdict on an offer: the one in the books, or a new one, not signed yet, with the held record that it rests on.
