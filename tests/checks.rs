@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use common::{FULL, WORKERS, World, talk};
+use common::{CONFIG, FULL, WORKERS, World, corpus, recipe, talk};
 
 /// One round, in which bob hands in ann's work under his name.
 fn round_with_a_liar() -> World {
@@ -139,5 +139,29 @@ fn the_steps_of_the_workflow_run_as_they_stand() {
     }
     for file in ["selftest.xml", "replay.xml", "audit.xml"] {
         assert!(place.path().join(file).is_file(), "{file}");
+    }
+}
+
+#[test]
+fn the_stages_under_dvc_run_as_they_stand_and_make_what_they_name() {
+    let world = World::empty();
+    world.write("config.json", CONFIG.as_bytes());
+    world.write("corpus.txt", &corpus()[..24_000]);
+    world.write("small.toml", recipe(FULL, "").as_bytes());
+    world.ok("new run --config config.json --text corpus.txt --recipe small.toml --workers alice");
+    world.ok("--run run assign 0 --beacon random");
+    let stages = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/dvc.yaml")).unwrap();
+    let program = Path::new(env!("CARGO_BIN_EXE_l402")).parent().unwrap();
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+    let commands: Vec<&str> = stages.lines().filter_map(|line| line.trim().strip_prefix("cmd: ")).collect();
+    assert_eq!(commands.len(), 2);
+    for command in commands {
+        let done = Command::new("sh").args(["-eu", "-c", command]).current_dir(world.path("")).env("PATH", &path).output();
+        let done = done.unwrap();
+        assert!(done.status.success(), "{command}: {}", talk(&done));
+    }
+    let named = stages.lines().filter_map(|line| line.trim().strip_prefix("- ")).filter(|name| !name.contains(':'));
+    for file in named {
+        assert!(world.has(file), "{file}");
     }
 }
