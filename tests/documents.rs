@@ -161,6 +161,14 @@ fn readmes_own_path_is_walked_as_it_stands() {
     let block =
         |begins: &str| blocks.iter().find(|block| block.starts_with(begins)).unwrap_or_else(|| panic!("{begins}"));
     let desk = Desk::new();
+    // What stands in the way of a home of one's own: cargo's part is the build that this test is made of.
+    let install: String = block("cargo install").lines().skip(1).map(|line| format!("{line}\n")).collect();
+    std::os::unix::fs::symlink(home().join("man"), desk.0.path().join("man")).unwrap();
+    let done = desk.sh(".", &format!("export HOME=$PWD/home\n{install}"));
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    for page in ["man/man1/l402-train.1", "man/man5/l402-files.5", "man/man7/l402-round.7", "bash-completion/completions/l402"] {
+        assert!(desk.0.path().join("home/.local/share").join(page).is_file(), "{page}");
+    }
     for script in [block("l402 new run"), block("cd run")] {
         let done = desk.sh(".", script);
         let (out, talk) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));

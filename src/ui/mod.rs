@@ -1,6 +1,7 @@
 //! What people see: messages and progress on standard error, tables on standard output. All of it passes here, and with it
 //! whatever others have put into names, metadata and records: [`escape`] is applied to every line.
 
+mod bug;
 pub mod escape;
 mod page;
 mod stream;
@@ -11,6 +12,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::error::Error;
 
+pub use bug::say_panics;
 pub use page::{Page, check, print};
 pub use stream::Stream;
 
