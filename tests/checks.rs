@@ -156,7 +156,8 @@ fn the_stages_under_dvc_run_as_they_stand_and_make_what_they_name() {
     let commands: Vec<&str> = stages.lines().filter_map(|line| line.trim().strip_prefix("cmd: ")).collect();
     assert_eq!(commands.len(), 2);
     for command in commands {
-        let done = Command::new("sh").args(["-eu", "-c", command]).current_dir(world.path("")).env("PATH", &path).output();
+        let done =
+            Command::new("sh").args(["-eu", "-c", command]).current_dir(world.path("")).env("PATH", &path).output();
         let done = done.unwrap();
         assert!(done.status.success(), "{command}: {}", talk(&done));
     }

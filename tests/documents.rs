@@ -166,7 +166,9 @@ fn readmes_own_path_is_walked_as_it_stands() {
     std::os::unix::fs::symlink(home().join("man"), desk.0.path().join("man")).unwrap();
     let done = desk.sh(".", &format!("export HOME=$PWD/home\n{install}"));
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    for page in ["man/man1/l402-train.1", "man/man5/l402-files.5", "man/man7/l402-round.7", "bash-completion/completions/l402"] {
+    for page in
+        ["man/man1/l402-train.1", "man/man5/l402-files.5", "man/man7/l402-round.7", "bash-completion/completions/l402"]
+    {
         assert!(desk.0.path().join("home/.local/share").join(page).is_file(), "{page}");
     }
     for script in [block("l402 new run"), block("cd run")] {

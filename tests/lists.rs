@@ -3,7 +3,6 @@
 mod common;
 
 use std::fs::{self, File};
-use std::path::Path;
 use std::process::Command;
 
 use common::devnet::Devnet;
@@ -98,15 +97,8 @@ fn nothing_that_a_worker_sends_erases_the_others_commitments_from_the_scores() {
 #[test]
 fn an_audit_does_not_believe_scores_whose_list_hides_the_others_commitments() {
     let world = World::new(FULL);
-    fs::rename(world.path("r.toml"), world.path("run.toml")).unwrap();
-    let make = Command::new("make")
-        .args(["--silent", "-f"])
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/round.mk"))
-        .arg(format!("RUN={}", world.path(".").display()))
-        .arg(format!("L402={} --quiet", env!("CARGO_BIN_EXE_l402")))
-        .arg(format!("random=printf {}", beacon("lists")))
-        .output()
-        .unwrap();
+    world.begin_run();
+    let make = world.make(0, "lists", &[]).output().unwrap();
     assert!(make.status.success(), "{}", talk(&make));
     let audit = format!("audit . --coordinator {}", world.coordinator);
     world.ok(&audit);
@@ -124,7 +116,7 @@ fn an_audit_does_not_believe_scores_whose_list_hides_the_others_commitments() {
         "score --recipe run.toml --model theta-0 --val shards/val-00000.safetensors --beacon {} \
          --findings round-0/findings.jsonl --assignments round-0/assignments.jsonl --coordinator {} --commitments ann.jsonl \
          -o round-0/scores.jsonl --force {updates}",
-        beacon("lists"),
+        beacon("lists 0"),
         world.coordinator
     ));
     assert_eq!(counting(&world.bytes("round-0/scores.jsonl")), ["ann"]);

@@ -3,12 +3,10 @@
 mod common;
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
-use common::{FULL, World, beacon, gzip};
+use common::{FULL, World, gzip};
 
 /// 3.5 million parameters: 14 MB for each copy of them, which is what counts here.
 const CONFIG: &str = r#"{"model_type": "llama", "hidden_size": 256, "intermediate_size": 688, "num_hidden_layers": 4,
@@ -32,16 +30,7 @@ fn peak(world: &World, args: &str) -> u64 {
 }
 
 fn play(world: &World, round: u64) {
-    let made = Command::new("make")
-        .args(["--silent", "-f"])
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/round.mk"))
-        .arg(format!("RUN={}", world.path(".").display()))
-        .arg(format!("ROUND={round}"))
-        .arg(format!("L402={} --quiet", env!("CARGO_BIN_EXE_l402")))
-        .arg(format!("random=printf {}", beacon(&format!("memory {round}"))))
-        .stdout(std::process::Stdio::null())
-        .status()
-        .unwrap();
+    let made = world.make(round, "memory", &[]).status().unwrap();
     assert!(made.success());
 }
 
@@ -51,7 +40,9 @@ fn checking_a_run_takes_no_more_memory_than_training_however_long_it_is() {
     fs::remove_dir_all(world.path("theta-0")).unwrap();
     world.write("config.json", CONFIG.as_bytes());
     let theta = world.text("init --config config.json --seed 3 -o theta-0");
+    fs::remove_file(world.path("r.toml")).unwrap();
     world.write("run.toml", common::recipe(FULL, theta.trim()).as_bytes());
+    world.begin_run();
     play(&world, 0);
 
     let shard = |round: u64| {

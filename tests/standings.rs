@@ -4,8 +4,7 @@
 mod common;
 
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 use common::{FULL, WORKERS, World, beacon, records, talk};
 
@@ -14,7 +13,9 @@ fn played(rounds: u64) -> World {
     let world = World::new(FULL);
     let recipe = String::from_utf8(world.bytes("r.toml")).unwrap();
     let score = "[score]\nown = 6\nown_z_milli = -100000\nrating = true\nmemory = 2\n";
+    fs::remove_file(world.path("r.toml")).unwrap();
     world.write("run.toml", recipe.replace("[score]\n", score).as_bytes());
+    world.begin_run();
     (0..rounds).for_each(|round| drop(play(&world, round)));
     world
 }
@@ -26,17 +27,7 @@ fn play(world: &World, round: u64) -> Output {
 }
 
 fn make(world: &World, round: u64, validators: &str) -> Output {
-    Command::new("make")
-        .args(["--silent", "-f"])
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/round.mk"))
-        .arg(format!("RUN={}", world.path(".").display()))
-        .arg(format!("ROUND={round}"))
-        .arg(format!("VALIDATORS={validators}"))
-        .arg(format!("L402={} --quiet", env!("CARGO_BIN_EXE_l402")))
-        .arg(format!("random=printf {}", beacon(&format!("standings {round}"))))
-        .stdout(Stdio::null())
-        .output()
-        .unwrap()
+    world.make(round, "standings", &[&format!("VALIDATORS={validators}")]).output().unwrap()
 }
 
 fn standings(world: &World, round: u64) -> Vec<serde_json::Value> {
@@ -106,16 +97,23 @@ fn standings_go_on_from_round_to_round_and_an_audit_recomputes_them() {
 fn a_round_with_validators_is_scored_by_each_of_them_and_merged() {
     let world = World::new(FULL);
     let seats = ["one", "two", "three"].map(|who| {
-        let key = world.text(&format!("key {who}.key"));
+        fs::create_dir_all(world.path(&format!("../world-private/{who}"))).unwrap();
+        let key = world.text(&format!("key ../world-private/{who}/key"));
         format!("[[score.validators]]\nkey = \"{}\"\n", key.trim())
     });
     let recipe = String::from_utf8(world.bytes("r.toml")).unwrap();
     // A momentum, as TOML has it too.
     let recipe = recipe.replace("[outer]\n", "[outer]\n  momentum = 0.9 # decays\n") + &seats.concat();
+    fs::remove_file(world.path("r.toml")).unwrap();
     world.write("run.toml", recipe.as_bytes());
+    world.begin_run();
     // Nobody signs in another's place, and nothing is made up for whom there is no key.
     let output = make(&world, 0, "one four");
-    assert!(!output.status.success() && talk(&output).contains("four.scored"), "{}", talk(&output));
+    assert!(
+        !output.status.success() && talk(&output).contains("world-private/four: expected lightning-rpc"),
+        "{}",
+        talk(&output)
+    );
     for round in 0..2 {
         let output = make(&world, round, "one two three");
         assert!(output.status.success(), "{}", talk(&output));
@@ -139,7 +137,9 @@ fn no_signal_refuses_what_was_recomputed_to_equality() {
     let world = World::new(FULL);
     let recipe = String::from_utf8(world.bytes("r.toml")).unwrap();
     let strict = "[score]\nown = 6\nown_z_milli = 100000\nmin_residual_ppm = 1000000\nmax_norm_ppm = 1000\n";
+    fs::remove_file(world.path("r.toml")).unwrap();
     world.write("run.toml", recipe.replace("[score]\n", strict).as_bytes());
+    world.begin_run();
     play(&world, 0);
     let counts = |text: &[u8]| records(text, "score").iter().filter(|s| s["counts"] == true).count();
     assert_eq!(counts(&world.bytes("round-0/scores.jsonl")), 3);

@@ -26,7 +26,7 @@ const ROUND: [&str; 15] = [
     MOMENTUM,
     "rungs.jsonl",
     "scores.jsonl",
-    // A stamp of recipes/round.mk, without content.
+    // A stamp that recipes/round.mk once left, without content.
     "states-linked",
     "verdicts.jsonl",
 ];

@@ -9,7 +9,9 @@ use super::line;
 pub fn say_panics() {
     panic::set_hook(Box::new(|info| {
         line(&format!("l402: {}", said(info)));
-        line("l402: hint: this is a bug of ours; nothing was half-written by it, and the same command can be run again");
+        line(
+            "l402: hint: this is a bug of ours; nothing was half-written by it, and the same command can be run again",
+        );
     }));
 }
 

@@ -70,7 +70,7 @@ fn one_altered_byte_names_its_artifact_too_where_training_is_done_again_and_wher
 fn what_is_missing_is_named_and_what_is_foreign_does_not_matter() {
     let world = played(1);
     for file in files(&world) {
-        let part = [".commitment", ".reveal", ".finding", ".feedback", ".moments", "states-linked", ".pub", "beacon-a"];
+        let part = [".commitment", ".reveal", ".finding", ".feedback", ".moments", ".leaves", ".pub", "beacon-a"];
         // Without scores or a next model a round is not finished; what opens nothing else may be left out.
         if part.iter().any(|end| file.ends_with(end)) || ["round-0/scores.jsonl", "round-0/beacon-b"].contains(&&*file)
         {

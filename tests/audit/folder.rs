@@ -1,10 +1,9 @@
 //! A run folder as it is published, and what an audit of it says.
 
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
-use crate::common::{FULL, World, beacon, draw, recipe, talk};
+use crate::common::{FULL, World, draw, recipe, talk};
 
 /// The same of an adapter, beside the model in `base/`.
 pub fn played_adapter(rounds: u64) -> World {
@@ -13,7 +12,9 @@ pub fn played_adapter(rounds: u64) -> World {
     fs::rename(world.path("theta-0"), world.path("base")).unwrap();
     world.write("run.toml", (recipe(FULL, "") + ADAPTER).as_bytes());
     let theta = world.text("init --recipe run.toml --model base --seed 5 -o theta-0");
+    fs::remove_file(world.path("r.toml")).unwrap();
     world.write("run.toml", (recipe(FULL, theta.trim()) + ADAPTER).as_bytes());
+    world.begin_run();
     (0..rounds).for_each(|round| play(&world, round));
     public(&world);
     world
@@ -22,23 +23,14 @@ pub fn played_adapter(rounds: u64) -> World {
 /// Rounds played by `recipes/round.mk`, the coordinator's folder and nobody's keys in it.
 pub fn played(rounds: u64) -> World {
     let world = World::new(FULL);
-    fs::rename(world.path("r.toml"), world.path("run.toml")).unwrap();
+    world.begin_run();
     (0..rounds).for_each(|round| play(&world, round));
     public(&world);
     world
 }
 
 pub fn play(world: &World, round: u64) {
-    let output = Command::new("make")
-        .args(["--silent", "-j2", "-f"])
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/round.mk"))
-        .arg(format!("RUN={}", world.path(".").display()))
-        .arg(format!("ROUND={round}"))
-        .arg(format!("L402={} --quiet", env!("CARGO_BIN_EXE_l402")))
-        .arg(format!("random=printf {}", beacon(&format!("audit {round}"))))
-        .stdout(Stdio::null())
-        .output()
-        .unwrap();
+    let output = world.make(round, "audit", &["-j2"]).output().unwrap();
     assert!(output.status.success(), "{}", talk(&output));
 }
 

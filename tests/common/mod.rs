@@ -137,14 +137,31 @@ impl World {
 
     /// The world becomes a run folder, with everybody's key in the private folder beside it.
     pub fn begin_run(&self) {
-        fs::rename(self.path("r.toml"), self.path("run.toml")).unwrap();
+        if self.has("r.toml") {
+            fs::rename(self.path("r.toml"), self.path("run.toml")).unwrap();
+        }
         for who in ["coordinator"].iter().chain(&WORKERS) {
             let private = self.path(&format!("../world-private/{who}"));
             fs::create_dir_all(&private).unwrap();
             let public = self.text(&format!("key {who}.key"));
             self.write(&format!("{who}.pub"), public.as_bytes());
-            fs::rename(self.path(&format!("{who}.key")), private.join("key")).unwrap();
+            fs::copy(self.path(&format!("{who}.key")), private.join("key")).unwrap();
         }
+    }
+
+    /// A round under make, by beacons of this purpose, not yet started; `more` are further variables. `begin_run` comes before.
+    pub fn make(&self, round: u64, purpose: &str, more: &[&str]) -> Command {
+        let mut command = Command::new("make");
+        command
+            .args(["--silent", "-f"])
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/round.mk"))
+            .arg(format!("RUN={}", self.path(".").display()))
+            .arg(format!("ROUND={round}"))
+            .arg(format!("L402={} --quiet", env!("CARGO_BIN_EXE_l402")))
+            .args(["BEACON_A", "BEACON_B"].map(|name| format!("{name}={}", beacon(&format!("{purpose} {round}")))))
+            .args(more)
+            .stdout(Stdio::null());
+        command
     }
 
     /// Writes a file.
