@@ -4,17 +4,18 @@ mod common;
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 
 use common::devnet::Devnet;
 use common::escrow::ROUND_MSAT;
 use common::{FULL, World, records};
 
-/// A run of ann alone: n1 pays, n2 is ann's, n3 coordinates and judges. Their sockets lie in the private folders.
-fn begin(devnet: &Devnet) -> World {
+/// A run of one worker alone: n1 pays, n2 is the worker's, n3 coordinates and judges. Their sockets lie in the private folders.
+fn begin(devnet: &Devnet, worker: &str) -> World {
     let mut world = World::new(FULL);
     let recipe = String::from_utf8(world.bytes("r.toml")).unwrap();
     world.write("run.toml", recipe.replace("round_msat = 1000000", &format!("round_msat = {ROUND_MSAT}")).as_bytes());
-    for (party, n) in [("payer", 1), ("ann", 2), ("coordinator", 3)] {
+    for (party, n) in [("payer", 1), (worker, 2), ("coordinator", 3)] {
         let private = world.path(&format!("../world-private/{party}"));
         fs::create_dir_all(&private).unwrap();
         symlink(devnet.socket(n).0, private.join("lightning-rpc")).unwrap();
@@ -24,7 +25,7 @@ fn begin(devnet: &Devnet) -> World {
     let key = devnet.socket(2).id();
     world.write(
         "roster.jsonl",
-        format!("{{\"key\":\"{key}\",\"type\":\"roster\",\"v\":1,\"worker\":\"ann\"}}\n").as_bytes(),
+        format!("{{\"key\":\"{key}\",\"type\":\"roster\",\"v\":1,\"worker\":\"{worker}\"}}\n").as_bytes(),
     );
     world
 }
@@ -32,7 +33,7 @@ fn begin(devnet: &Devnet) -> World {
 #[test]
 fn a_paid_round_asks_for_what_pay_depends_on_and_ends_with_the_money_there() {
     let devnet = Devnet::up(3, "");
-    let world = begin(&devnet);
+    let world = begin(&devnet, "ann");
     let before = devnet.socket(2).quiet();
     world.ok("assign 0 --beacon random");
     world.ok("invoice offer 0");
@@ -82,4 +83,45 @@ fn a_paid_round_asks_for_what_pay_depends_on_and_ends_with_the_money_there() {
     // A party whose node and key are not there is told where they are looked for.
     fs::remove_file(world.path("../world-private/ann/lightning-rpc")).unwrap();
     world.expect("invoice status 0 ann", 66, "world-private/ann: expected lightning-rpc");
+}
+
+/// What README says of pay, line by line; between them what it says of the work.
+#[test]
+fn readmes_paid_round_goes_as_it_stands() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let paid = readme.split("## With pay").nth(1).unwrap().split("```").nth(1).unwrap();
+    let lines: Vec<&str> = paid.lines().skip(1).map(|line| line.split('#').next().unwrap().trim()).collect();
+    assert_eq!(lines.len(), 7, "{lines:?}");
+    let devnet = Devnet::up(3, "");
+    let world = begin(&devnet, "alice");
+    let work = |n: u64| {
+        world.ok(&format!("train {n} alice"));
+        world.ok(&format!("commit {n} alice"));
+    };
+    let score = |n: u64| {
+        world.ok(&format!("commit {n} alice --reveal"));
+        world.ok(&format!("replay {n} alice"));
+        world.ok(&format!("score {n} --beacon random"));
+    };
+    for n in 0..3 {
+        world.ok(&format!("assign {n} --beacon random"));
+        work(n);
+        score(n);
+        world.ok(&format!("aggregate {n}"));
+    }
+    world.ok("assign 3 --beacon random");
+    let before = devnet.socket(2).quiet();
+    for line in lines {
+        world.ok(line.strip_prefix("l402 ").unwrap_or_else(|| panic!("{line}")));
+        match line {
+            _ if line.starts_with("l402 invoice status") => work(3),
+            _ if line.starts_with("l402 commit --close") => score(3),
+            _ => {}
+        }
+    }
+    let paid = records(&world.bytes("round-3/verdicts.jsonl"), "verdict")[0]["paid_msat"].as_u64().unwrap();
+    assert_eq!(devnet.socket(2).quiet(), before + paid);
+    world.ok("aggregate 3");
+    world.ok("invoice status 3");
+    world.expect("audit", 0, "equal: ");
 }

@@ -241,11 +241,18 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     args.escrow.require(&work.assignment, &work.folder, ui)?;
     let layout = &work.folder.layout;
     let (round, worker) = (args.work.round, &args.work.worker);
-    let given = files::StatesIn::sort(state, layout)?;
-    let states = [("--state", &given.moments), ("--state-out", state_out)];
-    if let Some((flag, _)) = states.iter().find(|(_, path)| path.is_some() && !work.carries()) {
+    let useless = |flag: &str| {
         let what = format!("{flag}: the recipe begins every round with zero moments (inner.state is \"reset\")");
-        return Err(Error::usage(what).hint("leave --state and --state-out out"));
+        Err(Error::usage(what).hint("leave --state and --state-out out"))
+    };
+    match (work.carries(), state.is_empty() || coded.update.is_some(), state_out) {
+        (false, false, _) => return useless("--state"),
+        (false, _, Some(_)) => return useless("--state-out"),
+        _ => {}
+    }
+    let given = files::StatesIn::sort(state, layout)?;
+    if given.moments.is_some() && !work.carries() {
+        return useless("--state");
     }
     if let Some(path) = given.feedback.as_ref().filter(|_| coded.update.is_none()) {
         let what = format!("--state {}: expected moments, found the error feedback", path.display());
