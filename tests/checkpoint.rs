@@ -100,9 +100,12 @@ fn survives(world: &World, command: &str, outputs: &[&str], every: &str, kills: 
     while killed < kills {
         remove(world, outputs);
         remove(world, &["log"]);
+        // Each try may take longer than the one before: a machine that has become slow comes to an end too.
+        let mut tries = 0;
         let ended = loop {
             let mut child = world.command(&kept).spawn().unwrap();
-            sleep(takes * draw(&format!("{command} {killed} {resumed}"), 1000) as u32 / 900);
+            tries += 1;
+            sleep(takes * draw(&format!("{command} {killed} {resumed}"), 1000) as u32 / 900 * (8 + tries) / 8);
             let _ = child.kill();
             let output = child.wait_with_output().unwrap();
             resumed += usize::from(talk(&output).contains("goes on after step"));
