@@ -29,7 +29,7 @@ run=$PWD
 private=$run-private/coordinator
 inbox=$private/inbox
 patience=${PATIENCE:-60}
-l402() { "${L402:-l402}" --quiet "$@"; }
+l402() { command "${L402:-l402}" --quiet "$@"; }
 ask() { l402 inspect --field "$@"; }
 # What was drawn stays, also after a kill.
 beacon() {
@@ -61,7 +61,8 @@ take() {
             if [ -e "$now/$who.$kind" ]; then continue; fi
             if [ -z "$(find "$from/$who.$kind" -prune -type f -size "-${most}c" 2> /dev/null)" ]; then continue; fi
             rm -rf "$now/.taken"
-            cp -RP "$from/$who.$kind" "$now/.taken"
+            # What cannot be read is not there.
+            cp -RP "$from/$who.$kind" "$now/.taken" 2> /dev/null || { rm -rf "$now/.taken"; continue; }
             if [ -f "$now/.taken" ] && [ ! -L "$now/.taken" ]; then
                 chmod 644 "$now/.taken"
                 mv "$now/.taken" "$now/$who.$kind"
@@ -112,14 +113,15 @@ round() {
         take update feedback moments leaves reveal
         missing=$(unshown)
         if [ -n "$missing" ] && [ -z "$(find "$now/closing.jsonl" -mmin "+$patience")" ]; then later "the work of$missing"; fi
-        without=''
+        # Who has not shown its work by now is scored without it.
+        without='--without reveals'
         for who in $workers; do
             if [ -e "$now/$who.finding" ] || [ ! -e "$now/$who.update" ]; then continue; fi
             status=0
             l402 replay "$n" "$who" || status=$?
             case $status in
-                0 | 1) ;;
-                65 | 66) [ -e "$now/$who.finding" ] || without='--without findings' ;;
+                # Whatever was sent, states of another's too: without a finding it does not count, and holds up nobody.
+                0 | 1 | 2 | 65 | 66) [ -e "$now/$who.finding" ] || without='--without reveals --without findings' ;;
                 *) exit $status ;;
             esac
         done
@@ -167,7 +169,7 @@ fi
 # ---- All rounds, each by itself --------------------------------------------------------------------------------------
 
 sync() {
-    [ -z "${SYNC:-}" ] || RUN=$run sh -c "$SYNC \"\$@\"" sync "$1" || { echo "SYNC $1: exit status $?"; exit 69; }
+    [ -z "${SYNC:-}" ] || RUN=$run sh -c "$SYNC \"\$@\"" sync "$1" 9>&- || { echo "SYNC $1: exit status $?"; exit 69; }
 }
 for who in $workers; do mkdir -p "$inbox/$who"; done
 sync get

@@ -28,7 +28,7 @@ me=$(cd "$(dirname "$0")" && pwd)/$(basename "$0")
 cd "$1"
 run=$PWD id=$2
 private=$run-private/$id
-l402() { "${L402:-l402}" --quiet "$@"; }
+l402() { command "${L402:-l402}" --quiet "$@"; }
 ask() { l402 inspect --field "$@"; }
 
 # ---- One round, once it was begun: worker.sh RUN ID ROUND --------------------------------------------------------------
@@ -59,20 +59,24 @@ send() {
 round() {
     n=$1 now=round-$1
     # Nobody else's file is taken for this worker's: of the round only these, the model that it begins with, and the shards.
-    for file in assignments.jsonl offers.jsonl closing.jsonl scores.jsonl beacon-a; do take "run/$now/$file" "$now/$file"; done
+    for file in assignments.jsonl offers.jsonl closing.jsonl findings.jsonl scores.jsonl verdicts.jsonl beacon-a beacon-b; do take "run/$now/$file" "$now/$file"; done
     if sent claimed; then exit 0; fi
     for file in "$private/inbox/run/theta-$n"/* "$private/inbox/run/shards"/*; do
         file=${file#"$private/inbox/"}
         take "$file" "${file#run/}"
     done
-    for file in "$private/inbox/$id.$n".*.reveal; do take "${file##*/}" "$private/${file##*/}"; done
+    for file in "$private/inbox/$id.$n".*.reveal; do
+        # Of another whose name goes on with a dot there are more parts.
+        try=${file##*/"$id.$n."}
+        case ${try%.reveal} in '' | *[!0-9]*) ;; *) take "${file##*/}" "$private/${file##*/}" ;; esac
+    done
     if [ -e "$private/skip-$n" ]; then
         # What is held goes back at its heights.
         [ ! -e "$now/$id.invoices" ] || l402 invoice status "$n" "$id" || true
         exit 0
     fi
     [ -e "$now/offers.jsonl" ] || later "offers"
-    if ! ask worker "$now/offers.jsonl" | grep -qx -e "$id"; then exit 0; fi
+    if ! ask worker "$now/offers.jsonl" | grep -qxF -e "$id"; then exit 0; fi
 
     # Issuing is accepting.
     if ! sent invoices; then
@@ -123,7 +127,7 @@ fi
 # ---- All rounds, each by itself: what one waits for holds up no other ---------------------------------------------------
 
 sync() {
-    [ -z "${SYNC:-}" ] || RUN=$run ID=$id sh -c "$SYNC \"\$@\"" sync "$1" || { echo "SYNC $1: exit status $?"; exit 69; }
+    [ -z "${SYNC:-}" ] || RUN=$run ID=$id sh -c "$SYNC \"\$@\"" sync "$1" 9>&- || { echo "SYNC $1: exit status $?"; exit 69; }
 }
 sync get
 worst=0 n=0

@@ -41,6 +41,9 @@ Exit status: 0 done or already done; 1 a definite no (mismatch, rejected); 2 usa
 input; 69 a node or a hub does not answer; 70 a bug of ours; 73 the output exists; 74 input or output failed; 75 try again later; \
 130, 143 signals.";
 
+/// The exit status of a panic, which is a bug of ours.
+pub const PANICKED: u8 = 70;
+
 /// Flags that every verb takes.
 #[derive(Args, Debug)]
 #[command(next_help_heading = GLOBAL)]

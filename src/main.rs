@@ -4,13 +4,12 @@ use std::panic::catch_unwind;
 use std::process::ExitCode;
 
 use l402::cli;
-use l402::error::Kind;
 use l402::fsio::{leave_nothing_behind, wait_if_ending};
 use l402::ui::{Ui, say_panics};
 
 fn main() -> ExitCode {
     say_panics();
-    catch_unwind(work).unwrap_or_else(|_| ExitCode::from(Kind::Bug.exit_code()))
+    catch_unwind(work).unwrap_or_else(|_| ExitCode::from(cli::PANICKED))
 }
 
 fn work() -> ExitCode {

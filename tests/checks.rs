@@ -46,7 +46,10 @@ fn all_updates_of_a_round_are_replayed_and_one_lie_does_not_hide_another() {
     let found = cases(&xml);
     assert_eq!(found[0], ("ann".to_owned(), None));
     assert!(found[1].0 == "bob" && found[1].1.as_ref().unwrap().contains("mismatch: worker: expected bob"), "{xml}");
-    assert!(xml.contains("tests=\"2\" failures=\"1\" errors=\"0\""), "{xml}");
+    assert!(
+        xml.contains("tests=\"3\" failures=\"1\" errors=\"0\" skipped=\"1\"") && xml.contains("<skipped message"),
+        "{xml}"
+    );
     // The findings are where `score` looks for them, and what cannot be replayed is no finding.
     assert!(world.has("round-0/ann.finding") && world.has("round-0/bob.finding"));
     world.write("round-0/bob.update", b"rubbish");
@@ -54,6 +57,8 @@ fn all_updates_of_a_round_are_replayed_and_one_lie_does_not_hide_another() {
     fs::remove_file(world.path("shards/train-00000.safetensors")).unwrap();
     let output = world.run("replay 0 --all --junit checks.xml");
     assert!(matches!(output.status.code(), Some(1 | 66)), "{}", talk(&output));
+    WORKERS.iter().for_each(|who| drop(fs::remove_file(world.path(&format!("round-0/{who}.update")))));
+    world.expect("replay 0 --all", 66, "no update to replay");
     world.expect("replay --all --recipe run.toml --model theta-0 --shards shards", 2, "expected --assignments FILE");
     world.expect("replay 0 ann --all", 2, "unexpected argument 'ann'");
 }

@@ -42,6 +42,12 @@ fn bash_completes_verbs_flags_rounds_workers_and_recipes() {
     assert_eq!(offered(&world, "run", "l402 train --round "), ["0", "1", "12"]);
     assert_eq!(offered(&world, "run", "l402 train --round 1"), ["1", "12"]);
     assert_eq!(offered(&world, "run", "l402 commit x --worker b"), ["bill", "bob"]);
+    assert_eq!(offered(&world, "run", "l402 train ")[..3], ["0", "1", "12"]);
+    assert_eq!(offered(&world, "run", "l402 replay 1 b"), ["bill", "bob"]);
+    // A file's name is put into the line as it is: none that a shell would obey.
+    world.write("run/x$(touch PWNED).toml", b"");
+    world.write("run/x.toml", b"");
+    assert_eq!(offered(&world, "run", "l402 train --recipe x"), ["x.toml"]);
     // From below, and by the environment's word elsewhere, it is the same run.
     assert_eq!(offered(&world, "run/theta-0", "l402 replay --worker a"), ["alice"]);
     assert_eq!(offered(&world, ".", "l402 replay --worker a"), Vec::<String>::new());

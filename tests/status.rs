@@ -27,7 +27,7 @@ fn each(command: &str) -> Vec<String> {
 #[test]
 fn a_round_that_is_taken_back_step_by_step_says_each_time_what_is_next() {
     let mut papers = Papers::new(&WORKERS);
-    assert_eq!(commands(&papers), ["l402 assign 0"]);
+    assert_eq!(commands(&papers), ["l402 assign 0 --beacon HEX"]);
     papers.play(0, &[Act::Honest; 3]);
     let (rounds, _) = json(&papers);
     let round = &rounds[0];
@@ -49,7 +49,7 @@ fn a_round_that_is_taken_back_step_by_step_says_each_time_what_is_next() {
         assert_eq!(round[field], 3, "{field}: {round}");
     }
     assert_eq!((&round["closed_at"], &round["lock_by"], &round["claim_by"]), (&105.into(), &118.into(), &478.into()));
-    assert_eq!(commands(&papers), ["l402 assign 1"]);
+    assert_eq!(commands(&papers), ["l402 assign 1 --beacon HEX"]);
 
     let gone = |name: &str| fs::remove_file(papers.path(&format!("round-0/{name}"))).unwrap();
     fs::remove_dir_all(papers.path("theta-1")).unwrap();
@@ -59,7 +59,7 @@ fn a_round_that_is_taken_back_step_by_step_says_each_time_what_is_next() {
     gone("verdicts.jsonl");
     assert_eq!(commands(&papers), ["l402 settle 0", "l402 aggregate 0"]);
     gone("scores.jsonl");
-    assert_eq!(commands(&papers), ["l402 score 0"]);
+    assert_eq!(commands(&papers), ["l402 score 0 --beacon HEX"]);
     gone("findings.jsonl");
     assert_eq!(commands(&papers), each("l402 replay 0 WHO"));
     let text = papers.read(0, "commitments.jsonl");
@@ -86,7 +86,7 @@ fn a_round_that_is_taken_back_step_by_step_says_each_time_what_is_next() {
     gone("offers.jsonl");
     assert_eq!(commands(&papers), ["l402 invoice offer 0"]);
     gone("assignments.jsonl");
-    assert_eq!(commands(&papers), ["l402 assign 0"]);
+    assert_eq!(commands(&papers), ["l402 assign 0 --beacon HEX"]);
 }
 
 #[test]

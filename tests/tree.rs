@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap::{Arg, ArgAction, Command};
 use l402::cli;
 use l402::command::verbs::{GLOBAL, HEADINGS};
-use l402::command::{man, pages};
+use l402::command::{man, pages, place};
 
 /// Every verb, those below verbs too, by its whole name; no hidden ones.
 fn verbs() -> Vec<(String, Command)> {
@@ -275,12 +275,19 @@ fn shell(text: &str) -> Vec<String> {
 
 #[test]
 fn every_example_parses_and_is_of_its_verb() {
+    let mut built = cli::tree();
+    built.build();
     for (verb, _) in verbs().into_iter().chain([("l402".into(), cli::tree())]) {
         let text = pages::of(&verb).unwrap_or_else(|| panic!("{verb} has no page in src/command/pages"));
         let mut own = 0;
         for line in shell(text) {
             for words in commands(&line).into_iter().filter(|words| words[0] == "l402") {
                 let shown = words.join(" ");
+                // A short form stands for another line, which only a run folder knows: its flags are known at least.
+                if words.iter().any(|word| word.parse::<u64>().is_ok()) && place::is_short(&words, &built) {
+                    own += 1;
+                    continue;
+                }
                 cli::tree().try_get_matches_from(&words).unwrap_or_else(|e| panic!("{verb}: {shown}\n{e}"));
                 own += usize::from(verb == "l402" || shown[5..].replace(' ', "-").starts_with(&verb));
             }

@@ -35,8 +35,11 @@ pub struct OutputDirArgs {
     pub force: bool,
 }
 
+/// Parties beside the workers: their keys and private folders are called so.
+pub const RESERVED: [&str; 3] = ["coordinator", "judge", "payer"];
+
 /// The lists and records that a short form would use, and that can be left out on purpose.
-pub const LEFT_OUT: [&str; 4] = ["closing", "commitments", "findings", "held"];
+pub const LEFT_OUT: [&str; 5] = ["closing", "commitments", "findings", "held", "reveals"];
 
 /// What is left out on purpose.
 #[derive(Args, Clone, Debug)]

@@ -189,6 +189,13 @@ fn close(args: &Args, ui: &Ui) -> Result<()> {
     Ok(())
 }
 
+/// From when on the list is closed without whom it waits for: some blocks before it must be, for blocks come in bursts, and a list
+/// that is closed too late pays nobody.
+fn due(offer: &Offer) -> u32 {
+    let time = offer.heights.commit_by.saturating_sub(offer.heights.lock_by);
+    offer.heights.commit_by - (time / 3).min(6)
+}
+
 /// The list as it would be closed now, not signed yet.
 fn make(offers: &[Offer], given: &[Commitment], run: Digest, args: &Args, height: u32, ui: &Ui) -> Result<Closing> {
     let (mut hashes, mut waiting, mut commit_by) = (Vec::new(), None, u32::MAX);
@@ -204,7 +211,7 @@ fn make(offers: &[Offer], given: &[Commitment], run: Digest, args: &Args, height
                 ui.say(format!("passed over: a commitment for the {}: not signed by its node", offer.name()));
             }
         }
-        if !found && height < offer.heights.commit_by {
+        if !found && height < due(offer) {
             waiting = Some(offer);
         }
         commit_by = commit_by.min(offer.heights.commit_by);
@@ -213,7 +220,7 @@ fn make(offers: &[Offer], given: &[Commitment], run: Digest, args: &Args, height
         return Err(Error::try_again(format!(
             "{}: no commitment yet, and until height {} there is time, found {height}",
             offer.name(),
-            offer.heights.commit_by
+            due(offer)
         ))
         .hint("--now closes the list all the same, and pays that worker nothing"));
     }

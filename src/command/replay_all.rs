@@ -12,13 +12,15 @@ pub fn run(args: &Args, ui: &Ui, one: &dyn Fn(&str) -> Result<Args>) -> Result<(
     let folder = path.parent().unwrap_or(path);
     let round = assignments.first().map_or(0, |assignment| assignment.round);
     let mut checks = Checks::begin("replay", format!("round {round}"));
-    let (mut mismatches, mut broken) = (0, None);
+    let (mut replayed, mut mismatches, mut broken) = (0, 0, None);
     for worker in assignments.iter().map(|assignment| &assignment.worker) {
         if !folder.join(format!("{worker}.update")).is_file() {
             ui.say(format!("round {round}: no update of {worker}"));
+            checks.add(worker, Outcome::Skipped("no update".into()));
             continue;
         }
         let done = one(worker).and_then(|args| replay_one(&args, ui));
+        replayed += 1;
         say(checks.ended(worker, &done), ui);
         match done {
             Ok(()) => {}
@@ -29,6 +31,9 @@ pub fn run(args: &Args, ui: &Ui, one: &dyn Fn(&str) -> Result<Args>) -> Result<(
     args.checks.tell(&checks, ui)?;
     match (broken, mismatches) {
         (Some(error), _) => Err(error),
+        (None, 0) if replayed == 0 => {
+            Err(Error::missing(format!("{}: round {round}: no update to replay", folder.display())))
+        }
         (None, 0) => Ok(()),
         (None, n) => Err(Error::refused(format!("round {round}: {n} updates are not what their work makes"))),
     }
@@ -38,6 +43,6 @@ fn say(check: &Check, ui: &Ui) {
     let (name, seconds) = (&check.name, check.time.as_secs_f64());
     ui.say(match &check.outcome {
         Outcome::Passed => format!("{name}: exact, {seconds:.1} s"),
-        Outcome::Failed(why) | Outcome::Broken(why) => format!("{name}: {seconds:.1} s: {why}"),
+        Outcome::Failed(why) | Outcome::Broken(why) | Outcome::Skipped(why) => format!("{name}: {seconds:.1} s: {why}"),
     });
 }

@@ -9,18 +9,18 @@ use super::node::NodeArgs;
 use super::{consensus, lists, model_loss, updates};
 use crate::artifact::key::SigningKey;
 use crate::artifact::record::Signer;
-use crate::artifact::{Digest, Recipe, Room, record};
+use crate::artifact::{Commitment, Digest, Recipe, Room, record};
 use crate::codec::Update;
 use crate::command::args::{OutputArgs, WithoutArgs};
 use crate::data::Assignment;
 use crate::engine::Engine;
 use crate::error::{Context, Error, Result};
 use crate::model::{Layout, ModelFolder};
-use crate::pay::{NodeId, NodeSigner};
+use crate::pay::{Closing, NodeId, NodeSigner};
 use crate::score::signals::noise::NONE_IS_ENOUGH;
 use crate::score::{
     Candidate, Eligibility, OpenShard, Scores, Scoring, Standing, StandingsGiven, Watch, check_standings, endorse,
-    in_time, read_assigned, read_held_out, read_update, score_round, update_digest,
+    in_time, read_assigned, read_held_out, read_update, require_listed, score_round, update_digest,
 };
 use crate::ui::Ui;
 use crate::verify::require_machine;
@@ -312,7 +312,8 @@ fn read_lists(args: &Args, recipe: &Recipe, round: u64, ui: &Ui) -> Result<Eligi
         let list = lists::read_many(&args.commitments, Room::of(2 * workers), ui)?;
         // Where the judge's closing is among them, what it does not list came too late.
         let judge = args.judge.or(args.coordinator.coordinator.map(NodeId));
-        let (all, closings) = (lists::select(&list), lists::select(&list));
+        let (all, closings): (Vec<Commitment>, Vec<Closing>) = (lists::select(&list), lists::select(&list));
+        judge.map_or(Ok(()), |judge| require_listed(&all, &closings, &judge)).at(lists::name(&args.commitments))?;
         let commitments = in_time(all, &closings, &recipe.digest(), round, judge.as_ref())?;
         by.commitments = Some((commitments, lists::select(&list)));
     }

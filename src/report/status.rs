@@ -226,7 +226,7 @@ impl<'a> Round<'a> {
     fn nexts(&self) -> Vec<Next> {
         let n = self.lists.round;
         if self.workers.is_empty() {
-            return vec![self.next("coordinator", format!("l402 assign {n}"), None)];
+            return vec![self.next("coordinator", format!("l402 assign {n} --beacon HEX"), None)];
         }
         let [lock_by, commit_by, reveal_by] = [
             self.height(|o| o.heights.lock_by),
@@ -262,7 +262,7 @@ impl<'a> Round<'a> {
             let nexts: Vec<Next> =
                 unseen.map(|who| self.next("anybody", format!("l402 replay {n} {who}"), reveal_by)).collect();
             return if nexts.is_empty() {
-                vec![self.next("coordinator", format!("l402 score {n}"), reveal_by)]
+                vec![self.next("coordinator", format!("l402 score {n} --beacon HEX"), reveal_by)]
             } else {
                 nexts
             };
@@ -288,7 +288,7 @@ impl<'a> Round<'a> {
         if waiting.is_empty() {
             return Vec::new();
         }
-        let mut nexts = vec![self.next("payer", format!("l402 invoice lock {n}"), lock_by)];
+        let mut nexts = vec![self.next("payer", format!("l402 invoice lock {n} --budget-msat MSAT"), lock_by)];
         nexts.extend(self.each(waiting.iter(), |who| format!("l402 invoice status {n} {who}"), lock_by));
         nexts
     }
@@ -328,7 +328,7 @@ pub fn status(book: &Book, last: u64) -> (Vec<RoundStatus>, Vec<Next>) {
     let mut nexts = nexts.concat();
     let done = rounds.last().is_none_or(|round| round.next_model && round.scored);
     if done {
-        let (by, command) = ("coordinator".to_owned(), format!("l402 assign {}", book.begun));
+        let (by, command) = ("coordinator".to_owned(), format!("l402 assign {} --beacon HEX", book.begun));
         nexts.push(Next { run: book.id, round: book.begun, by, command, until: None });
     }
     (rounds, nexts)

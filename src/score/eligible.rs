@@ -6,7 +6,7 @@ use super::accept::Acceptance;
 use crate::artifact::{Commitment, Digest, Meta, Reveal, WORK, commit};
 use crate::codec::Update;
 use crate::data::Assignment;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::pay::{Closing, NodeId, hash_of};
 use crate::verify::{Finding, Verdict, input_name};
 
@@ -200,4 +200,21 @@ pub fn in_time(
         }
     }
     Ok(listed)
+}
+
+/// Refuses to go on where a list that the judge closed has commitments, and not one of them is among those that were read: that is no
+/// worker's fault, and would take everybody's pay.
+pub fn require_listed(commitments: &[Commitment], closings: &[Closing], judge: &NodeId) -> Result<()> {
+    for closing in closings.iter().filter(|closing| closing.verify(judge).is_ok() && !closing.commitments.is_empty()) {
+        let of_round = commitments.iter().filter(|c| (c.run, c.round) == (closing.run, closing.round));
+        let hashes = of_round.map(hash_of).collect::<Result<Vec<_>>>()?;
+        if !hashes.iter().any(|hash| closing.contains(hash)) {
+            return Err(Error::missing(format!(
+                "the closing of round {} lists {} commitments, and none of them was read",
+                closing.round,
+                closing.commitments.len()
+            )));
+        }
+    }
+    Ok(())
 }

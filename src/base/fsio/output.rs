@@ -116,6 +116,14 @@ impl Target {
 
     /// Writes text (records, tables).
     pub fn write_text(&self, text: &str) -> Result<Outcome> {
+        // What is there already stays, with its time too.
+        if let Some(path) = self.path.as_deref().filter(|path| self.force && path.is_file())
+            && path.extension().is_none_or(|end| end != "zst")
+            && fs::metadata(path).path(path)?.len() == text.len() as u64
+            && fs::read(path).path(path)? == text.as_bytes()
+        {
+            return Ok(Outcome::UpToDate);
+        }
         let mut output = self.open(false)?;
         output.write_all(text.as_bytes()).map_err(|e| Error::io(self.name(), &e))?;
         output.finish()

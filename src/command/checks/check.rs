@@ -13,6 +13,8 @@ pub enum Outcome {
     Failed(String),
     /// It could not be made.
     Broken(String),
+    /// There was nothing to check.
+    Skipped(String),
 }
 
 /// One check.
@@ -68,7 +70,7 @@ impl Outcome {
     /// What went wrong.
     pub fn why(&self) -> Option<&str> {
         match self {
-            Outcome::Passed => None,
+            Outcome::Passed | Outcome::Skipped(_) => None,
             Outcome::Failed(why) | Outcome::Broken(why) => Some(why),
         }
     }

@@ -43,6 +43,7 @@ fn summary(checks: &Checks) -> String {
             Outcome::Passed => "passed".to_owned(),
             Outcome::Failed(why) => format!("**failed**: {}", cell(why)),
             Outcome::Broken(why) => format!("**broken**: {}", cell(why)),
+            Outcome::Skipped(why) => format!("not there: {}", cell(why)),
         };
         text += &format!("| {} | {result} | {:.1} |\n", cell(&check.name), check.time.as_secs_f64());
     }

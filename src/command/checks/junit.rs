@@ -10,10 +10,12 @@ pub fn xml(checks: &Checks) -> String {
     let count = |of: fn(&Outcome) -> bool| checks.checks.iter().filter(|check| of(&check.outcome)).count();
     let failures = count(|outcome| matches!(outcome, Outcome::Failed(_)));
     let errors = count(|outcome| matches!(outcome, Outcome::Broken(_)));
+    let skipped = count(|outcome| matches!(outcome, Outcome::Skipped(_)));
     let seconds: f64 = checks.checks.iter().map(|check| check.time.as_secs_f64()).sum();
     let (name, tests) = (text(&format!("l402 {}", checks.verb)), checks.checks.len());
-    let head =
-        format!("name=\"{name}\" tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\" time=\"{seconds:.3}\"");
+    let head = format!(
+        "name=\"{name}\" tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\" skipped=\"{skipped}\" time=\"{seconds:.3}\""
+    );
     let mut xml = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites {head}>\n  <testsuite {head}>\n");
     for check in &checks.checks {
         case(&mut xml, checks, check);
@@ -31,8 +33,17 @@ fn case(xml: &mut String, checks: &Checks, check: &Check) {
         }
         Outcome::Failed(_) => "failure",
         Outcome::Broken(_) => "error",
+        Outcome::Skipped(_) => "skipped",
     };
-    let why = text(check.outcome.why().unwrap_or_default());
+    let (Outcome::Passed | Outcome::Skipped(_)) = &check.outcome else {
+        let why = text(check.outcome.why().unwrap_or_default());
+        let _ = write!(xml, ">\n      <{element} message=\"{why}\"/>\n    </testcase>\n");
+        return;
+    };
+    let why = match &check.outcome {
+        Outcome::Skipped(why) => text(why),
+        _ => String::new(),
+    };
     let _ = write!(xml, ">\n      <{element} message=\"{why}\"/>\n    </testcase>\n");
 }
 

@@ -17,8 +17,8 @@ pub fn attached(tree: Command, run: PathBuf) -> Command {
     let attach = |arg: Arg| {
         let run = run.clone();
         match arg.get_id().as_str() {
-            "round" => arg.add(ArgValueCompleter::new(move |begun: &OsStr| of(rounds(&run), begun))),
-            "worker" => arg.add(ArgValueCompleter::new(move |begun: &OsStr| of(workers(&run), begun))),
+            "round" | "round_of" => arg.add(ArgValueCompleter::new(move |begun: &OsStr| of(rounds(&run), begun))),
+            "worker" | "worker_of" => arg.add(ArgValueCompleter::new(move |begun: &OsStr| of(workers(&run), begun))),
             "recipe" => {
                 let recipe = |path: &Path| path.extension().is_some_and(|ending| ending == "toml");
                 arg.add(ArgValueCompleter::new(PathCompleter::any().filter(recipe)))

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap_complete::Shell;
 use clap_complete::env::Shells;
 
+use crate::command::place;
 use crate::error::{Error, Result};
 use crate::fsio::Target;
 
@@ -44,11 +45,25 @@ pub fn answer(tree: clap::Command) -> Result<bool> {
     let completer = completer.ok_or_else(|| Error::usage(format!("{ASKED}: expected a shell, found {shell:?}")))?;
     let words: Vec<OsString> = std::env::args_os().skip_while(|word| word != "--").skip(1).collect();
     let here = std::env::current_dir().map_err(|e| Error::io("the current folder", &e))?;
-    let mut tree = candidates::attached(tree, run_of(&words, here.clone()));
+    let mut tree = candidates::attached(place::with_places(tree), run_of(&words, here.clone()));
     let mut bytes = Vec::new();
     // A line that makes no sense has no answer; the shell is not to be bothered with why.
     let _ = completer.write_complete(&mut tree, words, Some(&here), &mut bytes);
+    if shell == "bash" {
+        bytes = harmless(&bytes);
+    }
     print(bytes).map(|()| true)
+}
+
+/// bash puts a candidate into the line as it is, and a shell would do what it says: those alone that say nothing to a shell.
+fn harmless(bytes: &[u8]) -> Vec<u8> {
+    let separator = std::env::var("_CLAP_IFS").ok().and_then(|ifs| ifs.bytes().next()).unwrap_or(b'\n');
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"._/+:=@%,-".contains(byte);
+    let kept: Vec<&[u8]> = bytes
+        .split(|byte| *byte == separator)
+        .filter(|one| one.strip_suffix(b" ").unwrap_or(one).iter().all(plain))
+        .collect();
+    kept.join(&separator)
 }
 
 /// The run folder that a line is about: the one that it names, the one of the environment, or the nearest upwards.

@@ -8,19 +8,19 @@ use std::path::PathBuf;
 use self::markdown::{body, quoted, sections};
 use self::roff::{inline, line, plain};
 use crate::command::{pages, verbs};
-use crate::error::{Error, Result};
-use crate::fsio::{OutDir, Target};
+use crate::error::{Error, IoContext, Result};
+use crate::fsio::Target;
 
 /// Write the man pages, one a verb and one a verb of those that have some, with l402-files(5) and l402-round(7), into a folder.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// The folder, built beside and renamed
+    /// The folder, made if need be; other files in it stay
     #[arg(value_name = "DIR", required_unless_present = "output")]
     folder: Option<PathBuf>,
     /// The same as DIR
     #[arg(short, long, value_name = "DIR", conflicts_with = "folder", help_heading = "Output")]
     output: Option<PathBuf>,
-    /// Replace a folder that exists and differs
+    /// Replace pages that exist and differ
     #[arg(long, help_heading = "Output")]
     force: bool,
 }
@@ -29,11 +29,10 @@ pub struct Args {
 pub fn run(args: &Args, tree: &clap::Command) -> Result<()> {
     let folder = args.folder.as_ref().or(args.output.as_ref());
     let folder = folder.ok_or_else(|| Error::bug("the command line lacks what it requires"))?;
-    let folder = OutDir::create(folder, args.force)?;
+    std::fs::create_dir_all(folder).path(folder)?;
     for (name, page) in pages(tree)? {
-        Target::new(Some(&folder.path(&name)), false).write_text(&page)?;
+        Target::new(Some(&folder.join(&name)), args.force).write_text(&page)?;
     }
-    folder.finish()?;
     Ok(())
 }
 
@@ -57,7 +56,7 @@ fn descend(command: &clap::Command, all: &mut Vec<clap::Command>) {
 
 /// The environment that every verb reads.
 const ENVIRONMENT: &str = "\
-- `L402_RUN`: the run folder, where `-C` does not name one and no folder upwards from here is one.
+- `L402_RUN`: the run folder, where `-C` does not name one; without either it is the nearest folder upwards with a run.toml.
 ";
 
 /// What every page says last.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::artifact::key::SigningKey;
+use crate::command::args::RESERVED;
 use crate::command::members::{lines, member, public_key};
 use crate::data::{Member, Roster};
 use crate::error::{Context, Error, Kind, Result};
@@ -31,8 +32,8 @@ impl Parties {
     pub fn parse(workers: &str, coordinator: Option<&str>) -> Result<Parties> {
         let workers = workers.split(',').map(member).collect::<Result<Vec<_>>>().at("--workers")?;
         Roster::new(workers.clone()).map_err(|e| Error::new(Kind::Usage, e.to_string())).at("--workers")?;
-        if workers.iter().any(|worker| worker.worker == COORDINATOR) {
-            return Err(Error::usage("--workers: coordinator is the name of a party of its own"));
+        if let Some(reserved) = workers.iter().find(|worker| RESERVED.contains(&worker.worker.as_str())) {
+            return Err(Error::usage(format!("--workers: {} is the name of a party of its own", reserved.worker)));
         }
         let coordinator = coordinator.map(public_key).transpose().at("--coordinator")?;
         Ok(Parties { workers, coordinator })

@@ -1,13 +1,15 @@
 //! The short forms of who assigns, scores and takes the outer step: `l402 score 3`.
 
+use std::path::Path;
+
 use super::form::Form;
 use super::gather::{self, COMMITMENTS, FINDINGS};
 use super::signer::signer;
-use crate::artifact::{Digest, record};
+use crate::artifact::{Commitment, Digest, Reveal, Room, record};
 use crate::command::args::worker_id;
 use crate::data::Assignment;
-use crate::error::{Error, Result};
-use crate::fsio::content_digest;
+use crate::error::{Error, IoContext, Result};
+use crate::fsio::{Target, content_digest_within};
 use crate::verify::Finding;
 
 impl Form {
@@ -64,6 +66,7 @@ impl Form {
         if let Some(commitments) = self.list("commitments", COMMITMENTS)?
             && !self.given.has("commitments")
         {
+            self.some_are_open(&commitments)?;
             self.given.add("commitments", commitments);
             self.closing()?;
         }
@@ -112,18 +115,23 @@ impl Form {
         Ok(())
     }
 
-    /// An update that nobody has replayed does not count: in a run that pays that is no matter of forgetting.
-    fn each_is_replayed(&self, findings: &std::path::Path) -> Result<()> {
-        if self.given.has("findings") || self.without("findings") || !self.pays()? {
+    /// An update that nobody has replayed does not count: that is no matter of forgetting.
+    fn each_is_replayed(&self, findings: &Path) -> Result<()> {
+        if self.given.has("findings") || self.without("findings") {
             return Ok(());
         }
         let found: Vec<Finding> = record::select(&record::read_lines(findings)?)?;
+        // No update is larger than its model and as much again; of what claims to be, no more is read.
+        let most = 2 * self.model_bytes()? + (1 << 20);
         for path in self.run.ending(self.round, ".update")? {
             let worker = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
             // What has no content, a cut frame, has no digest either.
-            let digest = content_digest(&path).map_or(Digest([0; 32]), |hash| Digest(*hash.as_bytes()));
+            if !self.is_assigned(&worker)? {
+                continue;
+            }
+            let digest = content_digest_within(&path, most).map_or(Digest([0; 32]), |hash| Digest(*hash.as_bytes()));
             let looked = |f: &Finding| f.worker == worker && (f.update == digest || f.update == Digest([0; 32]));
-            if self.is_assigned(&worker)? && !found.iter().any(looked) {
+            if !found.iter().any(looked) {
                 let what = format!("{}: expected a finding on {}, found none", findings.display(), path.display());
                 return Err(Error::refused(what).hint(format!(
                     "`l402 replay {} {worker}` makes it; --without findings lets the update not count",
@@ -134,6 +142,17 @@ impl Form {
         Ok(())
     }
 
+    /// The bytes of the round's model, and of the one that an adapter is of.
+    fn model_bytes(&self) -> Result<u64> {
+        let mut bytes = 0;
+        for folder in [self.run.theta(self.round), self.run.path("base")] {
+            for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+                bytes += entry.metadata().path(&folder)?.len();
+            }
+        }
+        Ok(bytes)
+    }
+
     fn is_assigned(&self, worker: &str) -> Result<bool> {
         let path = self.run.of(self.round, "assignments.jsonl");
         let assignments: Vec<Assignment> = record::read(&path)?;
@@ -142,9 +161,15 @@ impl Form {
 
     /// `aggregate N`: the next model.
     pub(super) fn aggregate(&mut self) -> Result<()> {
+        let next = self.round.checked_add(1).ok_or_else(|| Error::usage(format!("{}: no round", self.round)))?;
         self.model();
-        if !self.given.has("findings") {
-            self.given.fill("scores", self.run.of(self.round, "scores.jsonl"));
+        if !self.given.has("findings") && !self.given.has("scores") {
+            let scores = self.run.of(self.round, "scores.jsonl");
+            if !scores.is_file() {
+                let what = format!("{}: no such file", scores.display());
+                return Err(Error::missing(what).hint(format!("`l402 score {}` makes it", self.round)));
+            }
+            self.given.add("scores", scores);
         }
         if self.recipe()?.outer.momentum > 0.0 {
             if self.round > 0 {
@@ -152,7 +177,7 @@ impl Form {
             }
             self.given.fill("state-out", self.run.of(self.round, "outer.momentum"));
         }
-        self.given.fill("output", self.run.theta(self.round + 1));
+        self.given.fill("output", self.run.theta(next));
         if self.given.rest.is_empty() {
             self.given.rest = self.updates()?;
         }
@@ -175,22 +200,52 @@ impl Form {
             return Ok(place);
         }
         let missing = format!("{}: no such file", self.run.of(self.round, list.file).display());
-        if self.without(flag) || !self.pays()? {
+        // Where money hangs on it, what nobody has looked at does not count.
+        if self.without(flag) && flag == "findings" && self.run.there(self.round, "offers.jsonl").is_some() {
+            let empty = self.run.of(self.round, list.file);
+            Target::new(Some(&empty), false).write_text("")?;
+            self.ui.say(format!("{missing}: no update of a paid round counts without"));
+            return Ok(Some(empty));
+        }
+        if self.without(flag) {
             self.ui.say(format!("{missing}: scored without {flag}"));
             return Ok(None);
         }
-        Err(Error::refused(format!("{missing}: pay depends on it")).hint(format!("--without {flag} scores without")))
+        Err(Error::refused(format!("{missing}: what counts depends on it"))
+            .hint(format!("--without {flag} scores without")))
     }
 
-    fn pays(&self) -> Result<bool> {
-        Ok(self.recipe()?.pay.round_msat > 0 || self.run.there(self.round, "offers.jsonl").is_some())
+    /// Commitments that nobody has opened let nothing count: then it was forgotten. One who alone does not open its own holds up
+    /// nobody.
+    fn some_are_open(&self, commitments: &Path) -> Result<()> {
+        if self.without("reveals") {
+            return Ok(());
+        }
+        let (lines, _) = record::read_lines_of_many(commitments, Room::any())?;
+        let committed: Vec<Commitment> = record::select_well_formed(&lines);
+        let open: Vec<Reveal> = record::select_well_formed(&lines);
+        let (n, hidden) = (self.round, |c: &&Commitment| !open.iter().any(|reveal| reveal.worker == c.worker));
+        let hidden: Vec<&str> = committed.iter().filter(hidden).map(|c| c.worker.as_str()).collect();
+        match (&hidden[..], &open[..]) {
+            ([first, ..], []) => Err(Error::try_again(format!(
+                "{}: expected what opens the commitments, found none",
+                commitments.display()
+            ))
+            .hint(format!("`l402 commit {n} {first} --reveal` opens one; --without reveals scores all the same"))),
+            _ => {
+                for who in hidden.iter().take(16) {
+                    self.ui.say(format!("{who} has committed, and not opened it: what it sent does not count"));
+                }
+                Ok(())
+            }
+        }
     }
 }
 
 /// A path that nobody takes for a worker's id.
 pub(super) fn named(path: std::path::PathBuf) -> std::path::PathBuf {
     match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => std::path::Path::new(".").join(path),
+        Some(parent) if parent.as_os_str().is_empty() => Path::new(".").join(path),
         _ => path,
     }
 }

@@ -4,10 +4,10 @@ use std::cell::OnceCell;
 use std::fs;
 
 use super::given::Given;
-use super::run::Run;
+use super::run::{Run, is_regular};
 use crate::artifact::{Digest, Recipe, Room};
-use crate::command::args::{LEFT_OUT, worker_id};
-use crate::error::{Context, Error, IoContext, Kind, Result};
+use crate::command::args::{LEFT_OUT, RESERVED, worker_id};
+use crate::error::{Error, IoContext, Kind, Result};
 use crate::fsio::{Target, random, read_text_within};
 use crate::ui::Ui;
 
@@ -55,6 +55,9 @@ impl Form {
         }
         let worker = self.given.rest.remove(0).to_string_lossy().into_owned();
         worker_id(&worker).map_err(|expected| Error::usage(format!("{worker}: {expected}")))?;
+        if RESERVED.contains(&worker.as_str()) {
+            return Err(Error::usage(format!("{worker}: the name of a party of its own, and no worker's")));
+        }
         Ok(worker)
     }
 
@@ -76,7 +79,14 @@ impl Form {
 
     /// The assignments and the pinned coordinator.
     pub(super) fn assignments(&mut self) -> Result<()> {
-        self.given.fill("assignments", self.run.of(self.round, "assignments.jsonl"));
+        if !self.given.has("assignments") {
+            let path = self.run.of(self.round, "assignments.jsonl");
+            if !path.is_file() {
+                let what = format!("{}: no such file: round {} has not begun", path.display(), self.round);
+                return Err(Error::missing(what).hint(format!("`l402 assign {}` begins it", self.round)));
+            }
+            self.given.add("assignments", path);
+        }
         if !self.given.has("coordinator")
             && let Some(coordinator) = self.run.public("coordinator")?
         {
@@ -131,8 +141,13 @@ impl Form {
     pub(super) fn beacon(&mut self, file: &str) -> Result<()> {
         let path = self.run.of(self.round, file);
         let read = || -> Result<Digest> {
+            if !is_regular(&path) {
+                return Err(Error::usage(format!("{}: expected a regular file", path.display())));
+            }
             let text = read_text_within(&path, Room::of_one().bytes)?;
-            text.strip_suffix('\n').unwrap_or(&text).parse().at(path.display())
+            let wrong =
+                |_: Error| Error::data(format!("{}: expected a beacon, 64 lowercase hex digits", path.display()));
+            text.strip_suffix('\n').unwrap_or(&text).parse().map_err(wrong)
         };
         let given = self.given.remove("beacon").pop().map(|given| given.to_string_lossy().into_owned());
         let beacon = match given.as_deref() {
@@ -155,8 +170,12 @@ impl Form {
                         format!("{}: exists: expected {expected}, found --beacon {found}", path.display()),
                     ));
                 }
-                Target::new(Some(&path), false).write_text(&format!("{beacon}\n"))?;
-                beacon
+                match Target::new(Some(&path), false).write_text(&format!("{beacon}\n")) {
+                    Ok(_) => beacon,
+                    // Another has drawn it at the same time.
+                    Err(error) if error.kind() == Kind::Exists && given == "random" => read()?,
+                    Err(error) => return Err(error),
+                }
             }
         };
         self.given.add("beacon", beacon.to_string());

@@ -19,6 +19,15 @@ pub struct Given {
     pub rest: Vec<OsString>,
 }
 
+/// What there is to say of a line that cannot be taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistyped {
+    /// In several lines.
+    pub said: String,
+    /// Whether something is wrong: who asks for help has made no mistake.
+    pub wrong: bool,
+}
+
 /// A flag as often as it is given, with the values of each time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Flag {
@@ -27,10 +36,11 @@ struct Flag {
 }
 
 impl Given {
-    /// Takes a command line apart; nothing where the tree knows no such verb or flag, or help is asked for: the tree itself says so
-    /// better.
-    pub fn take(words: &[OsString], tree: &Command) -> Option<Given> {
-        let matches = loose(tree).try_get_matches_from(words).ok()?;
+    /// Takes a command line apart, or says what is wrong with it: a verb or a flag that is none, a value that is missing.
+    pub fn take(words: &[OsString], tree: &Command) -> Result<Given, Mistyped> {
+        let parsed = loose(tree).try_get_matches_from(words);
+        let matches =
+            parsed.map_err(|wrong| Mistyped { said: wrong.render().to_string(), wrong: wrong.use_stderr() })?;
         let (mut verb, mut flags, mut rest) = (Vec::new(), Vec::new(), Vec::new());
         let (mut level, mut of) = (&matches, tree);
         loop {
@@ -38,7 +48,7 @@ impl Given {
             match level.subcommand() {
                 Some((name, below)) => {
                     verb.push(name.to_owned());
-                    (level, of) = (below, of.find_subcommand(name)?);
+                    (level, of) = (below, of.find_subcommand(name).expect("the loose tree has the verbs of the other"));
                 }
                 None => break,
             }
@@ -46,8 +56,8 @@ impl Given {
         if !of.has_subcommands() {
             rest.extend(level.get_many::<OsString>(REST).into_iter().flatten().cloned());
         }
-        let program = words.first()?.clone();
-        Some(Given { program, verb, flags, rest })
+        let program = words.first().cloned().unwrap_or_default();
+        Ok(Given { program, verb, flags, rest })
     }
 
     /// Whether a flag is given.
@@ -162,6 +172,9 @@ fn loose_flag(arg: &Arg) -> Arg {
     }
     if !arg.get_action().takes_values() {
         return made.action(clap::ArgAction::Count);
+    }
+    if let Some(names) = arg.get_value_names() {
+        made = made.value_names(names.to_vec());
     }
     made = made.action(clap::ArgAction::Append).value_parser(value_parser!(OsString)).allow_negative_numbers(true);
     if let Some(range) = arg.get_num_args() {

@@ -23,7 +23,7 @@ use crate::artifact::canonical;
 use crate::error::{Error, Result};
 use crate::ui::Ui;
 use form::Form;
-use given::Given;
+use given::{Given, Mistyped};
 pub use run::{Run, VARIABLE};
 
 /// What fills in a short form.
@@ -61,6 +61,21 @@ pub fn told(tree: Command) -> Command {
     })
 }
 
+/// The tree as a shell completes it: of the verbs that take no files the round and the worker of a short form have their places.
+pub fn with_places(tree: Command) -> Command {
+    FORMS.iter().filter(|(.., may_be_file)| !may_be_file).fold(tree, |tree, (verb, short, ..)| {
+        let worker = short.contains("WORKER");
+        below(
+            tree,
+            verb,
+            Box::new(move |verb| {
+                let verb = verb.arg(clap::Arg::new("round_of").value_name("N"));
+                if worker { verb.arg(clap::Arg::new("worker_of").value_name("WORKER")) } else { verb }
+            }),
+        )
+    })
+}
+
 /// Changes a verb, however deep it stands.
 fn below(tree: Command, verb: &[&str], change: Box<dyn FnOnce(Command) -> Command>) -> Command {
     match verb {
@@ -77,11 +92,14 @@ const OF_A_RUN: [(&str, usize); 4] = [("audit", 0), ("explain", 2), ("report", 0
 
 /// The command line that this one stands for, with everything that it leaves to the run folder.
 pub fn expand(words: Vec<OsString>, tree: &Command) -> Result<Vec<OsString>> {
-    let Some(mut given) = Given::take(&words, tree) else { return Ok(words) };
+    let mut given = match Given::take(&words, tree) {
+        Ok(given) => given,
+        Err(wrong) => return mistyped(&words, &wrong).map_or(Ok(words), Err),
+    };
     let ui = Ui::new(given.has("quiet"), given.times("verbose"));
     let Some((fill, round, may_be_file)) = form(&mut given) else {
-        if let [verb] = &given.verb[..]
-            && OF_A_RUN.iter().any(|(of, more)| of == verb && given.rest.len() == *more)
+        let verb = given.verb.join(" ");
+        if OF_A_RUN.iter().any(|(of, more)| *of == verb && given.rest.len() == *more)
             && let Some(run) = Run::find(given.value("run").map(Path::new))?
         {
             given.remove("run");
@@ -95,6 +113,9 @@ pub fn expand(words: Vec<OsString>, tree: &Command) -> Result<Vec<OsString>> {
             given.rest.insert(0, run.root().into());
             return Ok(given.words());
         }
+        if OF_A_RUN.iter().any(|(of, more)| *of == verb && given.rest.len() == *more) {
+            return Err(outside("no run.toml here or in a folder above"));
+        }
         if given.has("without") {
             return Err(Error::usage(
                 "--without: expected a round of a run folder, as in `l402 score 3 --without findings`",
@@ -107,9 +128,7 @@ pub fn expand(words: Vec<OsString>, tree: &Command) -> Result<Vec<OsString>> {
         if may_be_file && Path::new(&round.to_string()).exists() {
             return Ok(words);
         }
-        return Err(Error::usage(format!("round {round}: no run.toml here or in a folder above")).hint(format!(
-            "--run DIR or {VARIABLE} names the run folder; outside of one every file is named by its flag"
-        )));
+        return Err(outside(&format!("round {round}: no run.toml here or in a folder above")));
     };
     let mut form = Form::new(run, round, given, ui)?;
     fill(&mut form)?;
@@ -119,9 +138,39 @@ pub fn expand(words: Vec<OsString>, tree: &Command) -> Result<Vec<OsString>> {
     Ok(words)
 }
 
+/// Whether a command line is a short form, and knows its flags.
+pub fn is_short(words: &[String], tree: &Command) -> bool {
+    let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+    Given::take(&words, tree).is_ok_and(|mut given| form(&mut given).is_some())
+}
+
+/// Neither in a run folder nor told of one.
+fn outside(what: &str) -> Error {
+    Error::usage(what)
+        .hint(format!("--run DIR or {VARIABLE} names the run folder; outside of one every file is named by its flag"))
+}
+
+/// What is wrong with a short form that was mistyped: the tree of the long forms would stumble over its round. Nothing where it is
+/// none.
+fn mistyped(words: &[OsString], Mistyped { said, wrong }: &Mistyped) -> Option<Error> {
+    let verbs: Vec<&str> = words.iter().filter_map(|word| word.to_str()).collect();
+    let is = |of: &&[&str]| of.iter().all(|name| verbs.contains(name));
+    let short =
+        FORMS.iter().map(|(of, ..)| of).any(is) && verbs.iter().any(|word| canonical::integer::<u64>(word).is_some());
+    if !short || !wrong {
+        return None;
+    }
+    let mut lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
+    let error = Error::usage(lines.next()?.trim_start_matches("error: "));
+    Some(match lines.find_map(|line| line.strip_prefix("tip: ")) {
+        Some(tip) => error.hint(tip),
+        None => error,
+    })
+}
+
 /// The command line that a short form of all workers, `replay 3 --all`, stands for with one of them.
 pub fn for_worker(words: Vec<OsString>, tree: &Command, worker: &str) -> Result<Vec<OsString>> {
-    let mut given = Given::take(&words, tree).ok_or_else(|| Error::bug("a command line that was parsed is none"))?;
+    let mut given = Given::take(&words, tree).map_err(|_| Error::bug("a command line that was parsed is none"))?;
     ["all", "junit"].iter().for_each(|flag| drop(given.remove(flag)));
     given.rest.push(worker.into());
     expand(given.words(), tree)

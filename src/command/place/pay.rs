@@ -21,7 +21,14 @@ impl Form {
         self.workers()?;
         if !self.given.has("state-in") && self.recipe()?.carries_state() {
             for worker in self.roster()? {
-                if let Some(feedback) = carried(&self.run, self.round, &worker)?.and_then(|carried| carried.feedback) {
+                let carried = carried(&self.run, self.round, &worker)?;
+                if let Some(update) = carried.as_ref().filter(|carried| carried.feedback.is_none()).map(|c| &c.update) {
+                    let what = format!("{}: no such file", update.with_extension("feedback").display());
+                    return Err(
+                        Error::missing(what).hint(format!("{worker} goes on from it; --state-in names its digest"))
+                    );
+                }
+                if let Some(feedback) = carried.and_then(|carried| carried.feedback) {
                     self.given.add(
                         "state-in",
                         [format!("{worker}=").as_ref(), feedback.as_os_str()]

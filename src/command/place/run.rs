@@ -4,13 +4,18 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use crate::artifact::{Recipe, Room, key};
-use crate::error::{Context, Error, IoContext, Result};
+use crate::error::{Error, IoContext, Result};
 use crate::fsio::read_text_within;
 
 /// What a run folder is known by.
 const RECIPE: &str = "run.toml";
 /// Names the run folder where no flag does.
 pub const VARIABLE: &str = "L402_RUN";
+
+/// Whether a regular file is there: a link is none, wherever it leads, for who made a folder could lead it to what is secret.
+pub fn is_regular(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| found.is_file())
+}
 
 /// A run folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +80,7 @@ impl Run {
 
     /// A file of a round, if it is there.
     pub fn there(&self, round: u64, name: &str) -> Option<PathBuf> {
-        Some(self.of(round, name)).filter(|path| path.is_file())
+        Some(self.of(round, name)).filter(|path| is_regular(path))
     }
 
     /// The regular files of a round that end so, by their names; links are none.
@@ -102,23 +107,25 @@ impl Run {
     /// A party's public key, as `NAME.pub` has it.
     pub fn public(&self, name: &str) -> Result<Option<String>> {
         let path = self.path(format!("{name}.pub"));
-        if !path.is_file() {
+        if !is_regular(&path) {
             return Ok(None);
         }
         let text = read_text_within(&path, Room::of_one().bytes)?;
         let text = text.trim_end();
-        key::parse_public(text).at(path.display())?;
+        // Not what was found: by mistake that may be a secret one.
+        let wrong = || Error::data(format!("{}: expected a public key, 66 hex digits", path.display()));
+        key::parse_public(text).map_err(|_| wrong())?;
         Ok(Some(text.to_owned()))
     }
 
     /// Whose word a verdict is: the judge, or the coordinator where nobody else judges.
     pub fn judge(&self) -> &'static str {
-        if self.path("judge.pub").is_file() { "judge" } else { "coordinator" }
+        if is_regular(&self.path("judge.pub")) { "judge" } else { "coordinator" }
     }
 
     /// Whose money it is: the payer, or the judge where nobody else pays.
     pub fn payer(&self) -> &'static str {
-        if self.path("payer.pub").is_file() { "payer" } else { self.judge() }
+        if is_regular(&self.path("payer.pub")) { "payer" } else { self.judge() }
     }
 
     /// The folder of what a party keeps to itself: `RUN-private/PARTY`, beside the run and never in it.

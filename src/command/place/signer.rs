@@ -47,7 +47,17 @@ pub fn node(run: &Run, party: &str, given: &mut Given) -> Result<()> {
     given.fill("escrow", run.private(party)?.join(ESCROW));
     if !said(given) {
         let socket = socket(run, party)?;
-        let none = || nobody(run, party).map(|error| error.hint("or name the node by --rpc-file or --lightning-dir"));
+        let none = || -> Result<Error> {
+            let folder = run.private(party)?;
+            let what = format!("{}: expected {SOCKET}, a link to the socket of {party}'s node", folder.display());
+            let found = if folder.join(KEY).is_file() {
+                format!("{KEY} alone, which signs and holds no money")
+            } else {
+                "none".into()
+            };
+            Ok(Error::missing(format!("{what}, found {found}"))
+                .hint("the roster pins the node's id then; --rpc-file or --lightning-dir names the node too"))
+        };
         match socket {
             Some(socket) => given.add("rpc-file", socket),
             None => return Err(none()?),

@@ -5,9 +5,10 @@ use super::form::Form;
 use super::gather::{self, HELD};
 use super::signer::signer;
 use crate::artifact::recipe::InnerState;
-use crate::artifact::record;
+use crate::artifact::{Commitment, Room, record};
 use crate::data::Assignment;
 use crate::error::{Context, Error, Result};
+use crate::pay::{Closing, NodeId, hash_of};
 
 impl Form {
     /// Recipe, model, round and worker, and the signed assignments.
@@ -26,7 +27,13 @@ impl Form {
         }
         let path = self.run.of(self.round, "assignments.jsonl");
         let assignments: Vec<Assignment> = record::read(&path)?;
-        let shard = &Assignment::find(&assignments, self.round, worker).at(path.display())?.shard;
+        let found = Assignment::find(&assignments, self.round, worker).at(path.display());
+        let shard = &found
+            .map_err(|error| {
+                let all: Vec<&str> = assignments.iter().take(20).map(|one| one.worker.as_str()).collect();
+                error.hint(format!("assigned are {}", all.join(", ")))
+            })?
+            .shard;
         let shard = self.run.path("shards").join(shard);
         self.given.add("shard", shard);
         Ok(())
@@ -71,6 +78,9 @@ impl Form {
             self.output_of("feedback", &worker, "feedback");
         }
         let Some(offers) = self.run.there(self.round, "offers.jsonl").filter(|_| !self.without("held")) else {
+            if self.recipe()?.pay.round_msat > 0 {
+                self.ui.say(format!("round {}: the recipe pays, and this work is without a held record", self.round));
+            }
             return Ok(());
         };
         let held = match self.run.there(self.round, &format!("{worker}.held")) {
@@ -113,15 +123,32 @@ impl Form {
         signer(&self.run, &worker, &mut self.given, true)?;
         let reveal = self.given.has("reveal");
         if let Some(offers) = self.run.there(self.round, "offers.jsonl") {
-            if reveal && self.run.there(self.round, "closing.jsonl").is_none() && !self.without("closing") {
-                let what = format!("{}: no such file", self.run.of(self.round, "closing.jsonl").display());
-                return Err(Error::try_again(format!("{what}: the list of commitments is not closed"))
-                    .hint("what is shown before can be copied; --without closing shows it all the same"));
+            if reveal && !self.without("closing") && !self.is_listed(&worker)? {
+                let what = self.run.of(self.round, "closing.jsonl");
+                return Err(Error::try_again(format!(
+                    "{}: no closing of the judge with {worker}'s commitment in it: the list of commitments is not closed",
+                    what.display()
+                ))
+                .hint("what is shown before can be copied; --without closing shows it all the same"));
             }
             self.given.fill("offers", offers);
         }
         self.output_of("output", &worker, if reveal { "reveal" } else { "commitment" });
         Ok(())
+    }
+
+    /// Whether the judge has closed the round's list with the worker's own commitment in it: what anybody else calls a closing is
+    /// none.
+    fn is_listed(&self, worker: &str) -> Result<bool> {
+        let own = self.run.there(self.round, &format!("{worker}.commitment"));
+        let (Some(closing), Some(own)) = (self.run.there(self.round, "closing.jsonl"), own) else { return Ok(false) };
+        let judge: NodeId = self.key(self.run.judge())?.parse()?;
+        let (lines, _) = record::read_lines_of_many(&closing, Room::any())?;
+        let closings: Vec<Closing> = record::select_well_formed(&lines);
+        let commitments: Vec<Commitment> = record::select(&record::read_lines(&own)?)?;
+        let hashes = commitments.iter().map(hash_of).collect::<Result<Vec<_>>>()?;
+        let closed = |c: &Closing| c.round == self.round && c.verify(&judge).is_ok();
+        Ok(closings.iter().filter(|c| closed(c)).any(|c| hashes.iter().any(|hash| c.contains(hash))))
     }
 
     /// `open N ID`: what the second beacon draws of the worker's work.

@@ -11,7 +11,7 @@ use crate::command::lists;
 use crate::error::{Context, Error, Kind, Result};
 use crate::fsio::{Outcome, Target, private_dir, read_private, read_text_within, write_secret};
 use crate::pay::{Case, Closing, Entry, Evidence, Held, Offer, Preimages, RungPreimage, Verdict, Votes, decide};
-use crate::score::{entitled, votes};
+use crate::score::{entitled, require_listed, votes};
 use crate::ui::Ui;
 
 /// What the verdicts rest on.
@@ -39,6 +39,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let (run, round) = (first.run, first.round);
     let evidence = read(args, &run, round, offers.len(), ui)?;
     let mut escrow = args.escrow.open(false, ui)?;
+    require_listed(&evidence.commitments, &evidence.closings, &escrow.id()).at(lists::name(&args.commitments))?;
     offers.sort_by(|a, b| (&a.worker, a.attempt).cmp(&(&b.worker, b.attempt)));
     let (mut settled, mut refused) = (Vec::new(), None);
     for offer in &offers {
