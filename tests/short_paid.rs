@@ -65,7 +65,7 @@ fn a_paid_round_asks_for_what_pay_depends_on_and_ends_with_the_money_there() {
     );
     fs::remove_file(world.path("round-0/findings.jsonl")).unwrap();
     world.ok("replay 0 ann");
-    world.expect("score 0 --beacon random", 1, "round-0/closing.jsonl: no such file: the round is paid");
+    world.expect("score 0 --without reveals", 1, "round-0/closing.jsonl: no such file: the round is paid");
     world.ok("commit --close 0");
     world.ok("commit 0 ann --reveal");
     world.ok("score 0 --beacon random");
