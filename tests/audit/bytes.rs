@@ -41,7 +41,9 @@ fn one_altered_byte_anywhere_names_its_artifact() {
             continue;
         }
         let count = (if file.contains('/') { 4 } else { 24 }) * more;
-        flipped += flips(&world, &file, count, "", |bent| file == "run.toml" && same_recipe(&recipe, bent));
+        // Leaves are the worker's word, which nothing hangs on.
+        let leaves = file.ends_with(".leaves");
+        flipped += flips(&world, &file, count, "", |bent| leaves || file == "run.toml" && same_recipe(&recipe, bent));
     }
     assert!(flipped > 300, "{flipped}");
     equal(&world, "");

@@ -58,7 +58,9 @@ fn a_momentum_and_a_robust_rule_are_recomputed_without_their_files_and_with_them
     let world = World::new(FULL);
     let recipe = String::from_utf8(world.bytes("r.toml")).unwrap();
     let outer = "[outer]\nlr = 0.7\nrule = \"trimmed_mean\"\nfaulty = 1\nmomentum = 0.9\nnesterov = true\nquorum = 2\n";
+    fs::remove_file(world.path("r.toml")).unwrap();
     world.write("run.toml", format!("{recipe}{outer}").as_bytes());
+    world.begin_run();
     (0..2).for_each(|round| play(&world, round));
     public(&world);
     assert!(world.has("pub/round-0/outer.momentum") && world.has("pub/round-1/outer.momentum"));
