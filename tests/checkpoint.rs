@@ -96,7 +96,7 @@ fn survives(world: &World, command: &str, outputs: &[&str], every: &str, kills: 
     let undisturbed = world.run(&kept);
     let takes = begun.elapsed();
     assert_eq!(contents(world, outputs), truth, "{command}");
-    let (mut killed, mut resumed) = (0, 0);
+    let (mut killed, mut resumed, mut begun) = (0, 0, 0);
     while killed < kills {
         remove(world, outputs);
         remove(world, &["log"]);
@@ -104,8 +104,9 @@ fn survives(world: &World, command: &str, outputs: &[&str], every: &str, kills: 
         let mut tries = 0;
         let ended = loop {
             let mut child = world.command(&kept).spawn().unwrap();
-            tries += 1;
-            sleep(takes * draw(&format!("{command} {killed} {resumed}"), 1000) as u32 / 900 * (8 + tries) / 8);
+            (tries, begun) = (tries + 1, begun + 1);
+            // By how often it was begun: what was drawn once too long for a kill is not drawn for ever.
+            sleep(takes * draw(&format!("{command} {begun}"), 1000) as u32 / 1000 * (8 + tries) / 9);
             let _ = child.kill();
             let output = child.wait_with_output().unwrap();
             resumed += usize::from(talk(&output).contains("goes on after step"));
