@@ -43,11 +43,11 @@ pub struct StatesIn {
 }
 
 impl StatesIn {
-    /// One of each kind at most. Standard input is read once alone, and taken for moments.
+    /// One of each kind at most. What can be read once alone, standard input and pipes, is taken for moments.
     pub fn sort(paths: &[PathBuf], layout: &Layout) -> Result<StatesIn> {
         let mut states = StatesIn::default();
         for path in paths {
-            let kind = if path.as_os_str() == "-" { ArtifactKind::Moments } else { state_kind(path, layout)? };
+            let kind = if path.is_file() { state_kind(path, layout)? } else { ArtifactKind::Moments };
             let place = if kind == ArtifactKind::Moments { &mut states.moments } else { &mut states.feedback };
             if place.is_some() {
                 return Err(Error::usage(format!("--state: {}: a second state of kind {kind}", path.display())));
