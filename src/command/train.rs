@@ -256,7 +256,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     }
     if let Some(path) = given.feedback.as_ref().filter(|_| coded.update.is_none()) {
         let what = format!("--state {}: expected moments, found the error feedback", path.display());
-        return Err(Error::usage(what).hint("`compress` goes on from it, or --update does that too"));
+        return Err(Error::data(what).hint("`compress` goes on from it, or --update does that too"));
     }
     let moments = match &given.moments {
         Some(path) => MomentsIn::read(path, layout, &work.recipe, round, worker)?,
