@@ -83,7 +83,7 @@ fn a_pipeline_passes_for_an_exact_update_and_fails_for_another() {
 #[test]
 fn what_is_missing_and_what_makes_no_sense_have_their_exit_codes() {
     let world = run_folder();
-    ends(&ci(&world, "run 7 ann"), 66, "round-6/scores.jsonl");
+    ends(&ci(&world, "run 7 ann"), 66, "round 7 has not begun");
     ends(&ci(&world, "run 0 nobody"), 66, "nobody");
     for args in ["", "run 0", "run x ann", "run 0 ../ann", "run 0 ann more", "--unknown run 0 ann"] {
         ends(&ci(&world, args), 2, "usage");

@@ -169,7 +169,7 @@ fn what_is_not_there_is_66_and_what_makes_no_sense_2() {
     papers.world.expect("explain run x ann", 2, "ROUND: expected a whole number, found \"x\"");
     papers.world.expect("explain 0", 2, "");
     papers.world.expect("explain nowhere 0 ann", 66, "nowhere");
-    papers.world.expect("explain 0 ann", 66, "run.toml");
+    papers.world.expect("explain 0 ann", 2, "no run.toml here or in a folder above");
 }
 
 #[test]

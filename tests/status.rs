@@ -131,5 +131,5 @@ fn forgeries_and_rubbish_move_nothing() {
     assert_eq!(bare(&after[0]), bare(&before[0]));
     assert!(after[0]["malformed"].as_u64().unwrap() >= 8, "{}", after[0]);
     papers.world.expect("status nowhere", 66, "nowhere");
-    papers.world.expect("status", 66, "run.toml");
+    papers.world.expect("status", 2, "no run.toml here or in a folder above");
 }
