@@ -287,6 +287,14 @@ fn a_worker_goes_on_from_its_last_update_that_counted() {
     assert!(said.contains("exact: round-2/bob.update"), "{said}");
     let said = shown("replay 2 ann");
     assert!(said.contains("--previous=round-1/ann.update") && said.contains("exact: "), "{said}");
+    // Another's error feedback is refused before the work, and nothing is left of it.
+    let states = "--state round-1/ann.moments --state round-1/cy.feedback";
+    world.expect(
+        &format!("train 2 ann --force {states} --leaves l --state-out m --feedback f --update u"),
+        1,
+        "state: worker: expected ann, found cy",
+    );
+    assert!(!world.has("l") && !world.has("m") && !world.has("u"));
     // Who has never counted begins from zero, and that is said to be so, not assumed.
     let scores = String::from_utf8(world.bytes("round-0/scores.jsonl")).unwrap();
     world.write("round-0/scores.jsonl", scores.replace("\"counts\":true", "\"counts\":false").as_bytes());

@@ -70,6 +70,13 @@ fn state_kind(path: &Path, layout: &Layout) -> Result<ArtifactKind> {
     })
 }
 
+/// Refuses the error feedback of another run, worker or a later round before there is any work.
+pub fn check_feedback(path: &Path, layout: &Layout, recipe: &Recipe, round: u64, worker: &str) -> Result<()> {
+    let reader = Reader::open_within(Source::open(path)?, layout.header_room())?;
+    let meta = Meta(reader.header().metadata.clone());
+    check_owner(&path.display().to_string(), &meta, &recipe.digest(), round, worker)
+}
+
 /// A state must be of this run and worker, and of an earlier round.
 pub fn check_owner(file: &str, meta: &Meta, run: &Digest, round: u64, worker: &str) -> Result<()> {
     let mut expected = Meta::default();

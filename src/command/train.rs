@@ -258,6 +258,9 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         let what = format!("--state {}: expected moments, found the error feedback", path.display());
         return Err(Error::data(what).hint("`compress` goes on from it, or --update does that too"));
     }
+    if let Some(path) = &given.feedback {
+        files::check_feedback(path, layout, &work.recipe, round, worker)?;
+    }
     let moments = match &given.moments {
         Some(path) => MomentsIn::read(path, layout, &work.recipe, round, worker)?,
         None => {

@@ -26,25 +26,16 @@ pub fn xml(checks: &Checks) -> String {
 fn case(xml: &mut String, checks: &Checks, check: &Check) {
     let (class, name, seconds) = (text(&checks.of), text(&check.name), check.time.as_secs_f64());
     let _ = write!(xml, "    <testcase classname=\"{class}\" name=\"{name}\" time=\"{seconds:.3}\"");
-    let element = match check.outcome {
+    let (element, why) = match &check.outcome {
         Outcome::Passed => {
             xml.push_str("/>\n");
             return;
         }
-        Outcome::Failed(_) => "failure",
-        Outcome::Broken(_) => "error",
-        Outcome::Skipped(_) => "skipped",
+        Outcome::Failed(why) => ("failure", why),
+        Outcome::Broken(why) => ("error", why),
+        Outcome::Skipped(why) => ("skipped", why),
     };
-    let (Outcome::Passed | Outcome::Skipped(_)) = &check.outcome else {
-        let why = text(check.outcome.why().unwrap_or_default());
-        let _ = write!(xml, ">\n      <{element} message=\"{why}\"/>\n    </testcase>\n");
-        return;
-    };
-    let why = match &check.outcome {
-        Outcome::Skipped(why) => text(why),
-        _ => String::new(),
-    };
-    let _ = write!(xml, ">\n      <{element} message=\"{why}\"/>\n    </testcase>\n");
+    let _ = write!(xml, ">\n      <{element} message=\"{}\"/>\n    </testcase>\n", text(why));
 }
 
 /// Text as it can stand in an attribute: what no terminal may get, no file of this kind may hold either.

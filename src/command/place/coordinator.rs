@@ -121,14 +121,15 @@ impl Form {
             return Ok(());
         }
         let found: Vec<Finding> = record::select(&record::read_lines(findings)?)?;
+        let assigned: Vec<Assignment> = record::read(&self.run.of(self.round, "assignments.jsonl"))?;
         // No update is larger than its model and as much again; of what claims to be, no more is read.
         let most = 2 * self.model_bytes()? + (1 << 20);
         for path in self.run.ending(self.round, ".update")? {
             let worker = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-            // What has no content, a cut frame, has no digest either.
-            if !self.is_assigned(&worker)? {
+            if Assignment::find(&assigned, self.round, &worker).is_err() {
                 continue;
             }
+            // What has no content, a cut frame, has no digest either.
             let digest = content_digest_within(&path, most).map_or(Digest([0; 32]), |hash| Digest(*hash.as_bytes()));
             let looked = |f: &Finding| f.worker == worker && (f.update == digest || f.update == Digest([0; 32]));
             if !found.iter().any(looked) {
@@ -151,12 +152,6 @@ impl Form {
             }
         }
         Ok(bytes)
-    }
-
-    fn is_assigned(&self, worker: &str) -> Result<bool> {
-        let path = self.run.of(self.round, "assignments.jsonl");
-        let assignments: Vec<Assignment> = record::read(&path)?;
-        Ok(Assignment::find(&assignments, self.round, worker).is_ok())
     }
 
     /// `aggregate N`: the next model.
@@ -193,7 +188,7 @@ impl Form {
         Ok(updates.into_iter().map(Into::into).collect())
     }
 
-    /// A list of the round, put together from its parts. Where pay depends on it, leaving it out is said aloud.
+    /// A list of the round, put together from its parts. Leaving out what decides what counts is said aloud.
     fn list(&self, flag: &str, list: gather::List) -> Result<Option<std::path::PathBuf>> {
         let place = gather::gather(&self.run, self.round, list, &self.ui)?;
         if place.is_some() || self.given.has(flag) {
