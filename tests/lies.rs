@@ -104,9 +104,15 @@ fn another_state_than_the_last_one_is_found() {
     let chained = format!("{without} --previous ann.0.update");
     world.expect(&format!("{chained} {feedback}"), 2, "--state: expected the inner optimiser's moments");
     world.expect(&format!("{chained} {moments}"), 2, "--state: expected the error feedback");
-    world.expect(&format!("{chained} --state bob.0.moments {feedback}"), 1, "state: worker");
+    // Another's, and those of the same round: what was found, and never a no without a finding.
+    for other in ["bob.0.moments", "ann.1.moments"] {
+        let output = world.expect(&format!("{chained} --state {other} {feedback}"), 1, "state (inner optimiser)");
+        let finding = String::from_utf8(output.stdout).unwrap();
+        assert!(finding.contains(r#""differs":"state (inner optimiser)""#), "{finding}");
+    }
+    let from_another = format!("{without} --previous bob.0.update --state bob.0.moments --state bob.0.feedback");
+    world.expect(&from_another, 65, "expected an update of ann from a round before 1, found one of bob");
     world.expect(&format!("{chained} {moments} --state bob.0.feedback"), 1, "state (error feedback)");
-    world.expect(&format!("{chained} --state ann.1.moments {feedback}"), 1, "state: expected one of a round before 1");
     world.expect(&format!("{chained} {moments} {moments}"), 2, "a second state");
     world.ok(&format!("{chained} {feedback} {moments}"));
 }

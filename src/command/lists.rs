@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::artifact::Room;
 use crate::artifact::record::{self, Line, Record};
 use crate::error::{Error, IoContext, Kind, Result};
+use crate::fsio;
 use crate::ui::Ui;
 
 /// So many malformed lines are said; anybody can send more.
@@ -71,6 +72,7 @@ fn files(paths: &[PathBuf], room: Room) -> Result<Vec<(PathBuf, Room)>> {
     let mut files = Vec::new();
     for path in paths {
         if path.is_dir() {
+            fsio::found(path);
             files.extend(in_folder(path, room)?.into_iter().map(|path| (path, Room::of_one())));
         } else {
             files.push((path.clone(), room));

@@ -6,7 +6,7 @@ use super::checkpoint::{CheckpointArgs, Checkpoints, Steps};
 use super::checks::{CheckArgs, Checks};
 use super::common::{AssignmentArgs, RoundArgs, open, read_assignments};
 use super::dispute::{self, Asked, DisputeArgs};
-use super::files::{self, MomentsIn, StatesIn};
+use super::files::{self, StatesIn};
 use super::made::about;
 use super::open::DrawArgs;
 use super::place::Run;
@@ -20,7 +20,7 @@ use crate::data::{Assignment, Shard};
 use crate::engine::Engine;
 use crate::error::{Context, Error, IoContext, Kind, Result};
 use crate::model::Layout;
-use crate::optimizer::{State, StepReport};
+use crate::optimizer::{Moments, State, StepReport};
 use crate::score::update_digest;
 use crate::ui::Ui;
 use crate::verify::{
@@ -162,7 +162,7 @@ pub(super) fn replay_one(args: &Args, ui: &Ui) -> Result<()> {
         })?;
     }
     let _claim = target.claim()?;
-    let mut states = read_states(&args.state, &folder.layout, &recipe, assignment)?;
+    let mut states = read_states(&args.state, &folder.layout)?;
     let previous = args.previous.as_deref().map(|path| read_previous(path, &recipe, &folder.layout, assignment));
     states.previous = previous.transpose()?;
 
@@ -235,14 +235,12 @@ fn checkpoints(
     if let Some(Sampling { beacon, segments, .. }) = sampling {
         inputs.set("beacon", beacon).set("segments", segments);
     }
-    let checkpoints = args.checkpoint.open(inputs, args.output.force, ui)?;
     args.checkpoint.folder().map_or(Ok(()), |folder| require_own(folder, args.openings.as_deref()))?;
-    Ok(checkpoints)
+    args.checkpoint.open(inputs, args.output.force, ui)
 }
 
 /// Whoever else could write into the folder could say that steps were done which nobody took.
 fn require_own(folder: &Path, shown: Option<&Path>) -> Result<()> {
-    let place = |path: &Path| std::fs::canonicalize(path).path(path);
     let own = place(folder)?;
     let of_worker = shown.map(place).transpose()?.is_some_and(|shown| own.starts_with(shown));
     let of_run = own.ancestors().any(Run::is_one);
@@ -254,6 +252,14 @@ fn require_own(folder: &Path, shown: Option<&Path>) -> Result<()> {
         ))
         .hint("who made those could have written into it that steps were done which nobody took")),
     }
+}
+
+/// Where a folder is, links followed, or where it would be made: below the first folder upwards that is there.
+fn place(folder: &Path) -> Result<PathBuf> {
+    let named = std::path::absolute(folder).path(folder)?;
+    let there = named.ancestors().find(|above| above.exists()).unwrap_or(&named);
+    let below = named.strip_prefix(there).unwrap_or(Path::new(""));
+    Ok(std::fs::canonicalize(there).path(there)?.join(below))
 }
 
 /// Says so where the worker's states are taken to be zero because nobody said what they are.
@@ -364,7 +370,7 @@ fn read_previous(path: &Path, recipe: &Recipe, layout: &Layout, assignment: &Ass
     let reader = Reader::open_within(open(path)?, layout.header_room())?;
     let update = Update::open_for(recipe, reader, layout.shapes())?;
     if update.worker() != assignment.worker || update.round() >= assignment.round {
-        return Err(Error::refused(format!(
+        return Err(Error::data(format!(
             "{}: expected an update of {} from a round before {}, found one of {} from round {}",
             path.display(),
             assignment.worker,
@@ -388,13 +394,13 @@ fn choose<'a>(assignments: &'a [Assignment], args: &Args) -> Result<&'a Assignme
     }
 }
 
-fn read_states(paths: &[PathBuf], layout: &Layout, recipe: &Recipe, assignment: &Assignment) -> Result<States> {
+fn read_states(paths: &[PathBuf], layout: &Layout) -> Result<States> {
     let given = StatesIn::sort(paths, layout)?;
     let mut states = States::default();
     if let Some(path) = &given.moments {
-        let read = MomentsIn::read(path, layout, recipe, assignment.round, &assignment.worker)?;
-        let digest: Digest = read.digest.parse()?;
-        states.moments = Some((read.moments, digest));
+        // Whose they say they are is part of the digest: another's are a finding, as another's error feedback is.
+        let (_, moments, digest) = Moments::read(open(path)?, layout)?;
+        states.moments = Some((moments, digest));
     }
     states.feedback = given.feedback.map(|path| open_feedback(&path, layout)).transpose()?;
     Ok(states)

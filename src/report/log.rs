@@ -40,6 +40,8 @@ pub struct Logs {
     workers: BTreeMap<String, Thinned>,
     /// Lines that were nothing, or of another run.
     pub passed_over: u64,
+    /// Steps whose loss is no number that can be drawn: of work that has gone wrong.
+    pub not_finite: u64,
 }
 
 #[derive(Default)]
@@ -52,7 +54,7 @@ struct Thinned {
 impl Logs {
     /// Of this run, with so many steps a round.
     pub fn of(run: &str, steps: u64) -> Logs {
-        Logs { run: run.to_owned(), steps: steps.max(1), workers: BTreeMap::new(), passed_over: 0 }
+        Logs { run: run.to_owned(), steps: steps.max(1), workers: BTreeMap::new(), passed_over: 0, not_finite: 0 }
     }
 
     /// Takes a file's lines, up to so many bytes.
@@ -79,13 +81,20 @@ impl Logs {
 
     /// Whether the line was of use, or of another type.
     fn take(&mut self, line: &[u8]) -> bool {
-        let Ok(entry) = serde_json::from_slice::<Entry>(line) else { return false };
+        let Ok(entry) = serde_json::from_slice::<Entry>(line) else {
+            // JSON has no such numbers, and programs write them all the same.
+            let mut words = line.split(|byte| !byte.is_ascii_alphabetic());
+            self.not_finite += u64::from(words.any(|word| NO_NUMBERS.contains(&word)));
+            return false;
+        };
         if entry.kind != "step" {
             return true;
         }
-        let (Some(worker), Some(step), Some(loss)) = (entry.worker, entry.step, entry.loss) else { return false };
+        let loss = entry.loss.filter(|loss| loss.abs() <= LARGEST_LOSS);
+        self.not_finite += u64::from(loss.is_none());
+        let (Some(worker), Some(step), Some(loss)) = (entry.worker, entry.step, loss) else { return false };
         let round = entry.round.unwrap_or(0);
-        if entry.run.is_some_and(|run| run != self.run) || step > LARGEST || round > LARGEST || !loss.is_finite() {
+        if entry.run.is_some_and(|run| run != self.run) || step > LARGEST || round > LARGEST {
             return false;
         }
         let worker: String = worker.chars().take(64).collect();
@@ -99,7 +108,7 @@ impl Logs {
         let log = &mut own.log;
         own.stride = own.stride.max(1);
         if log.seen.is_multiple_of(own.stride) {
-            log.steps.push(Step { at, round, loss, speed: speed.filter(|s| s.is_finite() && *s >= 0.0) });
+            log.steps.push(Step { at, round, loss, speed: speed.filter(|s| (0.0..=LARGEST_LOSS).contains(s)) });
         }
         log.seen += 1;
         log.tokens = log.tokens.saturating_add(entry.tokens.unwrap_or(0));
@@ -128,6 +137,12 @@ impl Logs {
 
 /// Larger numbers are none of a step.
 const LARGEST: u64 = 1 << 40;
+
+/// A larger loss says no more than infinity does, and what is drawn must not overflow.
+const LARGEST_LOSS: f64 = 1e30;
+
+/// What programs write for what is no number.
+const NO_NUMBERS: [&[u8]; 2] = [b"NaN", b"Infinity"];
 
 fn skip_line(reader: &mut impl BufRead) -> std::io::Result<()> {
     loop {
@@ -178,6 +193,16 @@ mod tests {
         let losses: Vec<(u64, f64)> = logs[0].steps.iter().map(|s| (s.at, s.loss)).collect();
         assert_eq!(losses, [(11, 2.5), (12, 1.5)]);
         assert_eq!((logs[0].tokens, logs[0].seconds, logs[0].steps[0].speed), (200, 1.0, Some(200.0)));
+    }
+
+    #[test]
+    fn a_loss_that_is_no_number_is_counted_and_not_drawn() {
+        let odd = ["NaN", "-Infinity", "null", "1e308", "-1e31"];
+        let text: String = odd.iter().enumerate().map(|(i, loss)| line("ab", "ann", i as u64, loss)).collect();
+        let mut logs = Logs::of("ab", 10);
+        logs.read((text + &line("ab", "ann", 9, "-1e30")).as_bytes(), 1 << 20).unwrap();
+        assert_eq!((logs.not_finite, logs.passed_over), (5, 5));
+        assert_eq!(logs.finish()[0].steps.len(), 1);
     }
 
     #[test]

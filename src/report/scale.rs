@@ -63,7 +63,9 @@ impl Axis {
 
     /// Where a value is, between 0 and 1.
     pub fn at(&self, value: f64) -> f64 {
-        ((value - self.from) / (self.to - self.from)).clamp(-0.05, 1.05)
+        let at = (value - self.from) / (self.to - self.from);
+        // Of what is no number, or too far apart to be one, there is no place.
+        if at.is_nan() { 0.0 } else { at.clamp(-0.05, 1.05) }
     }
 
     /// The ticks.

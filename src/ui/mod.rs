@@ -4,6 +4,7 @@
 mod bug;
 pub mod escape;
 mod page;
+mod runner;
 mod stream;
 
 use std::io::{IsTerminal, Write, stderr};
@@ -52,7 +53,7 @@ impl Ui {
 
     /// A line that a pipeline's runner obeys: it must begin the line, and has its own way to escape.
     pub fn command(&self, text: &str) {
-        line(text);
+        write(text);
     }
 
     /// An error, and its hint.
@@ -98,7 +99,12 @@ impl Drop for Progress {
     }
 }
 
+/// A line that nobody but people read.
 fn line(text: &str) {
+    write(&runner::unheard(text));
+}
+
+fn write(text: &str) {
     // No page of it either.
     let shown: String = escape::line(text).chars().take(4000).collect();
     // Nobody is left to be told when standard error is closed.

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use super::escape;
+use super::{escape, runner};
 use crate::error::Result;
 use crate::fsio::Target;
 
@@ -13,7 +13,7 @@ pub struct Page(String);
 impl Page {
     /// Adds a line.
     pub fn line(&mut self, text: impl Display) {
-        self.0 += &escape::line(&text.to_string());
+        self.0 += &escape::line(&runner::unheard(&text.to_string()));
         self.0.push('\n');
     }
 
@@ -24,7 +24,9 @@ impl Page {
 
     /// Adds a JSON value as a line.
     pub fn json(&mut self, text: &str) {
-        self.0 += &escape::json(text);
+        // In a string a letter can be written otherwise, and outside of one there is none of these.
+        let text = if runner::listens() { text.replace("##[", "##\\u005b") } else { text.to_owned() };
+        self.0 += &escape::json(&text);
         self.0.push('\n');
     }
 

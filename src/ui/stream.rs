@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, stdout};
 
-use super::escape;
+use super::{escape, runner};
 use crate::error::Result;
 use crate::fsio::Target;
 
@@ -24,6 +24,7 @@ impl Stream {
     pub fn write(&mut self, piece: &str) -> Result<()> {
         self.ended = if piece.is_empty() { self.ended } else { piece.ends_with('\n') };
         let text = if self.shown { shown(piece) } else { piece.to_owned() };
+        let text: String = text.split_inclusive('\n').map(runner::unheard).collect();
         Target::stdout().write_text(&text).map(drop)
     }
 

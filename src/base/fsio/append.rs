@@ -2,18 +2,19 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use super::found::open_at_once;
 use super::private::{private_dir, read_bounded, require_private};
-use super::temp;
+use super::{started, temp};
 use crate::error::{Error, IoContext, Result};
 
 /// A folder that one process at a time works in, made if need be, for its owner alone.
 #[derive(Debug)]
 pub struct LockedDir {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl LockedDir {
@@ -23,12 +24,12 @@ impl LockedDir {
             private_dir(path)?;
             temp::sync_dir(temp::parent(path))?;
         }
-        let lock = File::open(path).path(path)?;
+        let lock = open_at_once(path).path(path)?;
         if !lock.metadata().path(path)?.is_dir() {
             return Err(Error::data(format!("{}: expected a folder", path.display())));
         }
         match lock.try_lock() {
-            Ok(()) => Ok(LockedDir { path: path.to_owned(), _lock: lock }),
+            Ok(()) => Ok(LockedDir { path: path.to_owned(), lock }),
             Err(fs::TryLockError::WouldBlock) => {
                 Err(Error::try_again(format!("{}: another process works in this folder", path.display())))
             }
@@ -39,6 +40,21 @@ impl LockedDir {
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Refuses a folder that others can write to, or look into: it is believed, as a key is.
+    pub fn require_own(&self) -> Result<()> {
+        let meta = self.lock.metadata().path(&self.path)?;
+        let (path, mode) = (self.path.display(), meta.permissions().mode() & 0o777);
+        if meta.uid() != started::user() {
+            let what = format!("{path}: expected a folder of one's own, found one of user {}", meta.uid());
+            return Err(Error::data(what).hint("name another: one that is not there is made"));
+        }
+        if mode & 0o077 != 0 {
+            return Err(Error::data(format!("{path}: expected a folder for its owner alone, found mode {mode:03o}"))
+                .hint(format!("chmod 700 {path}, where nobody else has written into it")));
+        }
+        Ok(())
     }
 }
 
@@ -53,7 +69,7 @@ impl AppendFile {
     /// Opens a file and reads it, making it if need be.
     pub fn open(path: &Path) -> Result<(AppendFile, Vec<u8>)> {
         let existed = path.exists();
-        let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path).path(path)?;
+        let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).custom_flags(libc::O_NONBLOCK).open(path).path(path)?;
         if !existed {
             file.sync_all().path(path)?;
             temp::sync_dir(temp::parent(path))?;
@@ -82,8 +98,6 @@ impl AppendFile {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
     use crate::error::Kind;
     use crate::fsio::read_private;
@@ -116,6 +130,13 @@ mod tests {
         let held = LockedDir::open(&path, true).unwrap();
         assert_eq!(LockedDir::open(held.path(), true).unwrap_err().kind(), Kind::TryAgain);
         drop(held);
-        LockedDir::open(&path, true).unwrap();
+        let own = LockedDir::open(&path, true).unwrap();
+        own.require_own().unwrap();
+        for mode in [0o701, 0o740, 0o720, 0o755] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let error = own.require_own().unwrap_err();
+            assert!(error.to_string().ends_with(&format!("found mode {mode:o}")), "{error}");
+            assert!(error.advice().unwrap().starts_with("chmod 700 "), "{error}");
+        }
     }
 }

@@ -3,12 +3,11 @@
 //! begins as a frame does, is undone by its content too. A frame is one, whole, with nothing before it or after it: what
 //! follows could be another party's.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use super::gzip::Gzip;
-use super::started;
+use super::{found, started};
 use crate::error::{Error, IoContext, Result};
 
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -63,7 +62,7 @@ impl Source {
             return Source::new("standard input", Box::new(started::stdin()?), None, framed, false);
         }
         let name = path.display().to_string();
-        let file = File::open(path).path(path)?;
+        let file = found::open(path)?;
         let meta = file.metadata().path(path)?;
         if meta.is_dir() {
             return Err(Error::data(format!("{name}: expected a file, found a directory")));
@@ -192,6 +191,8 @@ pub fn read_text_within(path: &Path, most: u64) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
     use crate::error::Kind;
 

@@ -3,6 +3,7 @@
 mod append;
 mod beside;
 mod ending;
+mod found;
 mod gzip;
 mod input;
 mod lines;
@@ -20,6 +21,7 @@ mod temp;
 pub use append::{AppendFile, LockedDir};
 pub use beside::beside;
 pub use ending::{Deferred, leave_nothing_behind, wait_if_ending};
+pub use found::found;
 pub use input::{Source, read_text, read_text_within};
 pub use lines::Lines;
 pub use memory::resident;

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 
+use super::found::open_regular;
 use super::output::{Outcome, content_digest, exists};
 use super::temp::{self, ScratchDir};
 use crate::error::{Error, IoContext, Kind, Result};
@@ -177,7 +178,7 @@ fn same(ours: &Path, theirs: &Path) -> Result<bool> {
 
 /// Whether two files are the same bytes.
 fn equal(a: &Path, b: &Path) -> Result<bool> {
-    let open = |path: &Path| File::open(path).map(BufReader::new).path(path);
+    let open = |path: &Path| open_regular(path).map(BufReader::new);
     let (mut a, mut b) = ((open(a)?, a), (open(b)?, b));
     loop {
         let (left, right) = (a.0.fill_buf().path(a.1)?, b.0.fill_buf().path(b.1)?);

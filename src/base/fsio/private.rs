@@ -5,6 +5,7 @@ use std::io::Read;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
+use super::found::open_at_once;
 use crate::error::{Context, Error, IoContext, Result};
 
 /// A larger file is refused, in bytes.
@@ -25,7 +26,7 @@ pub fn private_dir(path: &Path) -> Result<()> {
 
 /// Reads a file that is for its owner alone, as text.
 pub fn read_private(path: &Path) -> Result<String> {
-    let mut file = File::open(path).path(path)?;
+    let mut file = open_at_once(path).path(path)?;
     require_private(path, &file)?;
     String::from_utf8(read_bounded(path, &mut file)?).map_err(|_| Error::data("not UTF-8")).at(path.display())
 }

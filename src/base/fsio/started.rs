@@ -62,6 +62,12 @@ fn open(descriptor: u32, name: &str) -> Result<()> {
     Err(Error::new(Kind::Io, format!("{name}: it is closed")).hint("/dev/null is there for what nobody wants"))
 }
 
+/// Who this process works for.
+pub(super) fn user() -> u32 {
+    // SAFETY: it asks for a number, and cannot fail.
+    unsafe { libc::geteuid() }
+}
+
 /// Signals that end the program: those that it was not told to ignore.
 pub(super) fn ending() -> impl Iterator<Item = i32> {
     ENDING.into_iter().filter(|signal| IGNORED.load(Ordering::Relaxed) & (1 << signal) == 0)

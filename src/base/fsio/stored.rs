@@ -7,6 +7,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use super::found::open_at_once;
 use crate::error::{Error, IoContext, Result};
 
 /// Bytes that are read at a time.
@@ -24,7 +25,7 @@ pub struct Stored {
 impl Stored {
     /// `len` bytes at `offset` of a regular file; `None` of anything else, and where they are not all there.
     pub fn open(path: &Path, offset: u64, len: u64) -> Result<Option<Stored>> {
-        let file = File::open(path).path(path)?;
+        let file = open_at_once(path).path(path)?;
         let meta = file.metadata().path(path)?;
         let end = offset.checked_add(len).filter(|end| meta.is_file() && *end <= meta.len());
         Ok(end.map(|_| Stored { name: path.display().to_string(), file, offset, len }))

@@ -11,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::{Builder, NamedTempFile, TempDir};
 
+use super::found::open_at_once;
 use crate::error::{Error, IoContext, Result};
 
 /// What stands in every temporary name.
@@ -169,12 +170,20 @@ pub fn sweep(path: &Path) -> Result<()> {
         let stale = entry.path();
         // A living writer holds the lock from a moment after it made the file or folder; losing that
         // race costs it an error, never a wrong output.
-        let Ok(file) = File::open(&stale) else { continue };
+        let Some(file) = temporary(&stale) else { continue };
         if file.try_lock().is_ok() {
             let _ = if stale.is_dir() { fs::remove_dir_all(&stale) } else { fs::remove_file(&stale) };
         }
     }
     Ok(())
+}
+
+/// Opens what can be a temporary: a file or a folder. Whatever else has the name of one is not looked at.
+fn temporary(path: &Path) -> Option<File> {
+    let of_ours = |kind: fs::FileType| kind.is_file() || kind.is_dir();
+    fs::symlink_metadata(path).ok().filter(|found| of_ours(found.file_type()))?;
+    let file = open_at_once(path).ok()?;
+    file.metadata().is_ok_and(|found| of_ours(found.file_type())).then_some(file)
 }
 
 /// Who is making `path`: what a living process has written into the first line of a temporary of it, but for `own`.
@@ -186,7 +195,7 @@ pub fn maker(path: &Path, own: Option<&Path>) -> Result<Option<String>> {
         if !named || own.is_some_and(|own| own.file_name() == Some(&entry.file_name())) {
             continue;
         }
-        let Ok(file) = File::open(entry.path()) else { continue };
+        let Some(file) = temporary(&entry.path()) else { continue };
         if matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)) {
             let mut text = String::new();
             // Whoever writes its output, or is a moment old, has not said who it is.

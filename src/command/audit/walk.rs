@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::audit::{RunFolder, is_aside, is_folder};
 use crate::error::{Error, IoContext, Result};
+use crate::fsio;
 
 /// More files are refused.
 const MOST: usize = 1 << 22;
@@ -17,6 +18,7 @@ pub fn list(root: &Path) -> Result<(RunFolder, Vec<String>)> {
     if !root.is_dir() {
         return Err(Error::missing(format!("{}: expected a run folder", root.display())));
     }
+    fsio::found(root);
     read(root, "", &mut names, &mut others)?;
     Ok((RunFolder::new(root, names), others))
 }

@@ -21,6 +21,7 @@ const MAX: u64 = 1 << 30;
 /// What all names begin with; temporaries of theirs, with a dot before it.
 const PREFIX: &str = "checkpoint-";
 const RECORD: &str = ".jsonl";
+const STATE: &str = ".state";
 
 /// The work that was done when it was written.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -72,7 +73,7 @@ pub fn record_path(folder: &Path, step: u32) -> PathBuf {
 }
 
 fn state_path(folder: &Path, step: u32) -> PathBuf {
-    folder.join(format!("{PREFIX}{step:08}.state"))
+    folder.join(format!("{PREFIX}{step:08}{STATE}"))
 }
 
 /// Writes a checkpoint: it is there when this returns, and not before all of it is on disk.
@@ -133,8 +134,7 @@ impl Begun {
 
 /// After how many steps there are checkpoints, the last one first.
 pub fn steps(folder: &Path) -> Result<Vec<u32>> {
-    let step = |name: &str| name.strip_prefix(PREFIX)?.strip_suffix(RECORD)?.parse::<u32>().ok();
-    let mut steps: Vec<u32> = names(folder)?.iter().filter_map(|name| step(name)).collect();
+    let mut steps: Vec<u32> = names(folder)?.iter().filter_map(|name| step_of(name, RECORD)).collect();
     steps.sort_unstable_by(|a, b| b.cmp(a));
     Ok(steps)
 }
@@ -143,9 +143,7 @@ pub fn steps(folder: &Path) -> Result<Vec<u32>> {
 pub fn sweep(folder: &Path) -> Result<()> {
     let named = steps(folder)?;
     remove(folder, |name| {
-        let state = name.strip_prefix(PREFIX).and_then(|name| name.strip_suffix(".state"));
-        let orphan = state.is_some_and(|step| step.parse().is_ok_and(|step| !named.contains(&step)));
-        orphan || name.starts_with('.')
+        step_of(name, STATE).is_some_and(|step| !named.contains(&step)) || name.starts_with('.')
     })
 }
 
@@ -166,9 +164,18 @@ fn remove(folder: &Path, which: impl Fn(&str) -> bool) -> Result<()> {
     Ok(())
 }
 
-/// The names in the folder that are ours.
+/// The step in a name that ends so, where it is one that we write: `checkpoint-3` of another program is none of ours.
+fn step_of(name: &str, ending: &str) -> Option<u32> {
+    let digits = name.strip_prefix(PREFIX)?.strip_suffix(ending)?;
+    let step = digits.parse::<u32>().ok()?;
+    (digits == format!("{step:08}")).then_some(step)
+}
+
+/// The names in the folder that are ours, those of what is in the making too.
 fn names(folder: &Path) -> Result<Vec<String>> {
-    let ours = |name: &String| name.strip_prefix('.').unwrap_or(name).starts_with(PREFIX);
+    let whole = |name: &str| step_of(name, RECORD).or(step_of(name, STATE)).is_some();
+    let made = |name: &str| name.strip_prefix('.').and_then(|name| name.split_once(".l402-tmp.")).map(|of| whole(of.0));
+    let ours = |name: &String| whole(name) || made(name) == Some(true);
     let entries = fs::read_dir(folder).path(folder)?;
     Ok(entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).filter(ours).collect())
 }

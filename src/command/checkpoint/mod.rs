@@ -39,6 +39,7 @@ impl CheckpointArgs {
             Kind::TryAgain => error.hint("wait until it is done, or end it; every work has a folder of its own"),
             _ => error,
         })?;
+        folder.require_own()?;
         let mut of = Meta::default();
         of.copy_all(&inputs);
         let since = Since::begin(0);

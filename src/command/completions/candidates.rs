@@ -10,7 +10,7 @@ use clap_complete::engine::{ArgValueCompleter, CompletionCandidate, PathComplete
 
 use crate::artifact::Room;
 use crate::data::Roster;
-use crate::fsio::read_text_within;
+use crate::fsio::{self, read_text_within};
 
 /// The tree with candidates for rounds, workers and recipes wherever it asks for them, be it by a flag or by place.
 pub fn attached(tree: Command, run: PathBuf) -> Command {
@@ -49,6 +49,7 @@ fn rounds(run: &Path) -> Vec<String> {
 /// The workers of its roster, ascending.
 fn workers(run: &Path) -> Vec<String> {
     let path = run.join("roster.jsonl");
+    fsio::found(&path);
     let text = read_text_within(&path, Room::any().bytes).unwrap_or_default();
     let roster = Roster::parse("roster.jsonl", &text);
     roster.map_or(Vec::new(), |roster| roster.members().iter().map(|member| member.worker.clone()).collect())
@@ -70,5 +71,9 @@ mod tests {
         fs::write(place.path().join("roster.jsonl"), line("bob") + &line("ann")).unwrap();
         assert_eq!(workers(place.path()), ["ann", "bob"]);
         assert_eq!(rounds(Path::new("/no/such/folder")), Vec::<String>::new());
+        // A shell does not wait for whoever fills a pipe.
+        fs::remove_file(place.path().join("roster.jsonl")).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(place.path().join("roster.jsonl")).status().unwrap().success());
+        assert_eq!(workers(place.path()), Vec::<String>::new());
     }
 }

@@ -8,7 +8,7 @@ use super::run::{Run, is_regular};
 use crate::artifact::{Digest, Recipe, Room};
 use crate::command::args::{LEFT_OUT, RESERVED, worker_id};
 use crate::error::{Error, IoContext, Kind, Result};
-use crate::fsio::{Target, random, read_text_within};
+use crate::fsio::{self, Target, random, read_text_within};
 use crate::ui::Ui;
 
 /// A short form: the run folder, the round, and the command line so far.
@@ -29,6 +29,7 @@ impl Form {
             let expected = LEFT_OUT.join(", ");
             return Err(Error::usage(format!("--without {unknown}: expected one of {expected}")));
         }
+        fsio::found(&run.of(round, ""));
         Ok(Form { run, round, given, ui, without, recipe: OnceCell::new() })
     }
 

@@ -21,6 +21,7 @@ use clap::Command;
 
 use crate::artifact::canonical;
 use crate::error::{Error, Result};
+use crate::fsio;
 use crate::ui::Ui;
 use form::Form;
 use given::{Given, Mistyped};
@@ -132,7 +133,10 @@ pub fn expand(words: Vec<OsString>, tree: &Command) -> Result<Vec<OsString>> {
     };
     let mut form = Form::new(run, round, given, ui)?;
     fill(&mut form)?;
+    let given = words;
     let words = form.given.words();
+    // What the form has filled in is there by others' doing.
+    words.iter().filter(|word| !given.contains(word)).for_each(|word| fsio::found(Path::new(word)));
     let shown: Vec<String> = words.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     ui.detail(format!("as: l402 {}", shown.join(" ")));
     Ok(words)
