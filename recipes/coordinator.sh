@@ -29,8 +29,8 @@ run=$PWD
 private=$run-private/coordinator
 inbox=$private/inbox
 patience=${PATIENCE:-60}
-l402() { command "${L402:-l402}" --quiet "$@"; }
-ask() { l402 inspect --field "$@"; }
+# shellcheck source=recipes/party.sh
+. "${me%/*}/party.sh"
 # What was drawn stays, also after a kill.
 beacon() {
     if [ -e "round-$2/beacon-$1" ]; then
@@ -166,22 +166,7 @@ if [ $# -gt 1 ]; then
     exit 0
 fi
 
-# ---- All rounds, each by itself --------------------------------------------------------------------------------------
-
-sync() {
-    [ -z "${SYNC:-}" ] || RUN=$run sh -c "$SYNC \"\$@\"" sync "$1" 9>&- || { echo "SYNC $1: exit status $?"; exit 69; }
-}
 for who in $workers; do mkdir -p "$inbox/$who"; done
-sync get
-worst=0 n=0
-while [ $n -lt "${ROUNDS:-1}" ] && is_model "theta-$n"; do
-    status=0
-    "$me" "$run" "$n" || status=$?
-    case $worst:$status in
-        *:0 | *:75) [ $worst -ne 0 ] || worst=$status ;;
-        0:* | 75:* | 69:*) worst=$status ;;
-    esac
-    n=$((n + 1))
-done
-sync put
+begun() { [ "$1" -lt "${ROUNDS:-1}" ] && is_model "theta-$1"; }
+all_rounds "$me" "$run"
 exit $worst

@@ -1,10 +1,11 @@
 #!/bin/sh
-# What a worker runs of a paid run, from cron (recipes/cron.sh): it looks at what is there, and does what is due.
+# What a worker runs from cron (recipes/cron.sh): it looks at what is there, and does what is due.
 #
 #   recipes/worker.sh RUN ID
 #
 # RUN is the worker's own run folder (docs/run.md), begun with run.toml, roster.jsonl and coordinator.pub from a source that one trusts.
-# RUN-private/ID holds lightning-rpc, a link to the node's socket, and the escrow. Files travel by SYNC, a command that is called as
+# RUN-private/ID holds lightning-rpc, a link to the node's socket, and the escrow; in a run that does not pay (pay.round_msat = 0) key is
+# enough, nothing is offered or claimed, and beacon-b, for which all have committed, stands for the judge's closing. Files travel by SYNC, a command that is called as
 # `SYNC get` before and `SYNC put` after, with RUN and ID in its environment:
 #   get   brings what the coordinator published into RUN-private/ID/inbox/run, every file whole, and the files of verdicts, which nobody
 #         else may see, into RUN-private/ID/inbox:
@@ -28,8 +29,9 @@ me=$(cd "$(dirname "$0")" && pwd)/$(basename "$0")
 cd "$1"
 run=$PWD id=$2
 private=$run-private/$id
-l402() { command "${L402:-l402}" --quiet "$@"; }
-ask() { l402 inspect --field "$@"; }
+# shellcheck source=recipes/party.sh
+. "${me%/*}/party.sh"
+pays=$(ask pay.round_msat run.toml)
 
 # ---- One round, once it was begun: worker.sh RUN ID ROUND --------------------------------------------------------------
 
@@ -75,10 +77,24 @@ round() {
         [ ! -e "$now/$id.invoices" ] || l402 invoice status "$n" "$id" || true
         exit 0
     fi
-    [ -e "$now/offers.jsonl" ] || later "offers"
-    if ! ask worker "$now/offers.jsonl" | grep -qxF -e "$id"; then exit 0; fi
+    # Whoever has no task, or no offer, has nothing to do.
+    task=assignments closed=beacon-b
+    [ "$pays" -eq 0 ] || task=offers closed=closing.jsonl
+    [ -e "$now/$task.jsonl" ] || later "$task"
+    if ! ask worker "$now/$task.jsonl" | grep -qxF -e "$id"; then exit 0; fi
+    [ "$pays" -eq 0 ] || locked
+    work
+    [ "$pays" -gt 0 ] || { [ -e "$now/scores.jsonl" ] || later "the scores"; exit 0; }
 
-    # Issuing is accepting.
+    # What was earned, and the rest goes back.
+    ls "$private/$id.$n".*.reveal > /dev/null 2>&1 || later "the verdict"
+    chmod 600 "$private/$id.$n".*.reveal
+    l402 settle --claim "$n" "$id"
+    send claimed
+}
+
+# Issuing is accepting.
+locked() {
     if ! sent invoices; then
         least=$(ask rungs_msat --where "worker=$id" "$now/offers.jsonl" | tr -d '[]' | awk -F, '{
             offer = 0; for (i = 1; i <= NF; i++) offer += $i
@@ -94,9 +110,11 @@ round() {
     # Is the money there? Asked every time, as this is also what gives it back where no verdict comes.
     l402 invoice status "$n" "$id"
     send held
+}
 
-    # Now the work, and the commitment to it. The update stays at home until the list is closed.
-    if ! sent commitment && [ ! -e "$now/closing.jsonl" ]; then
+# The work, and the commitment to it. The update stays at home until the list is closed.
+work() {
+    if ! sent commitment && [ ! -e "$now/$closed" ]; then
         [ -e "$now/assignments.jsonl" ] || later "assignments"
         { ls "theta-$n"/*model.safetensors && ls "theta-$n"/*config.json; } > /dev/null 2>&1 || later "theta-$n"
         [ "$n" -eq 0 ] || [ -e "round-$((n - 1))/scores.jsonl" ] || later "the scores of round $((n - 1))"
@@ -104,19 +122,13 @@ round() {
         l402 commit "$n" "$id"
     fi
     send commitment
-    [ -e "$now/closing.jsonl" ] || later "the closing"
+    [ -e "$now/$closed" ] || later "$closed"
 
-    # The closing is what makes it safe to show the work.
+    # That it is closed is what makes it safe to show the work.
     if sent commitment; then
         sent reveal || l402 commit "$n" "$id" --reveal
         send update feedback moments leaves reveal
     fi
-
-    # What was earned, and the rest goes back.
-    ls "$private/$id.$n".*.reveal > /dev/null 2>&1 || later "the verdict"
-    chmod 600 "$private/$id.$n".*.reveal
-    l402 settle --claim "$n" "$id"
-    send claimed
 }
 
 if [ $# -gt 2 ]; then
@@ -124,22 +136,7 @@ if [ $# -gt 2 ]; then
     exit 0
 fi
 
-# ---- All rounds, each by itself: what one waits for holds up no other ---------------------------------------------------
-
-sync() {
-    [ -z "${SYNC:-}" ] || RUN=$run ID=$id sh -c "$SYNC \"\$@\"" sync "$1" 9>&- || { echo "SYNC $1: exit status $?"; exit 69; }
-}
-sync get
-worst=0 n=0
-while [ -d "round-$n" ] || [ -d "$private/inbox/run/round-$n" ]; do
-    status=0
-    "$me" "$run" "$id" "$n" || status=$?
-    case $worst:$status in
-        *:0 | *:75) [ $worst -ne 0 ] || worst=$status ;;
-        0:* | 75:* | 69:*) worst=$status ;;
-    esac
-    n=$((n + 1))
-done
-sync put
+begun() { [ -d "round-$1" ] || [ -d "$private/inbox/run/round-$1" ]; }
+all_rounds "$me" "$run" "$id"
 if [ $worst -eq 0 ] && [ $n -lt "${ROUNDS:-1}" ]; then worst=75; fi
 exit $worst

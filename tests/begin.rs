@@ -151,6 +151,10 @@ fn a_model_that_is_there_is_taken_with_its_tokenizer_and_an_adapter_begins_besid
     assert_eq!(world.text("inspect --field model.theta_0 moved/run.toml"), theta);
     // Comments of the template are there still.
     assert!(read(&world, "moved/run.toml").contains("ten times what all weights take"));
+    // Longer sequences than the model is made for are refused before there is a run.
+    let long = NEW.replace("new run", "new long").replace("--seq-len 16", "--seq-len 128");
+    world.expect(&long, 1, "the sequences have 128 tokens, and the model is made for 64 (max_position_embeddings)");
+    assert!(!world.has("long") && !world.has("long-private"));
     // What a round of another run has made is no first model.
     let tokens = world.expect(&format!("{NEW} --tokenizer text.txt").replace("new run", "new c"), 65, "text.txt");
     assert!(tokens.stdout.is_empty());

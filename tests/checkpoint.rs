@@ -3,6 +3,7 @@
 mod common;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Output};
 use std::thread::sleep;
@@ -471,6 +472,9 @@ fn a_verifier_believes_only_a_folder_of_its_own_and_of_this_very_update() {
     fs::create_dir(world.path("run")).unwrap();
     world.write("run/run.toml", &world.bytes("r.toml"));
     world.expect(&format!("{whole} --checkpoint run/own"), 2, "outside of the run folder");
+    world.expect(&format!("{whole} --checkpoint run/a/own"), 2, "outside of the run folder");
+    // What was refused leaves nothing.
+    assert_eq!((world.listing("run"), world.has("shown/own")), (vec!["run.toml".to_owned()], false));
     world.expect(&format!("{whole} --checkpoint own --trace 3"), 2, "--checkpoint");
     // A training's checkpoint, and that of a replay of another update, say nothing of this one.
     begun(&world, 0);
@@ -491,4 +495,44 @@ fn a_verifier_believes_only_a_folder_of_its_own_and_of_this_very_update() {
     let other = whole.replace("ann.0.update", "bob.0.update");
     world.expect(&format!("{other} --checkpoint own"), 73, "of another update: expected ");
     world.expect(&format!("{whole} --checkpoint own"), 0, "goes on after step");
+}
+
+#[test]
+fn a_folder_that_others_can_write_to_is_no_place_for_checkpoints() {
+    let world = world(arithmetic());
+    let mode = |mode| fs::set_permissions(world.path("open"), fs::Permissions::from_mode(mode)).unwrap();
+    fs::create_dir(world.path("open")).unwrap();
+    for bits in [0o755, 0o770, 0o701] {
+        mode(bits);
+        for work in [whole(&world, 0), verified(&world)[0].clone()] {
+            let says = format!("open: expected a folder for its owner alone, found mode {bits:o}");
+            let output = world.expect(&format!("{work} --checkpoint open"), 65, &says);
+            assert!(talk(&output).contains("hint: chmod 700 open"), "{}", talk(&output));
+        }
+    }
+    assert!(world.listing("open").is_empty());
+}
+
+#[test]
+fn what_other_programs_call_a_checkpoint_stays_and_is_none() {
+    let world = world(arithmetic());
+    fs::create_dir_all(world.path("own/checkpoint-500")).unwrap();
+    fs::set_permissions(world.path("own"), fs::Permissions::from_mode(0o700)).unwrap();
+    let foreign = [
+        "checkpoint-3.jsonl",
+        "checkpoint-3.state",
+        "checkpoint-best.state",
+        "checkpoint-0000000x.jsonl",
+        ".checkpoint-y",
+    ];
+    for name in foreign {
+        world.write(&format!("own/{name}"), b"theirs");
+    }
+    let train = whole(&world, 0);
+    let said = talk(&world.ok(&format!("{train} --checkpoint own --every 7")));
+    assert!(!said.contains("damaged"), "{said}");
+    let mut kept: Vec<String> =
+        foreign.iter().map(|name| (*name).to_owned()).chain(["checkpoint-500".into()]).collect();
+    kept.sort();
+    assert_eq!(world.listing("own"), kept);
 }

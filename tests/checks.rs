@@ -116,6 +116,28 @@ fn under_github_actions_what_failed_is_annotated_and_the_job_has_a_summary() {
 }
 
 #[test]
+fn what_others_wrote_is_no_command_to_a_runner() {
+    let world = World::empty();
+    let line = |worker: &str| format!("{{\"type\":\"x\",\"v\":1,\"worker\":\"{worker}\"}}\n");
+    world.write("vile.jsonl", ["::stop-commands::x", "##[add-mask]a", " ::error::b"].map(line).concat().as_bytes());
+    let shown = |args: &str, actions: &str| {
+        let output = world.command(args).env("GITHUB_ACTIONS", actions).output().unwrap();
+        String::from_utf8(output.stdout.clone()).unwrap() + &talk(&output)
+    };
+    let said = shown("inspect --field worker vile.jsonl", "true");
+    assert_eq!(said, "\\::stop-commands::x\n##\\[add-mask]a\n \\::error::b\n");
+    assert_eq!(shown("inspect --field worker vile.jsonl", "false"), "::stop-commands::x\n##[add-mask]a\n ::error::b\n");
+    let named = shown("inspect ##[error]x", "true");
+    assert!(named.contains("##\\[error]x") && !named.contains("##["), "{named}");
+    // A name in JSON is the same name, written otherwise.
+    world.write("##[error]x.jsonl", line("ann").as_bytes());
+    let [heard, said] = ["false", "true"].map(|actions| shown("inspect --json ##[error]x.jsonl", actions));
+    assert!(heard.contains("\"##[error]x.jsonl\"") && !said.contains("##["), "{said}");
+    let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    assert_eq!(value(&heard), value(&said));
+}
+
+#[test]
 fn the_steps_of_the_workflow_run_as_they_stand() {
     let world = World::new(FULL);
     world.begin_run();

@@ -421,7 +421,7 @@ fn what_was_not_committed_to_or_not_replayed_does_not_count() {
     commitments(&without(&list, &[bob, committed]));
     assert_eq!(verdict(&world, "bob", &ALL), nothing("no commitment"));
     commitments(&without(&list, &[bob, reveal]));
-    assert_eq!(verdict(&world, "bob", &ALL), nothing("does not match its commitment"));
+    assert_eq!(verdict(&world, "bob", &ALL), nothing("its commitment was never opened"));
 
     // Committed to one update, showed another: also when what is shown is right.
     let other = relabelled(&world, "bob.1.update", |meta| {

@@ -206,8 +206,13 @@ impl<'a> Rescoring<'a> {
 }
 
 /// Why a commitment does not let an update count: see [`uncommitted`].
-const UNCOMMITTED: [&str; 4] =
-    ["no commitment", "the commitment is not signed by the worker", "two commitments", "does not match its commitment"];
+const UNCOMMITTED: [&str; 5] = [
+    "no commitment",
+    "the commitment is not signed by the worker",
+    "two commitments",
+    "does not match its commitment",
+    "its commitment was never opened",
+];
 
 /// Whether scores rest on the same updates and findings: those that whoever signed the ones has seen.
 fn same_inputs(recorded: &[Score], again: &[Score]) -> bool {

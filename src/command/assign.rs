@@ -78,8 +78,15 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     if target.write_text(&text)? == Outcome::UpToDate {
         ui.say(format!("{}: up to date", target.name()));
     }
+    let drawn: Vec<String> = assignments.iter().take(SAID).map(|a| format!("{} {}", a.worker, a.shard)).collect();
+    let more = assignments.len().saturating_sub(SAID);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    ui.say(format!("round {}: {}{more}", args.round, drawn.join(", ")));
     Ok(())
 }
+
+/// Assignments that are said; more is in the records.
+const SAID: usize = 8;
 
 /// A file by its name, never by whether one happens to be there.
 fn roster(workers: &str) -> Result<Roster> {

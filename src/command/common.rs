@@ -6,7 +6,7 @@ use lightning::bitcoin::secp256k1::PublicKey;
 
 use crate::artifact::{Recipe, key, record};
 use crate::data::{Assignment, Tokenizer};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::fsio::Source;
 use crate::model::ModelFolder;
 use crate::ui::Ui;
@@ -50,8 +50,21 @@ impl RoundArgs {
             (None, Some(_)) => folder.meta.number(&name, "round")?,
             (None, None) => 0,
         };
-        check_theta(&recipe, &folder, round).at(&name)?;
+        check_theta(&recipe, &folder, round).map_err(|error| self.of_this_recipe(error)).at(&name)?;
         Ok((recipe, folder, round))
+    }
+}
+
+impl RoundArgs {
+    /// Another run's model, where nothing else was said of it: most often the recipe was edited.
+    fn of_this_recipe(&self, error: Error) -> Error {
+        if error.kind() != Kind::Refused || error.advice().is_some() {
+            return error;
+        }
+        error.hint(format!(
+            "is {} the recipe that the run began with? After its first assignment it must not be edited: another recipe is another run",
+            self.recipe.display()
+        ))
     }
 }
 
@@ -108,7 +121,10 @@ pub fn read_assignments(path: &Path, recipe: &Recipe, pinned: &CoordinatorArg, u
         return Err(Error::data(format!("{}: expected assignment records, found none", path.display())));
     }
     if pinned.coordinator.is_none() {
-        ui.say(format!("{}: anybody may have made these: no --coordinator key is pinned", path.display()));
+        ui.say(format!(
+            "{}: anybody may have made these: no key is pinned (--coordinator KEY, or coordinator.pub in a run folder)",
+            path.display()
+        ));
     }
     let run = recipe.digest();
     for assignment in &assignments {

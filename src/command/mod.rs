@@ -48,6 +48,7 @@ pub mod roster;
 mod run_folder;
 pub mod sample;
 pub mod score;
+mod scored;
 pub mod selftest;
 pub mod settle;
 pub mod shard;

@@ -91,7 +91,10 @@ fn read_logs(args: &Args, book: &Book, figures: &mut Figures, ui: &Ui) -> Result
         logs.read(Source::text(&path)?, LOG).map_err(|error| Error::io(path.display(), &error))?;
     }
     if logs.passed_over > logs.not_finite {
-        ui.say(format!("logs: {} lines are of another run, or nothing", logs.passed_over.saturating_sub(logs.not_finite)));
+        ui.say(format!(
+            "logs: {} lines are of another run, or nothing",
+            logs.passed_over.saturating_sub(logs.not_finite)
+        ));
     }
     if logs.not_finite > 0 {
         ui.say(format!("logs: {} steps have a loss that is no finite number, and are not drawn", logs.not_finite));

@@ -18,6 +18,7 @@ pub fn open(named: Option<&Path>, ui: &Ui) -> Result<Book> {
     let (run, _) = walk::list(&place(named))?;
     let book = Book::open(run)?;
     book.odd.iter().for_each(|why| ui.say(format!("passed over: {why}")));
+    book.edited.iter().for_each(|error| ui.warn(error));
     Ok(book)
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::common::{BaseArg, CoordinatorArg, RoundArgs, open, read_assignments};
 use super::made::about;
 use super::node::NodeArgs;
-use super::{consensus, lists, model_loss, updates};
+use super::{consensus, lists, model_loss, scored, updates};
 use crate::artifact::key::SigningKey;
 use crate::artifact::record::Signer;
 use crate::artifact::{Commitment, Digest, Recipe, Room, record};
@@ -197,6 +197,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         scores.round.standings = Some(StandingsGiven::AssumedNone);
     }
     target.write_text(&(scores.text()? + &endorsement(args, &recipe, &scores)?))?;
+    scored::say(&scores, &recipe, ui);
     Ok(())
 }
 

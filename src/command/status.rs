@@ -53,49 +53,65 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         page.line(format!("rounds 0 to {} are not looked at: --last 0 does", first - 1));
     }
     page.lines(&table(&rounds));
+    for round in rounds.iter().filter(|round| round.unscored > 0) {
+        page.line(format!(
+            "round {}: the scores are older than what {} of those who were in time have shown since",
+            round.round, round.unscored
+        ));
+    }
     heights(rounds.last(), &mut page);
     next(&nexts, &mut page);
     page.print()
 }
 
 /// Rows of cells, aligned; the first column to the left.
-fn aligned(rows: &[Vec<String>]) -> String {
+fn aligned(rows: &[Vec<String>], gap: usize) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |i: usize| rows.iter().filter_map(|row| row.get(i)).map(|cell| cell.chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let line = |row: &Vec<String>| {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:>width$}"));
-        cells.collect::<Vec<_>>().join("  ") + "\n"
+        cells.collect::<Vec<_>>().join(&" ".repeat(gap)) + "\n"
     };
     rows.iter().map(line).collect()
 }
 
+/// As many characters as the narrowest terminal has in a line.
+const WIDTH: usize = 80;
+
+/// What a round's work is, and what its pay is; the latter's columns alone say nothing where nothing is offered.
+const WORK: [&str; 8] = ["round", "assigned", "committed", "closed", "revealed", "replayed", "scored", "next"];
+const PAY: [&str; 5] = ["round", "offered", "locked", "settled", "claimed"];
+
 fn table(rounds: &[RoundStatus]) -> String {
+    let titled = |words: &[&str], row: fn(&RoundStatus) -> Vec<String>| -> Vec<Vec<String>> {
+        let title = words.iter().map(|word| (*word).to_owned()).collect();
+        std::iter::once(title).chain(rounds.iter().map(row)).collect()
+    };
     if rounds.is_empty() {
         return String::new();
     }
-    let words = [
-        "round",
-        "assigned",
-        "offered",
-        "locked",
-        "committed",
-        "closed",
-        "revealed",
-        "replayed",
-        "scored",
-        "settled",
-        "claimed",
-        "next model",
-    ];
-    let mut rows = vec![words.map(str::to_owned).to_vec()];
-    rows.extend(rounds.iter().map(row));
-    aligned(&rows)
+    let fitting = |rows: &[Vec<String>]| {
+        let fits = |text: &String| text.lines().all(|line| line.chars().count() <= WIDTH);
+        Some(aligned(rows, 2)).filter(fits).unwrap_or_else(|| aligned(rows, 1))
+    };
+    let mut text = fitting(&titled(&WORK, work));
+    if rounds.iter().any(|round| round.offered > 0) {
+        text += "\n";
+        text += &fitting(&titled(&PAY, pay));
+    }
+    text
 }
 
-fn row(round: &RoundStatus) -> Vec<String> {
-    let of = |k: u64, n: u64| if n == 0 { "-".to_owned() } else { format!("{k} of {n}") };
-    let yes = |done: bool, text: &str| if done { text.to_owned() } else { "-".to_owned() };
+fn of(k: u64, n: u64) -> String {
+    if n == 0 { "-".to_owned() } else { format!("{k} of {n}") }
+}
+
+fn yes(done: bool, text: &str) -> String {
+    if done { text.to_owned() } else { "-".to_owned() }
+}
+
+fn work(round: &RoundStatus) -> Vec<String> {
     let replayed = match round.replayed {
         0 => "-".to_owned(),
         k => format!("{k} of {}, {} exact", round.revealed.max(k), round.exact),
@@ -103,16 +119,22 @@ fn row(round: &RoundStatus) -> Vec<String> {
     vec![
         round.round.to_string(),
         yes(round.assigned > 0, &round.assigned.to_string()),
-        yes(round.offered > 0, &round.offered.to_string()),
-        of(round.held, round.offered),
         if round.committed == 0 { "-".to_owned() } else { of(round.committed, round.assigned.max(round.committed)) },
         round.closed_at.map_or("-".to_owned(), |height| format!("{} at {height}", round.in_time)),
         of(round.revealed, round.committed),
         replayed,
         yes(round.scored, &format!("{} count", round.counting)),
+        yes(round.next_model, "yes"),
+    ]
+}
+
+fn pay(round: &RoundStatus) -> Vec<String> {
+    vec![
+        round.round.to_string(),
+        yes(round.offered > 0, &round.offered.to_string()),
+        of(round.held, round.offered),
         of(round.settled, round.held),
         of(round.claimed, round.paid),
-        yes(round.next_model, "yes"),
     ]
 }
 
@@ -126,9 +148,10 @@ fn heights(round: Option<&RoundStatus>, page: &mut Page) {
     };
     page.line("");
     page.line(format!(
-        "round {} by block height: all locked by {lock}, committed and closed by {commit}, verdicts by {reveal}, claimed by {claim}",
+        "round {} by block height: all locked by {lock}, committed and closed by {commit},",
         round.round
     ));
+    page.line(format!("  verdicts by {reveal}, claimed by {claim}"));
 }
 
 /// Commands that are shown; the others are counted.

@@ -171,7 +171,7 @@ impl Assignment {
             "recipe: expected run {}, as assigned to {}, found run {run}",
             self.run, self.worker
         ))
-        .hint("was the recipe changed after the assignment?"))
+        .hint("was the recipe (run.toml) edited after the assignment? Put back what everybody else has"))
     }
 
     /// The assignment of a worker in a round, of which there must be one.

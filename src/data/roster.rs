@@ -53,8 +53,15 @@ impl Roster {
         members.iter().try_for_each(Member::check)?;
         members.sort();
         let mut seen = BTreeSet::new();
-        if let Some(twice) = members.iter().find(|m| !seen.insert(&m.worker)) {
+        if let Some(twice) = members.iter().find(|m| !seen.insert(m.worker.as_str())) {
             return Err(Error::data(format!("worker {}: listed twice", twice.worker)));
+        }
+        // `alice.*` would take the files of alice.b for those of alice.
+        let begun = |m: &Member| m.worker.match_indices('.').find_map(|(at, _)| seen.get(&m.worker[..at]).copied());
+        if let Some((longer, shorter)) = members.iter().find_map(|m| Some((&m.worker, begun(m)?))) {
+            return Err(Error::data(format!(
+                "worker {longer}: begins as {shorter} does, whose files its own could be taken for"
+            )));
         }
         Ok(Roster { members })
     }
@@ -122,6 +129,8 @@ mod tests {
             ("ann,,bob", "worker \"\""),
             ("Ann", "worker \"Ann\""),
             ("ann,bob,ann", "worker ann: listed twice"),
+            ("ann.commitment,bob,ann", "worker ann.commitment: begins as ann does"),
+            ("ann.3,ann.3.0,bob", "worker ann.3.0: begins as ann.3 does"),
             ("ann=12", "worker ann"),
             (&many, "found 10001"),
         ] {
@@ -131,5 +140,6 @@ mod tests {
         }
         let twice = format!("ann,ann={KEY}");
         assert!(Roster::parse_list(&twice).is_err());
+        assert!(Roster::parse_list("ann,ann-b,ann_c,b.ann,c.d").is_ok());
     }
 }

@@ -84,7 +84,13 @@ pub fn explain(book: &Book, round: u64, worker: &str) -> Result<Explanation> {
 
 /// Why, and what to do, where a gate was not passed.
 fn because(case: &Case<'_>, gate: &Gate, round: u64, worker: &str, paid: Option<u64>) -> (String, String) {
-    let got = if paid.unwrap_or(0) > 0 { "got less than it might have" } else { "got nothing" };
+    let unpaid = case.is_unpaid();
+    let got = match (paid.unwrap_or(0) > 0, unpaid) {
+        (true, _) => "got less than it might have",
+        (false, false) => "got nothing",
+        (false, true) if case.reason().is_none() && ["gain", "share"].contains(&gate.gate.as_str()) => "gained nothing",
+        (false, true) => "has no part",
+    };
     let reason = case.reason().unwrap_or_default();
     let name = if gate.gate == "counts" && by_gain(reason) { "gain" } else { gate.gate.as_str() };
     let (why, advice) = match name {
@@ -201,6 +207,10 @@ fn going(
                 "nothing".to_owned(),
             )
         }
+        (None, None, _) if case.is_unpaid() => (
+            format!("{worker} passed every gate of round {round}: its update counts, and the run pays nothing"),
+            "nothing".to_owned(),
+        ),
         (None, None, Some(entitled)) => (
             format!(
                 "{worker} is entitled to {entitled} msat by the scores of round {round}; no payment is in the files"
@@ -244,6 +254,6 @@ mod tests {
             assert_eq!(gates.iter().filter(|own| **own).count(), 1, "{reason}");
         }
         let of_lists = |reason: &&str| !by_replay(reason) && !by_signal(reason) && !by_gain(reason);
-        assert!(["no commitment", "does not match its commitment", "two commitments"].iter().all(of_lists));
+        assert!(["no commitment", "its commitment was never opened", "two commitments"].iter().all(of_lists));
     }
 }

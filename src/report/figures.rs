@@ -271,9 +271,6 @@ fn outcome(
     let committed = index.committed.contains_key(worker);
     let by_lists = |reason: &str| match reason {
         _ if late => "its commitment came after the list was closed".to_owned(),
-        "does not match its commitment" if !index.shown.contains_key(worker) => {
-            "its commitment was never opened".to_owned()
-        }
         other => other.chars().take(200).collect(),
     };
     match score {
@@ -291,7 +288,7 @@ fn outcome(
         }
         None if late => (Outcome::Lists, Some(by_lists(""))),
         None if committed && !index.shown.contains_key(worker) => {
-            (Outcome::Lists, Some(by_lists("does not match its commitment")))
+            (Outcome::Lists, Some(by_lists("its commitment was never opened")))
         }
         None if committed => (Outcome::Lists, Some("no update of it was scored".into())),
         None => (Outcome::Absent, Some("no commitment and no update".into())),

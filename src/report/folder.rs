@@ -27,6 +27,8 @@ pub struct Book {
     pub begun: u64,
     /// What could not be read, and why.
     pub odd: Vec<String>,
+    /// That the recipe is not the one that the run began with.
+    pub edited: Option<Error>,
 }
 
 /// The largest file of tensors of a model whose configuration is not there.
@@ -54,7 +56,8 @@ impl Book {
         let begun = (0u64..).take_while(|n| run.below(&format!("round-{n}/")).next().is_some()).count() as u64;
         let run = run.of_workers(roster.len().clamp(1, MAX_WORKERS));
         let id = recipe.digest();
-        Ok(Book { run, recipe, id, roster, coordinator: coordinator.and_then(Result::ok), begun, odd })
+        let edited = edited(&run, &id);
+        Ok(Book { run, recipe, id, roster, coordinator: coordinator.and_then(Result::ok), begun, odd, edited })
     }
 
     /// The unit of losses: a byte or a token.
@@ -92,6 +95,15 @@ impl Book {
         self.roster.iter().map(String::as_str).chain(assigned).collect()
     }
 }
+
+/// What is wrong with the folder's recipe where its first round was assigned by another.
+pub fn edited(run: &RunFolder, id: &Digest) -> Option<Error> {
+    let first = run.has(FIRST).then(|| plain(run.records(FIRST)).ok()).flatten()?;
+    crate::data::edited(run.path("run.toml").display(), id, &first)
+}
+
+/// The assignments of the first round.
+const FIRST: &str = "round-0/assignments.jsonl";
 
 /// What the folder's reader says, as an error of ours.
 pub fn plain<T>(read: Checked<T>) -> Result<T> {

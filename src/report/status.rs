@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::folder::Book;
 use super::lists::RoundLists;
 use super::said::plainly;
+use super::update::is_there;
 use crate::artifact::record::Record;
 use crate::artifact::{Commitment, Digest};
 use crate::pay::{Closing, Held, Msat, NodeId, Offer, Verdict as Decided, hash_of};
-use crate::score::opened_commitment;
+use crate::score::{UNOPENED, opened_commitment};
 use crate::verify::Verdict;
 
 /// What has happened in a round. Numbers are of workers.
@@ -39,7 +40,7 @@ pub struct RoundStatus {
     pub in_time: u64,
     /// Who has shown what opens a commitment.
     pub revealed: u64,
-    /// Updates that are there.
+    /// Updates that are there, and are of this run, round and worker.
     pub updates: u64,
     /// Whose update was replayed.
     pub replayed: u64,
@@ -49,6 +50,9 @@ pub struct RoundStatus {
     pub scored: bool,
     /// Whose update counts.
     pub counting: u64,
+    /// Whose work was shown after the scores were made, which do not know of it.
+    #[serde(default)]
+    pub unscored: u64,
     /// On whom there is a verdict.
     pub settled: u64,
     /// Whom it pays.
@@ -144,7 +148,7 @@ impl<'a> Round<'a> {
         let shown = |c: &&&Commitment| opened.contains(&(c.worker.as_str(), c.commitment.0));
         let names = |found: Vec<&&'a Commitment>| found.into_iter().map(|c| c.worker.as_str()).collect();
         let findings = || lists.findings.iter().flatten().filter(|f| of(&f.worker).is_some());
-        let there = |who: &&str| book.run.has(&format!("round-{}/{who}.update", lists.round));
+        let there = |who: &&str| is_there(book, lists.round, who);
         let verdicts: Vec<&Decided> =
             lists.verdicts.iter().flatten().filter(|v| of(&v.task.worker).is_some()).collect();
         let said = lists.claimed.as_deref().unwrap_or_default();
@@ -196,6 +200,7 @@ impl<'a> Round<'a> {
             exact: size(&self.exact),
             scored: self.lists.whole.is_some(),
             counting: scores.filter(|s| s.counts).count() as u64,
+            unscored: self.unscored().len() as u64,
             settled: self.verdicts.len() as u64,
             paid: self.verdicts.iter().filter(|v| v.paid_msat > Msat::ZERO).count() as u64,
             claimed: size(&self.claimed),
@@ -206,6 +211,22 @@ impl<'a> Round<'a> {
             reveal_by: self.height(|o| o.heights.reveal_by),
             claim_by: self.height(|o| o.heights.claim_by),
         }
+    }
+
+    /// Who has shown the work that it committed to in time, where the scores say that nobody has, or know nothing of it.
+    fn unscored(&self) -> Vec<&'a str> {
+        if self.lists.whole.is_none() {
+            return Vec::new();
+        }
+        let blind = |who: &&&str| match self.lists.score(who) {
+            None => true,
+            Some(score) => {
+                let shown = self.lists.reveals.iter().any(|r| r.worker == score.worker && r.update == score.update);
+                shown && score.reason.as_deref() == Some(UNOPENED)
+            }
+        };
+        let shown = self.in_time.iter().filter(|who| self.revealed.contains(**who) && self.updates.contains(**who));
+        shown.filter(blind).copied().collect()
     }
 
     fn next(&self, by: &str, command: String, until: Option<u32>) -> Next {
@@ -306,6 +327,9 @@ impl<'a> Round<'a> {
             |who| format!("l402 settle --claim {n} {who}"),
             self.height(|o| o.heights.claim_by),
         ));
+        if !self.book.has_model(n + 1) && self.verdicts.is_empty() && !self.unscored().is_empty() {
+            nexts.push(self.next("coordinator", format!("l402 score {n} --force"), reveal_by));
+        }
         if !self.book.has_model(n + 1) {
             nexts.push(self.next("coordinator", format!("l402 aggregate {n}"), None));
         }

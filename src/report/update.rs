@@ -21,11 +21,26 @@ pub fn sent(book: &Book, round: u64, worker: &str) -> Option<Result<Sent>> {
     book.run.has(&name).then(|| read(book, &name))
 }
 
+/// Whether a worker's update of this very round is there, by what its file says of itself.
+pub fn is_there(book: &Book, round: u64, worker: &str) -> bool {
+    let name = format!("round-{round}/{worker}.update");
+    let of = [("run", book.id.to_string()), ("round", round.to_string()), ("worker", worker.to_owned())];
+    book.run.has(&name)
+        && open(book, &name)
+            .is_ok_and(|(_, meta)| of.iter().all(|(key, expected)| meta.opt(key) == Some(expected.as_str())))
+}
+
+/// An update's file, opened, and its metadata.
+fn open(book: &Book, name: &str) -> Result<(Reader, Meta)> {
+    let header = book.layout().map_or(HEADER, |layout| layout.header_room());
+    let reader = Reader::open_within(plain(book.run.source(name))?.within(book.most_bytes())?, header)?;
+    let meta = Meta::read(name, reader.header(), ArtifactKind::Update)?;
+    Ok((reader, meta))
+}
+
 fn read(book: &Book, name: &str) -> Result<Sent> {
     let most = book.most_bytes();
-    let header = book.layout().map_or(HEADER, |layout| layout.header_room());
-    let reader = Reader::open_within(plain(book.run.source(name))?.within(most)?, header)?;
-    let meta = Meta::read(name, reader.header(), ArtifactKind::Update)?;
+    let (reader, meta) = open(book, name)?;
     let bytes = reader.header().to_bytes().len() as u64 + reader.header().data_len();
     // A frame may hold more than its file: of that no more is read than an update can have.
     let digest = plain(book.run.digest(name, most))?;

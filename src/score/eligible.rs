@@ -170,8 +170,14 @@ pub fn committed(
         |r: &&Reveal| (r.run, r.round, &r.worker, r.update) == (update.run, round, &update.worker, update.digest);
     let opened: HashSet<Digest> = reveals.iter().filter(about).map(opened_commitment).collect();
     let first = own.iter().find(|(_, commitment)| opened.contains(&commitment.commitment));
-    first.map(|(place, _)| *place).ok_or_else(|| "does not match its commitment".into())
+    let shown = || reveals.iter().any(|r| (r.run, r.round, &r.worker) == (update.run, round, &update.worker));
+    first.map(|(place, _)| *place).ok_or_else(|| if shown() { UNLIKE } else { UNOPENED }.into())
 }
+
+/// What was shown opens no commitment to this update.
+const UNLIKE: &str = "does not match its commitment";
+/// Nothing was shown that could.
+pub const UNOPENED: &str = "its commitment was never opened";
 
 /// The commitment that a reveal opens.
 pub fn opened_commitment(reveal: &Reveal) -> Digest {

@@ -30,7 +30,7 @@ pub use accept::Acceptance;
 pub use alone::{ModelLoss, model_loss};
 pub use consensus::{ClippedMedian, clipped_median};
 pub use eligible::{
-    Candidate, Eligibility, Unlisted, committed, deciding, in_time, judge, opened_commitment, require_listed,
+    Candidate, Eligibility, UNOPENED, Unlisted, committed, deciding, in_time, judge, opened_commitment, require_listed,
 };
 pub use entitled::entitled;
 pub use gain::{draw_sequences, sequence_losses};

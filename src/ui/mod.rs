@@ -56,6 +56,13 @@ impl Ui {
         write(text);
     }
 
+    /// What is wrong and ends nothing, and what to do about it.
+    pub fn warn(&self, error: &Error) {
+        if !self.quiet {
+            self.error(error);
+        }
+    }
+
     /// An error, and its hint.
     pub fn error(&self, error: &Error) {
         line(&format!("l402: {error}"));

@@ -242,7 +242,7 @@ impl Papers {
                 Act::Honest | Act::Idle => None,
                 Act::Liar | Act::Stale => Some(format!("replay differs: {differs}")),
                 Act::Late => Some("no commitment".to_owned()),
-                Act::Hidden => Some("does not match its commitment".to_owned()),
+                Act::Hidden => Some("its commitment was never opened".to_owned()),
                 Act::Noise => Some("its gain is not above noise".to_owned()),
             };
             let measured = [Act::Honest, Act::Noise].contains(act);

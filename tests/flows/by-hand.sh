@@ -21,9 +21,9 @@ ln -s "$home/tests/flows/lightning-cli" bin/lightning-cli
 export PATH=$work/bin:$PATH RPC=$work/net/n2/lightning-rpc
 
 # The commands under a heading.
-under() {
+under() {    # in recipes/coordinator.md, or in another document
     awk -v heading="$1" '/^#/ && !inside { here = ($0 == heading) } /^ *```/ { inside = !inside; show = inside && /```sh/; next }
-        here && show { sub(/^ +/, ""); print }' "$home/recipes/coordinator.md"
+        here && show { sub(/^ +/, ""); print }' "$home/${2:-recipes/coordinator.md}"
 }
 play() { bash -euo pipefail -c "$1" > "$work/said" 2>&1 || { cat "$work/said"; wrong "of recipes/coordinator.md: $1"; }; }
 
@@ -48,6 +48,6 @@ run() {
 }
 run one coordinator=n1 alice=n2
 run three coordinator=n1 alice=n2 judge=n3 payer=n4
-play "$(under '## Backups')"
+play "$(under '## Backups' docs/operating.md)"
 grep -q hex said || wrong "the node remembers no journal"
 echo "recipes/coordinator.md: every command of a round, judge and payer in one and apart"

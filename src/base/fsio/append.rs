@@ -69,7 +69,14 @@ impl AppendFile {
     /// Opens a file and reads it, making it if need be.
     pub fn open(path: &Path) -> Result<(AppendFile, Vec<u8>)> {
         let existed = path.exists();
-        let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).custom_flags(libc::O_NONBLOCK).open(path).path(path)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(path)
+            .path(path)?;
         if !existed {
             file.sync_all().path(path)?;
             temp::sync_dir(temp::parent(path))?;

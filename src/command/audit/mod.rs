@@ -169,6 +169,7 @@ fn audit(args: &Args, checks: &mut Checks, ui: &Ui) -> std::result::Result<Summa
     // Neither read nor remembered.
     let run = run.without(&others);
     pin(&mut start, &run.path("round-0/assignments.jsonl"), ui);
+    report::edited(&run, &start.id).iter().for_each(|error| ui.warn(error));
 
     let depth = args.replay.unwrap_or(Depth::Recorded);
     let options = options(depth, &start);
@@ -215,7 +216,8 @@ fn pin(start: &mut Start, assignments: &Path, ui: &Ui) {
     if start.pinned {
         return;
     }
-    if start.coordinator.is_none() {
+    let named = start.coordinator.is_some();
+    if !named {
         let signed = |line: &record::Line| line.get::<crate::data::Assignment>().ok().flatten()?.coordinator;
         let lines = record::read_lines(assignments).unwrap_or_default();
         start.coordinator = lines.iter().find_map(signed).and_then(|text| parse(&text));
@@ -223,9 +225,16 @@ fn pin(start: &mut Start, assignments: &Path, ui: &Ui) {
     start.judge = start.judge.or(start.coordinator.map(NodeId));
     match start.coordinator {
         Some(key) => {
-            ui.say(format!("anybody may have made this: no --coordinator key is pinned; it is signed by {key}"))
+            let whence =
+                if named { "coordinator.pub in the folder says" } else { "the first assignments are signed by" };
+            ui.say(format!(
+                "anybody may have made this: no key is pinned, and {whence} {key}; --coordinator KEY pins the one that you know from \
+                 elsewhere"
+            ))
         }
-        None => ui.say("anybody may have made this: the assignments are not signed"),
+        None => {
+            ui.say("anybody may have made this: the assignments are not signed, so no --coordinator KEY can be pinned")
+        }
     }
 }
 

@@ -142,9 +142,7 @@ pub fn steps(folder: &Path) -> Result<Vec<u32>> {
 /// Removes what killed processes left in the making. Whoever calls it has the folder to itself.
 pub fn sweep(folder: &Path) -> Result<()> {
     let named = steps(folder)?;
-    remove(folder, |name| {
-        step_of(name, STATE).is_some_and(|step| !named.contains(&step)) || name.starts_with('.')
-    })
+    remove(folder, |name| step_of(name, STATE).is_some_and(|step| !named.contains(&step)) || name.starts_with('.'))
 }
 
 /// Removes all checkpoints but the one after `step`.

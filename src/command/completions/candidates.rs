@@ -73,7 +73,9 @@ mod tests {
         assert_eq!(rounds(Path::new("/no/such/folder")), Vec::<String>::new());
         // A shell does not wait for whoever fills a pipe.
         fs::remove_file(place.path().join("roster.jsonl")).unwrap();
-        assert!(std::process::Command::new("mkfifo").arg(place.path().join("roster.jsonl")).status().unwrap().success());
+        assert!(
+            std::process::Command::new("mkfifo").arg(place.path().join("roster.jsonl")).status().unwrap().success()
+        );
         assert_eq!(workers(place.path()), Vec::<String>::new());
     }
 }

@@ -96,6 +96,13 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         (None, None) => return Err(Error::bug("the command line lacks what it requires")),
     };
     let first = model::whole(from, &tokenizer, inside(whole))?;
+    if seq_len as usize > first.context {
+        let context = first.context;
+        let what = format!(
+            "the sequences have {seq_len} tokens, and the model is made for {context} (max_position_embeddings)"
+        );
+        return Err(Error::refused(what).hint("--seq-len of at most that, or another model"));
+    }
     let shards = args.shards.unwrap_or(4 * parties.workers.len() as u32);
     let corpus = (args.text.as_slice(), args.chat, args.pack);
     let cut = shard::Args::plain(corpus, &tokenizer, seq_len, (shards, args.val_shards), inside("shards"));

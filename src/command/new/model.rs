@@ -21,6 +21,8 @@ pub struct Whole {
     pub digest: Digest,
     /// How many tokens it knows.
     pub vocabulary: usize,
+    /// How many tokens of a sequence it is made for.
+    pub context: usize,
 }
 
 /// Where the first model is from.
@@ -47,7 +49,8 @@ pub fn whole(from: From<'_>, tokenizer: &Path, output: OutputDirArgs) -> Result<
         return Err(Error::refused("--model: expected a first model, found one that a round of another run has made")
             .hint("`l402 export` makes a model of its own of it"));
     }
-    Ok(Whole { digest: folder.digest, vocabulary: folder.config.vocab_size })
+    let config = &folder.config;
+    Ok(Whole { digest: folder.digest, vocabulary: config.vocab_size, context: config.max_position_embeddings })
 }
 
 /// Takes the files of a model folder over: large ones share their disk space where that can be.

@@ -57,6 +57,9 @@ impl Form {
         if self.given.rest.is_empty() {
             let updates = self.updates()?;
             self.given.rest = updates;
+            for path in self.run.ending(self.round, ".update")? {
+                self.says_what_it_left(&path)?;
+            }
         }
         let findings = self.list("findings", FINDINGS)?;
         if let Some(findings) = findings {

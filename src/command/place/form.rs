@@ -5,8 +5,9 @@ use std::fs;
 
 use super::given::Given;
 use super::run::{Run, is_regular};
-use crate::artifact::{Digest, Recipe, Room};
+use crate::artifact::{Digest, Recipe, Room, record};
 use crate::command::args::{LEFT_OUT, RESERVED, worker_id};
+use crate::data::{Assignment, edited};
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::fsio::{self, Target, random, read_text_within};
 use crate::ui::Ui;
@@ -30,6 +31,14 @@ impl Form {
             return Err(Error::usage(format!("--without {unknown}: expected one of {expected}")));
         }
         fsio::found(&run.of(round, ""));
+        let first = run.of(0, "assignments.jsonl");
+        let begins = round == 0 && given.verb == ["assign"];
+        if is_regular(&first) && !begins && !given.has("recipe") {
+            let assigned = record::read::<Assignment>(&first).unwrap_or_default();
+            if let Some(error) = edited(run.recipe().display(), &run.read_recipe()?.digest(), &assigned) {
+                return Err(error);
+            }
+        }
         Ok(Form { run, round, given, ui, without, recipe: OnceCell::new() })
     }
 

@@ -52,6 +52,10 @@ pub fn told(tree: Command) -> Command {
     let mut built = tree.clone();
     built.build();
     let tree = below(tree, &["audit"], Box::new(|verb| verb.override_usage("l402 audit [OPTIONS] [RUN]")));
+    let check = "l402 recipe check [OPTIONS] [FILE]...";
+    let tree = below(tree, &["recipe", "check"], Box::new(|verb| verb.override_usage(check)));
+    let tree =
+        below(tree, &["recipe", "show"], Box::new(|verb| verb.override_usage("l402 recipe show [OPTIONS] [FILE]")));
     FORMS.iter().fold(tree, |tree, (verb, short, ..)| {
         let found = verb.iter().try_fold(&built, |level, name| level.find_subcommand(name));
         let Some(found) = found else { return tree };
@@ -89,7 +93,8 @@ fn below(tree: Command, verb: &[&str], change: Box<dyn FnOnce(Command) -> Comman
 const BY_FLAG: [(&str, &str, Fill); 2] = [("commit", "close", Form::close), ("settle", "claim", Form::claim)];
 
 /// Verbs about a whole run, which they take in the first place, and how much follows it.
-const OF_A_RUN: [(&str, usize); 4] = [("audit", 0), ("explain", 2), ("report", 0), ("status", 0)];
+const OF_A_RUN: [(&str, usize); 6] =
+    [("audit", 0), ("explain", 2), ("recipe check", 0), ("recipe show", 0), ("report", 0), ("status", 0)];
 
 /// The command line that this one stands for, with everything that it leaves to the run folder.
 pub fn expand(words: Vec<OsString>, tree: &Command) -> Result<Vec<OsString>> {
@@ -111,7 +116,8 @@ pub fn expand(words: Vec<OsString>, tree: &Command) -> Result<Vec<OsString>> {
             {
                 given.fill("judge", judge);
             }
-            given.rest.insert(0, run.root().into());
+            let what = if verb.starts_with("recipe") { run.recipe() } else { run.root().to_owned() };
+            given.rest.insert(0, what.into());
             return Ok(given.words());
         }
         if OF_A_RUN.iter().any(|(of, more)| *of == verb && given.rest.len() == *more) {

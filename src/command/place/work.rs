@@ -1,8 +1,11 @@
 //! The short forms of a worker's own verbs, and of the replay of its work: `l402 train 3 alice`.
 
+use std::path::Path;
+
 use super::counted::carried;
 use super::form::Form;
 use super::gather::{self, HELD};
+use super::run::is_regular;
 use super::signer::signer;
 use crate::artifact::recipe::InnerState;
 use crate::artifact::{Commitment, Room, record};
@@ -60,6 +63,22 @@ impl Form {
             }
         }
         Ok(true)
+    }
+
+    /// Says which states are not there that an update left: it may count, and nobody can replay what goes on from it.
+    pub(super) fn says_what_it_left(&self, update: &Path) -> Result<()> {
+        let recipe = self.recipe()?;
+        let carries = [("moments", recipe.inner.state == InnerState::Carry), ("feedback", recipe.codec.feedback > 0.0)];
+        for (kind, _) in carries.into_iter().filter(|(_, carries)| *carries) {
+            let state = update.with_extension(kind);
+            if is_regular(update) && !is_regular(&state) {
+                self.ui.say(format!(
+                    "{}: no such file: the update may count, but nobody can replay what its worker makes next from it (66)",
+                    state.display()
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// `train N ID`: the update, with its states and leaves; where the round is paid, not before the pay is locked.
@@ -188,7 +207,9 @@ impl Form {
         }
         let worker = self.task()?;
         self.given.fill("shards", self.run.path("shards"));
-        self.given.fill("update", self.run.of(self.round, &format!("{worker}.update")));
+        let update = self.run.of(self.round, &format!("{worker}.update"));
+        self.says_what_it_left(&update)?;
+        self.given.fill("update", update);
         let sampled = self.given.has("segments") || self.given.has("catch");
         let recipe = self.recipe()?;
         if self.round > 0 && recipe.carries_state() && !self.given.has("previous") && !self.given.has("from-zero") {

@@ -13,7 +13,7 @@ use crate::ui::Ui;
 /// (66, 74) keeps no other from being checked.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Recipes
+    /// Recipes [default: the run.toml of --run]
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 }

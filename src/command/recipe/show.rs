@@ -15,7 +15,7 @@ use crate::ui::Page;
 /// names of those that are defaults.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// The recipe
+    /// The recipe [default: the run.toml of --run]
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Print JSON, in one line

@@ -26,7 +26,7 @@ const ALARM: Duration = Duration::from_secs(2);
 const RECOVERY: &str = "the plugin calls it paid, and the payment still hangs in the channel: it recorded the settling \
                         and then crashed before the node had the preimage. It will be failed back within a minute. At \
                         once: stop the node, set the invoice's state back to `accepted` in the plugin's database, start \
-                        the node, and run this again (recipes/coordinator.md has the commands)";
+                        the node, and run this again (docs/operating.md has the commands)";
 
 /// Runs the worker's side.
 pub fn run(args: &Args, reveal: &Path, ui: &Ui) -> Result<()> {
