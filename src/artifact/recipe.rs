@@ -4,10 +4,12 @@
 //! and layout change nothing, any value does.
 
 mod adapter;
+mod codec;
 mod outer;
 mod pay;
 mod rules;
 mod score;
+mod verify;
 
 use std::path::Path;
 
@@ -22,9 +24,11 @@ use crate::fsio::read_text;
 use self::rules::{Broken, Rules};
 
 pub use adapter::AdapterRecipe;
+pub use codec::{CodecName, CodecRecipe};
 pub use outer::{OuterRecipe, OuterRule};
 pub use pay::{PayName, PayRecipe};
 pub use score::{ScoreRecipe, Validator};
+pub use verify::{Accept, VerifyRecipe};
 
 /// A run's recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -150,113 +154,6 @@ pub enum InnerState {
     Carry,
 }
 
-/// The codec and its error feedback.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CodecRecipe {
-    /// The codec.
-    #[serde(default)]
-    pub name: CodecName,
-    /// Values kept of every 4096.
-    #[serde(default = "default_top_k")]
-    pub top_k: usize,
-    /// The error feedback's decay.
-    #[serde(default = "default_feedback")]
-    pub feedback: f64,
-}
-
-/// The codecs there are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CodecName {
-    /// Float32 as it is.
-    Dense,
-    /// IEEE binary16.
-    F16,
-    /// 256 buckets over six standard deviations on either side of the mean (INTELLECT-1, 2412.01152).
-    Int8,
-    /// 8 bits a value beside the largest of its chunk (2110.02861).
-    Blockwise8,
-    /// A sign and three bits of exponent a value (Streaming DiLoCo, 2501.18512).
-    E3m0,
-    /// Top-k of each chunk's cosine transform, a sign each (DeMo, 2411.19870).
-    Demo,
-    /// Top-k of chunks of 4096, 2-bit values, 12-bit indices (SparseLoCo, 2508.15706).
-    #[default]
-    SparseLoco,
-    /// Top-k of chunks of 4096, 2-bit values with two levels a chunk, indices in Golomb's code.
-    L402,
-}
-
-impl CodecName {
-    /// Every codec.
-    pub const ALL: [CodecName; 8] = [
-        CodecName::Dense,
-        CodecName::F16,
-        CodecName::Int8,
-        CodecName::Blockwise8,
-        CodecName::E3m0,
-        CodecName::Demo,
-        CodecName::SparseLoco,
-        CodecName::L402,
-    ];
-}
-
-/// What workers commit to while they train, and what an update must be found to be, to count.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct VerifyRecipe {
-    /// Inner steps from one leaf to the next (J).
-    #[serde(default = "one_u32")]
-    pub leaf_every: u32,
-    /// The weakest finding that lets an update count.
-    #[serde(default)]
-    pub accept: Accept,
-    /// Segments that a sampled replay must have run again, at the least; the last one is always among them.
-    #[serde(default = "default_segments")]
-    pub segments: u32,
-    /// Codec chunks that a sampled replay must have checked, at the least.
-    #[serde(default = "default_chunks")]
-    pub chunks: u32,
-    /// The greatest tolerance of a near finding that counts, in parts per million.
-    #[serde(default)]
-    pub tolerance_ppm: u64,
-}
-
-impl Default for VerifyRecipe {
-    fn default() -> VerifyRecipe {
-        VerifyRecipe {
-            leaf_every: 1,
-            accept: Accept::Exact,
-            segments: default_segments(),
-            chunks: default_chunks(),
-            tolerance_ppm: 0,
-        }
-    }
-}
-
-/// Findings by their strength, the strongest first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Accept {
-    /// Every step was run again, every byte is equal.
-    #[default]
-    Exact,
-    /// The drawn segments and chunks are equal.
-    Sampled,
-    /// Within a tolerance: for updates of foreign engines.
-    Near,
-}
-
-fn one_u32() -> u32 {
-    1
-}
-fn default_segments() -> u32 {
-    3
-}
-fn default_chunks() -> u32 {
-    64
-}
 fn one() -> usize {
     1
 }
@@ -272,19 +169,6 @@ fn default_beta2() -> f64 {
 fn default_eps() -> f64 {
     1e-8
 }
-fn default_top_k() -> usize {
-    64
-}
-fn default_feedback() -> f64 {
-    0.95
-}
-
-impl Default for CodecRecipe {
-    fn default() -> Self {
-        CodecRecipe { name: CodecName::default(), top_k: default_top_k(), feedback: default_feedback() }
-    }
-}
-
 impl Recipe {
     /// Whether a worker's round begins with what its last one left: moments, or error feedback that is added.
     pub fn carries_state(&self) -> bool {
@@ -471,110 +355,4 @@ fn floats_to_bits(value: &mut Value) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const RECIPE: &str = r#"
-        arithmetic = 1
-        name = "t"
-        [model]
-        [data]
-        tokenizer = "bytes"
-        seq_len = 8
-        [inner]
-        steps = 1
-        batch = 2
-        lr = 1e-3
-    "#;
-
-    #[test]
-    fn spelling_out_a_default_changes_no_digest_and_changing_a_value_does() {
-        let plain = Recipe::parse(RECIPE).unwrap();
-        let spelled = Recipe::parse(&format!("{RECIPE}\nbeta1 = 0.9\n[codec]\ntop_k = 64")).unwrap();
-        let changed = Recipe::parse(&format!("{RECIPE}\nbeta1 = 0.91")).unwrap();
-        assert_eq!(plain.digest(), spelled.digest());
-        assert_ne!(plain.digest(), changed.digest());
-    }
-
-    #[test]
-    fn a_table_of_defaults_may_be_left_out_and_what_is_missing_is_named_with_its_table() {
-        let without = |part: &str| Recipe::parse(&RECIPE.replace(part, ""));
-        assert_eq!(without("[model]").unwrap(), Recipe::parse(RECIPE).unwrap());
-        for (part, says) in [
-            ("lr = 1e-3", "expected `lr` in [inner], found none"),
-            ("seq_len = 8", "expected `seq_len` in [data], found none"),
-            ("name = \"t\"", "expected `name`, before the first table, found none"),
-            ("[data]\n        tokenizer = \"bytes\"\n        seq_len = 8", "expected table [data], found none"),
-        ] {
-            let error = without(part).unwrap_err().to_string();
-            assert!(error.contains(says) && !error.contains("line"), "{error}");
-        }
-        let validator = Recipe::parse(&format!("{RECIPE}[[score.validators]]\nweight = 2")).unwrap_err();
-        assert!(validator.to_string().contains("expected `key` in [score]"), "{validator}");
-        let kind = Recipe::parse(&RECIPE.replace("steps = 1", "steps = \"one\"")).unwrap_err();
-        assert!(kind.to_string().contains("line 9"), "{kind}");
-    }
-
-    #[test]
-    fn an_unknown_or_impossible_value_is_refused_by_name() {
-        let unknown = Recipe::parse(&format!("{RECIPE}\nbeta3 = 0.9")).unwrap_err();
-        assert!(unknown.to_string().contains("beta3"), "{unknown}");
-        let impossible = Recipe::parse(&format!("{RECIPE}\nbeta1 = 1.5")).unwrap_err();
-        let says = "inner.beta1: expected 0 to below 1, found 1.5";
-        assert!(impossible.to_string().contains(says), "{impossible}");
-    }
-
-    #[test]
-    fn nothing_counts_that_nothing_checks() {
-        let refused = |more: &str| match Recipe::parse(&format!("{RECIPE}\n{more}")) {
-            Ok(_) => None,
-            Err(error) => Some(error.to_string()),
-        };
-        let near = "[verify]\naccept = \"near\"\n[codec]\nfeedback = 0.0";
-        assert_eq!(refused(near), None);
-        let carried = refused("[verify]\naccept = \"near\"").unwrap();
-        assert!(carried.starts_with("codec.feedback: expected 0 with verify.accept = \"near\""), "{carried}");
-        let carried = refused(&format!("state = \"carry\"\n{near}")).unwrap();
-        assert!(carried.starts_with("inner.state: expected \"reset\" with verify.accept = \"near\""), "{carried}");
-        for accept in ["sampled", "near"] {
-            let none =
-                refused(&format!("[codec]\nfeedback = 0.0\n[verify]\nchunks = 0\naccept = \"{accept}\"")).unwrap();
-            assert!(none.starts_with("verify.chunks: expected at least 1"), "{none}");
-        }
-        assert_eq!(refused("[verify]\nchunks = 0"), None);
-    }
-
-    #[test]
-    fn floats_that_are_written_are_read_to_the_bit_and_the_digest_stays() {
-        let mut state = 402u64;
-        let mut random = || {
-            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            (state ^ (state >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9)
-        };
-        let mut within = |low: f64, high: f64| loop {
-            let value = f64::from_bits(random() & !(1 << 63));
-            if (low..=high).contains(&value) {
-                return value;
-            }
-        };
-        for _ in 0..5_000 {
-            let (lr, eps, clip) = (within(0.0, 1e3), within(1e-30, 1.0), within(1e-30, 1e30));
-            let (decay, beta) = (within(0.0, 1e3), within(0.0, 0.999));
-            let text = RECIPE.replace("lr = 1e-3", &format!("lr = {lr:?}"));
-            let text = format!(
-                "{text}\neps = {eps:e}\nclip = {clip:.30e}\nweight_decay = {decay:?}\nbeta2 = {beta:.40e}\n\
-                 [codec]\nfeedback = {beta:?}"
-            );
-            let recipe = Recipe::parse(&text).unwrap();
-            let mut made = Recipe::parse(RECIPE).unwrap();
-            made.inner = InnerRecipe { lr, eps, clip, weight_decay: decay, beta2: beta, ..made.inner };
-            made.codec.feedback = beta;
-            // Their bits are in the digest.
-            assert_eq!(recipe.digest(), made.digest(), "{text}");
-            let json = serde_json::to_string(&recipe).unwrap();
-            assert_eq!(serde_json::from_str::<Recipe>(&json).unwrap().digest(), made.digest(), "{json}");
-            let toml = toml::to_string(&recipe).unwrap();
-            assert_eq!(Recipe::parse(&toml).unwrap().digest(), made.digest(), "{toml}");
-        }
-    }
-}
+mod tests;

@@ -24,7 +24,7 @@ mod update;
 
 pub use explain::{Explanation, explain};
 pub use figures::figures;
-pub use folder::Book;
+pub use folder::{Book, edited};
 pub use gates::{Gate, GateState};
 pub use lists::RoundLists;
 pub use log::Logs;

@@ -20,6 +20,7 @@ use crate::command::args::OutputArgs;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::pay::NodeId;
+use crate::report;
 use crate::ui::Ui;
 use crate::verify::require_machine;
 use work::Work;
