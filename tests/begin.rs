@@ -185,6 +185,8 @@ fn a_beginning_that_is_killed_leaves_no_folder_and_the_next_one_sweeps() {
 #[test]
 fn a_roster_keeps_the_order_and_a_secret_is_never_shown() {
     let world = World::empty();
+    world.expect("roster ann judge", 2, "judge: the name of a party of its own");
+    world.expect("roster ann bob ann.commitment", 2, "worker ann.commitment: begins as ann does");
     let public = world.text("key ann.key");
     world.write("ann.pub", public.as_bytes());
     let roster = world.text(&format!("roster bob={KEY} ann=ann.pub cy"));

@@ -1,7 +1,7 @@
 //! `l402 roster`: who works, as records.
 
 use super::members::{lines, member};
-use crate::command::args::OutputArgs;
+use crate::command::args::{OutputArgs, RESERVED};
 use crate::data::{Member, Roster};
 use crate::error::{Error, Kind, Result};
 use crate::fsio::Outcome;
@@ -25,6 +25,9 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let target = args.output.target();
     target.check(false)?;
     let members = args.workers.iter().map(|text| member(text)).collect::<Result<Vec<Member>>>()?;
+    if let Some(reserved) = members.iter().find(|member| RESERVED.contains(&member.worker.as_str())) {
+        return Err(Error::usage(format!("{}: the name of a party of its own", reserved.worker)));
+    }
     Roster::new(members.clone()).map_err(|e| Error::new(Kind::Usage, e.to_string()))?;
     if target.write_text(&lines(&members)?)? == Outcome::UpToDate {
         ui.say(format!("{}: up to date", target.name()));

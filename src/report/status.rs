@@ -51,7 +51,6 @@ pub struct RoundStatus {
     /// Whose update counts.
     pub counting: u64,
     /// Whose work was shown after the scores were made, which do not know of it.
-    #[serde(default)]
     pub unscored: u64,
     /// On whom there is a verdict.
     pub settled: u64,

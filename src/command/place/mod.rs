@@ -52,10 +52,10 @@ pub fn told(tree: Command) -> Command {
     let mut built = tree.clone();
     built.build();
     let tree = below(tree, &["audit"], Box::new(|verb| verb.override_usage("l402 audit [OPTIONS] [RUN]")));
-    let check = "l402 recipe check [OPTIONS] [FILE]...";
-    let tree = below(tree, &["recipe", "check"], Box::new(|verb| verb.override_usage(check)));
-    let tree =
-        below(tree, &["recipe", "show"], Box::new(|verb| verb.override_usage("l402 recipe show [OPTIONS] [FILE]")));
+    let usage = [("check", "l402 recipe check [OPTIONS] [FILE]..."), ("show", "l402 recipe show [OPTIONS] [FILE]")];
+    let tree = usage.into_iter().fold(tree, |tree, (step, usage)| {
+        below(tree, &["recipe", step], Box::new(move |verb| verb.override_usage(usage)))
+    });
     FORMS.iter().fold(tree, |tree, (verb, short, ..)| {
         let found = verb.iter().try_fold(&built, |level, name| level.find_subcommand(name));
         let Some(found) = found else { return tree };
