@@ -78,8 +78,8 @@ round() {
         exit 0
     fi
     # Whoever has no task, or no offer, has nothing to do.
-    task=assignments closed=beacon-b
-    [ "$pays" -eq 0 ] || task=offers closed=closing.jsonl
+    task=assignments closed=beacon-b what=beacon-b
+    [ "$pays" -eq 0 ] || task=offers closed=closing.jsonl what='the closing'
     [ -e "$now/$task.jsonl" ] || later "$task"
     if ! ask worker "$now/$task.jsonl" | grep -qxF -e "$id"; then exit 0; fi
     [ "$pays" -eq 0 ] || locked
@@ -122,7 +122,7 @@ work() {
         l402 commit "$n" "$id"
     fi
     send commitment
-    [ -e "$now/$closed" ] || later "$closed"
+    [ -e "$now/$closed" ] || later "$what"
 
     # That it is closed is what makes it safe to show the work.
     if sent commitment; then
