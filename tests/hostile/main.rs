@@ -26,30 +26,30 @@ use texts::hostile_texts;
 const MEMORY_KIB: u64 = 3 << 18;
 
 /// A file, the verb that it is made for, its exit status and what it says.
-pub struct Hostile {
-    pub name: &'static str,
-    pub bytes: Vec<u8>,
-    pub verb: &'static str,
-    pub code: i32,
-    pub says: &'static str,
+struct Hostile {
+    name: &'static str,
+    bytes: Vec<u8>,
+    verb: &'static str,
+    code: i32,
+    says: &'static str,
 }
 
-pub const COMPRESS: &str = "compress --recipe r.toml FILE";
-pub const UNDO: &str = "compress -d --recipe r.toml FILE";
-pub const SCORE: &str = "score --recipe r.toml --model theta-0 --val shards/val-00000.safetensors --beacon BEACON FILE";
-pub const COMMITTED: &str = "score --recipe r.toml --model theta-0 --val shards/val-00000.safetensors --beacon BEACON \
+const COMPRESS: &str = "compress --recipe r.toml FILE";
+const UNDO: &str = "compress -d --recipe r.toml FILE";
+const SCORE: &str = "score --recipe r.toml --model theta-0 --val shards/val-00000.safetensors --beacon BEACON FILE";
+const COMMITTED: &str = "score --recipe r.toml --model theta-0 --val shards/val-00000.safetensors --beacon BEACON \
                          --commitments FILE";
-pub const TRAIN: &str = "train --recipe r.toml --model theta-0 --round 0 --worker ann --shard FILE";
-pub const TRAIN_STATE: &str = "train --recipe r.toml --model theta-0 --round 0 --worker ann \
+const TRAIN: &str = "train --recipe r.toml --model theta-0 --round 0 --worker ann --shard FILE";
+const TRAIN_STATE: &str = "train --recipe r.toml --model theta-0 --round 0 --worker ann \
                            --shard shards/train-00000.safetensors --state FILE";
-pub const INIT: &str = "init --seed 1 -o out --config FILE";
-pub const ASSIGN: &str = "assign --recipe r.toml --round 0 --shards shards --beacon BEACON --workers ./FILE";
+const INIT: &str = "init --seed 1 -o out --config FILE";
+const ASSIGN: &str = "assign --recipe r.toml --round 0 --shards shards --beacon BEACON --workers ./FILE";
 /// Unlike a roster, which people write, a list of assignments has one form.
-pub const ASSIGNED: &str = "replay --recipe r.toml --model theta-0 --shards shards --assignments FILE --update update";
-pub const INSPECT: &str = "inspect FILE";
-pub const SHARD: &str = "shard corpus.txt --tokenizer ./FILE --seq-len 8 --shards 1 -o out";
+const ASSIGNED: &str = "replay --recipe r.toml --model theta-0 --shards shards --assignments FILE --update update";
+const INSPECT: &str = "inspect FILE";
+const SHARD: &str = "shard corpus.txt --tokenizer ./FILE --seq-len 8 --shards 1 -o out";
 /// The model's folder, with FILE in the place of its weights or index.
-pub const MODEL: &str = "inspect MODEL";
+const MODEL: &str = "inspect MODEL";
 
 fn all() -> Vec<Hostile> {
     hostile_tensors().into_iter().chain(hostile_payloads()).chain(hostile_texts()).collect()

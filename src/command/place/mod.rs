@@ -142,7 +142,10 @@ pub fn expand(words: Vec<OsString>, tree: &Command) -> Result<Vec<OsString>> {
     let given = words;
     let words = form.given.words();
     // What the form has filled in is there by others' doing.
-    words.iter().filter(|word| !given.contains(word)).for_each(|word| fsio::found(Path::new(word)));
+    for word in words.iter().filter(|word| !given.contains(word)) {
+        let named = word.to_str().and_then(|word| word.strip_prefix("--")?.split_once('='));
+        fsio::found(named.map_or(Path::new(word), |(_, value)| Path::new(value)));
+    }
     let shown: Vec<String> = words.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     ui.detail(format!("as: l402 {}", shown.join(" ")));
     Ok(words)
