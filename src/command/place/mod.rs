@@ -56,6 +56,8 @@ pub fn told(tree: Command) -> Command {
     let tree = usage.into_iter().fold(tree, |tree, (step, usage)| {
         below(tree, &["recipe", step], Box::new(move |verb| verb.override_usage(usage)))
     });
+    // What is changed goes to the end: the last one too, so that they stay in their order.
+    let tree = below(tree, &["recipe", "diff"], Box::new(|verb| verb));
     FORMS.iter().fold(tree, |tree, (verb, short, ..)| {
         let found = verb.iter().try_fold(&built, |level, name| level.find_subcommand(name));
         let Some(found) = found else { return tree };
