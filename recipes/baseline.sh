@@ -28,12 +28,17 @@ fi
 ln -s ../theta-0 baseline/theta-0
 
 loss() { # recipe, model
-    l402 score --recipe "$1" --model "$2" --val shards/val-00000.safetensors |
-        sed 's/.*"before_q32":"\([0-9]*\)".*"tokens":\([0-9]*\).*/\1 \2/' | awk '{ printf "%.4f", $1 / 4294967296 / $2 }'
+    l402 score --recipe "$1" --model "$2" --val shards/val-00000.safetensors > baseline/loss
+    echo "$(ask before_q32 baseline/loss) $(ask tokens baseline/loss)" | awk '{ printf "%.4f", $1 / 4294967296 / $2 }'
 }
 row() { printf '%5s %8s %12s %10s\n' "$@"; }
 row round step distributed plain
-row 0 0 "$(loss run.toml theta-0)" "$(loss baseline/run.toml baseline/theta-0)"
+losses() { # round
+    distributed=$(loss run.toml "theta-$1")
+    plain=$(loss baseline/run.toml "baseline/theta-$1")
+    row "$1" "$(($1 * steps))" "$distributed" "$plain"
+}
+losses 0
 state=
 for n in $(seq 0 $((rounds - 1))); do
     next=$((n + 1))
@@ -45,5 +50,5 @@ for n in $(seq 0 $((rounds - 1))); do
         l402 compress --recipe baseline/run.toml -o "baseline/update-$next"
     l402 aggregate --recipe baseline/run.toml --model "baseline/theta-$n" "baseline/update-$next" -o "baseline/theta-$next"
     state="--state baseline/moments-$next"
-    row "$next" "$((next * steps))" "$(loss run.toml "theta-$next")" "$(loss baseline/run.toml "baseline/theta-$next")"
+    losses "$next"
 done

@@ -93,7 +93,9 @@ impl World {
         if !done.status.success() {
             return said(&done, text);
         }
-        let gone = outputs.iter().find(|path| !path.exists() && !desk.join(path.file_name().unwrap()).exists());
+        // A block may have gone into the run that it has made.
+        let made = |path: &&PathBuf| path.exists() || place.join("run").join(path.file_name().unwrap()).exists();
+        let gone = outputs.iter().find(|path| !made(path));
         gone.map(|path| format!("{block:?}: made no {}\n{text}", path.display()))
     }
 
