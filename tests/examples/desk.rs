@@ -63,7 +63,7 @@ impl World {
     pub fn play(&self, block: &Block, place: &str, before: &str, text: &str) -> Option<String> {
         let copy = self.copy();
         let desk = copy.path().join("desk");
-        let place = desk.join(place);
+        let place = if place == "desk" { desk.clone() } else { desk.join(place) };
         let key = [&place, &desk.join("run")].map(|folder| fs::read_to_string(folder.join("coordinator.pub")));
         let key = key.into_iter().find_map(Result::ok).unwrap();
         let run = |what: &str, text: &str| {
@@ -72,7 +72,8 @@ impl World {
             let mut command = bash(&script, &self.bin());
             command.current_dir(&place).env("HOME", copy.path().join("home")).env("HF_ENDPOINT", self.hub.url());
             command.env("HF_HOME", copy.path().join("home/hf")).env("ROUNDS", "1").env("RUNNER_TEMP", &desk);
-            let ended = command.env("C", key.trim()).env("COORDINATOR", key.trim()).output().unwrap();
+            let ended = command.env("C", key.trim()).env("COORDINATOR", key.trim()).output();
+            let ended = ended.unwrap_or_else(|e| panic!("{block:?} in {}: {e}", place.display()));
             let _ = fs::remove_file(script);
             ended
         };

@@ -48,7 +48,7 @@ pub fn plays() -> Vec<Play> {
 }
 
 fn play(line: &str) -> Option<Play> {
-    let (what, rest) = line.split_once(": ").unwrap_or((line.strip_suffix(':')?, ""));
+    let (what, rest) = line.split_once(": ").or_else(|| Some((line.strip_suffix(':')?, "")))?;
     let words: Vec<&str> = what.split(' ').collect();
     let [name, number, place] = words[..] else { return None };
     let (place, before) = match place {
