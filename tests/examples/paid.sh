@@ -6,6 +6,7 @@ examples=$1
 desk=$PWD
 trap 'echo "paid.sh: line $LINENO" >&2' ERR
 l402() { command l402 --quiet "$@"; }
+beacon() { printf '%s' "$1" | sha256sum | cut -d' ' -f1; }
 trap 'l402 devnet down "$desk/net"' EXIT
 
 # What a party types, where it is: play PARTY PAGE N [LINE]. ~/.lightning is its node's.
@@ -36,7 +37,7 @@ for party in payer=n1 alice=n2 coordinator=n3; do
 done
 cd paid
 for try in $(seq 100); do
-    l402 assign 0 --beacon "$(printf '%064x' "$try")"
+    l402 assign 0 --beacon "$(beacon "$try")"
     [ "$(l402 inspect --field shard --where worker=alice round-0/assignments.jsonl)" != train-00002.safetensors ] || break
     rm -r round-0
 done
@@ -49,21 +50,21 @@ l402 commit 0 alice
 l402 commit --close 0
 l402 commit 0 alice --reveal
 l402 replay 0 alice
-l402 score 0 --beacon random
+l402 score 0 --beacon "$(beacon "score 0")"
 l402 settle 0
 l402 settle --claim 0 alice --wait
 l402 aggregate 0
 # Two rounds in which nobody asks for pay.
 for n in 1 2; do
-    l402 assign $n --beacon random
+    l402 assign $n --beacon "$(beacon "assign $n")"
     l402 train $n alice --without held
     l402 commit $n alice
     l402 commit $n alice --reveal --without closing
     l402 replay $n alice
-    l402 score $n --beacon random --without closing
+    l402 score $n --beacon "$(beacon "score $n")" --without closing
     l402 aggregate $n
 done
-l402 assign 3 --beacon random
+l402 assign 3 --beacon "$(beacon "assign 3")"
 for party in judge alice payer; do cp -r . "../$party"; cp -r . "../other-$party"; done
 cp -r . ../soon
 
@@ -74,7 +75,7 @@ play alice invoice-status 1
 l402 train 3 alice
 play alice commit 1
 l402 replay 3 alice
-l402 score 3 --beacon random
+l402 score 3 --beacon "$(beacon "score 3")"
 play judge settle 1
 l402 aggregate 3
 [ "$(l402 inspect --field claimed_msat round-3/alice.claimed)" -gt 0 ]

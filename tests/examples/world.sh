@@ -2,19 +2,21 @@
 # The folders in which examples are typed, made by l402 on the PATH: world.sh FOLDER.
 #
 #   desk/         the repository's recipes and texts, a corpus, a configuration, the model of the oracle's chat templates
-#   desk/run/     a run of alice and bob: rounds 0 to 3 are over, and everything that the examples make from them is still to be made
+#   desk/run/     a run of alice and bob: rounds 0 to 3 are over, and kept/ is what alice kept of the first one
 #   desk/adapted/ a run of an adapter, one round
-#   desk/judged/  a run with two validators, one round that they have yet to score
+#   desk/judged/  a run with two validators, one round that both have scored
 #   home/, bin/   for whoever types; what stands in for programs that are not here
 set -euo pipefail
 home=$(cd "$(dirname "$0")/../.." && pwd)
 l402() { command l402 --quiet "$@"; }
+# The same beacons each time, so that the same updates count.
+beacon() { printf '%s' "$1" | sha256sum | cut -d' ' -f1; }
 mkdir -p "$1/desk" "$1/home" "$1/bin"
 cd "$1/desk"
 ln -s "$home/testdata" "$home/man" .
 cp -r "$home/recipes" .
-# What the documents let run for an hour.
-sed -i 's/^steps = 15/steps = 2/; s/^batch = 8/batch = 2/' recipes/lora.toml
+# What the documents let run for an hour, in steps that are as long as all of it.
+sed -i 's/^steps = 15/steps = 3/; s/^batch = 8/batch = 2/; s/^lr = 2e-4/lr = 1e-2/' recipes/lora.toml
 
 # ---- Programs -------------------------------------------------------------------------------------------------------
 
@@ -34,7 +36,7 @@ cat > config.json << 'END'
   "vocab_size": 257, "max_position_embeddings": 64, "rms_norm_eps": 1e-05, "rope_theta": 10000.0,
   "tie_word_embeddings": false, "initializer_range": 0.05 }
 END
-recipe() { # name, more fields of [inner] ... of its own tables
+recipe() { # name
     cat << END
 arithmetic = 1
 name = "$1"
@@ -81,19 +83,18 @@ l402 new run --config config.json --seed 1 --text corpus.txt --recipe small.toml
 export L402_RUN=run
 # Alice works on the shard that the examples name.
 for try in $(seq 100); do
-    beacon=$(printf '%064x' "$try")
-    l402 assign 0 --beacon "$beacon"
+    l402 assign 0 --beacon "$(beacon "$try")"
     [ "$(l402 inspect --field shard --where worker=alice run/round-0/assignments.jsonl)" != train-00002.safetensors ] || break
     rm -r run/round-0
 done
 for n in 0 1 2 3; do
-    [ -e run/round-$n ] || l402 assign $n --beacon random
+    [ -e run/round-$n ] || l402 assign $n --beacon "$(beacon "assign $n")"
     for who in alice bob; do
         if [ $n = 0 ] && [ $who = alice ]; then kept=(--openings "$PWD/kept" --keep-states 2); else kept=(); fi
         l402 train $n $who --log "$PWD/$who.log.jsonl" "${kept[@]}"
         l402 commit $n $who
     done
-    l402 beacon random -o run/round-$n/beacon-b
+    l402 beacon "$(beacon "score $n")" -o run/round-$n/beacon-b
     for who in alice bob; do
         l402 commit $n $who --reveal
         l402 replay $n $who
@@ -108,7 +109,7 @@ unset L402_RUN
 { recipe adapted; printf '[adapter]\nrank = 2\nalpha = 4\n'; } > small.toml
 l402 init --config config.json --seed 1 -o whole > /dev/null
 l402 new adapted --model whole --tokenizer bytes --seed 1 --text corpus.txt --recipe small.toml --shards 4 --workers alice > /dev/null
-for step in "assign 0 --beacon random" "train 0 alice" "commit 0 alice" "beacon random -o adapted/round-0/beacon-b" \
+for step in "assign 0 --beacon $(beacon assign)" "train 0 alice" "commit 0 alice" "beacon $(beacon score) -o adapted/round-0/beacon-b" \
     "commit 0 alice --reveal" "replay 0 alice" "score 0" "aggregate 0"; do
     l402 --run adapted $step > /dev/null
 done
@@ -121,7 +122,7 @@ done)
 recipe judged > small.toml
 echo "$seats" >> small.toml
 l402 new judged --config config.json --seed 1 --text corpus.txt --recipe small.toml --shards 4 --workers alice > /dev/null
-for step in "assign 0 --beacon random" "train 0 alice" "commit 0 alice" "beacon random -o judged/round-0/beacon-b" \
+for step in "assign 0 --beacon $(beacon assign)" "train 0 alice" "commit 0 alice" "beacon $(beacon score) -o judged/round-0/beacon-b" \
     "commit 0 alice --reveal" "replay 0 alice" "score 0 v1" "score 0 v2"; do
     l402 --run judged $step > /dev/null
 done
