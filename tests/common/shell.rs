@@ -90,7 +90,7 @@ pub fn commands(block: &str) -> Vec<Vec<String>> {
 }
 
 /// Reads to the end, or to the parenthesis that closes a substitution; what was read.
-fn read(from: &mut Peekable<Chars>, found: &mut Vec<Vec<String>>) -> String {
+fn read(from: &mut Peekable<Chars<'_>>, found: &mut Vec<Vec<String>>) -> String {
     let (mut words, mut word, mut quote, mut begun) = (Vec::new(), String::new(), None, false);
     let (mut shown, mut depth) = (String::new(), 0);
     loop {
