@@ -8,7 +8,8 @@
 # model's loss beside the honest run's from random weights, by aggregation rule, with the scores' gates and without),
 # signals.tsv (what honest updates show), attacks.svg, and prints a table. Ten minutes on one core.
 #
-# From the environment: SEEDS (20), ROUNDS (3), LONG (rounds of unequal workers, 6), ATTACKS (names, with commas between).
+# From the environment: SEEDS (20), ROUNDS (3), LONG (rounds of unequal workers, 6), ATTACKS (names, with commas between),
+# ROBUST ("seeds=3 rounds=8", of robust.tsv and open.tsv), LAB (examples/attack-lab, already built).
 set -eu
 
 home=$(cd "$(dirname "$0")/.." && pwd)
@@ -19,9 +20,13 @@ long=${LONG:-6}
 mkdir -p "$run"
 run=$(cd "$run" && pwd)
 cd "$home"
-cargo build --release --example attack-lab
-target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
-lab=$target/release/examples/attack-lab
+lab=${LAB:-}
+if [ -z "$lab" ]; then
+    cargo build --release --example attack-lab
+    target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+    lab=$target/release/examples/attack-lab
+fi
+robust=${ROBUST:-seeds=3 rounds=8}
 
 keep() { # file, words
     name=$1
@@ -35,8 +40,8 @@ keep signals.tsv signals "seeds=$seeds" "rounds=$rounds"
 keep unequal.tsv unequal "seeds=$seeds" "rounds=$long" steps=7 score.sequences=128 score.clip_ppm=0 score.floor_ppm=100000 \
     score.own=0
 # From random weights all text is alike, and whose data it was shows in nothing yet.
-keep robust.tsv robust seeds=3 rounds=8 before=0 lr=5e-3 score.own=0
-keep open.tsv robust seeds=3 rounds=8 before=0 lr=5e-3 open
+keep robust.tsv robust $robust before=0 lr=5e-3 score.own=0
+keep open.tsv robust $robust before=0 lr=5e-3 open
 
 awk -f recipes/attack-lab-table.awk "$run/attacks.tsv"
 awk -f recipes/attack-lab-plot.awk "$run/attacks.tsv" > "$run/attacks.svg"

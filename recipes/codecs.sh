@@ -14,13 +14,14 @@
 set -eu
 
 home=$(cd "$(dirname "$0")/.." && pwd)
+absolute() { case $1 in /*) printf '%s' "$1" ;; *) printf '%s' "$PWD/$1" ;; esac; }
 run=${1:-$home/codecs-run}
 rounds=${ROUNDS:-100}
 seeds=${SEEDS:-1 2 3}
 codecs=${CODECS:-adamw dense f16 int8 blockwise8 e3m0 demo sparseloco l402}
 count=${WORKERS:-2}
-model=${MODEL:-$home/recipes/codecs.json}
-corpus=${CORPUS:-$home/testdata/text/tinyshakespeare.txt}
+model=$(absolute "${MODEL:-$home/recipes/codecs.json}")
+corpus=$(absolute "${CORPUS:-$home/testdata/text/tinyshakespeare.txt}")
 top_k=${TOP_K:-64}
 steps=${STEPS:-10}
 batch=${BATCH:-4}
@@ -69,7 +70,7 @@ steps = $steps
 batch = $size
 lr = $lr
 schedule = "cosine"
-warmup = $((10 * steps))
+warmup = $((decay < 20 ? decay * steps / 2 : 10 * steps))
 decay_steps = $((decay * steps + 1))
 min_lr_ratio = 0.1
 weight_decay = 0.1
@@ -83,8 +84,8 @@ lr = $outer
 TOML
 }
 loss() { # folder, model
-    l402 score --recipe "$1/run.toml" --model "$2" --val shards/val-00000.safetensors |
-        sed 's/.*"before_q32":"\([0-9]*\)".*"tokens":\([0-9]*\).*/\1 \2/' | awk '{ printf "%.5f", $1 / 4294967296 / $2 }'
+    l402 score --recipe "$1/run.toml" --model "$2" --val shards/val-00000.safetensors > "$1/loss"
+    sed 's/.*"before_q32":"\([0-9]*\)".*"tokens":\([0-9]*\).*/\1 \2/' "$1/loss" | awk '{ printf "%.5f", $1 / 4294967296 / $2 }'
 }
 beacon() { printf '%064x' $(($1 * 1000003 + $2)); } # seed, round
 
@@ -119,7 +120,8 @@ for seed in $seeds; do
         recipe "$codec" "$seed" > "$folder/run.toml"
         if [ ! -e "$folder/log.tsv" ]; then
             l402 init --config "$model" --seed "$seed" -o "$folder/theta-0" > "$folder/theta"
-            printf '0\t0\t%s\n' "$(loss "$folder" "$folder/theta-0")" > "$folder/log.tsv"
+            first=$(loss "$folder" "$folder/theta-0")
+            printf '0\t0\t%s\n' "$first" > "$folder/log.tsv"
         fi
         done=$(tail -n 1 "$folder/log.tsv" | cut -f 1)
         while [ "$done" -lt "$rounds" ]; do

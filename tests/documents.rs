@@ -1,67 +1,25 @@
 //! What README, docs and recipes tell people to type: each command is one, each flag is one of its verb's, each link leads
 //! somewhere; and README's own path is walked as it stands.
 
+mod common;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use clap::CommandFactory;
+use common::shell::{blocks, commands, documents, fences, home};
 
-fn home() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// Every document, with its text.
-fn documents() -> Vec<(PathBuf, String)> {
-    let mut found = vec![home().join("README.md")];
-    for folder in ["docs", "docs/measurements", "recipes"] {
-        for entry in fs::read_dir(home().join(folder)).unwrap() {
-            let path = entry.unwrap().path();
-            if path.extension().is_some_and(|end| end == "md") {
-                found.push(path);
-            }
-        }
-    }
-    found.into_iter().map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
-}
-
-/// The blocks of a document that a shell is to run.
-fn blocks(text: &str) -> Vec<String> {
-    let mut blocks = Vec::new();
-    let mut block: Option<String> = None;
-    for line in text.lines() {
-        match (&mut block, line.trim_start()) {
-            (None, "```sh") => block = Some(String::new()),
-            (Some(_), "```") => blocks.extend(block.take()),
-            (Some(block), _) => {
-                block.push_str(line);
-                block.push('\n');
-            }
-            (None, _) => {}
-        }
-    }
-    blocks
-}
-
-/// The `l402` command lines of a block, as words; what a shell would put in stands as it is.
-fn commands(block: &str) -> Vec<Vec<String>> {
-    let joined = block.replace("\\\n", " ");
-    let mut commands = Vec::new();
-    for line in joined.lines() {
-        // A comment begins a word.
-        let line = line.split(" #").next().unwrap_or_default();
-        for part in line.split(['|', ';']).flat_map(|part| part.split("&&")) {
-            let words: Vec<String> = part.split_whitespace().map(str::to_owned).collect();
-            let begins = words.iter().position(|word| word == "l402" || word.ends_with("(l402"));
-            let before =
-                |at: usize| words[..at].iter().all(|word| ["do", "then", "exec", "if", "!"].contains(&word.as_str()));
-            if let Some(at) = begins.filter(|at| before(*at)) {
-                commands.push(words[at + 1..].to_vec());
-            }
-        }
-    }
-    commands
+/// The `l402` command lines of a text without that word: those of a shell, and those that only show what there is.
+fn typed(text: &str) -> Vec<Vec<String>> {
+    let synopses = fences(text).into_iter().filter(|(language, _)| language == "text");
+    let shown = |block: String| {
+        block.lines().filter(|line| line.starts_with("l402 ")).map(|line| format!("{line}\n")).collect()
+    };
+    let all = blocks(text).into_iter().chain(synopses.map(|(_, block)| shown(block)));
+    let words = all.flat_map(|block: String| commands(&block)).filter(|words| words[0] == "l402");
+    words.map(|words| words[1..].to_vec()).collect()
 }
 
 /// What is wrong with a command line, by the tree: a verb or a flag that is none.
@@ -107,10 +65,10 @@ fn unknown(words: &[String]) -> Option<String> {
 fn every_command_in_a_document_is_one() {
     let mut count = 0;
     for (path, text) in documents() {
-        for words in blocks(&text).iter().flat_map(|block| commands(block)) {
+        for words in typed(&text) {
             count += 1;
             if let Some(wrong) = unknown(&words) {
-                panic!("{}: l402 {}: {wrong}", path.display(), words.join(" "));
+                panic!("{path}: l402 {}: {wrong}", words.join(" "));
             }
         }
     }
@@ -124,6 +82,7 @@ fn every_command_in_a_document_is_one() {
 #[test]
 fn every_link_leads_somewhere() {
     for (path, text) in documents() {
+        let path = home().join(path);
         let folder = path.parent().unwrap();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let file = link.split('#').next().unwrap_or_default();

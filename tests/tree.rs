@@ -1,8 +1,11 @@
 //! The command line as a whole: every flag has one spelling and one meaning, every verb its place, every example parses.
 
+mod common;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use clap::{Arg, ArgAction, Command};
+use common::shell::{blocks, commands};
 use l402::cli;
 use l402::command::verbs::{GLOBAL, HEADINGS};
 use l402::command::{man, pages, place};
@@ -214,63 +217,19 @@ fn every_page_has_its_sections_and_every_flag_under_its_heading() {
     }
 }
 
-/// The words of a shell's line, one list for each command of it; what it substitutes is something of that kind.
-fn commands(line: &str) -> Vec<Vec<String>> {
+/// The words of `l402` in a block of shell; what a shell would put in is something of that kind.
+fn typed(block: &str) -> Vec<Vec<String>> {
     let key = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798";
-    let mut line = line.to_owned();
-    while let Some(at) = line.find("$(") {
-        let end = at + line[at..].find(')').expect("a substitution ends");
-        let hex = line[at..end].contains("beacon") || line[at..end].contains("getblockhash");
-        assert!(hex, "{line}: what does this substitute?");
-        line.replace_range(at..=end, &"0".repeat(64));
-    }
-    for variable in ["$C", "$J", "$P"] {
-        line = line.replace(variable, key);
-    }
-    let (mut found, mut words, mut word, mut quote, mut begun) = (Vec::new(), Vec::new(), String::new(), None, false);
-    for c in line.chars().chain("\n".chars()) {
-        match (quote, c) {
-            (Some(q), c) if c == q => quote = None,
-            (None, '"' | '\'') => {
-                quote = Some(c);
-                begun = true;
-            }
-            (None, c) if c.is_whitespace() || "|&;><()".contains(c) => {
-                if begun {
-                    words.push(std::mem::take(&mut word));
-                    begun = false;
-                }
-                // What a command is redirected to is none of its words.
-                match c {
-                    '>' | '<' => words.push(c.to_string()),
-                    '|' | '&' | ';' | '(' | ')' | '\n' => found.push(std::mem::take(&mut words)),
-                    _ => {}
-                }
-            }
-            (_, c) => {
-                word.push(c);
-                begun = true;
-            }
+    let put_in = |word: String| match word.as_str() {
+        "$C" | "$J" | "$P" => key.to_owned(),
+        word if word.starts_with("$(") => {
+            assert!(word.contains("beacon") || word.contains("getblockhash"), "{word}: what does this substitute?");
+            "0".repeat(64)
         }
-    }
-    let plain =
-        |words: Vec<String>| words.into_iter().take_while(|word| word != ">" && word != "<").collect::<Vec<_>>();
-    found.into_iter().map(plain).filter(|words| !words.is_empty()).collect()
-}
-
-/// The lines of shell in a markdown text.
-fn shell(text: &str) -> Vec<String> {
-    let mut code = false;
-    let mut lines = Vec::new();
-    for line in text.lines() {
-        match line.trim_start() {
-            "```sh" => code = true,
-            "```" => code = false,
-            line if code => lines.push(line.to_owned()),
-            _ => {}
-        }
-    }
-    lines
+        _ => word,
+    };
+    let own = commands(block).into_iter().filter(|words| words[0] == "l402");
+    own.map(|words| words.into_iter().map(put_in).collect()).collect()
 }
 
 #[test]
@@ -280,8 +239,8 @@ fn every_example_parses_and_is_of_its_verb() {
     for (verb, _) in verbs().into_iter().chain([("l402".into(), cli::tree())]) {
         let text = pages::of(&verb).unwrap_or_else(|| panic!("{verb} has no page in src/command/pages"));
         let mut own = 0;
-        for line in shell(text) {
-            for words in commands(&line).into_iter().filter(|words| words[0] == "l402") {
+        for block in blocks(text) {
+            for words in typed(&block) {
                 let shown = words.join(" ");
                 // A short form stands for another line, which only a run folder knows: its flags are known at least.
                 if words.iter().any(|word| word.parse::<u64>().is_ok()) && place::is_short(&words, &built) {
@@ -298,10 +257,18 @@ fn every_example_parses_and_is_of_its_verb() {
 
 #[test]
 fn the_examples_are_read_as_a_shell_reads_them() {
-    let found = commands("zcat a.gz | l402 shard - --x 'a b' > out && l402 key \"$C\"");
+    let found = commands("zcat a.gz | l402 shard - --x 'a b' > out && l402 key \"$C\" # l402 no");
     assert_eq!(found[0], ["zcat", "a.gz"]);
     assert_eq!(found[1], ["l402", "shard", "-", "--x", "a b"]);
-    assert_eq!(found[2][..2], ["l402", "key"]);
+    assert_eq!(found[2], ["l402", "key", "$C"]);
+    assert_eq!(found.len(), 3);
+    let found = commands("for x in a b; do A=1 l402 log \"$(l402 key $(cat k))\" \\\n --y; done");
+    assert!(found.contains(&vec!["l402".into(), "key".into(), "$(cat k)".into()]), "{found:?}");
+    assert!(
+        found.contains(&vec!["l402".into(), "log".into(), "$(l402 key $(cat k))".into(), "--y".into()]),
+        "{found:?}"
+    );
+    assert_eq!(typed("l402 beacon \"$(cat beacon-a)\"")[0][2].len(), 64);
     assert!(cli::tree().try_get_matches_from(["l402", "train", "--no-such-flag"]).is_err());
 }
 

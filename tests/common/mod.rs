@@ -8,6 +8,7 @@ pub mod devnet;
 pub mod escrow;
 pub mod papers;
 pub mod proxy;
+pub mod shell;
 pub mod work;
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! What manual pages say beside the help: examples, environment, files, see also; a file a verb. The tests parse every example.
+//! What manual pages say beside the help: examples, environment, files, see also; a file a verb. The tests run every example.
 
 /// The texts, by verb (`invoice-lock`); that of the whole program is called `l402`.
 const PAGES: &[(&str, &str)] = &[
