@@ -176,16 +176,19 @@ pub(crate) mod tests {
     fn a_damaged_file_is_malformed_data_or_harmless_and_never_a_panic() {
         let texts = [Some("one text"), Some("another"), Some("a third")];
         let good = write(&texts, 2, Compression::SNAPPY);
+        let mut rows = 0;
         for at in 0..good.len() {
             let mut bad = good.clone();
             bad[at] ^= 1 << (at % 8);
             if let Err(error) = read(&bad, "text") {
                 assert_eq!(error.kind(), Kind::Data, "byte {at}: {error}");
+                rows += usize::from(error.to_string().starts_with("c.parquet: after row "));
             }
             if let Err(error) = read(&good[..at], "text") {
                 assert_eq!(error.kind(), Kind::Data, "byte {at}: {error}");
             }
         }
+        assert!(rows > 0, "a page is damaged too");
     }
 
     #[test]
