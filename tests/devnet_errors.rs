@@ -183,7 +183,7 @@ fn talk(output: &Output) -> String {
 #[test]
 fn a_folder_that_holds_something_else_and_a_process_that_is_gone_are_named() {
     let net = Net::up("--nodes 2");
-    let dir = net.dir().display().to_string();
+    let (dir, payee) = (net.dir().display().to_string(), net.node("n2").id());
     let expect = |verb: &str, flags: &str, code: i32, says: &str| {
         let output = net.run(verb, flags);
         assert!(output.status.code() == Some(code) && talk(&output).contains(says), "{verb}: {}", talk(&output));
@@ -213,6 +213,8 @@ fn a_folder_that_holds_something_else_and_a_process_that_is_gone_are_named() {
     let whole = fs::read(net.path(&name)).unwrap();
     with(&copy, &whole, "two monitors of the channel ");
     with("network.json", b"x", "not a network: ");
+    let keyless = fs::read_to_string(net.path("network.json")).unwrap().replace(&payee, "zz");
+    with("network.json", keyless.as_bytes(), "network.json: expected a node n2 with a public key");
     // Who starts the whole is told which process died, and where it says why.
     let opened = fs::read(net.path("n1/opened")).unwrap();
     fs::write(net.path("n1/opened"), "x").unwrap();
