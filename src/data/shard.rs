@@ -361,7 +361,7 @@ pub(super) mod tests {
         let mut writer = Writer::new("shard", Vec::new(), header).unwrap();
         writer.bytes("a", &[0]).unwrap();
         writer.bytes(TOKENS, &[0; 16]).unwrap();
-        let error = open(writer.finish().unwrap().0).unwrap_err();
+        let error = open(writer.finish().unwrap().0).err().unwrap();
         let says = ": expected the tensor tokens, with mask or with mask and starts beside it, found 2 tensors";
         assert_eq!(error.to_string(), format!("s.safetensors{says}"));
     }

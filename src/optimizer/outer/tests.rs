@@ -49,12 +49,7 @@ impl Sent for Silent {
         1
     }
 
-    fn read(
-        &mut self,
-        _: usize,
-        _: &[TensorSpec],
-        _: &mut dyn FnMut(&TensorSpec, Vec<f32>),
-    ) -> crate::error::Result<()> {
+    fn read(&mut self, _: usize, _: &[TensorSpec], _: &mut dyn FnMut(&TensorSpec, Vec<f32>)) -> Result<()> {
         Ok(())
     }
 }
