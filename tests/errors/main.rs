@@ -32,7 +32,9 @@ fn transcripts() {
         .register_bin("l402", Path::new(env!("CARGO_BIN_EXE_l402")))
         .register_bin("sh", Path::new("/bin/sh"))
         .register_bin("fresh", laid.fresh.as_path());
-    laid.variables().into_iter().for_each(|(name, value)| drop(cases.env(name, value)));
+    for (name, value) in laid.variables() {
+        cases.env(name, value);
+    }
     cases.case(laid.folder.path().join("*/*.trycmd"));
     cases.run();
     if std::env::var_os("TRYCMD").is_some_and(|mode| mode == "overwrite") {
