@@ -191,7 +191,9 @@ mod tests {
         assert!(BitReader::new(&[]).take_unary(500).is_err());
         assert!(BitReader::new(&[1]).take(9).is_err());
         assert!(BitReader::new(&[0, 0]).finish().is_err());
-        let padded = BitReader::new(&[2]).finish().unwrap_err().to_string();
+        let mut padded = BitReader::new(&[2]);
+        padded.take(1).unwrap();
+        let padded = padded.finish().unwrap_err().to_string();
         assert_eq!(padded, "expected zero bits as padding, found others");
         assert!(BitReader::new(&[]).finish().is_ok());
     }
