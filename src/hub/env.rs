@@ -114,7 +114,12 @@ mod tests {
         let says = "no place for the cache: none of HF_HUB_CACHE, HF_HOME and HOME is set";
         assert_eq!((nowhere.kind(), nowhere.to_string().as_str()), (Kind::Usage, says));
         let not_utf8: OsString = std::os::unix::ffi::OsStringExt::from_vec(vec![0xff]);
-        let refused = Settings::read(|name| (name == "HF_ENDPOINT").then(|| not_utf8.clone())).unwrap_err();
+        let refused = Settings::read(|name| match name {
+            "HF_ENDPOINT" => Some(not_utf8.clone()),
+            "HOME" => Some("/h".into()),
+            _ => None,
+        })
+        .unwrap_err();
         assert_eq!(refused.to_string(), "HF_ENDPOINT: not UTF-8");
     }
 
