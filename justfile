@@ -69,6 +69,10 @@ golden:
     L402_REGENERATE=1 cargo test --test golden many_steps
     cargo test --test golden
 
+# What goes wrong, recorded anew: read it before it is committed.
+errors:
+    TRYCMD=overwrite cargo test --test errors transcripts
+
 # Files that are bad on purpose.
 hostile:
     L402_REGENERATE=1 cargo test --test hostile

@@ -12,7 +12,7 @@ use safetensors::Dtype;
 
 use super::digest::Digest;
 use super::tensors_json::{self, Entry};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, plainly};
 use crate::fsio::Source;
 
 /// Headers above this are refused where nothing is known of what the file should hold: some hundred thousand tensors.
@@ -111,7 +111,7 @@ impl Header {
 
     fn parse(json: &[u8]) -> Result<Header> {
         let (metadata, mut infos) = tensors_json::parse(json)
-            .map_err(|e| Error::data(format!("the safetensors header does not parse: {e}")))?;
+            .map_err(|e| Error::data(format!("the safetensors header does not parse: {}", plainly(e))))?;
         infos.sort_by(|a, b| (a.data_offsets, &a.name).cmp(&(b.data_offsets, &b.name)));
         let mut tensors = Vec::with_capacity(infos.len());
         let mut start = 0usize;
@@ -392,5 +392,22 @@ pub fn f32_from_le(tensor: &str, data: &[u8]) -> Result<Vec<f32>> {
             "tensor {tensor}: element {i} is {}, expected finite values",
             if values[i].is_nan() { "NaN" } else { "infinite" }
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_what_the_header_says() {
+        let header = || Header::new(BTreeMap::new(), vec![TensorInfo::f32("a", &[2]), TensorInfo::f32("b", &[1])]);
+        let mut writer = Writer::new("out", Vec::new(), header()).unwrap();
+        let turn = writer.f32("b", &[1.0]).unwrap_err();
+        assert_eq!(turn.to_string(), "out: tensor b of 4 bytes written out of turn");
+        writer.f32("a", &[1.0, 2.0]).unwrap();
+        let missing = writer.finish().err().unwrap();
+        assert_eq!(missing.to_string(), "out: tensor b was never written");
+        assert_eq!((turn.kind().exit_code(), missing.kind().exit_code()), (70, 70));
     }
 }
