@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::canonical;
 use super::digest::Digest;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, plainly};
 use crate::fsio::read_text;
 
 use self::rules::{Broken, Rules};
@@ -310,6 +310,8 @@ impl Recipe {
         let value = self.values();
         let value = field.and_then(|field| field.split('.').try_fold(&value, |table, name| table.get(name)));
         match value {
+            // JSON has no infinity, and no NaN.
+            Some(Value::Null) => Error::data(format!("{message}, found no finite number")),
             Some(value) if !message.contains(", found ") => Error::data(format!("{message}, found {value}")),
             _ => error,
         }
@@ -423,7 +425,7 @@ const ACCEPT: [&str; 1] = ["verify.accept"];
 /// What is wrong with a text: line and column as the parser has them, or the table that lacks a field.
 fn not_a_recipe(text: &str, error: &toml::de::Error) -> Error {
     let Some(field) = error.message().strip_prefix("missing field ") else {
-        let what = error.message().replace('\n', ", ");
+        let what = plainly(error.message().replace('\n', ", "));
         return Error::data(format!("not a recipe: {}{what}", place(text, error)));
     };
     let table = text.parse().ok().and_then(|table| lacking(&table));

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::room::Room;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, plainly};
 use crate::fsio::Source;
 
 const MAX_INTEGER: u64 = (1 << 53) - 1;
@@ -160,7 +160,7 @@ impl Line {
 
 /// What a parser says of foreign text, which it quotes: no page of it.
 fn brief(error: &serde_json::Error) -> String {
-    error.to_string().chars().take(400).collect()
+    plainly(error).chars().take(400).collect()
 }
 
 /// The lines of a file that one party answers for: all of them are records. Empty lines are passed over.

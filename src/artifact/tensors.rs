@@ -12,7 +12,7 @@ use safetensors::Dtype;
 
 use super::digest::Digest;
 use super::tensors_json::{self, Entry};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, plainly};
 use crate::fsio::Source;
 
 /// Headers above this are refused where nothing is known of what the file should hold: some hundred thousand tensors.
@@ -111,7 +111,7 @@ impl Header {
 
     fn parse(json: &[u8]) -> Result<Header> {
         let (metadata, mut infos) = tensors_json::parse(json)
-            .map_err(|e| Error::data(format!("the safetensors header does not parse: {e}")))?;
+            .map_err(|e| Error::data(format!("the safetensors header does not parse: {}", plainly(e))))?;
         infos.sort_by(|a, b| (a.data_offsets, &a.name).cmp(&(b.data_offsets, &b.name)));
         let mut tensors = Vec::with_capacity(infos.len());
         let mut start = 0usize;

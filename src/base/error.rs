@@ -143,6 +143,28 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// What a parser says of somebody's data, in words of data: it names the types that it reads them into.
+pub fn plainly(error: impl fmt::Display) -> String {
+    let text = error.to_string();
+    if let Some((before, name)) = text.split_once("data did not match any variant of untagged enum ") {
+        let rest = name.trim_start_matches(|c: char| c.is_alphanumeric());
+        return format!("{before}it has none of the forms that are known{rest}");
+    }
+    let Some((before, expected)) = text.rsplit_once("expected ") else { return text };
+    let word = expected.split([' ', ',']).next().unwrap_or_default();
+    let (taken, words) = match word {
+        "u8" => (word.len(), "a whole number from 0 to 255"),
+        "u16" => (word.len(), "a whole number from 0 to 65535"),
+        "u32" => (word.len(), "a whole number from 0 to 4294967295"),
+        "u64" | "usize" => (word.len(), "a whole number from 0 on"),
+        "i32" | "i64" => (word.len(), "a whole number"),
+        "f32" | "f64" => (word.len(), "a number"),
+        "struct" | "map" => (expected.find(" at line").unwrap_or(expected.len()), "named fields"),
+        _ => return text,
+    };
+    format!("{before}expected {words}{}", &expected[taken..])
+}
+
 /// Adds a place to the error of a result.
 pub trait Context<T> {
     /// Puts `place` in front of the message.
@@ -164,5 +186,53 @@ pub trait IoContext<T> {
 impl<T> IoContext<T> for io::Result<T> {
     fn path(self, path: &Path) -> Result<T> {
         self.map_err(|error| Error::io(path.display(), &error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parser_is_repeated_without_the_names_of_types() {
+        for (said, plain) in [
+            (
+                "invalid value: integer `-1`, expected u64",
+                "invalid value: integer `-1`, expected a whole number from 0 on",
+            ),
+            (
+                "invalid type: string \"x\", expected u32 at line 1 column 3",
+                "invalid type: string \"x\", expected a whole number from 0 to 4294967295 at line 1 column 3",
+            ),
+            ("invalid type: null, expected f64", "invalid type: null, expected a number"),
+            (
+                "invalid length 0, expected struct Index with 1 element at line 1 column 2",
+                "invalid length 0, expected named fields at line 1 column 2",
+            ),
+            (
+                "data did not match any variant of untagged enum Token at line 1",
+                "it has none of the forms that are known at line 1",
+            ),
+            ("unknown field `a`, expected one of `b`, `c`", "unknown field `a`, expected one of `b`, `c`"),
+            ("expected value at line 1 column 1", "expected value at line 1 column 1"),
+            ("EOF while parsing a list", "EOF while parsing a list"),
+        ] {
+            assert_eq!(plainly(said), plain);
+        }
+    }
+
+    #[test]
+    fn each_failure_of_a_file_has_its_code_and_names_the_file() {
+        for (kind, exit, says) in [
+            (io::ErrorKind::NotFound, 66, "f: no such file or directory"),
+            (io::ErrorKind::UnexpectedEof, 65, "f: ends before it is complete"),
+            (io::ErrorKind::OutOfMemory, 65, "f: too large for this machine's memory"),
+            (io::ErrorKind::PermissionDenied, 74, "f: permission denied"),
+        ] {
+            let error = Error::io("f", &kind.into());
+            assert_eq!((error.kind().exit_code(), error.to_string().as_str()), (exit, says));
+        }
+        let bad = io::Error::new(io::ErrorKind::InvalidData, "gzip: bad");
+        assert_eq!(Error::io("f", &bad).to_string(), "f: gzip: bad");
     }
 }

@@ -184,12 +184,15 @@ mod tests {
             assert_eq!(reader.take_unary(n).unwrap(), n);
         }
         assert!(reader.finish().is_ok());
-        assert!(BitReader::new(&[0xff; 9]).take_unary(10_000).unwrap_err().to_string().contains("ends within"));
+        assert!(
+            BitReader::new(&[0xff; 9]).take_unary(10_000).unwrap_err().to_string() == "the payload ends within a chunk"
+        );
         assert!(BitReader::new(&[0xff; 90]).take_unary(500).is_err());
         assert!(BitReader::new(&[]).take_unary(500).is_err());
         assert!(BitReader::new(&[1]).take(9).is_err());
         assert!(BitReader::new(&[0, 0]).finish().is_err());
-        assert!(BitReader::new(&[2]).finish().is_err());
+        let padded = BitReader::new(&[2]).finish().unwrap_err().to_string();
+        assert_eq!(padded, "expected zero bits as padding, found others");
         assert!(BitReader::new(&[]).finish().is_ok());
     }
 }

@@ -285,9 +285,16 @@ mod tests {
         assert!(with(&|p| p[1] = 0x7f).contains("overflows") || with(&|p| p[1] = 0xff).contains("finite scale"));
         assert!(with(&|p| p[..2].copy_from_slice(&0x7f80u16.to_le_bytes())).contains("finite scale"));
         assert!(with(&|p| p[1] |= 0x80).contains("finite scale"));
-        assert!(with(&|p| p[..2].fill(0)).contains("scale of 0"));
+        assert!(with(&|p| p[..2].fill(0)) == "chunk 0: expected zero bits beside a scale of 0, found others");
         assert!(with(&|p| p[2..5].fill(0)).contains("an index from 1"));
         assert!(with(&|p| p[3] |= 0x08).contains("an index from"));
         assert!(with(&|p| p[5] |= 0x80).contains("padding"));
+    }
+
+    #[test]
+    fn waves_that_add_up_beyond_float32_are_refused_both_ways() {
+        let codec = Demo::new(4096);
+        let refused = codec.encode(&[8, 8], &[f32::MAX; 64]).unwrap_err().to_string();
+        assert_eq!(refused, "chunk 0: its cosine transform overflows float32");
     }
 }

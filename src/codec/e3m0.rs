@@ -148,6 +148,8 @@ mod tests {
         ] {
             assert!(E3m0.decode(&[shape], &payload).is_err(), "{payload:?}");
         }
+        let refused = E3m0.decode(&[3], &[127, 0x87, 0]).unwrap_err().to_string();
+        assert_eq!(refused, "chunk 0: expected no sign on zero and zero bits as padding, found others");
         assert!(E3m0.decode(&[3], &[1, 1, 0]).is_ok());
         assert!(E3m0.decode(&[3], &[127, 0x07]).is_err());
     }

@@ -160,7 +160,8 @@ mod tests {
     #[test]
     fn a_place_beyond_the_end_is_refused() {
         let (_, bytes) = bytes_of(4096, &[4094, 4095]);
-        assert!(Golomb::new(4095, 2).read(&mut BitReader::new(&bytes), |_| {}).is_err());
+        let refused = Golomb::new(4095, 2).read(&mut BitReader::new(&bytes), |_| {}).unwrap_err().to_string();
+        assert_eq!(refused, "expected an index of at most 4093, found 4094");
         assert!(Golomb::new(64, 2).read(&mut BitReader::new(&[0xff; 64]), |_| {}).is_err());
     }
 }

@@ -227,9 +227,9 @@ mod tests {
                 assert!(with(at, number).contains("other than -0"), "{at} {number}");
             }
         }
-        assert!(with(4, -1.0).contains("scale"));
+        assert_eq!(with(4, -1.0), "no tensor has the mean 0.0 and the scale -1.0");
         assert!(with(4, 1e-40).contains("scale"));
-        assert!(with(8, -7.0).contains("bucket 98"));
+        assert_eq!(with(8, -7.0), "bucket 98: expected a value within it, found -7.0");
         assert!(with(16, 0.0).contains("bucket 158"));
         let mut payload = good.clone();
         payload[20] = 97;
@@ -237,7 +237,8 @@ mod tests {
         payload[20] = 128;
         assert!(Int8.decode(&[4], &payload).unwrap_err().to_string().contains("expected 2 values"));
         payload.push(128);
-        assert!(Int8.decode(&[4], &payload).is_err());
+        let refused = Int8.decode(&[4], &payload).unwrap_err().to_string();
+        assert_eq!(refused, "expected whole float32 before 4 codes, found 21 bytes");
         assert!(Int8.decode(&[0], &good[..8]).is_err());
     }
 }

@@ -361,13 +361,13 @@ mod tests {
         refused(&[(5, (8, 4))], "padding");
         refused(&[(0, (0xff0, 12))], "finite level");
         refused(&[(0, (0xfff, 12))], "finite level");
-        refused(&[(4, (0b111, 3))], "all values");
-        refused(&[(4, (0b000, 3))], "the form is not 0");
+        refused(&[(4, (0b111, 3))], "not as an encoder writes it: all values have the upper level");
+        refused(&[(4, (0b000, 3))], "no value has the upper level, and the form is not 0");
         // A chunk of zeros has nothing behind its 12 bits.
         refused(&[(0, (0, 12))], "to end after");
         // 0, 1, and six further on.
-        refused(&[(2, (0b0_1111_1100, 9))], "an index of at most 7");
-        refused(&[(0, (0xfef, 12))], "infinite");
+        refused(&[(2, (0b0_1111_1100, 9))], "expected an index of at most 7, found ");
+        refused(&[(0, (0xfef, 12))], "the upper level is infinite, or the lower one");
         let wide = |count: u32, high: u32, gaps: (u32, u32), levels: (u32, u32)| {
             fields(&[(0x800, 12), (15, 4), (count - 1, 12), (high, 12), gaps, (0, levels.1), levels])
         };
@@ -378,14 +378,14 @@ mod tests {
         assert!(wide(2, 0x850, (0, 2), (1, 2)).is_ok());
         assert!(wide(2, 0, (0, 2), (0, 2)).is_ok());
         says(wide(4, 0x850, (0, 4), (1, 4)), "at most 3");
-        says(wide(2, 0x850, (0, 2), (0, 2)), "without");
-        says(wide(2, 0, (0, 2), (1, 2)), "without");
+        says(wide(2, 0x850, (0, 2), (0, 2)), "an upper level without values, or values without it");
+        says(wide(2, 0, (0, 2), (1, 2)), "an upper level without values, or values without it");
         says(wide(2, 0xff0, (0, 2), (1, 2)), "finite level");
-        says(wide(2, 0x800, (0, 2), (1, 2)), "not above");
+        says(wide(2, 0x800, (0, 2), (1, 2)), "the upper level is not above the lower one");
         says(wide(2, 0x850, (0, 2), (3, 2)), "all values");
         // All three are sent: then it must be a level that no form reaches, 5.37 times the lower one.
-        says(wide(3, 0x820, (0, 3), (1, 3)), "need not be");
-        says(wide(3, 0, (0, 3), (0, 3)), "need not be");
+        says(wide(3, 0x820, (0, 3), (1, 3)), "a wide chunk that need not be one");
+        says(wide(3, 0, (0, 3), (0, 3)), "a wide chunk that need not be one");
         assert!(wide(3, 0x828, (0, 3), (1, 3)).is_ok());
     }
 }

@@ -223,7 +223,16 @@ fn a_chunk_shows_all_that_was_made_of_it_or_is_not_asked() {
                 let mut other = own(number);
                 if other.iter().any(|v| *v != 0.0) {
                     other.iter_mut().for_each(|v| *v *= -1.5);
-                    assert!(by_chunk.check_chunk(shape, &payload, number, &other).is_err(), "{name} {shape:?} {kind}");
+                    let refused = by_chunk.check_chunk(shape, &payload, number, &other).unwrap_err();
+                    assert_eq!(refused.kind(), Kind::Refused, "{refused}");
+                    let refused = refused.to_string();
+                    let says = match name {
+                        "dense" => refused == "expected the values as they are, found others",
+                        "f16" => refused.starts_with("expected 0x") && refused.contains(" at index "),
+                        "l402" => refused.contains(" of the chunk, found 0x"),
+                        _ => refused.contains(" of the chunk's record, found 0x"),
+                    };
+                    assert!(says, "{name} {shape:?} {kind}: {refused}");
                 }
             }
             // Whatever bit of the payload is another one: it is no payload, or some chunk shows it.
@@ -505,6 +514,16 @@ fn values_that_cannot_be_sent_are_an_error() {
     }
     let huge = [f32::MAX; 64];
     assert!(compress_tensor(&SparseLoco::new(4096), 0.0, &[64], &huge, None).is_err());
+    // What only we can do wrong is said to be so.
+    for (refused, says) in [
+        (SparseLoco::new(64).encode(&[3], &[0.0]).unwrap_err(), "1 values for shape [3]"),
+        (
+            compress_tensor(&SparseLoco::new(64), 0.0, &[2], &[0.0; 2], Some(&[0.0])).unwrap_err(),
+            "1 values of feedback for 2 of delta",
+        ),
+    ] {
+        assert_eq!((refused.kind(), refused.to_string().as_str()), (Kind::Bug, says));
+    }
 }
 
 fn recipe(codec: &str) -> Recipe {
@@ -603,14 +622,17 @@ fn a_state_of_another_run_worker_round_or_model_is_refused() {
     assert_eq!(kind(&ours, &at(4)), None);
     let (refused, message) = kind(&ours, &at(3)).unwrap();
     assert_eq!(refused, Kind::Refused);
-    assert!(message.contains("round 3"), "{message}");
+    assert!(message.ends_with(": expected feedback from a round before 3, found that of round 3"), "{message}");
 
     let other = recipe("dense");
     let foreign = delta_file(&delta_meta(&other, 4), &tensors(1));
-    assert_eq!(kind(&other, &foreign).unwrap().0, Kind::Refused);
+    let (refused, message) = kind(&other, &foreign).unwrap();
+    assert_eq!(refused, Kind::Refused);
+    assert!(message.contains(": expected the feedback of run "), "{message}");
     // A delta of another run than the recipe's names both.
     let (refused, message) = kind(&ours, &foreign).unwrap();
     assert_eq!(refused, Kind::Refused);
+    assert!(message.contains(": expected a delta of run "), "{message}");
     for run in [&ours, &other] {
         assert!(message.contains(&run.digest().to_string()), "{message}");
     }
@@ -619,7 +641,7 @@ fn a_state_of_another_run_worker_round_or_model_is_refused() {
     meta.set("worker", "bob");
     let (refused, message) = kind(&ours, &delta_file(&meta, &tensors(1))).unwrap();
     assert_eq!(refused, Kind::Refused);
-    assert!(message.contains("bob"), "{message}");
+    assert!(message.ends_with(": expected the feedback of worker bob, found that of \"alice\""), "{message}");
 
     let header = Header::new(delta_meta(&ours, 4).0, vec![TensorInfo::f32("a", &[100]), TensorInfo::f32("c", &[])]);
     let mut writer = Writer::new("delta", Vec::new(), header).unwrap();
@@ -639,7 +661,7 @@ fn a_state_that_is_not_what_it_was_said_to_be_is_refused() {
     let done = compress_stream(&recipe, reader(&delta), Some(lie), "s", Vec::new(), false, |_| {});
     let error = done.err().unwrap();
     assert_eq!(error.kind(), Kind::Data);
-    assert!(error.to_string().contains("changed while"), "{error}");
+    assert!(error.to_string().ends_with(": it changed while it was read"), "{error}");
 }
 
 type Tensors = Vec<(TensorInfo, Vec<u8>)>;
@@ -679,7 +701,7 @@ fn hostile_updates_are_refused_when_they_are_opened() {
         assert!(message.contains(says), "{message}");
     };
     meta("kind", "delta", "expected update");
-    meta("codec", "dense", "l402.codec");
+    meta("codec", "dense", "metadata l402.codec: expected sparseloco, found \"dense\"");
     meta("round", "01", "l402.round");
     meta("worker", "../x", "worker id");
     meta("feedback_in", "none", "feedback_in");
@@ -689,7 +711,7 @@ fn hostile_updates_are_refused_when_they_are_opened() {
     // Shapes that promise more than there is, never allocated.
     meta("shapes", r#"{"a":[100],"b":[70,65],"c":[4294967296]}"#, "tensor c");
     meta("shapes", r#"{"a":[100],"b":[70,65],"c":[99999999999]}"#, "tensor c");
-    meta("shapes", r#"{"a":[100],"b":[70,65]}"#, "tensor c");
+    meta("shapes", r#"{"a":[100],"b":[70,65]}"#, "tensor c has no shape in the metadata");
     meta("shapes", r#"{"a":[100],"b":[70,65],"c":[],"d":[1]}"#, "tensor d");
     meta("shapes", r#"{"b":[70,65],"a":[100],"c":[]}"#, "canonical");
     let (kind, message) = error(&|meta, _| {

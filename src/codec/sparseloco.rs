@@ -246,15 +246,15 @@ mod tests {
         };
         let bin =
             |q: usize, value: f32| move |p: &mut Vec<u8>| p[q * 4..q * 4 + 4].copy_from_slice(&value.to_le_bytes());
-        assert!(with(&|p| p.truncate(21)).contains("22 bytes"));
+        assert_eq!(with(&|p| p.truncate(21)), "expected a sparseloco payload of 22 bytes for shape [8], found 21");
         assert!(with(&|p| p.push(0)).contains("22 bytes"));
         assert!(with(&bin(1, f32::NAN)).contains("bin 1"));
         assert!(with(&bin(2, f32::INFINITY)).contains("bin 2"));
         assert!(with(&bin(0, -0.0)).contains("bin 0"));
         assert!(with(&bin(1, -0.0)).contains("bin 1"));
-        assert!(with(&bin(3, 5.0)).contains("bin 3"));
-        assert!(with(&bin(1, 4.0)).contains("more than the bin below"));
-        assert!(with(&|p| p[16] |= 0x40).contains("padding"));
+        assert_eq!(with(&bin(3, 5.0)), "bin 3: expected 0, as no value is in it, found 5.0");
+        assert!(with(&bin(1, 4.0)).contains("bin 2: expected more than the bin below it, found "));
+        assert_eq!(with(&|p| p[16] |= 0x40), "expected zero bits as padding, found others");
         assert!(with(&|p| p[21] |= 0x80).contains("padding"));
         // Twice the same index, descending ones, and one beyond the chunk.
         assert!(with(&|p| p[18] = 0x10).contains("chunk 0"));
@@ -266,7 +266,8 @@ mod tests {
     fn an_impossible_shape_is_refused_before_anything_is_allocated() {
         for shape in [&[usize::MAX, usize::MAX][..], &[1 << 40], &[usize::MAX, 0], &[1; 9]] {
             assert!(CODEC.payload_len(shape).is_none());
-            assert!(CODEC.decode(shape, &[0; 22]).is_err());
+            let refused = CODEC.decode(shape, &[0; 22]).unwrap_err().to_string();
+            assert!(refused.ends_with(": larger than the 4294967296 elements that a tensor can have"), "{refused}");
         }
     }
 }

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
 use super::corpus::Documents;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, plainly};
 
 /// Longer lines are refused.
 const MAX_LINE: u64 = 256 << 20;
@@ -29,10 +29,11 @@ pub fn read_json_lines(name: &str, lines: impl Read, field: &str, documents: &mu
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let text = parse(&line, field).map_err(|e| Error::data(format!("{place}: {e}")))?.ok_or_else(|| {
-            Error::data(format!("{place}: the object has no field {field:?}"))
-                .hint("--text-field names the field that holds the text")
-        })?;
+        let text =
+            parse(&line, field).map_err(|e| Error::data(format!("{place}: {}", plainly(e))))?.ok_or_else(|| {
+                Error::data(format!("{place}: the object has no field {field:?}"))
+                    .hint("--text-field names the field that holds the text")
+            })?;
         documents.text(text.as_bytes()).at(name)?;
         documents.end().at(name)?;
     }

@@ -66,7 +66,7 @@ impl ShardEntry {
             return Err(Error::data(format!("field file: expected {name}, found {:?}", self.file)));
         }
         let range = |field: &str, n: u64, high: u64| match n {
-            0 => Err(Error::data(format!("{name}: field {field}: found 0"))),
+            0 => Err(Error::data(format!("{name}: field {field}: expected at least 1, found 0"))),
             n if n > high => Err(Error::data(format!("{name}: field {field}: expected at most {high}, found {n}"))),
             _ => Ok(()),
         };

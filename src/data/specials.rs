@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, plainly};
 
 /// What `tokenizer_config.json` and `special_tokens_map.json` say of the beginning and the end of a text.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl Specials {
         let read = |file: Option<(&str, &str)>| match file {
             None => Ok(Config::default()),
             Some((name, json)) => serde_json::from_str(json)
-                .map_err(|e| Error::data(format!("{name}: not a tokenizer's configuration: {e}"))),
+                .map_err(|e| Error::data(format!("{name}: not a tokenizer's configuration: {}", plainly(e)))),
         };
         let (ours, map) = (read(config)?, read(map)?);
         Ok(Specials {

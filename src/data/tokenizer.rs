@@ -4,7 +4,7 @@ use tokenizers::{ModelWrapper, PreTokenizerWrapper};
 
 use super::{MAX_VOCAB, guarded, outline};
 use crate::artifact::Digest;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, plainly};
 
 /// Tokens that end a document, the first that a tokenizer has is taken.
 const END_OF_DOCUMENT: [&str; 5] =
@@ -15,7 +15,7 @@ pub(super) fn read(name: &str, json: &[u8]) -> Result<tokenizers::Tokenizer> {
     outline::check(name, json)?;
     let inner = guarded(name, || {
         let mut inner = tokenizers::Tokenizer::from_bytes(json)
-            .map_err(|e| Error::data(format!("{name}: not a tokenizer.json: {e}")))?;
+            .map_err(|e| Error::data(format!("{name}: not a tokenizer.json: {}", plainly(e))))?;
         inner.with_truncation(None).map_err(|e| Error::data(format!("{name}: {e}")))?;
         inner.with_padding(None);
         Ok(inner)

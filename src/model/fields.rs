@@ -47,7 +47,7 @@ impl<'a> Fields<'a> {
         let found = self.get(name);
         match (found, default) {
             (None, Some(default)) => Ok(default),
-            (None, None) => Err(Error::data(format!("{name}: missing"))),
+            (None, None) => Err(Error::data(format!("{name}: expected 1 to 2^32, found none"))),
             (Some(value), _) => value
                 .as_u64()
                 .filter(|n| (1..=1 << 32).contains(n))
@@ -133,7 +133,8 @@ impl<'a> Fields<'a> {
     }
 
     fn llama3(self) -> Result<RopeScaling> {
-        let number = |name: &str| self.maybe_float(name)?.ok_or_else(|| Error::data(format!("{name}: missing")));
+        let missing = |name: &str| Error::data(format!("{name}: expected a number, found none"));
+        let number = |name: &str| self.maybe_float(name)?.ok_or_else(|| missing(name));
         Ok(RopeScaling::Llama3(Llama3 {
             factor: number("factor")?,
             low_freq_factor: number("low_freq_factor")?,
@@ -177,7 +178,7 @@ impl<'a> Fields<'a> {
         match self.maybe_float(name)?.or(default) {
             Some(value) if value > 0.0 && value < 1e12 => Ok(value),
             Some(value) => Err(Error::data(format!("{name}: expected above 0, found {value}"))),
-            None => Err(Error::data(format!("{name}: missing"))),
+            None => Err(Error::data(format!("{name}: expected above 0, found none"))),
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::artifact::{
     ArtifactKind, Digest, FORMAT_VERSION, Header, Meta, Reader, Recipe, TensorInfo, Writer, digest_of,
 };
 use crate::engine::{Arithmetic, Engine};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, plainly};
 use crate::fsio::{Source, read_text};
 
 const CONFIG: &str = "config.json";
@@ -257,9 +257,10 @@ fn check_meta(meta: &Meta, digest: &Digest) -> Result<()> {
     let says =
         [("kind", ArtifactKind::Model.to_string()), ("format", FORMAT_VERSION.into()), ("model", digest.to_string())];
     for (key, expected) in says {
-        let found = meta.opt(key).unwrap_or("none");
-        if ours && found != expected {
-            return Err(Error::data(format!("model: metadata l402.{key}: expected {expected}, found {found:?}")));
+        let found = meta.opt(key);
+        if ours && found != Some(expected.as_str()) {
+            let found = found.map_or("none".to_owned(), |found| format!("{found:?}"));
+            return Err(Error::data(format!("model: metadata l402.{key}: expected {expected}, found {found}")));
         }
     }
     Ok(())
@@ -314,7 +315,7 @@ pub fn first_meta(digest: &Digest, config_text: &str, seed: u64) -> Result<Meta>
 /// The `config.json` that is written: what was given, completed so that other readers know what it is.
 pub fn complete_config(text: &str) -> Result<String> {
     let mut value: serde_json::Value =
-        serde_json::from_str(text).map_err(|e| Error::data(format!("not a model configuration: {e}")))?;
+        serde_json::from_str(text).map_err(|e| Error::data(format!("not a model configuration: {}", plainly(e))))?;
     let family = Family::of(Fields(&value))?;
     let fields = value.as_object_mut().ok_or_else(|| Error::data("the configuration is no JSON object"))?;
     fields.entry("architectures").or_insert_with(|| serde_json::json!([family.architecture()]));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::artifact::recipe::AdapterRecipe;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, plainly};
 use crate::fsio::{beside, read_text};
 
 /// The configuration's name in an adapter's folder.
@@ -56,8 +56,8 @@ fn is_off(value: &Value) -> bool {
 impl AdapterConfig {
     /// Reads the text of an `adapter_config.json`. Dropout is a matter of training, and nothing is dropped in ours.
     pub fn parse(text: &str) -> Result<AdapterConfig> {
-        let value: Value =
-            serde_json::from_str(text).map_err(|e| Error::data(format!("not an adapter's configuration: {e}")))?;
+        let value: Value = serde_json::from_str(text)
+            .map_err(|e| Error::data(format!("not an adapter's configuration: {}", plainly(e))))?;
         let differs = |field: &str, expected: &str| {
             let found =
                 value.get(field).map_or("none".to_owned(), |found| found.to_string().chars().take(80).collect());

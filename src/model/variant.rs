@@ -385,7 +385,7 @@ mod tests {
             ("\"model_type\": \"phi3\", \"rope_scaling\": {\"type\": \"yarn\", \"factor\": 2.0}", "for phi3"),
             ("\"model_type\": \"phi3\", \"rope_scaling\": {\"type\": \"longrope\"}", "found \"longrope\""),
             ("\"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 2.0}", "depend on the length"),
-            ("\"rope_scaling\": {\"type\": \"linear\"}", "rope_scaling: factor: missing"),
+            ("\"rope_scaling\": {\"type\": \"linear\"}", "rope_scaling: factor: expected above 0, found none"),
             ("\"rope_scaling\": {\"type\": \"linear\", \"factor\": 0}", "factor: expected above 0, found 0"),
             (&yarn("\"factor\": -1.0"), "rope_scaling: factor: expected above 0, found -1"),
             (&yarn("\"factor\": 2.0, \"beta_fast\": 0"), "beta_fast: expected above 0"),

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::layout::{Layout, TensorSpec};
 use super::parameters::{Parameters, Weights};
 use crate::artifact::{Dtype, Meta, Reader, TensorInfo, f32_from_le};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, plainly};
 use crate::fsio::{Source, Stored, read_text_within};
 
 /// The name of a whole model's weights.
@@ -125,7 +125,7 @@ pub(super) fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
         return Ok(vec![folder.join(WEIGHTS)]);
     }
     let parsed: Index = serde_json::from_str(&read_text_within(&index, MAX_INDEX)?)
-        .map_err(|e| Error::data(format!("{}: not a weight index: {e}", index.display())))?;
+        .map_err(|e| Error::data(format!("{}: not a weight index: {}", index.display(), plainly(e))))?;
     let names: BTreeSet<&String> = parsed.weight_map.values().collect();
     if let Some(name) = names.iter().find(|n| n.contains(['/', '\\', '\0']) || !n.ends_with(".safetensors")) {
         return Err(Error::data(format!(

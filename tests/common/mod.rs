@@ -108,7 +108,22 @@ pub fn talk(output: &Output) -> String {
 impl World {
     /// Keys, a roster, shards of a slice of the text, theta-0 and the recipe that names it.
     pub fn new(kind: Kind) -> World {
-        let mut world = World { carries: kind.state == "carry", ..World::empty() };
+        World::empty().furnished(kind)
+    }
+
+    /// The same with these keys, so that every byte of it is the same each time.
+    pub fn with_keys(kind: Kind, secret: impl Fn(&str) -> String) -> World {
+        let world = World::empty();
+        for who in ["coordinator"].iter().chain(&WORKERS) {
+            world.write(&format!("{who}.key"), secret(who).as_bytes());
+            let owner = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+            fs::set_permissions(world.path(&format!("{who}.key")), owner).unwrap();
+        }
+        world.furnished(kind)
+    }
+
+    fn furnished(self, kind: Kind) -> World {
+        let mut world = World { carries: kind.state == "carry", ..self };
         world.coordinator = world.text("key coordinator.key").trim().to_owned();
         let roster = WORKERS.map(|who| {
             let key = world.text(&format!("key {who}.key"));

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, plainly};
 use crate::fsio::read_text_within;
 
 /// A template's own file.
@@ -136,7 +136,7 @@ fn optional<T>(found: Result<T>) -> Result<Option<T>> {
 fn object(path: &Path) -> Result<(String, Map<String, Value>)> {
     let name = path.display().to_string();
     let Some(text) = optional(text(path))? else { return Ok((name, Map::new())) };
-    let object =
-        serde_json::from_str(&text).map_err(|e| Error::data(format!("{name}: expected a JSON object: {e}")))?;
+    let object = serde_json::from_str(&text)
+        .map_err(|e| Error::data(format!("{name}: expected a JSON object: {}", plainly(e))))?;
     Ok((name, object))
 }
