@@ -117,8 +117,7 @@ impl Devnet {
         let root = fs::canonicalize(root).path(root).map_err(none)?;
         let layout = Layout::new(&root);
         let network = Network::load(&layout)?;
-        let network =
-            network.ok_or_else(|| none(Error::missing(format!("{}: no network here", root.display()))))?;
+        let network = network.ok_or_else(|| none(Error::missing(format!("{}: no network here", root.display()))))?;
         Ok(Devnet { chain: ChainClient::new(&layout.chain_socket()), layout, network, _lock: None })
     }
 

@@ -51,7 +51,7 @@ pub fn check_transcript<'o>(
             judge.work.worker, judge.work.round
         )));
     }
-    let exchanges: Vec<Exchange> = 
+    let exchanges: Vec<Exchange> =
         (2..).zip(&lines[1..lines.len() - 1]).map(|(i, line)| need(name, i, line)).collect::<Result<_>>()?;
     let by_hand = operands.is_some();
     let mut referee = Again { recorded: ruling.expected.clone(), operands };

@@ -148,7 +148,9 @@ impl TraceFile {
             let found = shown(line.operator, &line.kind, line.outputs.len());
             let expected = shown(place as u64, operator.kind.name(), operator.writes as usize);
             if found != expected {
-                return Err(Error::data(format!("{name}: operator record: expected operator {expected}, found {found}")));
+                return Err(Error::data(format!(
+                    "{name}: operator record: expected operator {expected}, found {found}"
+                )));
             }
             outputs.push(line.outputs);
         }

@@ -1,4 +1,5 @@
-//! What the verbs of a paid round say when something is wrong: text, hint and exit code, word by word.
+//! Errors that no command line alone brings about, word by word: of paid rounds at nodes that misbehave, and of rules that are
+//! given what no file says.
 //!
 //! The nodes are a devnet's; where one is to misbehave, a socket before it gives other answers. What is said of offers, of
 //! payments, of commitments and of money has a file each. `L402_REGENERATE=1` writes what is said into them.
@@ -8,7 +9,9 @@ mod common;
 mod liar;
 mod lock;
 mod money;
+mod node;
 mod offers;
+mod rules;
 mod said;
 mod work;
 
