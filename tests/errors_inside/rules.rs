@@ -71,7 +71,7 @@ fn what_has_no_value_and_no_rank() {
 #[test]
 fn what_is_no_money() {
     says(Msat::MAX.plus(Msat(1)), "2100000000000000000 msat and 1 msat: more than all bitcoin");
-    says(Ladder::new(Msat(1), 0), "expected 1 to 20 rungs, found 0");
+    says(Ladder::new(Msat(1), 0), "expected 1 to 12 rungs, found 0");
     says(Ladder::new(Msat(u64::MAX), 1), "18446744073709551615 msat: more than all bitcoin");
     no(State::Claimed.to(State::Held), "a rung that is claimed cannot become held");
 }
