@@ -174,7 +174,11 @@ fn a_round_that_forgets_what_its_workers_carry_is_refused() {
     world.expect(&unheld, 2, "hint: --assignments FILE --shards DIR --beacon HEX");
     world.expect(&unheld, 2, ": assignments, shards and a beacon must be given");
     let previous = "--previous round-0/scores.jsonl";
-    world.expect(&format!("{score} --shards shards {previous} {updates}"), 66, "--earlier names the run folder that has it");
+    world.expect(
+        &format!("{score} --shards shards {previous} {updates}"),
+        66,
+        "--earlier names the run folder that has it",
+    );
     world.expect(&format!("{score} --shards shards {previous} --earlier shards {updates}"), 66, "round-0/");
     world.copy_folder("round-0", "moved/round-0");
     world.write("moved/round-0/ann.update", &world.bytes("round-0/bob.update"));
