@@ -9,7 +9,6 @@ mod common;
 mod liar;
 mod lock;
 mod money;
-mod node;
 mod offers;
 mod rules;
 mod said;
