@@ -468,7 +468,9 @@ fn one_up_at_a_time_and_one_network_in_a_folder() {
     let net = Net::up("--nodes 2");
     let lock = fs::File::open(net.path("lock")).unwrap();
     lock.lock().unwrap();
-    assert_eq!(net.run("up", "").status.code(), Some(75));
+    let busy = net.run("up", "");
+    assert_eq!(busy.status.code(), Some(75));
+    assert!(String::from_utf8_lossy(&busy.stderr).contains(": being started or stopped by another"));
     assert_eq!(net.run("down", "").status.code(), Some(75));
     drop(lock);
     net.ok("up", "--nodes 2");

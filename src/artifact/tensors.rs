@@ -394,3 +394,20 @@ pub fn f32_from_le(tensor: &str, data: &[u8]) -> Result<Vec<f32>> {
         ))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_what_the_header_says() {
+        let header = || Header::new(BTreeMap::new(), vec![TensorInfo::f32("a", &[2]), TensorInfo::f32("b", &[1])]);
+        let mut writer = Writer::new("out", Vec::new(), header()).unwrap();
+        let turn = writer.f32("b", &[1.0]).unwrap_err();
+        assert_eq!(turn.to_string(), "out: tensor b of 4 bytes written out of turn");
+        writer.f32("a", &[1.0, 2.0]).unwrap();
+        let missing = writer.finish().err().unwrap();
+        assert_eq!(missing.to_string(), "out: tensor b was never written");
+        assert_eq!((turn.kind().exit_code(), missing.kind().exit_code()), (70, 70));
+    }
+}

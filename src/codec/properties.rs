@@ -632,7 +632,7 @@ fn a_state_of_another_run_worker_round_or_model_is_refused() {
     // A delta of another run than the recipe's names both.
     let (refused, message) = kind(&ours, &foreign).unwrap();
     assert_eq!(refused, Kind::Refused);
-    assert!(message.contains(": expected a delta of run "), "{message}");
+    assert!(message.contains(", the recipe's, found one of run "), "{message}");
     for run in [&ours, &other] {
         assert!(message.contains(&run.digest().to_string()), "{message}");
     }
@@ -701,7 +701,7 @@ fn hostile_updates_are_refused_when_they_are_opened() {
         assert!(message.contains(says), "{message}");
     };
     meta("kind", "delta", "expected update");
-    meta("codec", "dense", "metadata l402.codec: expected sparseloco, found \"dense\"");
+    meta("codec", "dense", ": metadata l402.codec: expected sparseloco, found \"dense\"");
     meta("round", "01", "l402.round");
     meta("worker", "../x", "worker id");
     meta("feedback_in", "none", "feedback_in");

@@ -327,4 +327,27 @@ mod tests {
         all[0].check_run(&Digest::of(b"run")).unwrap();
         assert!(all[0].check_run(&Digest::of(b"other")).is_err());
     }
+
+    /// Signs with another key than it says.
+    struct Liar(SigningKey, SigningKey);
+
+    impl Signer for Liar {
+        fn public(&self) -> PublicKey {
+            Signer::public(&self.0)
+        }
+
+        fn sign_message(&self, message: &str) -> Result<String> {
+            self.1.sign_message(message)
+        }
+    }
+
+    #[test]
+    fn a_signature_that_others_would_refuse_is_not_given_out() {
+        let liar = Liar(key("a"), key("b"));
+        let manifest = Manifest::new(list(2)).unwrap();
+        let mut assignment = draw(b"a").assign(&manifest, &roster(1)).unwrap().remove(0);
+        let error = assignment.sign(&liar).unwrap_err();
+        let says = format!("assignment record: the signature is not one by {}", Signer::public(&liar));
+        assert_eq!((error.kind(), error.to_string()), (Kind::Refused, says));
+    }
 }

@@ -331,6 +331,9 @@ mod tests {
         let tokenizer = Tokenizer::parse("t", &json, Some("</s>")).unwrap();
         let sizes = Sizes { piece: 4096, beyond: 512, longest: 1 << 14 };
         let error = cut(&tokenizer, &[document().as_bytes()], 1000, sizes).unwrap_err();
-        assert!(error.to_string().contains("hang together"), "{error}");
+        let says = "expected a place to cut a document's ";
+        assert!(error.to_string().contains(says), "{error}");
+        assert!(error.to_string().ends_with(" bytes at, found tokens that all hang together"), "{error}");
+        assert_eq!(error.advice(), Some("give it shorter documents, or take another tokenizer"));
     }
 }

@@ -92,3 +92,25 @@ impl Marks {
 fn missing(reader: &Reader, name: &str) -> Error {
     Error::data(format!("{}: tensor {name} is missing", reader.name()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_that_make_no_sense_are_refused_by_sequence() {
+        let refused = |mask: &[u8], starts: &[u8]| {
+            let marks = Marks { mask: mask.to_vec(), starts: starts.to_vec() };
+            marks.check(3).map_err(|error| error.to_string())
+        };
+        assert_eq!(refused(&[0, 1, 1, 0, 0, 1], &[1, 0, 0, 1, 1, 0]), Ok(()));
+        for (mask, starts, says) in [
+            (&[0, 1, 2], &[1, 0, 0], "tensor mask: element 2: expected 0 or 1, found 2"),
+            (&[0, 0, 0], &[1, 0, 0], "tensor mask: sequence 0: expected a trained target, found none"),
+            (&[0, 1, 0], &[0, 1, 0], "tensor starts: sequence 0: expected a document at its first token, found none"),
+            (&[0, 1, 0], &[1, 1, 0], "tensor mask: sequence 0, token 1: a document's first token is no target"),
+        ] {
+            assert_eq!(refused(mask, starts), Err(says.to_owned()));
+        }
+    }
+}

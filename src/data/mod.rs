@@ -78,3 +78,14 @@ pub(crate) mod testing {
     pub use super::parquet::tests::write as parquet;
     pub use super::tokenizer::tests::{bpe, words};
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parser_that_panics_is_malformed_data() {
+        let error = guarded("t.json", || -> Result<()> { panic!("out of range") }).unwrap_err();
+        assert_eq!(error.to_string(), "t.json: its parser gave up on it");
+    }
+}

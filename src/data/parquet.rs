@@ -159,9 +159,9 @@ pub(crate) mod tests {
     fn a_null_a_wrong_column_and_other_bytes_are_refused_by_name() {
         let bytes = write(&[Some("a"), None], 9, Compression::UNCOMPRESSED);
         for (bytes, column, part) in [
-            (&bytes[..], "text", "rows 0 to 1"),
+            (&bytes[..], "text", "rows 0 to 1: expected a text in each, found 1 nulls"),
             (&bytes[..], "body", "no column \"body\"; there are id, text"),
-            (&bytes[..], "id", "expected a string a row, found INT64"),
+            (&bytes[..], "id", "column id: expected a string a row, found INT64"),
             (b"not parquet at all".as_slice(), "text", "not a parquet file"),
             (b"".as_slice(), "text", "not a parquet file"),
         ] {
@@ -176,15 +176,29 @@ pub(crate) mod tests {
     fn a_damaged_file_is_malformed_data_or_harmless_and_never_a_panic() {
         let texts = [Some("one text"), Some("another"), Some("a third")];
         let good = write(&texts, 2, Compression::SNAPPY);
+        let mut rows = 0;
         for at in 0..good.len() {
             let mut bad = good.clone();
             bad[at] ^= 1 << (at % 8);
             if let Err(error) = read(&bad, "text") {
                 assert_eq!(error.kind(), Kind::Data, "byte {at}: {error}");
+                rows += usize::from(error.to_string().starts_with("c.parquet: after row "));
             }
             if let Err(error) = read(&good[..at], "text") {
                 assert_eq!(error.kind(), Kind::Data, "byte {at}: {error}");
             }
         }
+        assert!(rows > 0, "a page is damaged too");
+    }
+
+    #[test]
+    fn what_is_no_text_is_named_by_its_row_and_a_missing_column_has_a_hint() {
+        let mut bytes = write(&[Some("one"), Some("two")], 9, Compression::UNCOMPRESSED);
+        let at = bytes.windows(3).position(|three| three == b"two").unwrap();
+        bytes[at + 1] = 0xff;
+        let error = read(&bytes, "text").unwrap_err();
+        assert_eq!(error.to_string(), "c.parquet: row 1: not UTF-8 at byte 1");
+        let hint = read(&bytes, "body").unwrap_err();
+        assert_eq!(hint.advice(), Some("--text-field names the column that holds the text"));
     }
 }

@@ -123,4 +123,10 @@ mod tests {
         let error = Cutter::new(4, 10).push(&[1, 10], |_, _| Ok(())).unwrap_err();
         assert!(error.to_string().contains("below 10, found 10"), "{error}");
     }
+
+    #[test]
+    fn a_token_beyond_the_vocabulary_is_refused() {
+        let error = Cutter::new(3, 10).push(&[9, 10], |_, _| Ok(())).unwrap_err();
+        assert_eq!(error.to_string(), "tokenizer: expected token ids below 10, found 10");
+    }
 }

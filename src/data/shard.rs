@@ -353,4 +353,16 @@ pub(super) mod tests {
         let text = String::from_utf8_lossy(&bytes).replace("\"257\"", "\"99999\"");
         assert!(open(text.into_bytes()).is_err());
     }
+
+    #[test]
+    fn a_shard_has_its_tokens_last_and_marks_alone_beside_them() {
+        let mut header = info(257, 2).header();
+        header.tensors.insert(0, TensorInfo::bytes("a", 1));
+        let mut writer = Writer::new("shard", Vec::new(), header).unwrap();
+        writer.bytes("a", &[0]).unwrap();
+        writer.bytes(TOKENS, &[0; 16]).unwrap();
+        let error = open(writer.finish().unwrap().0).unwrap_err();
+        let says = ": expected the tensor tokens, with mask or with mask and starts beside it, found 2 tensors";
+        assert_eq!(error.to_string(), format!("s.safetensors{says}"));
+    }
 }

@@ -43,3 +43,16 @@ impl RpcClient {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_is_gone_is_named() {
+        let client = RpcClient::new(Path::new("/nowhere/s"));
+        let error = client.call("getinfo", &json!({}), Duration::from_secs(1)).unwrap_err();
+        assert_eq!(error.kind().exit_code(), 69);
+        assert!(error.to_string().starts_with("/nowhere/s: the node does not answer: "), "{error}");
+    }
+}

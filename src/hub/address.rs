@@ -135,4 +135,16 @@ mod tests {
         let error = Address::parse("https://me:secret@hub.example").unwrap_err();
         assert!(!error.to_string().contains("secret"), "{error}");
     }
+
+    #[test]
+    fn what_is_no_address_says_what_one_is() {
+        for (text, says) in [
+            ("ftp://x", "expected http:// or https:// and a host"),
+            ("http://", "expected http:// or https:// and a host"),
+            ("https://me:secret@hub.example", "expected none with a name or a password in it"),
+            (&format!("https://x/{}", "a".repeat(1 << 20)), "too long"),
+        ] {
+            assert_eq!(Address::parse(text).unwrap_err().to_string(), format!("a web address: {says}"));
+        }
+    }
 }

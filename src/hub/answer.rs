@@ -106,4 +106,34 @@ mod tests {
         assert_eq!(after("Wed, 21 Oct 2026 07:28:00 GMT"), None);
         assert_eq!(after("-1"), None);
     }
+
+    #[test]
+    fn who_is_not_let_in_is_told_what_may_help() {
+        let advice = |status: u16, code: &'static str, with_token: bool| {
+            let headers = HeaderMap::from_iter([("x-error-code".parse().unwrap(), code.parse().unwrap())]);
+            let asked = Asked { what: "a/b@main", page: "https://hub.example/a/b", with_token };
+            match failure(&asked, StatusCode::from_u16(status).unwrap(), &headers) {
+                Failure::Final(error) => error.advice().unwrap_or_default().to_owned(),
+                Failure::Passing { error, .. } => panic!("{error}"),
+            }
+        };
+        for (status, code, with_token, says) in [
+            (
+                403,
+                "GatedRepo",
+                false,
+                "accept the licence at https://hub.example/a/b, and set HF_TOKEN to a token of that account",
+            ),
+            (401, "", false, "set HF_TOKEN; if there is a licence to accept, it is at https://hub.example/a/b"),
+            (
+                401,
+                "",
+                true,
+                "the token was not enough; if there is a licence to accept, it is at https://hub.example/a/b",
+            ),
+        ] {
+            assert_eq!(advice(status, code, with_token), says);
+        }
+        assert_eq!(judged(418, None).3, "a/b@main: an answer that no hub gives (418)");
+    }
 }

@@ -125,7 +125,10 @@ impl RepoCache {
             Ok(source) => {
                 let listing = Listing::parse(&source.read_to_end(listing::MAX_BYTES)?).at(path.display())?;
                 if listing.commit != *commit {
-                    return Err(Error::data(format!("{}: the list of commit {}", path.display(), listing.commit)));
+                    let (path, found) = (path.display(), &listing.commit);
+                    return Err(Error::data(format!(
+                        "{path}: expected the list of commit {commit}, found that of {found}"
+                    )));
                 }
                 return Ok(Some(listing));
             }

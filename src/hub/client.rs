@@ -242,6 +242,7 @@ fn unanswered(address: &Address, error: ureq::Error) -> Failure {
         ureq::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
             Failure::Final(says(format!("no private connection: {error}")))
         }
+        ureq::Error::Io(error) => Failure::passing(says(error.to_string())),
         ureq::Error::HostNotFound => Failure::passing(says("no such host".into())),
         error => Failure::passing(says(error.to_string())),
     }
@@ -278,8 +279,41 @@ mod tests {
         let part = |text: &str| part(&headers(&[("content-range", text)]));
         assert_eq!(part("bytes 5-9/10").unwrap(), Some((5, 9, 10)));
         for text in ["bytes 5-9/*", "bytes */10", "bytes=5-9/10", "bytes 5-/10", "5-9/10", "bytes -5-9/10"] {
-            assert!(part(text).is_err(), "{text}");
+            let says = format!("Content-Range: expected bytes of a whole, found {text:?}");
+            assert_eq!(part(text).unwrap_err().to_string(), says);
         }
         assert_eq!(super::part(&headers(&[])).unwrap(), None);
+    }
+
+    #[test]
+    fn headers_that_are_not_what_they_must_be_are_named() {
+        let hear = |name: &'static str, value: &[u8]| {
+            let value = ureq::http::HeaderValue::from_bytes(value).unwrap();
+            let headers = HeaderMap::from_iter([(name.parse().unwrap(), value)]);
+            Said::default().hear(&headers, true).unwrap_err().to_string()
+        };
+        assert_eq!(hear("x-linked-size", b"many"), "x-linked-size: expected a number, found \"many\"");
+        assert_eq!(hear("x-linked-etag", b"\xe9"), "x-linked-etag: expected printable ASCII");
+    }
+
+    #[test]
+    fn who_does_not_answer_is_named_and_why() {
+        let address = Address::parse("https://hub.example/x").unwrap();
+        let says = |error| match unanswered(&address, error) {
+            Failure::Final(error) => (false, error.kind().exit_code(), error.to_string()),
+            Failure::Passing { error, .. } => (true, error.kind().exit_code(), error.to_string()),
+        };
+        let (passes, code, text) = says(ureq::Error::HostNotFound);
+        assert_eq!((passes, code, &*text), (true, 69, "https://hub.example does not answer: no such host"));
+        let tls = io::Error::new(io::ErrorKind::InvalidData, "invalid peer certificate");
+        let (passes, code, text) = says(ureq::Error::Io(tls));
+        assert_eq!((passes, code), (false, 69));
+        assert!(text.ends_with(" does not answer: no private connection: invalid peer certificate"), "{text}");
+        let (_, code, text) = says(ureq::Error::LargeResponseHeader(9, 8));
+        assert!(code == 65 && text.starts_with("https://hub.example: an answer that is no HTTP: "), "{text}");
+        let Failure::Passing { error, .. } = cut("a", &io::ErrorKind::UnexpectedEof.into()) else {
+            panic!("it is over")
+        };
+        assert!(error.to_string().starts_with("a: the transfer was cut off: "), "{error}");
     }
 }

@@ -37,7 +37,8 @@ mod tests {
         for text in
             ["", "main", "0123456789ABCDEF0123456789abcdef01234567", "../../../../../../../../../../etc/passwd0"]
         {
-            assert!(text.parse::<Commit>().is_err(), "{text}");
+            let says = format!("expected a commit, 40 lowercase hex digits, found {text:?}");
+            assert_eq!(text.parse::<Commit>().unwrap_err().to_string(), says);
         }
     }
 }

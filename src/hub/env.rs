@@ -110,7 +110,12 @@ mod tests {
         assert_eq!(cache(&[("HOME", "/h"), ("HF_HOME", "/f")]), Path::new("/f/hub"));
         assert_eq!(cache(&[("HF_HOME", "/f"), ("HF_HUB_CACHE", "/c")]), Path::new("/c"));
         assert_eq!(cache(&[("HOME", "/h"), ("HF_HOME", "")]), Path::new("/h/.cache/huggingface/hub"));
-        assert_eq!(read(&[]).unwrap_err().kind(), Kind::Usage);
+        let nowhere = read(&[]).unwrap_err();
+        let says = "no place for the cache: none of HF_HUB_CACHE, HF_HOME and HOME is set";
+        assert_eq!((nowhere.kind(), nowhere.to_string().as_str()), (Kind::Usage, says));
+        let not_utf8 = std::os::unix::ffi::OsStringExt::from_vec(vec![0xff]);
+        let refused = Settings::read(|name| (name == "HF_ENDPOINT").then(|| not_utf8.clone())).unwrap_err();
+        assert_eq!(refused.to_string(), "HF_ENDPOINT: not UTF-8");
     }
 
     #[test]

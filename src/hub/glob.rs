@@ -89,7 +89,9 @@ mod tests {
         ] {
             assert!(!matches(pattern, name), "{pattern} {name}");
         }
-        assert!("[ab]".parse::<Glob>().is_err() && "".parse::<Glob>().is_err());
+        let brackets = "expected a pattern of letters, `*` and `?`; brackets have no meaning here";
+        assert_eq!("[ab]".parse::<Glob>().unwrap_err(), brackets);
+        assert_eq!("".parse::<Glob>().unwrap_err(), format!("expected a pattern of 1 to {MAX} characters"));
     }
 
     #[test]

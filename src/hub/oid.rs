@@ -126,7 +126,11 @@ mod tests {
         assert_eq!(digest(git, b"Hello\n").unwrap_err().len(), 40);
         assert_eq!(digest(sha256, b"Hello\n").unwrap_err().len(), 64);
         for text in ["", "main", &sha256.to_uppercase(), &sha256[1..], "../../x"] {
-            assert!(text.parse::<Oid>().is_err(), "{text}");
+            let refused = text.parse::<Oid>().unwrap_err().to_string();
+            assert!(
+                refused.starts_with("expected the digest of a file, 64 or 40 lowercase hex digits, found "),
+                "{refused}"
+            );
         }
     }
 }

@@ -155,7 +155,9 @@ mod tests {
     fn who_asks_for_a_pickle_alone_is_refused() {
         let error = select(Type::Model, &["config.json", "*.bin"], &[], &MODEL_FILES).unwrap_err();
         assert_eq!(error.kind(), Kind::Refused);
-        assert!(error.to_string().contains("pytorch_model.bin"), "{error}");
+        let says = "pytorch_model.bin: opening such a file can run what is in it; it is never pulled";
+        assert_eq!(error.to_string(), says);
+        assert_eq!(error.advice(), Some("safetensors and parquet hold data alone"));
         assert!(select(Type::Model, &["config.json", "*.bin"], &["*.bin"], &MODEL_FILES).is_ok());
         let (wanted, pickles) = select(Type::Model, &["*"], &[], &MODEL_FILES).unwrap();
         assert_eq!((wanted.len(), pickles.len()), (7, 1));
@@ -167,8 +169,15 @@ mod tests {
 
     #[test]
     fn names_that_are_no_paths_are_refused_unless_nobody_wants_them() {
-        for files in [&["../x.json"][..], &["a.json", "a.json"], &["a", "a/b.json"], &["/a"], &["a\\b"]] {
-            assert_eq!(select(Type::Dataset, &[], &[], files).unwrap_err().kind(), Kind::Data, "{files:?}");
+        for (files, says) in [
+            (&["../x.json"][..], "file name \"../x.json\": expected a path that stays below its folder"),
+            (&["a.json", "a.json"], "file name \"a.json\": the hub lists it twice"),
+            (&["a", "a/b.json"], "file name \"a\": the hub lists it as a file and as a folder"),
+            (&["/a"], "file name \"/a\": expected a path that stays below its folder"),
+            (&["a\\b"], "file name \"a\\\\b\": it holds a backslash or a control character"),
+        ] {
+            let error = select(Type::Dataset, &[], &[], files).unwrap_err();
+            assert_eq!((error.kind(), error.to_string().as_str()), (Kind::Data, says));
         }
         assert_eq!(select(Type::Dataset, &[], &["../*"], &["../x", "a"]).unwrap().0, ["a"]);
     }

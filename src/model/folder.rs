@@ -354,3 +354,19 @@ pub fn read_flat(source: Source, kind: ArtifactKind, layout: &Layout) -> Result<
     }
     Ok((meta, flat, reader.finish()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_is_an_object() {
+        for (text, says) in [
+            ("[]", "the configuration is no JSON object"),
+            ("{", "not a model configuration: EOF while parsing an object at line 1 column 1"),
+        ] {
+            let error = complete_config(text).unwrap_err();
+            assert_eq!((error.kind().exit_code(), error.to_string().as_str()), (65, says));
+        }
+    }
+}

@@ -172,8 +172,10 @@ mod tests {
         for (bad, says) in [(f32::NAN, "NaN"), (f32::INFINITY, "inf"), (f32::NEG_INFINITY, "-inf")] {
             let error = rule(0.0, None, 1.0).pick(&[0.0, bad], 0.0).unwrap_err();
             assert_eq!(error.kind(), Kind::Data);
-            assert!(error.to_string().contains(&format!("token 1 is {says}")), "{error}");
+            assert_eq!(error.to_string(), format!("the model's logit of token 1 is {says}, expected finite ones"));
         }
+        let none = rule(0.0, None, 1.0).pick(&[], 0.0).unwrap_err();
+        assert_eq!((none.kind(), none.to_string().as_str()), (Kind::Bug, "no logits to draw from"));
     }
 
     #[test]

@@ -118,25 +118,26 @@ fn lists_that_are_none_are_refused() {
     let long = format!("{{\"sha\":\"{commit}\",\"siblings\":[]{}}}", " ".repeat(33 << 20));
     let many = format!("{{\"sha\":\"{commit}\",\"siblings\":[{}]}}", vec!["{\"rfilename\":\"a\"}"; 50_000].join(","));
     for (text, says) in [
-        ("", "expected a repository's list of files"),
+        ("", "expected a repository's list of files: "),
         ("<html>", "expected a repository's list of files"),
         ("{\"sha\":\"main\",\"siblings\":[]}", "expected a commit"),
         (&"[".repeat(1 << 20), "expected a repository's list of files"),
-        (&long, "the hub's list: expected at most 33554432 bytes"),
-        (&many, "expected fewer than 50000 files, found 50000"),
+        (&long, ": the hub's list: expected at most 33554432 bytes"),
+        (&many, "expected fewer than 50000 files, found 50000: the list may be cut off"),
     ] {
         let body = text.as_bytes().to_vec();
         let hub = always(move || Reply::body(&body));
         Desk::at(&hub).expect("org/tiny", 65, says);
     }
     let desk = Desk::at(&Repo::of("datasets", &[]).serve());
-    desk.expect("org/tiny --dataset", 66, "nothing is asked for of the 0 files");
+    desk.expect("org/tiny --dataset", 66, "@main: nothing is asked for of the 0 files that there are");
+    desk.expect("org/tiny --dataset", 66, "hint: --include says what to take");
 }
 
 #[test]
 fn redirects_end() {
     let hub = always(|| Reply::redirect("/round"));
-    Desk::at(&hub).expect("org/tiny", 65, "more than 8 redirects");
+    Desk::at(&hub).expect("org/tiny", 65, "org/tiny@main: more than 8 redirects");
     for location in ["file:///etc/passwd", "http://me:secret@127.0.0.1/", "", "x y"] {
         let hub = always(move || Reply::redirect(location));
         let output = Desk::at(&hub).expect("org/tiny", 65, "org/tiny@main: ");
@@ -153,4 +154,24 @@ fn a_command_line_that_makes_no_sense_asks_nobody() {
     }
     desk.with("HF_ENDPOINT", "huggingface.co").expect("org/tiny", 2, "HF_ENDPOINT: a web address: expected http");
     assert!(hub.requests().is_empty());
+}
+
+#[test]
+fn answers_that_make_no_sense_are_named() {
+    let nowhere = always(|| Reply::status(302));
+    Desk::at(&nowhere).expect("org/tiny", 65, "org/tiny@main: a redirect to nowhere");
+    let other = "0123456789abcdef0123456789abcdef01234567";
+    let hub = Repo::model().serve();
+    let says = format!("org/tiny@{other}: the hub answers with another commit, {}", Repo::model().commit);
+    Desk::at(&hub).expect(&format!("org/tiny@{other}"), 65, &says);
+    let hub = Repo::model().serve_but("config.json", 9, |_, _| Reply::status(206));
+    Desk::at(&hub).expect("org/tiny", 65, "config.json: a part of a file that says not which");
+    let hub = Repo::model().serve_but(".safetensors", 9, |reply, request| match request.from {
+        None => reply.cut(300_000),
+        Some(_) => Reply::status(416),
+    });
+    Desk::at(&hub).expect("org/tiny", 65, ": the hub has no byte 300000 of what it announced");
+    // A hub that speaks plainly where it was asked in private.
+    let hub = Repo::model().serve();
+    Desk::to(&hub.url().replace("http:", "https:")).expect("org/tiny", 69, " does not answer: no private connection: ");
 }

@@ -118,4 +118,17 @@ mod tests {
         drop(held);
         LockedDir::open(&path, true).unwrap();
     }
+
+    #[test]
+    fn a_file_is_no_folder_and_what_others_can_read_is_no_secret() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("f");
+        fs::write(&path, "x").unwrap();
+        let folder = LockedDir::open(&path, false).err().unwrap();
+        assert_eq!(folder.to_string(), format!("{}: expected a folder", path.display()));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let open = read_private(&path).unwrap_err();
+        let says = format!("{}: expected a file that only its owner can read, found mode 640", path.display());
+        assert_eq!((open.to_string(), open.advice()), (says, Some(&*format!("chmod 600 {}", path.display()))));
+    }
 }

@@ -103,7 +103,8 @@ mod tests {
         let mut first = Partial::open(&path, &lock).unwrap();
         assert!(first.is_empty());
         first.append(b"some ").unwrap();
-        assert_eq!(Partial::open(&path, &lock).unwrap_err().kind(), Kind::TryAgain);
+        let busy = Partial::open(&path, &lock).unwrap_err();
+        assert_eq!((busy.kind(), busy.advice()), (Kind::TryAgain, Some("wait until it is done, or end it")));
         drop(first);
         let mut second = Partial::open(&path, &lock).unwrap();
         assert_eq!(second.len(), 5);

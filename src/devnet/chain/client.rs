@@ -110,3 +110,45 @@ pub fn follow(client: &ChainClient, from: u32, mut connect: impl FnMut(&Block, u
     }
     Err(gone(&"closed"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::os::unix::net::UnixListener;
+
+    /// A socket that answers so, once.
+    fn answering(answer: &'static str) -> (tempfile::TempDir, ChainClient) {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("s");
+        let listener = UnixListener::bind(&socket).unwrap();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut line = String::new();
+            BufReader::new(stream.try_clone().unwrap()).read_line(&mut line).unwrap();
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
+        (folder, ChainClient::new(&socket))
+    }
+
+    #[test]
+    fn a_chain_that_is_none_or_goes_away_is_named() {
+        for (answer, code, says) in [
+            ("x\n", 69, "/s: the chain went away"),
+            ("{\"error\":\"no\"}\n", 1, "the chain: no"),
+            ("{\"height\":1}\n", 65, "expected the chain's height and hash, found {\"height\":1}"),
+        ] {
+            let (_folder, client) = answering(answer);
+            let error = client.tip().unwrap_err();
+            assert!(error.to_string().ends_with(says), "{error}");
+            assert_eq!(error.kind().exit_code(), code, "{error}");
+        }
+        for (answer, says) in [("{\"block\":\"zz\"}\n", "not a block"), ("", "closed")] {
+            let (_folder, client) = answering(answer);
+            let error = follow(&client, 0, |_, _, _| true).unwrap_err();
+            assert_eq!((error.kind().exit_code(), error.to_string()), (69, format!("the chain went away: {says}")));
+        }
+        let gone = ChainClient::new(Path::new("/nowhere/s")).tip().unwrap_err().to_string();
+        assert!(gone.starts_with("/nowhere/s: the chain does not answer: "), "{gone}");
+    }
+}

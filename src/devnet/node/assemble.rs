@@ -17,7 +17,7 @@ use lightning::util::ser::ReadableArgs;
 
 use crate::chain::{self, ChainClient};
 use crate::crash::CrashPoints;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::fsio;
 use crate::layout::Layout;
 use crate::network::Network;
@@ -179,7 +179,7 @@ impl Node {
         };
         let manager = Arc::new(match store.manager()? {
             None => parts.first()?,
-            Some(bytes) => parts.again(&bytes, &store.monitors()?)?,
+            Some(bytes) => parts.again(&bytes, &store.monitors()?).at(folder.display())?,
         });
         let gossip = Arc::new(Gossip::new(&graph, &log, &bell));
         let ignore = Arc::new(IgnoringMessageHandler {});
@@ -203,9 +203,10 @@ impl Node {
             pays: Table::open(&folder, "pay", &crash)?,
             data: Table::open(&folder, "data", &crash)?,
         };
-        let opened = disk::read_if_there(&folder.join("opened"))?.unwrap_or_else(|| b"[]".to_vec());
-        let opened: BTreeSet<usize> =
-            serde_json::from_slice(&opened).map_err(|e| Error::data(format!("opened: expected indices: {e}")))?;
+        let place = folder.join("opened");
+        let opened = disk::read_if_there(&place)?.unwrap_or_else(|| b"[]".to_vec());
+        let opened: BTreeSet<usize> = serde_json::from_slice(&opened)
+            .map_err(|e| Error::data(format!("{}: expected indices: {e}", place.display())))?;
         Ok(Node {
             name: name.to_owned(),
             id,

@@ -2,6 +2,7 @@
 
 use super::testing::{InMemory, run, tensors, wild};
 use super::*;
+use crate::error::Kind;
 
 fn rule(rule: OuterRule) -> OuterRecipe {
     let faulty = if rule.counts_faulty() { 2 } else { 0 };
@@ -37,7 +38,38 @@ fn theta_moves_against_the_mean_of_what_was_sent() {
 #[test]
 fn a_step_out_of_range_names_its_tensor() {
     let error = outer_step(Engine::detect(), "w", &mut [f32::MAX], vec![vec![-f32::MAX]], 2.0).unwrap_err();
-    assert!(error.to_string().contains("tensor w: element 0"), "{error}");
+    assert_eq!(error.to_string(), "tensor w: element 0 is not finite after the outer step");
+}
+
+/// Hands over nothing.
+struct Silent;
+
+impl Sent for Silent {
+    fn count(&self) -> usize {
+        1
+    }
+
+    fn read(
+        &mut self,
+        _: usize,
+        _: &[TensorSpec],
+        _: &mut dyn FnMut(&TensorSpec, Vec<f32>),
+    ) -> crate::error::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn what_only_we_can_leave_out_is_said_to_be_our_fault() {
+    let tensors = tensors(&[3]);
+    let refused = |sent: &mut dyn Sent| {
+        let refused = aggregate(Engine::detect(), &rule(OuterRule::MedianNorm), &tensors, sent).err().unwrap();
+        (refused.kind(), refused.to_string())
+    };
+    let none = refused(&mut InMemory::cut(&[], &[3]));
+    assert_eq!(none, (Kind::Bug, "no update to aggregate".to_owned()));
+    let (kind, says) = refused(&mut Silent);
+    assert!(kind == Kind::Bug && says.ends_with(": 0 of its values were read"), "{says}");
 }
 
 #[test]
