@@ -1,9 +1,9 @@
 //! Every error that a user can meet: its text, its exit code and its hint.
 //!
 //! `AREA/NAME.trycmd` are transcripts. Each runs in a run folder of its own, a copy of a world of one finished round that is the
-//! same each time, to the byte; `fresh` makes it whole again, and `$WORLD` is where it is copied from. A backslash stands in
-//! a transcript as a slash. `TRYCMD=overwrite cargo test --test errors transcripts` records them anew, `-- transcripts trycmd=NAME`
-//! runs one.
+//! same each time, to the byte; `fresh` makes it whole again, and `$WORLD` is where it is copied from. `../bad/` is
+//! `testdata/hostile/`. A backslash stands in a transcript as a slash. `TRYCMD=overwrite cargo test --test errors transcripts`
+//! records them anew, `-- transcripts trycmd=NAME` runs one.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -23,7 +23,11 @@ impl Laid {
         let (world, folder) = (played(), tempfile::tempdir().unwrap());
         for transcript in all {
             let place = folder.path().join(&transcript.name);
-            fs::create_dir_all(place.parent().unwrap()).unwrap();
+            let area = place.parent().unwrap();
+            fs::create_dir_all(area).unwrap();
+            // What is bad on purpose, one of each; it is there already for a second transcript of the area.
+            let hostile = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/hostile");
+            let _ = std::os::unix::fs::symlink(hostile, area.join("bad"));
             fs::write(&place, &transcript.text).unwrap();
             copy(&world.path(""), &place.with_extension("in"));
             copy(&world.path("../world-private"), &place.with_extension("in-private"));

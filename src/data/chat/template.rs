@@ -258,9 +258,10 @@ fn refuse(name: &str, error: &minijinja::Error, room: usize) -> Failure {
 
 /// An error of the template engine: what, and in which line of the template.
 fn one_line(error: &minijinja::Error) -> String {
+    // What a template says itself, and what our functions say, needs no words of the engine's.
+    let ours = [super::functions::REFUSED, NO_DATE, "tojson: ", "strftime_now: "];
     let what = error.detail().map_or_else(|| error.kind().to_string(), |detail| format!("{}: {detail}", error.kind()));
-    // What a template says itself needs no words of the engine's.
-    let what = what.find(super::functions::REFUSED).map_or(&*what, |at| &what[at..]);
+    let what = ours.iter().find_map(|words| what.find(words)).map_or(&*what, |at| &what[at..]);
     let line = error.line().map_or(String::new(), |line| format!(" (line {line} of the template)"));
     let text: String = what.chars().map(|c| if c.is_control() { ' ' } else { c }).take(400).collect();
     format!("{text}{line}")
