@@ -12,7 +12,7 @@ use self::bench::Bench;
 use self::own::Own;
 use super::common::open;
 use crate::artifact::record::{Line, Record};
-use crate::artifact::{Digest, Reader, record};
+use crate::artifact::{Digest, Reader};
 use crate::codec::Update;
 use crate::error::{Context, Error, Result};
 use crate::fsio::Source;
