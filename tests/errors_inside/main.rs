@@ -63,7 +63,7 @@ impl Bank {
     }
 
     /// Writes a record, changed, and signed by a node all the same.
-    fn forge<R: Signed + Record>(&self, by: &Socket, file: &str, mut record: R) {
+    fn forge<R: Signed + Clone>(&self, by: &Socket, file: &str, mut record: R) {
         record::sign(&mut record, &ByNode(by)).unwrap();
         self.table.world.write(file, record::line(&record).unwrap().as_bytes());
     }
