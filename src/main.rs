@@ -16,7 +16,10 @@ fn work() -> ExitCode {
     match cli::complete() {
         Ok(false) => {}
         Ok(true) => return ExitCode::SUCCESS,
-        Err(error) => return ExitCode::from(error.kind().exit_code()),
+        Err(error) => {
+            Ui::new(false, 0).error(&error);
+            return ExitCode::from(error.kind().exit_code());
+        }
     }
     // What a short form puts together is written while the command line is parsed.
     let begun = leave_nothing_behind();

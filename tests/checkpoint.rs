@@ -286,6 +286,7 @@ fn a_checkpoint_of_other_inputs_is_refused_by_the_input_that_differs() {
     let shard = (0..4).map(|i| format!("train-0000{i}.safetensors")).find(|shard| *shard != own).unwrap();
     let other = unassigned.replace(&own, &shard);
     world.expect(&other, 73, ": of another shard: expected ");
+    world.expect(&other, 73, "every work has a folder of its own; --force begins this one here");
     world.expect(&format!("{other} --force"), 0, "replaced: own/checkpoint-");
     assert_eq!(world.listing("own"), [""; 0]);
 }
@@ -342,7 +343,10 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_it_is_taken() {
                     (false, true) => drop(world.ok(&train)),
                     (false, false) => {
                         let said = talk(&world.expect(&train, 65, "l402: own/checkpoint-"));
-                        assert!(said.contains("--force begins at the start"), "{what}: {said}");
+                        assert!(
+                            said.contains("there is no other checkpoint; --force begins at the start"),
+                            "{what}: {said}"
+                        );
                         assert!(!world.has("delta"), "{what}");
                         world.ok(&format!("{train} --force"));
                     }
@@ -403,7 +407,11 @@ fn a_folder_of_checkpoints_is_one_process_alone() {
     // Nothing of its time passes.
     send("STOP", &child);
     let other: Output = world.expect(&format!("{train} -o other"), 75, "own: another process works in this folder");
-    assert!(talk(&other).contains("every work has a folder of its own"), "{}", talk(&other));
+    assert!(
+        talk(&other).contains("wait until it is done, or end it; every work has a folder of its own"),
+        "{}",
+        talk(&other)
+    );
     send("CONT", &child);
     assert!(child.wait().unwrap().success());
     world.expect("train --recipe r.toml --every 5 --model x --shard x --round 0 --worker ann", 2, "--checkpoint");

@@ -128,7 +128,7 @@ fn a_round_with_validators_is_scored_by_each_of_them_and_merged() {
          round-0/ann.update",
         beacon("standings 0")
     );
-    world.expect(&score, 1, "is no validator of this recipe");
+    world.expect(&score, 1, "is no validator of this recipe (score.validators)");
 }
 
 /// What a whole replay has recomputed is the assigned work: no signal refuses it, and without the finding it would.
@@ -168,14 +168,23 @@ fn a_round_that_forgets_what_its_workers_carry_is_refused() {
         coordinator.trim()
     );
     world.expect(&format!("{score} --shards shards {updates}"), 2, "--previous names the scores of the round before");
-    world.expect(&format!("{score} --previous round-0/scores.jsonl --earlier . {updates}"), 2, "--shards DIR");
+    let none = "the recipe has workers carry their standing from round to round: none given";
+    world.expect(&format!("{score} --shards shards {updates}"), 2, none);
+    let unheld = format!("{score} --previous round-0/scores.jsonl --earlier . {updates}");
+    world.expect(&unheld, 2, "hint: --assignments FILE --shards DIR --beacon HEX");
+    world.expect(&unheld, 2, ": assignments, shards and a beacon must be given");
     let previous = "--previous round-0/scores.jsonl";
-    world.expect(&format!("{score} --shards shards {previous} {updates}"), 66, "--earlier names the run folder");
+    world.expect(
+        &format!("{score} --shards shards {previous} {updates}"),
+        66,
+        "--earlier names the run folder that has it",
+    );
     world.expect(&format!("{score} --shards shards {previous} --earlier shards {updates}"), 66, "round-0/");
     world.copy_folder("round-0", "moved/round-0");
     world.write("moved/round-0/ann.update", &world.bytes("round-0/bob.update"));
     let moved = format!("{score} --shards shards {previous} --earlier moved {updates}");
-    world.expect(&moved, 65, "moved/round-0/ann.update: expected update");
+    world.expect(&moved, 65, "moved/round-0/ann.update: expected update ");
+    world.expect(&moved, 65, ", which counted, found ");
     let whole = format!("{score} --shards shards --earlier . --previous");
     assert_eq!(
         world.ok(&format!("{whole} round-0/scores.jsonl {updates}")).stdout,

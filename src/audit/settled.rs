@@ -136,7 +136,12 @@ pub fn findings_grown(round: &Rescoring<'_>) -> Checked<()> {
 pub fn broken(signed: &Verdict, expected: &Verdict) -> Option<(&'static str, String, String)> {
     let text = |digest: Option<Digest>| digest.map_or("none".into(), |d| d.to_string());
     let hash = |v: &Verdict| v.commitment.map_or("none".into(), |c| c.to_string());
-    let votes = |v: &Verdict| v.votes.as_ref().map_or("none".into(), |votes| format!("{votes:?}"));
+    let votes = |v: &Verdict| {
+        v.votes.as_ref().map_or("none".into(), |votes| {
+            let endorsements: Vec<String> = votes.endorsements.iter().map(ToString::to_string).collect();
+            format!("{} of {}: {}", votes.signed, votes.of, endorsements.join(", "))
+        })
+    };
     let reason = |v: &Verdict| v.reason.clone().unwrap_or_else(|| "none".into());
     let rules: [(&'static str, String, String); 10] = [
         ("entitled_msat is what the scores say", expected.entitled_msat.to_string(), signed.entitled_msat.to_string()),

@@ -9,12 +9,11 @@ use crate::score::{Ballot, merge};
 use crate::ui::Ui;
 
 /// Merges the validators' files. A file that is not what it should be stops nobody: it is left out, and named.
-pub fn run(recipe: &Path, files: &[PathBuf], round: Option<u64>, output: &OutputArgs, ui: &Ui) -> Result<()> {
-    let recipe = Recipe::load(recipe)?;
+pub fn run(path: &Path, files: &[PathBuf], round: Option<u64>, output: &OutputArgs, ui: &Ui) -> Result<()> {
+    let recipe = Recipe::load(path)?;
     if recipe.score.validators.is_empty() {
-        return Err(Error::usage(
-            "the recipe names no validators (score.validators): expected some whose scores to merge",
-        ));
+        let what = "the recipe names no validators (score.validators): expected some whose scores to merge";
+        return Err(Error::usage(what).at(path.display()));
     }
     let mut ballots = Vec::new();
     for path in files {

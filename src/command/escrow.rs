@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::node::NodeArgs;
 use crate::artifact::record::{self, Signed};
-use crate::error::{Context, Error, IoContext, Result};
+use crate::error::{Context, Error, IoContext, Kind, Result};
 use crate::fsio::{AppendFile, LockedDir, random, read_private, write_secret};
 use crate::pay::{Entry, EscrowSecret, Head, Instance, Journal, Ledger, Node, NodeId, NodeSigner};
 use crate::ui::Ui;
@@ -169,5 +169,9 @@ fn load(path: &Path, create: bool) -> Result<String> {
 /// The secret of an escrow folder, for what needs no journal.
 pub fn secret(folder: &Path) -> Result<EscrowSecret> {
     let path = folder.join("secret");
-    EscrowSecret::parse(&read_private(&path)?).at(path.display())
+    let text = read_private(&path).map_err(|error| match error.kind() {
+        Kind::Missing => error.hint("`l402 invoice issue` makes the escrow folder; --escrow names it"),
+        _ => error,
+    })?;
+    EscrowSecret::parse(&text).at(path.display())
 }

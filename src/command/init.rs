@@ -103,7 +103,8 @@ pub(super) fn adapter(
     files::not_onto(output, [model])?;
     let base = ModelFolder::load(model)?;
     if base.base.is_some() {
-        return Err(Error::data(format!("{}: expected a whole model, found an adapter", model.display())));
+        return Err(Error::data(format!("{}: expected a whole model, found an adapter", model.display()))
+            .hint("`l402 merge` makes a whole model of it"));
     }
     let adapter = Adapter::new(&Decoder::new(&base.config), recipe).at("adapter").at(from.display())?;
     let folder = base.with_adapter(called, adapter, seed)?;

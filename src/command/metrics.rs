@@ -119,7 +119,7 @@ fn of_work(of: &Assignment) -> Value {
 /// A line of a log: none where it was torn when its writer was killed. What is no log is malformed (65).
 pub fn parse(place: &str, line: &str) -> Result<Option<Value>> {
     match serde_json::from_str::<Value>(line) {
-        Ok(value) if value["type"].is_string() => Ok(Some(value)),
+        Ok(value) if value["type"] == BEGIN || value["type"] == STEP => Ok(Some(value)),
         Err(_) if !line.ends_with('\n') && line.starts_with('{') => Ok(None),
         _ => Err(Error::data(format!("{place}: expected a line of a log that `train --log` wrote"))),
     }

@@ -360,7 +360,7 @@ fn leaves_differ(path: &Path, recipe: &Recipe, update: &Update) -> Result<Option
     let lines = record::read_lines_within(path, Segments::of(recipe).leaves_room());
     let root = match lines.and_then(|lines| Leaves::parse(&lines)).and_then(|(context, all)| context.tree(&all)) {
         Ok(tree) => tree.root().to_string(),
-        Err(error) if error.kind() == Kind::Data => error.to_string(),
+        Err(error) if error.kind() == Kind::Data => format!("malformed leaves: {error}"),
         Err(error) => return Err(error),
     };
     Ok(Difference::between("leaves", update.meta().opt("leaves").unwrap_or("none"), root))

@@ -110,12 +110,14 @@ impl Devnet {
 
     /// The network in `root`, to look at.
     pub fn open(root: &Path) -> Result<Devnet> {
-        let root = fs::canonicalize(root).path(root)?;
+        let none = |error: Error| match error.kind() {
+            Kind::Missing => error.hint("`l402 devnet up` makes one"),
+            _ => error,
+        };
+        let root = fs::canonicalize(root).path(root).map_err(none)?;
         let layout = Layout::new(&root);
         let network = Network::load(&layout)?;
-        let network = network.ok_or_else(|| {
-            Error::missing(format!("{}: no network here", root.display())).hint("`l402 devnet up` makes one")
-        })?;
+        let network = network.ok_or_else(|| none(Error::missing(format!("{}: no network here", root.display()))))?;
         Ok(Devnet { chain: ChainClient::new(&layout.chain_socket()), layout, network, _lock: None })
     }
 

@@ -241,7 +241,8 @@ mod tests {
             if amount.is_none() {
                 raw.hrp.si_prefix = None;
             }
-            no(&sign_raw(raw, &worker()), "amount");
+            let what = amount.map_or("amount: expected 40000 msat, found none", |_| "amount: expected 40000, found ");
+            no(&sign_raw(raw, &worker()), what);
         }
     }
 
@@ -260,14 +261,15 @@ mod tests {
             }
             f => Some(f),
         });
-        no(&direct, "description hash");
+        let hash = offer().description_hash().unwrap();
+        no(&direct, &format!("description hash: expected {hash}, found a description"));
     }
 
     #[test]
     fn an_expired_one_and_one_from_the_future() {
         let bolt11 = invoice_of(&offer());
-        refused(check(&offer(), 1, &bolt11, NOW + 18 * SECONDS_A_BLOCK), &["expiry"]);
-        refused(check(&offer(), 1, &bolt11, NOW - MIN_EXPIRY - 1), &["timestamp"]);
+        refused(check(&offer(), 1, &bolt11, NOW + 18 * SECONDS_A_BLOCK), &["expiry: the invoice expired 0 s ago"]);
+        refused(check(&offer(), 1, &bolt11, NOW - MIN_EXPIRY - 1), &["timestamp: 3601 s in the future"]);
     }
 
     #[test]
@@ -294,7 +296,10 @@ mod tests {
                 f => Some(f),
             })
         };
-        no(&with(|f| f.set_basic_mpp_optional()), "features");
+        no(
+            &with(|f| f.set_basic_mpp_optional()),
+            "features: expected no basic_mpp: a rung is one payment, not several",
+        );
         no(&with(|f| f.set_required_custom_bit(1002).unwrap()), "");
         no(&with_field(|f| (!matches!(f, TaggedField::Features(_))).then_some(f)), "");
     }
@@ -307,7 +312,7 @@ mod tests {
             raw.data.tagged_fields.push(RawTaggedField::KnownSemantics(field));
             sign_raw(raw, &worker())
         };
-        no(&with(TaggedField::PaymentMetadata(vec![1, 2])), "payment metadata");
+        no(&with(TaggedField::PaymentMetadata(vec![1, 2])), "payment metadata: expected none");
     }
 
     fn hint(base: u32, millionths: u32, delta: u16) -> RouteHint {
@@ -328,19 +333,20 @@ mod tests {
         no(&with(&[hint(1000, 10, 34), hint(10_001, 10, 34)]), "route hint: base fee");
         no(&with(&[hint(1000, 5001, 34)]), "route hint: fee in millionths");
         no(&with(&[hint(1000, 10, 145)]), "route hint: CLTV delta");
-        no(&with(&[RouteHint([hint(0, 0, 1).0, hint(0, 0, 1).0].concat())]), "route hint: expected one hop");
+        no(&with(&[RouteHint([hint(0, 0, 1).0, hint(0, 0, 1).0].concat())]), "route hint: expected one hop, found 2");
         no(&with(&vec![hint(0, 0, 1); 9]), "route hint: expected at most 8");
     }
 
     #[test]
     fn a_broken_signature_another_spelling_and_what_is_no_invoice() {
         let bolt11 = invoice_of(&offer());
-        no(&bolt11.to_uppercase(), "lower case");
+        let other = "not an invoice as one writes it: expected lower case, no other spelling";
+        no(&bolt11.to_uppercase(), other);
         let mut broken = bolt11.clone().into_bytes();
         let at = broken.len() - 30;
         broken[at] = if broken[at] == b'q' { b'p' } else { b'q' };
         no(std::str::from_utf8(&broken).unwrap(), "not an invoice");
-        no("lnbcrt1", "not an invoice");
-        no(&"l".repeat(5000), "4096");
+        no("lnbcrt1", "not an invoice: ");
+        no(&"l".repeat(5000), "expected at most 4096 bytes, found 5000");
     }
 }

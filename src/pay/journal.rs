@@ -295,4 +295,30 @@ mod tests {
         assert_eq!(long.head().to_string().parse::<Head>().unwrap(), long.head());
         assert!("3".parse::<Head>().is_err());
     }
+
+    #[test]
+    fn what_is_damaged_says_where_and_what_to_do_and_shows_nothing_of_it() {
+        let text = journal(1);
+        let (digest, _) = text.split_once(' ').unwrap();
+        let of_another_version = format!("{} {{}}\n", Head::start().after("{}").digest);
+        let cases: [(&[u8], &str); 4] = [
+            (b"\xff\n", "not UTF-8"),
+            (b"rubbish\n", "expected a digest and an entry"),
+            (format!("{digest} {{}}\n").as_bytes(), "the digest does not fit the line"),
+            (of_another_version.as_bytes(), "not an entry of this version, column 2 of the entry"),
+        ];
+        for (bytes, why) in cases {
+            let error = Journal::parse(bytes).unwrap_err();
+            assert_eq!(error.to_string(), format!("line 1: the journal is damaged: {why}"));
+            assert_eq!(
+                (error.kind(), error.advice()),
+                (
+                    crate::error::Kind::Data,
+                    Some("nothing was done; restore the journal from a copy that is not older than the last command")
+                )
+            );
+        }
+        let error = "3".parse::<Head>().unwrap_err();
+        assert_eq!(error.to_string(), "expected a number and a digest, found \"3\"");
+    }
 }

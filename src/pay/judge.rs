@@ -279,7 +279,7 @@ mod tests {
         round.closing = closing(&round.offer, &round.commitments, 262);
         round.reveals = vec![Reveal { worker: "alice".into(), ..bobs.1 }];
         // What opens it may still come, until the verdict is due.
-        refused(round.decide(), &["nothing opens the commitment yet"]);
+        refused(round.decide(), &["nothing opens the commitment yet, and until height ", " something may, found "]);
         round.height = round.offer.heights.reveal_by + 1;
         round.pays_nothing("does not open to the update");
     }
@@ -307,7 +307,7 @@ mod tests {
         round.height = expiry - MARGIN;
         round.decide().unwrap();
         round.height += 1;
-        refused(round.decide(), &["72 blocks", &expiry.to_string()]);
+        refused(round.decide(), &[&format!("expected 72 blocks until the payments expire at {expiry}, found height ")]);
         // The rung that expires first decides.
         round.held = held_with(&round.offer, |h| h.rungs[3].cltv_expiry = expiry - 2);
         round.height = expiry - MARGIN - 1;
@@ -331,7 +331,7 @@ mod tests {
                 height,
             })
         };
-        refused(decide_at(262), &["no list of commitments", "262"]);
+        refused(decide_at(262), &["no list of commitments is closed yet, and until height 262 one can be, found 262"]);
         assert_eq!(decide_at(263).unwrap().paid_msat, Msat::ZERO);
     }
 
@@ -363,6 +363,6 @@ mod tests {
         let mut round = Round::new();
         round.closing.attempt += 1;
         record::sign(&mut round.closing, &judge()).unwrap();
-        refused(round.decide(), &["expected round 3, attempt 0"]);
+        refused(round.decide(), &["closing of round 3, attempt ", ": expected round 3, attempt 0"]);
     }
 }

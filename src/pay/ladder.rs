@@ -48,7 +48,8 @@ impl Ladder {
         if ladder.rungs == rungs {
             return Ok(ladder);
         }
-        Err(Error::data(format!("expected rungs of {:?} msat, found {rungs:?}", ladder.rungs)))
+        let shown = |rungs: &[Msat]| rungs.iter().map(|rung| rung.0.to_string()).collect::<Vec<_>>().join(", ");
+        Err(Error::data(format!("expected rungs of {} msat, found {}", shown(&ladder.rungs), shown(rungs))))
     }
 
     /// The rungs, the largest first.

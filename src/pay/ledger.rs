@@ -346,7 +346,10 @@ mod tests {
         let first = Entry::Judged { verdict: verdict(&offer, &[0, 3]) };
         ledger.apply(&first).unwrap();
         ledger.apply(&first).unwrap();
-        refused(ledger.apply(&Entry::Judged { verdict: verdict(&offer, &[0, 1]) }), &["another verdict"]);
+        refused(
+            ledger.apply(&Entry::Judged { verdict: verdict(&offer, &[0, 1]) }),
+            &["there is another verdict on this offer"],
+        );
     }
 
     #[test]
@@ -364,7 +367,7 @@ mod tests {
         ledger.apply(&claiming).unwrap();
         let cancel = |rungs: &[u32]| Entry::Cancelling { offer: offer.id().unwrap(), rungs: rungs.to_vec() };
         ledger.apply(&cancel(&[1, 2])).unwrap();
-        refused(ledger.apply(&cancel(&[1, 3])), &["rung 3", "earned"]);
+        refused(ledger.apply(&cancel(&[1, 3])), &["rung 3 was earned: it is never cancelled"]);
     }
 
     #[test]
@@ -373,10 +376,13 @@ mod tests {
         let mut ledger = with(&[offered(&first), offered(&redo)]);
         let mut copied = offer_with(|o| o.round = 4);
         copied.hashes[3] = first.hashes[0];
-        refused(ledger.apply(&offered(&copied)), &["a hash of it", "round 3"]);
+        refused(
+            ledger.apply(&offered(&copied)),
+            &["offer to alice of round 4: a hash of it is in the books for the offer to alice of round 3"],
+        );
         let mut other = first.clone();
         other.hashes.reverse();
-        refused(ledger.apply(&offered(&other)), &["other hashes"]);
+        refused(ledger.apply(&offered(&other)), &["offer to alice of round 3: in the books with other hashes"]);
     }
 
     #[test]
@@ -389,7 +395,7 @@ mod tests {
         };
         let mut ledger = with(&[close(200)]);
         ledger.apply(&close(200)).unwrap();
-        refused(ledger.apply(&close(201)), &["closed already"]);
+        refused(ledger.apply(&close(201)), &["this round is closed already, with another list"]);
     }
 
     #[test]
@@ -397,10 +403,26 @@ mod tests {
         let offer = offer();
         let owner = Entry::Opened { instance: Instance([5; 32]), node: judge().id() };
         let entries = [owner.clone(), offered(&offer), issued(&offer), seen(&offer, 1, State::Claimed, None)];
-        refused(Ledger::replay(&entries), &["line 4", "issued", "claimed"]);
-        refused(Ledger::replay(&entries[1..]), &["line 1", "opened"]);
+        refused(Ledger::replay(&entries), &["line 4: rung 1: a rung that is issued cannot become claimed"]);
+        refused(
+            Ledger::replay(&entries[1..]),
+            &["line 1: expected the journal to be opened once, before anything else"],
+        );
         refused(Ledger::replay(&[owner.clone(), owner]), &["line 2"]);
         let beyond = [entries[0].clone(), entries[1].clone(), seen(&offer, 4, State::Held, None)];
-        refused(Ledger::replay(&beyond), &["line 3", "rung 4"]);
+        refused(Ledger::replay(&beyond), &["line 3: rung 4: expected one below 4"]);
+    }
+
+    #[test]
+    fn invoices_stay_what_they_were_and_are_of_offers_that_are_there() {
+        let offer = offer();
+        let mut ledger = with(&[offered(&offer), issued(&offer)]);
+        let of = |invoices| Entry::Issued { offer: offer.id().unwrap(), invoices };
+        refused(ledger.apply(&of(vec!["another".into()])), &["there are other invoices for this offer"]);
+        let unknown = offer_with(|o| o.round = 9);
+        let what = format!("offer {} is not in the books", unknown.id().unwrap());
+        refused(ledger.apply(&issued(&unknown)), &[&what]);
+        let mut ledger = with(&[offered(&offer)]);
+        refused(ledger.apply(&of(vec![])), &["expected 4 invoices"]);
     }
 }

@@ -397,7 +397,7 @@ mod tests {
         let mut fewer = invoices_message(&offer);
         fewer.invoices.pop();
         record::sign(&mut fewer, &worker()).unwrap();
-        refused(fewer.verify(&offer), &["invoices: expected 4, found 3"]);
+        refused(fewer.verify(&offer), &["invoices for the offer to alice of round 3: invoices: expected 4, found 3"]);
         let mut more = invoices_message(&offer);
         more.invoices.push(more.invoices[0].clone());
         record::sign(&mut more, &worker()).unwrap();
@@ -423,13 +423,28 @@ mod tests {
         let mut altered = held(&offer);
         altered.rungs[2].cltv_expiry += 1000;
         refused(altered.verify(&offer), &["sig"]);
-        refused(held_with(&offer, |h| h.rungs.truncate(3)).verify(&offer), &["rungs"]);
-        refused(held_with(&offer, |h| h.rungs[3].msat.0 -= 1).verify(&offer), &["rung 3"]);
+        refused(
+            held_with(&offer, |h| h.rungs.truncate(3)).verify(&offer),
+            &["held record for the offer to alice of round 3: rungs: expected 4, found 3"],
+        );
+        refused(
+            held_with(&offer, |h| h.rungs[3].msat.0 -= 1).verify(&offer),
+            &["held record for the offer to alice of round 3: rung 3: expected 10000 msat, found 9999 msat"],
+        );
         // It would expire before the verdict is due: nothing to work for.
         let least = offer.heights.claim_by + 72;
         held_with(&offer, |h| h.rungs[3].cltv_expiry = least).verify(&offer).unwrap();
-        refused(held_with(&offer, |h| h.rungs[3].cltv_expiry = least - 1).verify(&offer), &["rung 3", "cltv_expiry"]);
-        refused(held_with(&offer, |h| h.height = 99).verify(&offer), &["height"]);
+        refused(
+            held_with(&offer, |h| h.rungs[3].cltv_expiry = least - 1).verify(&offer),
+            &[&format!(
+                "held record for the offer to alice of round 3: rung 3: cltv_expiry: expected {least} at least, found {}",
+                least - 1
+            )],
+        );
+        refused(
+            held_with(&offer, |h| h.height = 99).verify(&offer),
+            &["held record for the offer to alice of round 3: height: expected 100 to 118, found 99"],
+        );
         refused(held_with(&offer, |h| h.height = 119).verify(&offer), &["height"]);
         let stale = held(&offer_with(|o| o.attempt = 1));
         refused(stale.verify(&offer), &["attempt"]);
@@ -464,11 +479,17 @@ mod tests {
         for (change, field) in tasks() {
             refused(verdict(|v| change(&mut v.task)).verify(&offer), &[field]);
         }
-        refused(verdict(|v| v.rungs = vec![1, 0]).verify(&offer), &["rungs"]);
+        refused(
+            verdict(|v| v.rungs = vec![1, 0]).verify(&offer),
+            &["verdict on the offer to alice of round 3: rungs: expected ascending numbers below 4, found [1, 0]"],
+        );
         refused(verdict(|v| v.rungs = vec![0, 4]).verify(&offer), &["rungs"]);
         refused(verdict(|v| v.rungs = vec![0, 0]).verify(&offer), &["rungs"]);
         refused(verdict(|v| v.paid_msat.0 += 1).verify(&offer), &["paid"]);
-        refused(verdict(|v| v.returned_msat.0 += 1).verify(&offer), &["returned"]);
+        refused(
+            verdict(|v| v.returned_msat.0 += 1).verify(&offer),
+            &["verdict on the offer to alice of round 3: expected ", " paid and ", " returned by its rungs, found "],
+        );
         let mut forged = verdict(|_| {});
         record::sign(&mut forged, &payer()).unwrap();
         refused(forged.verify(&offer), &["sig"]);
@@ -486,11 +507,17 @@ mod tests {
                 .collect(),
         };
         of(&[0, 1]).verify(&offer, &verdict).unwrap();
-        refused(of(&[0]).verify(&offer, &verdict), &["rungs"]);
+        refused(
+            of(&[0]).verify(&offer, &verdict),
+            &["preimages for the offer to alice of round 3: expected rungs [0, 1], found [0]"],
+        );
         refused(of(&[0, 1, 2]).verify(&offer, &verdict), &["rungs"]);
         let mut swapped = of(&[0, 1]);
         swapped.preimages[1].preimage = swapped.preimages[0].preimage;
-        refused(swapped.verify(&offer, &verdict), &["rung 1", "not the preimage"]);
+        refused(
+            swapped.verify(&offer, &verdict),
+            &["preimages for the offer to alice of round 3: rung 1: not the preimage of "],
+        );
         for (change, field) in tasks() {
             let mut foreign = of(&[0, 1]);
             change(&mut foreign.task);

@@ -131,10 +131,14 @@ impl PlackettLuce {
         let limit = LIMIT as f64 / ONE;
         let positive = |value: f64| value > 0.0 && value <= limit;
         if !(positive(self.beta) && positive(self.kappa) && self.kappa <= 1.0 && (0.0..=limit).contains(&self.tau)) {
-            return Err(Error::data(format!("a rating with {self:?} makes no sense")));
+            let PlackettLuce { beta, kappa, tau, .. } = self;
+            return Err(Error::data(format!("a rating with beta {beta}, kappa {kappa}, tau {tau} makes no sense")));
         }
         match ratings.iter().position(|r| !(r.mu.abs() <= limit && positive(r.sigma))) {
-            Some(i) => Err(Error::data(format!("rating {i} is out of range: {:?}", ratings[i]))),
+            Some(i) => {
+                let Rating { mu, sigma } = ratings[i];
+                Err(Error::data(format!("rating {i}, of mu {mu}, sigma {sigma}, is out of range")))
+            }
             None => Ok(()),
         }
     }

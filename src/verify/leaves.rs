@@ -88,6 +88,24 @@ impl Leaves {
         Segments { steps: self.steps, every: self.every }
     }
 
+    /// The first field in which another context differs, with what was expected and what was found.
+    pub fn difference(&self, other: &Leaves) -> Option<(&'static str, String, String)> {
+        let fields = |of: &Leaves| {
+            [
+                ("run", of.run.to_string()),
+                ("round", of.round.to_string()),
+                ("worker", of.worker.clone()),
+                ("theta", of.theta.to_string()),
+                ("shard", of.shard.to_string()),
+                ("assignment", of.assignment.to_string()),
+                ("steps", of.steps.to_string()),
+                ("every", of.every.to_string()),
+            ]
+        };
+        let pairs = fields(self).into_iter().zip(fields(other));
+        pairs.map(|((field, expected), (_, found))| (field, expected, found)).find(|(_, a, b)| a != b)
+    }
+
     /// The hash of a leaf in this context.
     pub fn hash(&self, leaf: &Leaf) -> Result<Digest> {
         Ok(merkle::leaf(format!("{}{}", record::line(self)?, record::line(leaf)?).as_bytes()))

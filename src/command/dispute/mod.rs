@@ -12,7 +12,7 @@ use self::bench::Bench;
 use self::own::Own;
 use super::common::open;
 use crate::artifact::record::{Line, Record};
-use crate::artifact::{Digest, Reader, record};
+use crate::artifact::{Digest, Reader};
 use crate::codec::Update;
 use crate::error::{Context, Error, Result};
 use crate::fsio::Source;
@@ -142,7 +142,10 @@ fn dispute(bench: &Bench<'_>, update: &Update) -> Result<()> {
                     range.end - 1
                 )
             }
-            other => format!("awaited is the other party's answer to {other:?}"),
+            other => {
+                let asked = serde_json::to_string(&other).map_err(|e| Error::bug(format!("a question: {e}")))?;
+                format!("awaited is the other party's answer to {asked}")
+            }
         })
         .hint("`replay --trace STEP` writes it; it is given as a further --against")),
         Outcome::Operands { step, operator } => {
@@ -186,15 +189,13 @@ fn read_leaves(bench: &Bench<'_>, path: &Path, text: &str) -> Result<Vec<Leaf>> 
 }
 
 fn same_work(bench: &Bench<'_>, path: &Path, context: &Leaves) -> Result<()> {
-    if *context == bench.work {
-        return Ok(());
+    match bench.work.difference(context) {
+        None => Ok(()),
+        Some((field, expected, found)) => {
+            let what = format!("{}: leaves record: {field}: expected {expected}, found {found}", path.display());
+            Err(Error::refused(what))
+        }
     }
-    Err(Error::refused(format!(
-        "{}: leaves record: expected {}, found {}",
-        path.display(),
-        record::line(&bench.work)?.trim_end(),
-        record::line(context)?.trim_end()
-    )))
 }
 
 /// The other party, by its leaves and its trace.

@@ -55,7 +55,7 @@ impl Form {
 
     /// `invoice lock N`.
     pub(super) fn lock(&mut self) -> Result<()> {
-        let invoices = self.gathered(INVOICES, "invoice issue N WORKER")?;
+        let invoices = self.gathered(INVOICES, "invoice issue")?;
         if self.given.rest.is_empty() {
             self.given.rest.push(invoices.into());
         }
@@ -120,10 +120,10 @@ impl Form {
             self.given.fill("findings", findings);
         }
         self.given.fill("offers", self.run.of(round, "offers.jsonl"));
-        let held = self.gathered(HELD, "invoice status N WORKER")?;
+        let held = self.gathered(HELD, "invoice status")?;
         self.given.fill("held", held);
         if !self.given.has("commitments") {
-            let commitments = self.gathered(COMMITMENTS, "commit N WORKER")?;
+            let commitments = self.gathered(COMMITMENTS, "commit")?;
             self.given.add("commitments", commitments);
             if let Some(closing) = self.run.there(round, "closing.jsonl") {
                 self.given.add("commitments", closing);
@@ -178,11 +178,11 @@ impl Form {
         Ok(roster.members().iter().map(|member| member.worker.clone()).collect())
     }
 
-    /// A list that the verb cannot do without.
-    fn gathered(&self, list: List, makes: &str) -> Result<std::path::PathBuf> {
+    /// A list that the verb cannot do without; `verb` makes its parts.
+    fn gathered(&self, list: List, verb: &str) -> Result<std::path::PathBuf> {
         gather::gather(&self.run, self.round, list, &self.ui)?.ok_or_else(|| {
             let what = format!("{}: no such file", self.run.of(self.round, list.file).display());
-            Error::missing(what).hint(format!("`l402 {makes}` makes a part of it: {}", list.parts.join(", ")))
+            Error::missing(what).hint(format!("`l402 {verb} {} WORKER` makes each worker's part of it", self.round))
         })
     }
 }

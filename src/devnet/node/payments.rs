@@ -109,7 +109,10 @@ impl Node {
                     Bolt11PaymentError::SendingFailed(RetryableSendFailure::RouteNotFound) => {
                         (205, NO_ROUTE.to_owned())
                     }
-                    other => (205, format!("the payment cannot be sent: {other:?}")),
+                    Bolt11PaymentError::SendingFailed(RetryableSendFailure::OnionPacketSizeExceeded) => {
+                        (205, "the route and the invoice's metadata are too long for one onion packet".to_owned())
+                    }
+                    _ => (205, "the invoice and the amount to pay do not fit together".to_owned()),
                 };
                 self.end_payment(&key, |row| fail(row, code, text))?;
             }

@@ -51,7 +51,8 @@ pub fn check_transcript<'o>(
             judge.work.worker, judge.work.round
         )));
     }
-    let exchanges: Vec<Exchange> = lines[1..lines.len() - 1].iter().map(need).collect::<Result<_>>()?;
+    let exchanges: Vec<Exchange> =
+        (2..).zip(&lines[1..lines.len() - 1]).map(|(i, line)| need(name, i, line)).collect::<Result<_>>()?;
     let by_hand = operands.is_some();
     let mut referee = Again { recorded: ruling.expected.clone(), operands };
     let [mut a, mut b] = [0, 1].map(|side| Recorded { exchanges: &exchanges, side, next: 0 });
@@ -76,8 +77,9 @@ pub fn check_transcript<'o>(
     }
 }
 
-fn need(line: &Line) -> Result<Exchange> {
-    let what = || Error::data(format!("expected an exchange record, found one of type {:?}", line.kind()));
+fn need(name: &str, number: usize, line: &Line) -> Result<Exchange> {
+    let found = line.kind();
+    let what = || Error::data(format!("{name}:{number}: expected an exchange record, found one of type {found:?}"));
     line.get()?.ok_or_else(what)
 }
 

@@ -144,10 +144,13 @@ impl TraceFile {
         let mut outputs = Vec::with_capacity(graph.len());
         for (place, operator) in graph.operators.iter().enumerate() {
             let line: OperatorLine = need(name, "operator", next("an operator record")?)?;
-            let found = (line.operator, line.kind.as_str(), line.outputs.len());
-            let expected = (place as u64, operator.kind.name(), operator.writes as usize);
+            let shown = |number: u64, kind: &str, outputs: usize| format!("{number} ({kind}) with {outputs} outputs");
+            let found = shown(line.operator, &line.kind, line.outputs.len());
+            let expected = shown(place as u64, operator.kind.name(), operator.writes as usize);
             if found != expected {
-                return Err(Error::data(format!("{name}: operator record: expected {expected:?}, found {found:?}")));
+                return Err(Error::data(format!(
+                    "{name}: operator record: expected operator {expected}, found {found}"
+                )));
             }
             outputs.push(line.outputs);
         }
