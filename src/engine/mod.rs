@@ -7,13 +7,14 @@
 //! the instruction set, nor on the number of threads, nor on how a batch is cut into calls.
 //!
 //! Everything is a method of [`Engine`], on slices of `f32`, row-major. Shapes that do not fit are programming errors and
-//! panic. Threads are those of the current rayon pool.
+//! panic. Threads are those of the current rayon pool. A model's passes go through a [`Device`], which is an engine or a GPU.
 
 pub mod adamw;
 pub mod attention;
 pub mod bias;
 pub mod columns;
 pub mod cross_entropy;
+pub mod device;
 pub mod elementwise;
 pub mod embedding;
 pub mod exp;
@@ -23,6 +24,7 @@ pub mod linear;
 pub mod low_rank;
 pub mod machine;
 pub mod matmul;
+pub mod memory;
 pub mod philox;
 pub mod rms_norm;
 pub mod rope;
@@ -38,10 +40,12 @@ mod testing;
 
 pub use adamw::AdamwStep;
 pub use attention::AttentionShape;
+pub use device::{Attended, Device, Gating, NormWeight, Operators, Rope};
 pub use cross_entropy::NO_TARGET;
 pub use linear::Arithmetic;
 pub use machine::{Engine, Isa};
 pub use matmul::{Mat, MatMut, Start};
+pub use memory::{Buffer, Held, Part, PartMut, Words};
 pub use rope::RopeTable;
 pub use rope_scaling::RopeScaling;
 pub use selftest::operator_digests;
