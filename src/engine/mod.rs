@@ -14,6 +14,7 @@ pub mod attention;
 pub mod bias;
 pub mod columns;
 pub mod cross_entropy;
+pub mod cuda;
 pub mod device;
 pub mod elementwise;
 pub mod embedding;
@@ -34,14 +35,15 @@ pub mod sum;
 pub mod swiglu;
 
 mod gated;
+mod inputs;
 mod scratch;
 #[cfg(test)]
 mod testing;
 
 pub use adamw::AdamwStep;
 pub use attention::AttentionShape;
-pub use device::{Attended, Device, Gating, NormWeight, Operators, Rope};
 pub use cross_entropy::NO_TARGET;
+pub use device::{Attended, Device, Gating, NormWeight, Operators, Rope};
 pub use linear::Arithmetic;
 pub use machine::{Engine, Isa};
 pub use matmul::{Mat, MatMut, Start};

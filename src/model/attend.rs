@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::forward::Model;
-use crate::engine::{AttentionShape, Attended, Part, PartMut};
+use crate::engine::{Attended, AttentionShape, Part, PartMut};
 
 fn tokens_of(tokens: &Range<usize>, width: usize) -> Range<usize> {
     tokens.start * width..tokens.end * width

@@ -5,8 +5,8 @@ use super::branch::Sums;
 use super::fixed::Fixed;
 use super::forward::Model;
 use super::layer_acts::LayerActs;
-use crate::engine::{Attended, Part, Start};
 use crate::engine::linear::Factor;
+use crate::engine::{Attended, Part, Start};
 
 impl Model {
     /// From the residual stream `x` before the layer to the one between attention and feed-forward.

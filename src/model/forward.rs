@@ -12,7 +12,9 @@ use super::plan::arithmetic_of;
 use super::variant::QkNorm;
 use crate::artifact::Recipe;
 use crate::engine::linear::block_start;
-use crate::engine::{Arithmetic, AttentionShape, Buffer, Device, Engine, Held, NormWeight, Part, PartMut, Rope, RopeTable};
+use crate::engine::{
+    Arithmetic, AttentionShape, Buffer, Device, Engine, Held, NormWeight, Part, PartMut, Rope, RopeTable,
+};
 use crate::error::Result;
 use std::borrow::Cow;
 use std::ops::Range;

@@ -9,12 +9,7 @@ use crate::error::Result;
 impl Model {
     /// The logits of what comes after these tokens, of which there are 1 to `seq_len`: to the bit those that a forward pass over
     /// any longer text has there. The workspace is one of [`super::Plan::next`].
-    pub fn next_logits<'w>(
-        &self,
-        parameters: &Fixed<'_>,
-        tokens: &[u32],
-        ws: &'w mut Workspace,
-    ) -> Result<&'w [f32]> {
+    pub fn next_logits<'w>(&self, parameters: &Fixed<'_>, tokens: &[u32], ws: &'w mut Workspace) -> Result<&'w [f32]> {
         // What comes after the text changes nothing before it.
         ws.scratch.inputs.host.fill(0);
         ws.scratch.inputs.host[..tokens.len()].copy_from_slice(tokens);

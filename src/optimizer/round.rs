@@ -189,7 +189,8 @@ impl<'a> Trainer<'a> {
             return Ok(());
         };
         let (range, State { parameters, moments }) = (tensors[bad].0.clone(), state.state()?);
-        let parts = [("", parameters), ("the first moment of", &moments.first), ("the second moment of", &moments.second)];
+        let parts =
+            [("", parameters), ("the first moment of", &moments.first), ("the second moment of", &moments.second)];
         let found = parts.map(|(what, values)| (what, &values[range.clone()]));
         let found = found.into_iter().find(|(_, values)| values.iter().any(|x| !x.is_finite()));
         let (what, values) = found.unwrap_or(("", &[]));

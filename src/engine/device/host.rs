@@ -244,7 +244,8 @@ impl Operators for Engine {
         gradients: Part<'_>,
         moments: [PartMut<'_>; 2],
     ) -> Result<Option<usize>> {
-        let (parameters, gradients, [first, second]) = (parameters.host(), gradients.host(), moments.map(PartMut::host));
+        let (parameters, gradients, [first, second]) =
+            (parameters.host(), gradients.host(), moments.map(PartMut::host));
         Ok(tensors.iter().position(|(range, step)| {
             let (p, g) = (&mut parameters[range.clone()], &gradients[range.clone()]);
             let (m, v) = (&mut first[range.clone()], &mut second[range.clone()]);

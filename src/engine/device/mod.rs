@@ -5,6 +5,7 @@
 //! [`Operators::read`] says so. All give the same bits.
 
 mod host;
+pub mod suite;
 
 use std::fmt;
 use std::ops::{Deref, Range};
@@ -110,14 +111,7 @@ pub trait Operators: fmt::Debug + Send + Sync {
     /// See [`Engine::linear`].
     fn linear(&self, arithmetic: Arithmetic, x: Factor<'_>, w: Factor<'_>, y: PartMut<'_>);
     /// See [`Engine::linear_input_gradient`].
-    fn linear_input_gradient(
-        &self,
-        arithmetic: Arithmetic,
-        dy: Part<'_>,
-        w: Factor<'_>,
-        dx: PartMut<'_>,
-        start: Start,
-    );
+    fn linear_input_gradient(&self, arithmetic: Arithmetic, dy: Part<'_>, w: Factor<'_>, dx: PartMut<'_>, start: Start);
     /// See [`Engine::linear_weight_gradient`].
     fn linear_weight_gradient(
         &self,
