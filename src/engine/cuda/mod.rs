@@ -47,11 +47,6 @@ impl Cuda {
         Ok(Cuda { driver: Driver::open(ordinal)? })
     }
 
-    /// What it is called: `cuda:0 (NVIDIA H100)`.
-    pub fn name(&self) -> String {
-        self.driver.name()
-    }
-
     /// Bytes of its memory that are free, and all of them.
     pub fn memory(&self) -> Result<(u64, u64)> {
         self.driver.memory()
@@ -91,6 +86,10 @@ fn ids(words: &Words, range: Range<usize>) -> Part<'_, u32> {
 }
 
 impl Operators for Cuda {
+    fn name(&self) -> String {
+        self.driver.name()
+    }
+
     fn engine(&self) -> Engine {
         Engine::detect()
     }

@@ -25,6 +25,10 @@ impl<'a> NormWeight<'a> {
 }
 
 impl Operators for Engine {
+    fn name(&self) -> String {
+        format!("the processor ({})", Engine::name(*self))
+    }
+
     fn engine(&self) -> Engine {
         *self
     }

@@ -50,6 +50,8 @@ pub enum Gating {
 /// What a model's passes and its optimiser ask of a device. Shapes are those of the [`Engine`]'s operators of the same name;
 /// what does not fit is a programming error and panics.
 pub trait Operators: fmt::Debug + Send + Sync {
+    /// What it is called.
+    fn name(&self) -> String;
     /// The engine for what the host does beside it.
     fn engine(&self) -> Engine;
     /// Memory, all +0.
