@@ -1,11 +1,6 @@
 // Columns of one matrix copied to columns of another (src/engine/columns.rs).
 #include "rows.cuh"
 
-template <int N>
-static __device__ __forceinline__ void copy_row(const float* __restrict__ from, float* __restrict__ to, int width) {
-    for (int i = first_column<N>(); i < width; i += COLUMNS_A_WARP(N)) store_few<N>(to + i, load_few<N>(from + i));
-}
-
 // to[row][to_at + i] = from[row][from_at + i]: 256 threads, a grid of rows / 8 rounded up.
 extern "C" __global__ void __launch_bounds__(ROW_THREADS)
 copy_columns(const float* __restrict__ from, int from_width, int from_at, float* __restrict__ to, int to_width, int to_at,

@@ -1,11 +1,6 @@
 // Rows of a table gathered, and their gradient scattered back (src/engine/embedding.rs).
 #include "rows.cuh"
 
-template <int N>
-static __device__ __forceinline__ void gather_row(const float* __restrict__ from, float* __restrict__ to, int width) {
-    for (int i = first_column<N>(); i < width; i += COLUMNS_A_WARP(N)) store_few<N>(to + i, load_few<N>(from + i));
-}
-
 // x[t] = table[tokens[t]]: 256 threads, a grid of n / 8 rounded up.
 extern "C" __global__ void __launch_bounds__(ROW_THREADS)
 embedding(const float* __restrict__ table, int width, const unsigned* __restrict__ tokens, float* __restrict__ x, int n) {
@@ -14,9 +9,9 @@ embedding(const float* __restrict__ table, int width, const unsigned* __restrict
     const float* from = table + (size_t)tokens[t] * width;
     float* to = x + t * width;
     if (width % 4 == 0 && aligned(table) && aligned(x)) {
-        gather_row<4>(from, to, width);
+        copy_row<4>(from, to, width);
     } else {
-        gather_row<1>(from, to, width);
+        copy_row<1>(from, to, width);
     }
 }
 KERNEL(embedding)

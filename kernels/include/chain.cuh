@@ -21,7 +21,7 @@ static __device__ __forceinline__ void chain_columns(
     const int column = (int)(blockIdx.x % (unsigned)strips) * CHAIN_COLUMNS + lane;
     const long long first = (long long)sequence * rows_of_sequence;
     const int tiles_of_sequence = (rows_of_sequence + CHAIN_ROWS - 1) / CHAIN_ROWS;
-    float values[OWN][V], chain = 0.0f;
+    float values[OWN][V] = {}, chain = 0.0f;
 
     // A loader's rows of a tile: warp, warp + 8, ...; they are on their way while the tile before is put down.
     const auto load = [&](int tile) {

@@ -17,3 +17,9 @@ template <int N>
 static __device__ __forceinline__ int first_column() {
     return N * lane_of_warp();
 }
+
+// A copy of one row by a warp.
+template <int N>
+static __device__ __forceinline__ void copy_row(const float* __restrict__ from, float* __restrict__ to, int width) {
+    for (int i = first_column<N>(); i < width; i += COLUMNS_A_WARP(N)) store_few<N>(to + i, load_few<N>(from + i));
+}
