@@ -38,7 +38,7 @@ struct BiasTerm {
 };
 
 // 288 threads, a grid of sequences * (width / 32 rounded up).
-extern "C" __global__ void __launch_bounds__(CHAIN_THREADS)
+extern "C" __global__ void __launch_bounds__(CHAIN_THREADS, 3)
 bias_partial(const float* __restrict__ dy, int seq_len, int sequences, int width, float* __restrict__ partial) {
     __shared__ float tiles[CHAIN_FLOATS(1)];
     (void)sequences;

@@ -38,6 +38,7 @@ static __device__ __forceinline__ void scatter_row(
                 for (int k = 0; k < N; k++) sum.at[k] = __fadd_rn(sum.at[k], ahead[a].at[k]);
             }
         }
+#pragma unroll 1
         for (; at < count; at++) {
             const Few<N> one = load_few<N>(dx + (size_t)positions[at] * width + i);
 #pragma unroll
@@ -49,7 +50,7 @@ static __device__ __forceinline__ void scatter_row(
 
 // d_table[rows[u]] += dx[positions[begins[u]]], ..., positions ascending. The host has sorted the tokens' positions by token and kept
 // their order, so that a row of the table belongs to one block. 128 threads, a grid of `distinct`.
-extern "C" __global__ void __launch_bounds__(SCATTER_THREADS)
+extern "C" __global__ void __launch_bounds__(SCATTER_THREADS, 4)
 embedding_backward(const float* __restrict__ dx, int width, const unsigned* __restrict__ positions,
                    const unsigned* __restrict__ begins, const unsigned* __restrict__ rows, int distinct,
                    float* __restrict__ d_table) {

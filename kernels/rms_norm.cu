@@ -95,7 +95,7 @@ static __device__ __forceinline__ void gradient_row(
 }
 
 // The gradient of x, added to dx: 256 threads, a grid of rows / 8 rounded up.
-extern "C" __global__ void __launch_bounds__(ROW_THREADS)
+extern "C" __global__ void __launch_bounds__(ROW_THREADS, 4)
 rms_norm_backward(const float* __restrict__ x, const float* __restrict__ weight, int plus_one, const float* __restrict__ rinv,
                   const float* __restrict__ dy, float* __restrict__ dx, int d, long long rows) {
     const long long row = row_of_warp();
@@ -129,7 +129,7 @@ struct WeightTerm {
 };
 
 // 288 threads, a grid of sequences * (d / 32 rounded up).
-extern "C" __global__ void __launch_bounds__(CHAIN_THREADS)
+extern "C" __global__ void __launch_bounds__(CHAIN_THREADS, 3)
 rms_norm_partial(const float* __restrict__ x, const float* __restrict__ rinv, const float* __restrict__ dy,
                  int rows_of_sequence, int sequences, int d, float* __restrict__ partial) {
     __shared__ float tiles[CHAIN_FLOATS(2)];

@@ -24,6 +24,7 @@ static __device__ __forceinline__ void run_lane(Lane& lane, int n) {
 #pragma unroll
         for (int k = 0; k < LANE_AHEAD; k++) lane.add(k);
     }
+#pragma unroll 1
     for (; i < n; i += 32) {
         lane.load(0, i);
         lane.add(0);

@@ -17,11 +17,14 @@ struct Slice {
     __device__ __forceinline__ explicit Slice(long long n) : base((long long)blockIdx.x * SLICE), n(n) {}
 
     __device__ __forceinline__ Few<4> load(const float* x) const {
-        if constexpr (Whole) return load_few<4>(x + base + 4 * threadIdx.x);
-        Few<4> few;
+        if constexpr (Whole) {
+            return load_few<4>(x + base + 4 * threadIdx.x);
+        } else {
+            Few<4> few;
 #pragma unroll
-        for (int k = 0; k < 4; k++) few.at[k] = exists(k) ? x[index(k)] : 0.0f;
-        return few;
+            for (int k = 0; k < 4; k++) few.at[k] = exists(k) ? x[index(k)] : 0.0f;
+            return few;
+        }
     }
 
     __device__ __forceinline__ void store(float* x, const Few<4>& few) const {
