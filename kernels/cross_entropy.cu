@@ -59,6 +59,7 @@ template <bool Aligned>
 static __device__ __forceinline__ float row_max(const float* z, int n, Row& row) {
     float m = -POSITIVE_INFINITY;
     const int tile = 4 * CE_THREADS;
+#pragma unroll 1
     for (int base = (n - 1) / tile * tile; base >= 0; base -= 2 * tile) {
         // Two parts under way; before the first tile there is none.
         const Part<Aligned> last{base, CE_THREADS, (int)threadIdx.x, n};
@@ -86,6 +87,7 @@ static __device__ __forceinline__ float add_tile(const float* e, int count, floa
         float now[LANE_AHEAD];
 #pragma unroll
         for (int k = 0; k < LANE_AHEAD; k++) now[k] = e[i + 32 * k];
+#pragma unroll 1
         for (i += 32 * LANE_AHEAD; i < whole; i += 32 * LANE_AHEAD) {
             float next[LANE_AHEAD];
 #pragma unroll
@@ -99,6 +101,7 @@ static __device__ __forceinline__ float add_tile(const float* e, int count, floa
 #pragma unroll
         for (int k = 0; k < LANE_AHEAD; k++) sum = __fadd_rn(sum, now[k]);
     }
+#pragma unroll 1
     for (; i < count; i += 32) sum = __fadd_rn(sum, e[i]);
     return sum;
 }
@@ -129,6 +132,7 @@ static __device__ __forceinline__ float sum_exponentials(const float* z, int n, 
         ahead[0] = load(0);
         if (tiles > 1) ahead[1] = load(1);
     }
+#pragma unroll 1
     for (int two = 0; two <= tiles; two += 2) {
 #pragma unroll
         for (int half = 0; half < 2; half++) {
@@ -151,6 +155,7 @@ static __device__ __forceinline__ float sum_exponentials(const float* z, int n, 
 template <bool Aligned>
 static __device__ __forceinline__ void turn_to_gradient(float* z, int n, float m, float factor, int target, float scale) {
     const int tile = 4 * CE_THREADS;
+#pragma unroll 1
     for (int base = (n - 1) / tile * tile; base >= 0; base -= 2 * tile) {
         const Part<Aligned> parts[2] = {
             {base, CE_THREADS, (int)threadIdx.x, n}, {base - tile, CE_THREADS, (int)threadIdx.x, n}};

@@ -18,6 +18,7 @@ static __device__ __forceinline__ float fold_lanes(float lane) {
 template <typename Lane>
 static __device__ __forceinline__ void run_lane(Lane& lane, int n) {
     int i = lane_of_warp();
+#pragma unroll 1
     for (; i < n - 32 * (LANE_AHEAD - 1); i += 32 * LANE_AHEAD) {
 #pragma unroll
         for (int k = 0; k < LANE_AHEAD; k++) lane.load(k, i + 32 * k);
