@@ -20,7 +20,7 @@ use crate::data::{Assignment, Shard};
 use crate::engine::Engine;
 use crate::error::{Context, Error, IoContext, Kind, Result};
 use crate::model::Layout;
-use crate::optimizer::{State, StepReport};
+use crate::optimizer::{Resident, StepReport};
 use crate::score::update_digest;
 use crate::ui::Ui;
 use crate::verify::{
@@ -199,7 +199,7 @@ pub(super) fn replay_one(args: &Args, ui: &Ui) -> Result<()> {
     let done = checkpoints.as_mut().map_or(Ok(0), |checkpoints| checkpoints.resume(&folder.layout))?;
     let bar = ui.progress("replay", recipe.inner.steps.into());
     bar.at(done.into());
-    let watch = |report: &StepReport, _: &State, _: Option<&Leaf>| {
+    let watch = |report: &StepReport, _: &mut Resident, _: Option<&Leaf>| {
         bar.tick(format!("loss {:.3}", report.loss));
         Ok(())
     };

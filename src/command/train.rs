@@ -18,7 +18,7 @@ use crate::engine::Engine;
 use crate::error::{Context, Error, Result};
 use crate::fsio::Target;
 use crate::model::{Model, ModelFolder, Plan};
-use crate::optimizer::{Moments, RoundInput, State, StepReport};
+use crate::optimizer::{Moments, Resident, RoundInput, State, StepReport};
 use crate::pay::{Held, NodeId, Offer};
 use crate::ui::Ui;
 use crate::verify::{self, Leaf, LeafLog, Leaves, Runner, Segments, delta_meta, finish_meta, require_machine};
@@ -304,7 +304,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let metrics = |path| Metrics::begin(path, &input, &work.assignment, done, ui);
     let mut metrics = log.as_deref().map(metrics).transpose()?;
     let mut log = LeafLog::new(layout, segments);
-    let watch = |report: &StepReport, state: &State, leaf: Option<&Leaf>| {
+    let watch = |report: &StepReport, state: &mut Resident, leaf: Option<&Leaf>| {
         ui.detail(format!(
             "round {round} step {}: loss {:.4}, gradient norm {:.4}",
             report.step, report.loss, report.gradient_norm
@@ -314,7 +314,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
             metrics.step(report);
         }
         match (&kept, leaf) {
-            (Some(kept), Some(leaf)) => kept.keep(leaf.step, state, &meta, layout),
+            (Some(kept), Some(leaf)) => kept.keep(leaf.step, state.state()?, &meta, layout),
             _ => Ok(()),
         }
     };

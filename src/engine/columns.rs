@@ -6,11 +6,11 @@ use rayon::prelude::*;
 
 impl Engine {
     /// `x` \[rows × the parts' widths together\] into its parts, each \[rows × its width\].
-    pub fn split_columns<const N: usize>(self, x: &[f32], parts: [(&mut [f32], usize); N]) {
+    pub fn split_columns(self, x: &[f32], parts: &mut [(&mut [f32], usize)]) {
         let width: usize = parts.iter().map(|(_, width)| width).sum();
         let rows = x.len() / width;
         let mut first = 0;
-        for (part, columns) in parts {
+        for (part, columns) in parts.iter_mut().map(|(part, columns)| (&mut **part, *columns)) {
             assert_eq!(part.len(), rows * columns, "split_columns: a part of {rows} rows of {columns}");
             let copy = |(part, x): (&mut [f32], &[f32])| part.copy_from_slice(&x[first..][..columns]);
             if worth_threads(part.len()) {
@@ -23,11 +23,11 @@ impl Engine {
     }
 
     /// The transpose of [`Engine::split_columns`], for gradients.
-    pub fn join_columns<const N: usize>(self, parts: [(&[f32], usize); N], x: &mut [f32]) {
+    pub fn join_columns(self, parts: &[(&[f32], usize)], x: &mut [f32]) {
         let width: usize = parts.iter().map(|(_, width)| width).sum();
         let rows = x.len() / width;
         let mut first = 0;
-        for (part, columns) in parts {
+        for &(part, columns) in parts {
             assert_eq!(part.len(), rows * columns, "join_columns: a part of {rows} rows of {columns}");
             let copy = |(part, x): (&[f32], &mut [f32])| x[first..][..columns].copy_from_slice(part);
             if worth_threads(part.len()) {

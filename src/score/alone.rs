@@ -50,10 +50,11 @@ pub fn model_loss(
     let plan = Plan::evaluation(&folder.config, shard.seq_len(), all.len());
     let micro_batches = all.len().div_ceil(plan.sequences);
     let plan = plan.keeping_weights(&folder.config, arithmetic, micro_batches, u64::MAX);
-    let mut workspace = Workspace::new(&folder.config, plan);
+    let mut workspace = Workspace::new(&model.device, &folder.config, plan);
     let mut weights = KeptWeights::new(&model.net, &plan);
     let parameters = folder.parameters.to_vec()?;
-    let parameters = weights.fix(&model.net, &parameters);
+    let held = model.device.hold(&parameters);
+    let parameters = model.fix_in(&mut weights, held.part());
     watch(Some(micro_batches));
     let losses = sequence_losses(&model, &plan, &mut workspace, &parameters, shard, &all, || watch(None))?;
     let bytes = tokenizer.map(|tokenizer| {
