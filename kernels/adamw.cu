@@ -1,23 +1,30 @@
-// One step of AdamW (src/engine/adamw.rs). Element by element, no order to keep: 16 bytes read and 12 written an element.
-// 256 threads, a grid of n / 1024 rounded up.
+// One step of AdamW (src/engine/adamw.rs) on many tensors. Element by element, no order to keep: 16 bytes read and 12 written an
+// element.
 #include "slice.cuh"
+#include "tensors.cuh"
 
 // 2^-100: moments smaller than this are stored as +0.
 #define MOMENT_FLOOR __uint_as_float((127u - 100u) << 23)
+// Slices that a block takes one after the other.
+#define ADAMW_SLICES 4
 
 // The scalars of one step, in the order of the Rust structure.
 struct AdamwStep {
     float clip, beta1, one_minus_beta1, beta2, one_minus_beta2, bias1, bias2_rsqrt, eps, lr, decay;
 };
 
-static __device__ __forceinline__ bool not_finite_bits(float x) {
-    return (__float_as_uint(x) & 0x7fffffffu) >= 0x7f800000u;
-}
+// A tensor of the flat arrays, and its step.
+struct SteppedTensor {
+    long long begin, length, first;
+    AdamwStep step;
+};
 
+static __device__ __forceinline__ bool infinite_or_nan(float x) { return (__float_as_uint(x) & 0x7fffffffu) >= 0x7f800000u; }
+
+// Whether a parameter or moment came out infinite or NaN.
 template <bool Whole>
 static __device__ __forceinline__ bool adamw_slice(
-    float* params, const float* gradient, float* first, float* second, long long n, const AdamwStep& step) {
-    const Slice<Whole> slice(n);
+    const Slice<Whole>& slice, float* params, const float* gradient, float* first, float* second, const AdamwStep& step) {
     Few<4> p = slice.load(params), m = slice.load(first), v = slice.load(second);
     const Few<4> g = slice.load(gradient);
     bool bad = false;
@@ -33,7 +40,7 @@ static __device__ __forceinline__ bool adamw_slice(
         p.at[k] = __fmaf_rn(-step.lr, update, __fmul_rn(p.at[k], step.decay));
         m.at[k] = m_new;
         v.at[k] = v_new;
-        const bool some = not_finite_bits(p.at[k]) || not_finite_bits(m_new) || not_finite_bits(v_new);
+        const bool some = infinite_or_nan(p.at[k]) || infinite_or_nan(m_new) || infinite_or_nan(v_new);
         // What stands in for an absent element may come out as anything.
         bad = bad || (slice.exists(k) && some);
     }
@@ -43,12 +50,23 @@ static __device__ __forceinline__ bool adamw_slice(
     return bad;
 }
 
-// Sets *not_finite to 1 where a parameter or moment comes out infinite or NaN.
+// Lowers *not_finite to the number of the first tensor of which a parameter or moment comes out infinite or NaN. 256 threads, a grid
+// of the tensors' lengths / 4096 rounded up, in sum.
 extern "C" __global__ void __launch_bounds__(SLICE_THREADS)
-adamw(float* p, const float* g, float* m, float* v, long long n, AdamwStep step, unsigned* not_finite) {
+adamw(float* p, const float* g, float* m, float* v, const SteppedTensor* __restrict__ tensors, int count, unsigned* not_finite) {
+    const int t = entry_of(tensors, count, blockIdx.x);
+    const SteppedTensor tensor = tensors[t];
+    p += tensor.begin, g += tensor.begin, m += tensor.begin, v += tensor.begin;
     const bool all = aligned(p) && aligned(g) && aligned(m) && aligned(v);
-    const bool bad = all && slice_exists(n) ? adamw_slice<true>(p, g, m, v, n, step)
-                                                : adamw_slice<false>(p, g, m, v, n, step);
-    if (bad) atomicOr(not_finite, 1u);
+    long long base = (blockIdx.x - tensor.first) * ADAMW_SLICES * SLICE;
+    bool bad = false;
+    for (int s = 0; s < ADAMW_SLICES && base < tensor.length; s++, base += SLICE) {
+        if (all && base + SLICE <= tensor.length) {
+            bad |= adamw_slice(Slice<true>{base, tensor.length}, p, g, m, v, tensor.step);
+        } else {
+            bad |= adamw_slice(Slice<false>{base, tensor.length}, p, g, m, v, tensor.step);
+        }
+    }
+    if (bad) atomicMin(not_finite, (unsigned)t);
 }
 KERNEL(adamw)

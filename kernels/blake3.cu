@@ -4,11 +4,12 @@
 // and BLAKE3's own tree over them is folded in shared memory. A second kernel folds each tensor's leaves to its root. All of
 // it is integer arithmetic; which thread does what changes no bit.
 #include "blake3.cuh"
+#include "tensors.cuh"
 
 // A tensor's place among the float32 of a part, and how it is cut into leaves (src/artifact/chunks.rs): blocks of 64 x 64 for two
-// dimensions (`row_side` 64), else runs of 4096 (`row_side` and `rows` 1). The table ends with an entry that has only `first_leaf`, their number.
+// dimensions (`row_side` 64), else runs of 4096 (`row_side` and `rows` 1). The table ends with an entry that has only `first`, their number.
 struct HashedTensor {
-    long long offset, first_leaf, columns;
+    long long begin, first, columns;
     int rows, row_side;
 };
 
@@ -49,20 +50,11 @@ struct Leaf {
 
 // The leaf with this number among all of the table's `count` tensors.
 static __device__ __forceinline__ Leaf find_leaf(const unsigned* flat, const HashedTensor* tensors, int count, long long leaf) {
-    int low = 0, high = count;
-    while (high - low > 1) {
-        const int middle = (low + high) / 2;
-        if (tensors[middle].first_leaf <= leaf) {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    const HashedTensor tensor = tensors[low];
+    const HashedTensor tensor = tensors[entry_of(tensors, count, leaf)];
     const int column_side = LEAF_FLOATS / tensor.row_side;
-    const long long strips = (tensor.columns + column_side - 1) / column_side, number = leaf - tensor.first_leaf;
+    const long long strips = (tensor.columns + column_side - 1) / column_side, number = leaf - tensor.first;
     const long long row = number / strips * tensor.row_side, column = number % strips * column_side;
-    return Leaf{flat + tensor.offset + row * tensor.columns + column, tensor.columns,
+    return Leaf{flat + tensor.begin + row * tensor.columns + column, tensor.columns,
                 (int)min((long long)tensor.row_side, tensor.rows - row), (int)min((long long)column_side, tensor.columns - column)};
 }
 
@@ -151,8 +143,8 @@ merkle_roots(unsigned* digests, const HashedTensor* tensors, int count, Chaining
     const unsigned flags = BLAKE3_DERIVE_KEY_MATERIAL | BLAKE3_CHUNK_START | BLAKE3_CHUNK_END | BLAKE3_ROOT;
     const int tensor = (int)blockIdx.x;
     if (tensor >= count) return;
-    unsigned* level = digests + 8 * tensors[tensor].first_leaf;
-    long long below = tensors[tensor + 1].first_leaf - tensors[tensor].first_leaf;
+    unsigned* level = digests + 8 * tensors[tensor].first;
+    long long below = tensors[tensor + 1].first - tensors[tensor].first;
     // A tensor without elements has no leaves, and its root is not made here.
     if (below == 0) return;
     while (below > 1) {

@@ -1,4 +1,4 @@
-// SwiGLU and its gradient (src/engine/swiglu.rs). Element by element, no order to keep. 256 threads, a grid of n / 1024 rounded up.
+// SwiGLU and its gradient (src/engine/swiglu.rs). Element by element, no order to keep.
 #include "exp.cuh"
 #include "gated.cuh"
 

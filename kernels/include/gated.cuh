@@ -1,4 +1,5 @@
-// Gated units, element by element: what swiglu.cu and geglu.cu share (src/engine/gated.rs).
+// Gated units, element by element: what swiglu.cu and geglu.cu share (src/engine/gated.rs). 256 threads, a grid of
+// n / 1024 rounded up.
 #pragma once
 #include "slice.cuh"
 
@@ -9,7 +10,7 @@ struct Gradients {
 
 template <typename Unit, bool Whole>
 static __device__ __forceinline__ void gated_slice(const float* gate, const float* up, float* hidden, long long n) {
-    const Slice<Whole> slice(n);
+    const Slice<Whole> slice{(long long)blockIdx.x * SLICE, n};
     const Few<4> g = slice.load(gate), u = slice.load(up);
     Few<4> h;
 #pragma unroll
@@ -20,7 +21,7 @@ static __device__ __forceinline__ void gated_slice(const float* gate, const floa
 template <typename Unit>
 static __device__ __forceinline__ void gated(const float* gate, const float* up, float* hidden, long long n) {
     const bool all = aligned(gate) && aligned(up) && aligned(hidden);
-    if (all && slice_exists(n)) {
+    if (all && ((long long)blockIdx.x + 1) * SLICE <= n) {
         gated_slice<Unit, true>(gate, up, hidden, n);
     } else {
         gated_slice<Unit, false>(gate, up, hidden, n);
@@ -29,7 +30,7 @@ static __device__ __forceinline__ void gated(const float* gate, const float* up,
 
 template <typename Unit, bool Whole>
 static __device__ __forceinline__ void gated_backward_slice(float* gate, float* up, float* hidden, long long n) {
-    const Slice<Whole> slice(n);
+    const Slice<Whole> slice{(long long)blockIdx.x * SLICE, n};
     Few<4> g = slice.load(gate), u = slice.load(up), h = slice.load(hidden);
 #pragma unroll
     for (int k = 0; k < 4; k++) {
@@ -47,7 +48,7 @@ static __device__ __forceinline__ void gated_backward_slice(float* gate, float* 
 template <typename Unit>
 static __device__ __forceinline__ void gated_backward(float* gate, float* up, float* hidden, long long n) {
     const bool all = aligned(gate) && aligned(up) && aligned(hidden);
-    if (all && slice_exists(n)) {
+    if (all && ((long long)blockIdx.x + 1) * SLICE <= n) {
         gated_backward_slice<Unit, true>(gate, up, hidden, n);
     } else {
         gated_backward_slice<Unit, false>(gate, up, hidden, n);

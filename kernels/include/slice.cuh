@@ -1,20 +1,16 @@
-// Element-wise kernels: 256 threads a block, four elements a thread, so a grid of n / 1024 rounded up.
+// Element-wise kernels: 256 threads a block take a slice of 1024 elements, four a thread.
 #pragma once
 #include "few.cuh"
 
 #define SLICE_THREADS 256
 #define SLICE 1024
 
-// Whether all 1024 elements of this block exist.
-static __device__ __forceinline__ bool slice_exists(long long n) { return ((long long)blockIdx.x + 1) * SLICE <= n; }
-
-// The elements of this block. `Whole`: all exist, every tensor is aligned, and a thread's four are neighbours; else they are 256
+// The elements from `base` on. `Whole`: all exist, every tensor is aligned, and a thread's four are neighbours; else they are 256
 // apart, so that those of a warp still are neighbours.
 template <bool Whole>
 struct Slice {
+    // Where it begins, and how many elements the tensors have.
     long long base, n;
-
-    __device__ __forceinline__ explicit Slice(long long n) : base((long long)blockIdx.x * SLICE), n(n) {}
 
     __device__ __forceinline__ Few<4> load(const float* x) const {
         if constexpr (Whole) {
