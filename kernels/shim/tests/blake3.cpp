@@ -64,12 +64,12 @@ Words derived_key(const std::string& context) {
 }
 
 Words leaf(const Bytes& content) {
-    static const Words key = derived_key("l402/merkle/leaf/1");
+    const Words key = derived_key("l402/merkle/leaf/1");
     return tree(key, content.data(), content.size(), 0, 64, 8);
 }
 
 Words node(const Words& left, const Words& right) {
-    static const Words key = derived_key("l402/merkle/node/1");
+    const Words key = derived_key("l402/merkle/node/1");
     unsigned char both[64];
     memcpy(both, left.data(), 32), memcpy(both + 32, right.data(), 32);
     return tree(key, both, 64, 0, 64, 8);

@@ -6,6 +6,7 @@
 mod adamw;
 mod attention;
 mod bias;
+mod chain;
 mod columns;
 mod cross_entropy;
 mod driver;
@@ -19,6 +20,7 @@ mod matmul;
 mod rms_norm;
 mod rope;
 mod sum;
+mod tensors;
 
 use std::fmt;
 use std::ops::Range;
