@@ -54,6 +54,9 @@ struct Row {
     __align__(16) float exponentials[2][CE_TILE];
 };
 
+// NaN is passed over.
+static __device__ __forceinline__ float greater(float x, float m) { return x > m ? x : m; }
+
 // The greatest element, +0 for either zero, in every thread.
 template <bool Aligned>
 static __device__ __forceinline__ float row_max(const float* z, int n, Row& row) {
@@ -67,15 +70,15 @@ static __device__ __forceinline__ float row_max(const float* z, int n, Row& row)
         const Few<4> a = last.load(z, -POSITIVE_INFINITY);
         const Few<4> b = base < tile ? a : before.load(z, -POSITIVE_INFINITY);
 #pragma unroll
-        for (int k = 0; k < 4; k++) m = fmaxf(fmaxf(a.at[k], b.at[k]), m);
+        for (int k = 0; k < 4; k++) m = greater(b.at[k], greater(a.at[k], m));
     }
 #pragma unroll
-    for (int w = 16; w > 0; w >>= 1) m = fmaxf(m, __shfl_xor_sync(WARP, m, w));
+    for (int w = 16; w > 0; w >>= 1) m = greater(__shfl_xor_sync(WARP, m, w), m);
     if (lane_of_warp() == 0) row.maxima[threadIdx.x >> 5] = m;
     __syncthreads();
     m = row.maxima[lane_of_warp()];
 #pragma unroll
-    for (int w = 16; w > 0; w >>= 1) m = fmaxf(m, __shfl_xor_sync(WARP, m, w));
+    for (int w = 16; w > 0; w >>= 1) m = greater(__shfl_xor_sync(WARP, m, w), m);
     return __fadd_rn(m, 0.0f);
 }
 
