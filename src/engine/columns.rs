@@ -53,13 +53,16 @@ mod tests {
                 let x = numbers.wild(rows * width);
                 let mut parts = widths.map(|width| vec![9.0; rows * width]);
                 let [a, b, c] = &mut parts;
-                engine.split_columns(&x, [(a, widths[0]), (b, widths[1]), (c, widths[2])]);
+                engine.split_columns(
+                    &x,
+                    &mut [(&mut a[..], widths[0]), (&mut b[..], widths[1]), (&mut c[..], widths[2])],
+                );
                 for row in 0..rows {
                     assert_eq!(parts[1][row * widths[1]].to_bits(), x[row * width + widths[0]].to_bits());
                 }
                 let mut again = vec![9.0; x.len()];
                 let [a, b, c] = &parts;
-                engine.join_columns([(a, widths[0]), (b, widths[1]), (c, widths[2])], &mut again);
+                engine.join_columns(&[(&a[..], widths[0]), (&b[..], widths[1]), (&c[..], widths[2])], &mut again);
                 assert!(again.iter().zip(&x).all(|(a, b)| a.to_bits() == b.to_bits()));
             }
         });

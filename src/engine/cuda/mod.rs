@@ -6,6 +6,7 @@
 mod adamw;
 mod attention;
 mod bias;
+mod blake3;
 mod chain;
 mod columns;
 mod cross_entropy;
@@ -49,11 +50,6 @@ impl Cuda {
         Ok(Cuda { driver: Driver::open(ordinal)? })
     }
 
-    /// What it is called: `cuda:0 (NVIDIA H100)`.
-    pub fn name(&self) -> String {
-        self.driver.name()
-    }
-
     /// Bytes of its memory that are free, and all of them.
     pub fn memory(&self) -> Result<(u64, u64)> {
         self.driver.memory()
@@ -93,6 +89,10 @@ fn ids(words: &Words, range: Range<usize>) -> Part<'_, u32> {
 }
 
 impl Operators for Cuda {
+    fn name(&self) -> String {
+        self.driver.name()
+    }
+
     fn engine(&self) -> Engine {
         Engine::detect()
     }
@@ -291,6 +291,10 @@ impl Operators for Cuda {
         sum::tensor_sums_squares(self, flat, tensors)
     }
 
+    fn tensor_roots(&self, flat: Part<'_>, tensors: &[(usize, &[usize])]) -> Result<Option<Vec<[u8; 32]>>> {
+        blake3::tensor_roots(self, flat, tensors).map(Some)
+    }
+
     fn adamw(
         &self,
         tensors: &[(Range<usize>, AdamwStep)],
@@ -299,5 +303,23 @@ impl Operators for Cuda {
         moments: [PartMut<'_>; 2],
     ) -> Result<Option<usize>> {
         adamw::adamw(self, tensors, parameters, gradients, moments)
+    }
+}
+
+#[cfg(test)]
+mod scratch_tests {
+    #[test]
+    fn k3_suite() {
+        let cuda = super::Cuda::open(0).unwrap().device();
+        let mut bad = 0;
+        for seed in 0..3 {
+            crate::engine::device::suite::check(&cuda, seed, |name, differs| {
+                println!("{seed} {name}: {differs:?}");
+                bad += usize::from(differs.is_some());
+                Ok(())
+            })
+            .unwrap();
+        }
+        assert_eq!(bad, 0);
     }
 }

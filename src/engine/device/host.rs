@@ -25,6 +25,10 @@ impl<'a> NormWeight<'a> {
 }
 
 impl Operators for Engine {
+    fn name(&self) -> String {
+        format!("the processor ({})", Engine::name(*self))
+    }
+
     fn engine(&self) -> Engine {
         *self
     }
@@ -235,6 +239,10 @@ impl Operators for Engine {
     fn tensor_sums_squares(&self, flat: Part<'_>, tensors: &[Range<usize>]) -> Result<Vec<f32>> {
         let flat = flat.host();
         Ok(tensors.iter().map(|tensor| self.tensor_sum_squares(&flat[tensor.clone()])).collect())
+    }
+
+    fn tensor_roots(&self, _: Part<'_>, _: &[(usize, &[usize])]) -> Result<Option<Vec<[u8; 32]>>> {
+        Ok(None)
     }
 
     fn adamw(
