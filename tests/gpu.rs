@@ -14,9 +14,14 @@ fn driver() -> &'static Path {
     static DRIVER: OnceLock<PathBuf> = OnceLock::new();
     DRIVER.get_or_init(|| {
         let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("shim");
-        let built = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels/shim/build.sh")).arg(&out).output();
+        let built =
+            Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels/shim/build.sh")).arg(&out).output();
         let built = built.expect("bash runs");
-        assert!(built.status.success(), "the driver wants g++ (Debian: g++)\n{}", String::from_utf8_lossy(&built.stderr));
+        assert!(
+            built.status.success(),
+            "the driver wants g++ (Debian: g++)\n{}",
+            String::from_utf8_lossy(&built.stderr)
+        );
         out
     })
 }
@@ -101,7 +106,11 @@ fn every_kind_of_model_trains_on_a_gpu_as_on_the_host() {
             let (_, rest) = text.split_once('\n').unwrap();
             world.write("r.toml", format!("arithmetic = {arithmetic}\n{rest}").as_bytes());
             world.assign(0);
-            assert_eq!(work_on(&world, "cuda", "ann"), work_on(&world, "cpu", "ann"), "{name}, arithmetic {arithmetic}");
+            assert_eq!(
+                work_on(&world, "cuda", "ann"),
+                work_on(&world, "cpu", "ann"),
+                "{name}, arithmetic {arithmetic}"
+            );
         }
     }
 }

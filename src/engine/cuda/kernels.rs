@@ -1,4 +1,17 @@
 //! The kernels, as PTX: made from `kernels/*.cu` by `just ptx`, and checked against them.
 
 /// One text a file of kernels.
-pub(super) const PTX: &[(&str, &str)] = &[];
+pub(super) const PTX: &[(&str, &str)] = &[
+    ("adamw", include_str!("../../../kernels/ptx/adamw.ptx")),
+    ("bias", include_str!("../../../kernels/ptx/bias.ptx")),
+    ("blake3", include_str!("../../../kernels/ptx/blake3.ptx")),
+    ("columns", include_str!("../../../kernels/ptx/columns.ptx")),
+    ("cross_entropy", include_str!("../../../kernels/ptx/cross_entropy.ptx")),
+    ("elementwise", include_str!("../../../kernels/ptx/elementwise.ptx")),
+    ("embedding", include_str!("../../../kernels/ptx/embedding.ptx")),
+    ("geglu", include_str!("../../../kernels/ptx/geglu.ptx")),
+    ("rms_norm", include_str!("../../../kernels/ptx/rms_norm.ptx")),
+    ("rope", include_str!("../../../kernels/ptx/rope.ptx")),
+    ("sum", include_str!("../../../kernels/ptx/sum.ptx")),
+    ("swiglu", include_str!("../../../kernels/ptx/swiglu.ptx")),
+];

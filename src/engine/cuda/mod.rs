@@ -7,6 +7,7 @@ mod adamw;
 mod attention;
 mod bias;
 mod blake3;
+mod chain;
 mod columns;
 mod cross_entropy;
 mod driver;
@@ -20,6 +21,7 @@ mod matmul;
 mod rms_norm;
 mod rope;
 mod sum;
+mod tensors;
 
 use std::fmt;
 use std::ops::Range;
@@ -301,5 +303,23 @@ impl Operators for Cuda {
         moments: [PartMut<'_>; 2],
     ) -> Result<Option<usize>> {
         adamw::adamw(self, tensors, parameters, gradients, moments)
+    }
+}
+
+#[cfg(test)]
+mod scratch_tests {
+    #[test]
+    fn k3_suite() {
+        let cuda = super::Cuda::open(0).unwrap().device();
+        let mut bad = 0;
+        for seed in 0..3 {
+            crate::engine::device::suite::check(&cuda, seed, |name, differs| {
+                println!("{seed} {name}: {differs:?}");
+                bad += usize::from(differs.is_some());
+                Ok(())
+            })
+            .unwrap();
+        }
+        assert_eq!(bad, 0);
     }
 }
