@@ -6,7 +6,7 @@
 //
 // Grid: one block a tile, ceil(m / rows of the tile) * ceil(n / columns) of them, 128 threads; tiles, and their shared memory, at the
 // end of this file. Which tile serves which product is the host's choice and changes no bit.
-#include "include/tile.cuh"
+#include "tile.cuh"
 
 // An operand whose k lies along its rows: 4-byte copies, turned on the way. A warp copies 4 rows of 8 elements at a time: whole
 // sectors of memory, and 32 different banks.
