@@ -17,7 +17,8 @@ using Forward256 = Plan<2, 2, 8, 4, 16>;
 extern "C" __global__ void __launch_bounds__(128, 2)
     attention_max(const float* __restrict__ q, const float* __restrict__ k, float* __restrict__ row_max, AttentionShape shape) {
     using P = Maxima;
-    SHARED(float, shared);
+    SHARED(float, dynamic);
+    float* const shared = pinned(dynamic);
     const Stand<P> at;
     const Block block(shape, P::M, true);
     const Head queries(q, shape, shape.heads, block.sequence, block.head);
@@ -65,15 +66,24 @@ extern "C" __global__ void __launch_bounds__(128, 2)
         const int query = block.first + at.row + P::Rows::at(i);
         // A zero maximum is +0.
         if (at.col == 0 && query < rows)
-            row_max[(static_cast<long long>(block.sequence) * rows + query) * shape.heads + block.head] = __fadd_rn(most[i], 0.0f);
+            row_max[block.row(shape, at.row + P::Rows::at(i))] = __fadd_rn(most[i], 0.0f);
     }
 }
 KERNEL(attention_max)
 
+// lane[i] += lane[i + w] for w = 16, 8, 4, 2, 1.
+template <int W>
+static __device__ __forceinline__ void fold(float (&lane)[32]) {
+#pragma unroll
+    for (int i = 0; i < W; i++) lane[i] = __fadd_rn(lane[i], lane[i + W]);
+    if constexpr (W > 1) fold<W / 2>(lane);
+}
+
 template <class P>
 static __device__ __forceinline__ void forward(
     const float* q, const float* k, const float* v, const float* row_max, float* out, float* row_sum, const AttentionShape& shape) {
-    SHARED(float, shared);
+    SHARED(float, dynamic);
+    float* const shared = pinned(dynamic);
     float* const tile = shared + 2 * P::SLAB;
     const Stand<P> at;
     const Block block(shape, P::M, true);
@@ -88,24 +98,20 @@ static __device__ __forceinline__ void forward(
         copy_turned<P::M>(slab, queries, block.first, rows, k, d);
         copy_turned<P::N>(slab + P::K * P::LD_M, keys, j, rows, k, d);
     };
-    const long long first_row = (static_cast<long long>(block.sequence) * rows + block.first) * shape.heads + block.head;
 
-    float m[P::TM], o[P::TM][P::TD];
+    float o[P::TM][P::TD];
 #pragma unroll
-    for (int i = 0; i < P::TM; i++) {
-        const int r = at.row + P::Rows::at(i);
-        m[i] = row_max[first_row + static_cast<long long>(min(r, rows - 1 - block.first)) * shape.heads];
+    for (int i = 0; i < P::TM; i++)
 #pragma unroll
         for (int j = 0; j < P::TD; j++) o[i][j] = 0.0f;
-    }
-    // Lanes of row sums: a thread has four rows, and LANES of the 32 lanes.
+    // Lanes of row sums, as [lane][row]: a thread has four rows, and LANES of the 32 lanes, to itself.
     constexpr int LANES = P::M / 16;
     const int sum_row = at.thread % (P::M / 4) * 4, sum_lane = at.thread / (P::M / 4) * LANES;
-    float sums[LANES][4];
+    float *const sums = tile + P::TILE, *const maxima = sums + 32 * P::M;
+    if (at.thread < P::M)
+        maxima[at.thread] = row_max[block.row(shape, min(at.thread, rows - 1 - block.first))];
 #pragma unroll
-    for (int n = 0; n < LANES; n++)
-#pragma unroll
-        for (int i = 0; i < 4; i++) sums[n][i] = 0.0f;
+    for (int n = 0; n < LANES; n++) *reinterpret_cast<float4*>(sums + (sum_lane + n) * P::M + sum_row) = make_float4(0, 0, 0, 0);
 
     int j0 = shape.unseen(block.first) / P::N * P::N;
     copy(slabs.room(), j0, 0);
@@ -117,10 +123,13 @@ static __device__ __forceinline__ void forward(
         scores<P>(
             s, slabs, at, d, at.warp_col <= warp_first + P::Rows::SPAN - 1, [&](float* slab, int k) { copy(slab, j0, k); },
             [&](float* slab) { copy_straight<P::D>(slab, values, j0, rows, d, four); });
+        put<P>(tile, at, s);
+        float m[P::TM];
+        P::Rows::load(m, maxima + at.row);
         const bool whole = j0 + P::N - 1 <= block.first && shape.unseen(last) <= j0;
-        put<P>(tile, at, [&](int i, int j, float) {
-            const int query = block.first + at.row + P::Rows::at(i), key = j0 + at.col + P::Cols::at(j);
-            const float e = exp_of(__fsub_rn(__fmul_rn(s[i][j], shape.scale), m[i]));
+        change<P>(tile, at, [&](int i, int col, float s) {
+            const int query = block.first + at.row + P::Rows::at(i), key = j0 + col;
+            const float e = exp_of(__fsub_rn(__fmul_rn(s, shape.scale), m[i]));
             return whole || (key <= query && key >= shape.unseen(query)) ? e : 0.0f;
         });
         outputs<P>(
@@ -134,37 +143,35 @@ static __device__ __forceinline__ void forward(
             });
         // Exponentials that are left out are +0 here, and lanes never -0.
 #pragma unroll
-        for (int key = 0; key < P::N; key += 32)
+        for (int n = 0; n < LANES; n++) {
+            float* const lane = sums + (sum_lane + n) * P::M + sum_row;
+            float sum[4];
+            load_vector<4>(sum, lane);
 #pragma unroll
-            for (int n = 0; n < LANES; n++) {
+            for (int key = 0; key < P::N; key += 32) {
                 float e[4];
                 load_vector<4>(e, tile + (key + sum_lane + n) * P::LD_M + sum_row);
 #pragma unroll
-                for (int i = 0; i < 4; i++) sums[n][i] = __fadd_rn(sums[n][i], e[i]);
+                for (int i = 0; i < 4; i++) sum[i] = __fadd_rn(sum[i], e[i]);
             }
+            store_vector<4>(lane, sum);
+        }
     }
 
-    // Lanes are folded where the tile was: lane[i] += lane[i + w] for w = 16, 8, 4, 2, 1.
-    __syncthreads();
-#pragma unroll
-    for (int n = 0; n < LANES; n++) store_vector<4>(tile + (sum_lane + n) * P::LD_M + sum_row, sums[n]);
     __syncthreads();
     if (at.thread < P::M) {
         float lane[32];
 #pragma unroll
-        for (int n = 0; n < 32; n++) lane[n] = tile[n * P::LD_M + at.thread];
-#pragma unroll
-        for (int w = 16; w > 0; w >>= 1)
-#pragma unroll
-            for (int n = 0; n < w; n++) lane[n] = __fadd_rn(lane[n], lane[n + w]);
-        tile[at.thread] = lane[0];
-        if (block.first + at.thread < rows) row_sum[first_row + static_cast<long long>(at.thread) * shape.heads] = lane[0];
+        for (int n = 0; n < 32; n++) lane[n] = sums[n * P::M + at.thread];
+        fold<16>(lane);
+        sums[at.thread] = lane[0];
+        if (block.first + at.thread < rows) row_sum[block.row(shape, at.thread)] = lane[0];
     }
     __syncthreads();
     float l[P::TM];
-    P::Rows::load(l, tile + at.row);
+    P::Rows::load(l, sums + at.row);
     store_rows<P>(
-        o, at, out + first_row * d, shape.heads * d, rows - block.first, d, four, [&](int i, float x) { return __fdiv_rn(x, l[i]); });
+        o, at, out + block.row(shape, 0) * d, shape.heads * d, rows - block.first, d, four, [&](int i, float x) { return __fdiv_rn(x, l[i]); });
 }
 
 #define FORWARD(name, P)                                                                                                      \

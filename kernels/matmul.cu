@@ -123,7 +123,8 @@ static __device__ __forceinline__ void product(const float* a, const float* b, f
     constexpr int WARPS_N = BN / (8 * TN), STAGE = BK * (A::LD + B::LD);
     using Rows = Spread<TM, 4>;
     using Cols = Spread<TN, 8>;
-    SHARED(float, shared);
+    SHARED(float, dynamic);
+    float* const shared = pinned(dynamic);
     int tile_row, tile_col;
     place((m + BM - 1) / BM, (n + BN - 1) / BN, blockIdx.x, tile_row, tile_col);
     const int thread = threadIdx.x, lane = thread % 32, warp = thread / 32;

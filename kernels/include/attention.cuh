@@ -8,6 +8,14 @@
 #include "exp.cuh"
 #include "tile.cuh"
 
+// The compiler does not know that this is the same in every round of a loop: what follows from it is computed there and holds no registers.
+static __device__ __forceinline__ int afresh(int x) {
+#ifdef __CUDACC_RTC__
+    asm volatile("" : "+r"(x));
+#endif
+    return x;
+}
+
 // The sizes, by value; `window` is 0 where a query sees all keys before it.
 struct AttentionShape {
     int sequences, seq_len, heads, kv_heads, head_dim, window;
@@ -20,11 +28,15 @@ struct AttentionShape {
 // The rows of one head of one sequence in a tensor of so many heads.
 struct Head {
     const float* data;
-    int stride;
+    int stride;  // in bytes
 
     __device__ __forceinline__ Head(const float* x, const AttentionShape& shape, int heads, int sequence, int head)
-        : data(x + (static_cast<long long>(sequence) * shape.seq_len * heads + head) * shape.head_dim), stride(heads * shape.head_dim) {}
-    __device__ __forceinline__ const float* row(int t) const { return data + static_cast<long long>(t) * stride; }
+        : data(x + (static_cast<long long>(sequence) * shape.seq_len * heads + head) * shape.head_dim),
+          stride(4 * heads * shape.head_dim) {}
+    // Column `col` of row t.
+    __device__ __forceinline__ const float* at(int t, int col) const {
+        return reinterpret_cast<const float*>(reinterpret_cast<const char*>(data + col) + static_cast<long long>(t) * stride);
+    }
 };
 
 // Four warps, WARPS_M x WARPS_N of them; a thread has TM rows, TN columns of a tile, and TD of an output.
@@ -50,7 +62,7 @@ struct Stand {
     int thread, warp_row, warp_col, row, col, out;
 
     __device__ __forceinline__ Stand() {
-        thread = threadIdx.x;
+        thread = afresh(threadIdx.x);
         const int lane = thread % 32, warp = thread / 32;
         warp_row = warp / P::ACROSS * P::Rows::SPAN;
         warp_col = warp % P::ACROSS * P::Cols::SPAN;
@@ -63,13 +75,14 @@ struct Stand {
 // 16 elements from the k-th of ROWS rows from `first`, turned to [k][row]. Rows beyond the last are the last again: dropped later.
 template <int ROWS>
 static __device__ __forceinline__ void copy_turned(float* slab, const Head& head, int first, int rows, int k, int k_end) {
-    const int step = threadIdx.x % 8, row = threadIdx.x / 8;
+    const int thread = afresh(threadIdx.x), step = thread % 8, row = thread / 8;
+    float* const to = slab + step * (ROWS + 4) + row;
+    const bool low = k + step < k_end, high = k + step + 8 < k_end;
 #pragma unroll
     for (int p = 0; p < ROWS; p += 16) {
-        const float* const from = head.row(min(first + row + p, rows - 1)) + k + step;
-        float* const to = slab + step * (ROWS + 4) + row + p;
-        if (k + step < k_end) cp_async_4(to, from);
-        if (k + step + 8 < k_end) cp_async_4(to + 8 * (ROWS + 4), from + 8);
+        const float* const from = head.at(min(first + row + p, rows - 1), k + step);
+        if (low) cp_async_4(to + p, from);
+        if (high) cp_async_4(to + p + 8 * (ROWS + 4), from + 8);
     }
 }
 
@@ -77,16 +90,17 @@ static __device__ __forceinline__ void copy_turned(float* slab, const Head& head
 template <int D>
 static __device__ __forceinline__ void copy_straight(float* slab, const Head& head, int first, int rows, int width, bool four) {
     if (four) {
+        constexpr int ACROSS = D / 4, STEP = 128 / ACROSS;
+        const int row = threadIdx.x / ACROSS, col = threadIdx.x % ACROSS * 4;
+        if (col < width) {
 #pragma unroll
-        for (int e = threadIdx.x; e < 16 * D / 4; e += 128) {
-            const int row = e / (D / 4), col = e % (D / 4) * 4;
-            if (col < width) cp_async_16(slab + row * D + col, head.row(min(first + row, rows - 1)) + col);
+            for (int p = 0; p < 16; p += STEP) cp_async_16(slab + (row + p) * D + col, head.at(min(first + row + p, rows - 1), col));
         }
     } else {
-#pragma unroll 4
+#pragma unroll 1
         for (int e = threadIdx.x; e < 16 * D; e += 128) {
             const int row = e / D, col = e % D;
-            if (col < width) cp_async_4(slab + row * D + col, head.row(min(first + row, rows - 1)) + col);
+            if (col < width) cp_async_4(slab + e, head.at(min(first + row, rows - 1), col));
         }
     }
 }
@@ -181,17 +195,34 @@ static __device__ __forceinline__ void outputs(
     }
 }
 
-// A thread's part of the tile in shared memory, four rows of a column at a time: `each(i, j, value)` gives what is put there.
-template <class P, class Each>
-static __device__ __forceinline__ void put(float* tile, const Stand<P>& at, const Each& each) {
+// A thread's part of the tile in shared memory, four rows of a column at a time.
+template <class P>
+static __device__ __forceinline__ void put(float* tile, const Stand<P>& at, const float (&acc)[P::TM][P::TN]) {
 #pragma unroll
     for (int j = 0; j < P::TN; j++)
 #pragma unroll
+        for (int i = 0; i < P::TM; i += 4)
+            *reinterpret_cast<float4*>(tile + (at.col + P::Cols::at(j)) * P::LD_M + at.row + P::Rows::at(i)) =
+                make_float4(acc[i][j], acc[i + 1][j], acc[i + 2][j], acc[i + 3][j]);
+}
+
+// Makes `each(i, column, value)` of the same part, for row i of the thread and a column of the tile. A loop: the exponentials of
+// all columns at a time would not fit the registers.
+template <class P, class Each>
+static __device__ __forceinline__ void change(float* tile, const Stand<P>& at, const Each& each) {
+#pragma unroll 1
+    for (int j = 0; j < P::TN; j++) {
+        const int col = at.col + P::Cols::at(j);
+#pragma unroll
         for (int i = 0; i < P::TM; i += 4) {
-            float4* const to = reinterpret_cast<float4*>(tile + (at.col + P::Cols::at(j)) * P::LD_M + at.row + P::Rows::at(i));
-            const float4 old = *to;
-            *to = make_float4(each(i, j, old.x), each(i + 1, j, old.y), each(i + 2, j, old.z), each(i + 3, j, old.w));
+            float* const four = tile + col * P::LD_M + at.row + P::Rows::at(i);
+            float x[4];
+            load_vector<4>(x, four);
+#pragma unroll
+            for (int n = 0; n < 4; n++) x[n] = each(i + n, col, x[n]);
+            store_vector<4>(four, x);
         }
+    }
 }
 
 // A thread's part of an output, through `each(i, value, old)` for row i.
@@ -230,9 +261,13 @@ struct Block {
 
     __device__ __forceinline__ Block(const AttentionShape& shape, int m, bool last_first) {
         const int tiles = (shape.seq_len + m - 1) / m, heads = shape.sequences * shape.heads;
-        const int tile = blockIdx.x / heads, rest = blockIdx.x % heads;
+        const int block = afresh(blockIdx.x), tile = block / heads, rest = block % heads;
         first = (last_first ? tiles - 1 - tile : tile) * m;
         sequence = rest / shape.heads;
         head = rest % shape.heads;
+    }
+    // Where row r of the tile lies among the rows of all heads.
+    __device__ __forceinline__ long long row(const AttentionShape& shape, int r) const {
+        return (static_cast<long long>(sequence) * shape.seq_len + first + r) * shape.heads + head;
     }
 };

@@ -7,6 +7,17 @@
 #pragma once
 #include "cp_async.cuh"
 
+// Shared memory whose address stays in a register: on sm_90 the compiler would ask for its beginning again before every access.
+static __device__ __forceinline__ float* pinned(float* shared) {
+#ifdef __CUDACC_RTC__
+    unsigned address = shared_address(shared);
+    asm volatile("" : "+r"(address));
+    return static_cast<float*>(__cvta_shared_to_generic(address));
+#else
+    return shared;
+#endif
+}
+
 // Where a lane stands among the 4 rows and 8 columns of lanes.
 static __device__ __forceinline__ int lane_row(int lane) { return (lane >> 1 & 1) | (lane >> 3 & 2); }
 static __device__ __forceinline__ int lane_col(int lane) { return (lane & 1) | (lane >> 1 & 6); }
