@@ -92,7 +92,7 @@ static __device__ __forceinline__ void forward(
     const Head keys(k, shape, shape.kv_heads, block.sequence, kv_head);
     const Head values(v, shape, shape.kv_heads, block.sequence, kv_head);
     const int rows = shape.seq_len, d = shape.head_dim, last = min(block.first + P::M, rows) - 1;
-    const bool four = in_fours(d, v, out, out);
+    const bool four = in_fours(d, v, out);
     Slabs<P> slabs(shared);
     auto copy = [&](float* slab, int j, int k) {
         copy_turned<P::M>(slab, queries, block.first, rows, k, d);

@@ -225,6 +225,23 @@ static __device__ __forceinline__ void change(float* tile, const Stand<P>& at, c
     }
 }
 
+// What lies there with what is in registers, as `each(i, column, value, register)`.
+template <class P, class Each>
+static __device__ __forceinline__ void join(float* tile, const Stand<P>& at, const float (&acc)[P::TM][P::TN], const Each& each) {
+#pragma unroll
+    for (int j = 0; j < P::TN; j++)
+#pragma unroll
+        for (int i = 0; i < P::TM; i += 4) {
+            const int col = at.col + P::Cols::at(j);
+            float* const four = tile + col * P::LD_M + at.row + P::Rows::at(i);
+            float x[4];
+            load_vector<4>(x, four);
+#pragma unroll
+            for (int n = 0; n < 4; n++) x[n] = each(i + n, col, x[n], acc[i + n][j]);
+            store_vector<4>(four, x);
+        }
+}
+
 // A thread's part of an output, through `each(i, value, old)` for row i.
 template <class P, class Each>
 static __device__ __forceinline__ void store_rows(
@@ -249,10 +266,10 @@ static __device__ __forceinline__ void store_rows(
     }
 }
 
-// Rows can be copied and stored 16 bytes at a time.
-static __device__ __forceinline__ bool in_fours(int head_dim, const void* a, const void* b, const void* c) {
-    return head_dim % 4 == 0 &&
-           ((reinterpret_cast<uintptr_t>(a) | reinterpret_cast<uintptr_t>(b) | reinterpret_cast<uintptr_t>(c)) & 15) == 0;
+// Rows of these tensors can be copied and stored 16 bytes at a time.
+template <class... Tensors>
+static __device__ __forceinline__ bool in_fours(int head_dim, const Tensors*... tensors) {
+    return head_dim % 4 == 0 && ((reinterpret_cast<uintptr_t>(tensors) | ...) & 15) == 0;
 }
 
 // The tile of rows, the head and the sequence of a block: long rows of the triangle first where `last_first`.
