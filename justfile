@@ -102,3 +102,16 @@ bench-tokens *ARGS:
 # Forward passes that scoring costs.
 bench-score *ARGS:
     cargo bench --bench score -- {{ARGS}}
+
+# The kernels' PTX, by NVRTC from PyPI.
+ptx *ARGS:
+    .ci/ptx ptx {{ARGS}}
+
+# The kernels' registers, occupancy and inner loops, by ptxas and nvdisasm from PyPI: kernels/figures.tsv. A kernel file's name
+# prints its own; `--loop KERNEL sm_90` prints the loop.
+figures *ARGS:
+    .ci/ptx figures {{ARGS}}
+
+# The kernels against what they promise, on the CPU.
+test-kernels:
+    kernels/shim/test.sh
