@@ -29,14 +29,23 @@ static Tensors drawn(const AttentionShape& shape, shim::Numbers& numbers) {
     t.shape = shape;
     const size_t tokens = size_t(shape.sequences) * shape.seq_len, d = shape.head_dim;
     // Now and then numbers so small that chains underflow to zeros of either sign.
-    const bool tiny = numbers.below(3) == 0;
+    const int kind = numbers.below(4);
     auto draw = [&](size_t n, bool tiny) {
         std::vector<float> x(n);
-        for (float& x : x) x = numbers.below(9) == 0 ? -0.0f : tiny ? std::ldexp(numbers.uniform(), -20 - numbers.below(120)) : 2 * numbers.uniform();
+        for (float& x : x) {
+            x = 2 * numbers.uniform();
+            if (tiny && kind == 0) x = std::ldexp(x, -20 - numbers.below(120));
+            if (tiny && kind == 1) x = std::ldexp(static_cast<float>(numbers.below(5) - 2), -149);
+            if (numbers.below(9) == 0) x = -0.0f;
+        }
         return x;
     };
-    t.q = draw(tokens * shape.heads * d, false), t.k = draw(tokens * shape.kv_heads * d, tiny);
-    t.v = draw(tokens * shape.kv_heads * d, tiny), t.d_out = draw(tokens * shape.heads * d, tiny);
+    t.q = draw(tokens * shape.heads * d, false), t.k = draw(tokens * shape.kv_heads * d, numbers.below(2));
+    t.v = draw(tokens * shape.kv_heads * d, true), t.d_out = draw(tokens * shape.heads * d, true);
+    // Chains that reach -0 before their windows pass, and would become +0 long after.
+    if (kind == 1)
+        for (size_t i = 0; i < t.d_out.size(); i++)
+            t.d_out[i] = std::copysign(t.d_out[i], i / (shape.heads * d) % shape.seq_len < 256 ? -1.0f : 1.0f);
     t.out.resize(t.q.size()), t.dq.resize(t.q.size()), t.dk.resize(t.k.size()), t.dv.resize(t.k.size());
     t.row_max.resize(tokens * shape.heads), t.row_sum.resize(tokens * shape.heads);
     return t;
