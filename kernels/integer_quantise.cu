@@ -228,7 +228,7 @@ static __device__ __forceinline__ unsigned
 largest_of_pieces(const unsigned* __restrict__ largest, int cols, int first, unsigned (&room)[WARPS][STRIP]) {
     const int col = first + threadIdx.x % 32;
     unsigned found = 0;
-    for (int piece = threadIdx.x / 32; piece < gridDim.y && col < cols; piece += WARPS) {
+    for (int piece = threadIdx.x / 32; piece < static_cast<int>(gridDim.y) && col < cols; piece += WARPS) {
         const unsigned of_piece = largest[static_cast<size_t>(piece) * cols + col];
         found = of_piece > found ? of_piece : found;
     }
@@ -262,7 +262,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) integer_column_digits(
     load_strip(x, cols, first, piece * ROWS, rows, strip);
     const unsigned whole = largest_of_pieces(largest, cols, first, largest_of_warps);
     unsigned long long found = 0;
-    for (int i = threadIdx.x / 32; i < gridDim.y && first + lane < cols; i += WARPS) {
+    for (int i = threadIdx.x / 32; i < static_cast<int>(gridDim.y) && first + lane < cols; i += WARPS) {
         found += squares[static_cast<size_t>(i) * cols + first + lane];
     }
     const int exponent = finest_exponent(whole) + coarsening(column_sum(found, squares_of_warps));
