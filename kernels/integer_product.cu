@@ -20,7 +20,7 @@ static_assert(INVERSE * (0u - 127u) == 1u, "the inverse of -127");
 
 // Bytes of k in a stage.
 #define DEPTH 64
-// Rows of a warp's tile. It has 64 or 32 columns.
+// Rows of a warp's tile. It has 64 or 48 columns.
 #define WARP_ROWS 64
 
 // Where 16 bytes of a row of a stage lie. Rows of 64 bytes; the four pieces of a row are exchanged so that eight rows' pieces of one
@@ -40,15 +40,19 @@ static __device__ __forceinline__ Tile tile_of(int index, int tiles_m, int tiles
     return Tile{group * GROUP + in_group % height, in_group / height};
 }
 
-// Gives a thread's elements of its warp's tile, two neighbours in a row at a time: at n-tile j in row h of two of m-tile i.
-template <int MT, int NT, typename Element>
-static __device__ __forceinline__ void each_pair(int row, int col, Element element) {
+// Between a warp's registers and C lies a slab of shared memory, so that a warp meets whole rows of C: part i of it are rows 16 i to
+// 16 i + 15 of each warp's tile. Calls word(row, column, the slab's word) for what of part i is within C.
+template <int WARPS_M, int WARPS_N, int TILE_N, int PITCH, typename Word>
+static __device__ __forceinline__ void each_word(int* slab, int i, int first_row, int first_col, int m, int n, Word word) {
+    const int lane = threadIdx.x % 32;
+#pragma unroll 1
+    for (int r = threadIdx.x / 32; r < WARPS_M * 16; r += WARPS_M * WARPS_N) {
+        const int row = first_row + r / 16 * WARP_ROWS + i * 16 + r % 16;
+        if (row >= m) continue;
 #pragma unroll
-    for (int i = 0; i < MT; i++) {
-#pragma unroll
-        for (int h = 0; h < 2; h++) {
-#pragma unroll
-            for (int j = 0; j < NT; j++) element(i, j, h, row + i * 16 + h * 8, col + j * 8);
+        for (int e = 0; e < TILE_N; e += 32) {
+            const int col = first_col + e + lane;
+            if (col < n) word(row, col, slab[r * PITCH + e + lane]);
         }
     }
 }
@@ -71,28 +75,32 @@ static __device__ __forceinline__ void product(
     const int t = threadIdx.x, lane = t % 32, warp = t / 32;
     const int warp_row = warp / WARPS_N * WARP_ROWS, warp_col = warp % WARPS_N * WARP_COLS;
 
-    // What a thread copies. Beyond the last row it is the last row once more, of which nothing is stored.
-    const size_t vector = static_cast<size_t>(blocks) * PLANES * depth;
+    // What a thread copies, in bytes from its tile's first row on. Beyond the last row it is the last row once more, of which nothing is
+    // stored.
+    const unsigned vector = blocks * PLANES * depth;
     const int copied = t / 4, piece = t % 4;
-    const int8_t* from[COPIES_A + COPIES_B];
+    unsigned from[COPIES_A + COPIES_B];
 #pragma unroll
     for (int i = 0; i < COPIES_A; i++) {
-        const int row = first_row + copied + i * COPIED;
-        from[i] = a + (row < m ? row : m - 1) * vector + piece * 16;
+        const int row = copied + i * COPIED, last = m - 1 - first_row;
+        from[i] = (row < last ? row : last) * vector + piece * 16;
     }
 #pragma unroll
     for (int i = 0; i < COPIES_B; i++) {
-        const int row = first_col + copied + i * COPIED;
-        from[COPIES_A + i] = b + (row < n ? row : n - 1) * vector + piece * 16;
+        const int row = copied + i * COPIED, last = n - 1 - first_col;
+        from[COPIES_A + i] = (row < last ? row : last) * vector + piece * 16;
     }
+    a += static_cast<size_t>(first_row) * vector;
+    b += static_cast<size_t>(first_col) * vector;
     unsigned char* const copy_to = shared + place(copied, piece);
-    // A and B lie one below the other, so one loop copies both.
+    // A and B lie one below the other.
     const auto copy = [&](int stage) {
 #pragma unroll
         for (int i = 0; i < COPIES_A + COPIES_B; i++) {
-            cp_async_16(copy_to + stage * STAGE + i * (COPIED * DEPTH), from[i]);
-            from[i] += DEPTH;
+            cp_async_16(copy_to + stage * STAGE + i * (COPIED * DEPTH), (i < COPIES_A ? a : b) + from[i]);
         }
+        a += DEPTH;
+        b += DEPTH;
     };
 
     // Where a lane's rows of matrices lie: of a[] the four are (rows 0-7, 8-15) of k 0-15, then of k 16-31; of b[] k first, two n-tiles.
@@ -103,29 +111,46 @@ static __device__ __forceinline__ void product(
     const int other_a = place(in_matrix, matrix / 2 ^ 2) - place(in_matrix, matrix / 2);
     const int other_b = place(in_matrix, matrix % 2 ^ 2) - place(in_matrix, matrix % 2);
 
-    unsigned fa[2][MT][4], fb[2][NT / 2][4];
+    unsigned fa[MT][4], fb[NT / 2][4];
     const auto load = [&](int half, int stage) {
 #pragma unroll
-        for (int i = 0; i < MT; i++) ldmatrix_x4(fa[half][i], a_at + (half ? other_a : 0) + stage * STAGE + i * (16 * DEPTH));
+        for (int i = 0; i < MT; i++) ldmatrix_x4(fa[i], a_at + (half ? other_a : 0) + stage * STAGE + i * (16 * DEPTH));
 #pragma unroll
-        for (int j = 0; j < NT / 2; j++) ldmatrix_x4(fb[half][j], b_at + (half ? other_b : 0) + stage * STAGE + j * (16 * DEPTH));
+        for (int j = 0; j < NT / 2; j++) ldmatrix_x4(fb[j], b_at + (half ? other_b : 0) + stage * STAGE + j * (16 * DEPTH));
     };
     int sums[MT][NT][4];
-    const auto multiply = [&](int half) {
+    const auto multiply = [&] {
 #pragma unroll
         for (int i = 0; i < MT; i++) {
 #pragma unroll
             for (int j = 0; j < NT; j++) {
-                const unsigned right[2] = {fb[half][j / 2][j % 2 * 2], fb[half][j / 2][j % 2 * 2 + 1]};
-                mma_s8(sums[i][j], fa[half][i], right);
+                const unsigned right[2] = {fb[j / 2][j % 2 * 2], fb[j / 2][j % 2 * 2 + 1]};
+                mma_s8(sums[i][j], fa[i], right);
             }
         }
     };
 
-    // A thread's elements of the warp's tile: rows group + 8 h of each 16, columns 2 (lane % 4) + {0, 1} of each 8.
-    const int row = first_row + warp_row + lane / 4, col = first_col + warp_col + lane % 4 * 2;
-    const bool pairs = n % 2 == 0;
+    // Between registers and C: the slab. A thread's elements are those of rows lane / 4 + 8 h, columns 2 (lane % 4) + {0, 1} of each 8. Two words more than a multiple of
+    // 32 for each pair of lanes: a half warp's eight bytes are in 32 banks.
+    constexpr int SLAB_ROWS = WARPS_M * 16, PITCH = TILE_N + 8;
+    static_assert(SLAB_ROWS * PITCH * 4 <= STAGE * STAGES && PITCH % 32 == 8, "a slab lies in the stages");
+    int* const slab = reinterpret_cast<int*>(shared);
+    int* const slab_at = slab + (warp / WARPS_N * 16 + lane / 4) * PITCH + warp_col + lane % 4 * 2;
     float values[BLOCKS ? MT : 1][BLOCKS ? NT : 1][4];
+    if constexpr (BLOCKS) {
+#pragma unroll
+        for (int i = 0; i < MT; i++) {
+            each_word<WARPS_M, WARPS_N, TILE_N, PITCH>(slab, i, first_row, first_col, m, n, [&](int row, int col, int& word) { word = __float_as_int(c[static_cast<size_t>(row) * n + col]); });
+            __syncthreads();
+#pragma unroll
+            for (int j = 0; j < NT * 2; j++) {
+                const int2 start = *reinterpret_cast<const int2*>(slab_at + j % 2 * 8 * PITCH + j / 2 * 8);
+                values[i][j / 2][j % 2 * 2] = __int_as_float(start.x);
+                values[i][j / 2][j % 2 * 2 + 1] = __int_as_float(start.y);
+            }
+            __syncthreads();
+        }
+    }
 
     // From here on stage after stage: `stages` of them, the next one to copy, and where it goes.
     const int steps_of_plane = depth / DEPTH, stages = blocks * PLANES * steps_of_plane;
@@ -138,23 +163,6 @@ static __device__ __forceinline__ void product(
 #pragma unroll
     for (int i = 0; i < STAGES - 1; i++) copy_next(i);
 
-    // C's elements begin as they are while the first copies are under way.
-    if constexpr (BLOCKS) {
-        each_pair<MT, NT>(row, col, [&](int i, int j, int h, int r, int s) {
-            float* const at = c + static_cast<size_t>(r) * n + s;
-            float2 start = make_float2(0, 0);
-            if (accumulate && r < m) {
-                if (pairs && s < n) {
-                    start = *reinterpret_cast<const float2*>(at);
-                } else {
-                    if (s < n) start.x = at[0];
-                    if (s + 1 < n) start.y = at[1];
-                }
-            }
-            values[i][j][2 * h] = start.x, values[i][j][2 * h + 1] = start.y;
-        });
-    }
-
     int stage = 0, to = STAGES - 1;
     cp_async_wait<STAGES - 2>();
     __syncthreads();
@@ -164,17 +172,18 @@ static __device__ __forceinline__ void product(
         for (int i = 0; i < MT * NT * 4; i++) sums[i / (NT * 4)][i / 4 % NT][i % 4] = 0;
         for (int plane = 0; plane < PLANES; plane++) {
             for (int step = 0; step < steps_of_plane; step++) {
-                // The second half's matrices are on their way while the first is multiplied, the next stage's first half while
-                // the second is. The stage that is overwritten was read before the last barrier.
+                // The compiler loads a matrix of the next half as soon as the last product with its registers is on its way: the
+                // order of IMMA and LDSM is one after the other here and mixed in SASS. The stage that is overwritten was read
+                // before the last barrier.
+                multiply();
                 load(1, stage);
                 copy_next(to);
-                multiply(0);
                 to = stage;
                 stage = stage + 1 == STAGES ? 0 : stage + 1;
                 cp_async_wait<STAGES - 2>();
                 __syncthreads();
+                multiply();
                 load(0, stage);
-                multiply(1);
             }
             const unsigned factor = plane == 0 ? 127u : plane == 1 ? 128u * INVERSE : 0u - 127u;
 #pragma unroll
@@ -184,41 +193,52 @@ static __device__ __forceinline__ void product(
             }
         }
         if constexpr (BLOCKS) {
-            const float *const rows_at = a_steps + static_cast<size_t>(block) * m, *const cols_at = b_steps + static_cast<size_t>(block) * n;
-            each_pair<MT, NT>(row, col, [&](int i, int j, int h, int r, int s) {
-                const float row_step = rows_at[r < m ? r : m - 1];
+            // The block's steps of the tile. What the last block's threads read of them was before other barriers.
+            __shared__ float steps[TILE_M + TILE_N];
+#pragma unroll 1
+            for (int i = t; i < TILE_M + TILE_N; i += THREADS) {
+                const int row = first_row + i, col = first_col + i - TILE_M;
+                steps[i] = i < TILE_M ? a_steps[static_cast<size_t>(block) * m + (row < m ? row : m - 1)]
+                                      : b_steps[static_cast<size_t>(block) * n + (col < n ? col : n - 1)];
+            }
+            __syncthreads();
+            const float *const row_steps = steps + warp_row + lane / 4, *const col_steps = steps + TILE_M + warp_col + lane % 4 * 2;
 #pragma unroll
-                for (int e = 0; e < 2; e++) {
-                    const float col_step = cols_at[s + e < n ? s + e : n - 1];
-                    const float value = __fmul_rn(__fmul_rn(__int2float_rn(sums[i][j][2 * h + e]), row_step), col_step);
-                    values[i][j][2 * h + e] = __fadd_rn(values[i][j][2 * h + e], value);
-                }
-            });
+            for (int i = 0; i < MT * NT * 4; i++) {
+                const int mt = i / (NT * 4), nt = i / 4 % NT, h = i / 2 % 2, e = i % 2;
+                const float value = __fmul_rn(__int2float_rn(sums[mt][nt][2 * h + e]), row_steps[mt * 16 + h * 8]);
+                values[mt][nt][2 * h + e] = __fadd_rn(values[mt][nt][2 * h + e], __fmul_rn(value, col_steps[nt * 8 + e]));
+            }
+            // Once more, so that its registers are free above.
+            load(0, stage);
         }
     }
 
-    each_pair<MT, NT>(row, col, [&](int i, int j, int h, int r, int s) {
-        if (r >= m || s >= n) return;
-        float* const at = c + static_cast<size_t>(r) * n + s;
-        const bool two = s + 1 < n;
-        float2 value;
-        if constexpr (BLOCKS) {
-            value = make_float2(values[i][j][2 * h], values[i][j][2 * h + 1]);
-        } else {
-            const float row_step = a_steps[r];
-            float2 start = make_float2(0, 0);
-            if (accumulate) start = pairs ? *reinterpret_cast<const float2*>(at) : make_float2(at[0], two ? at[1] : 0.0f);
-            value.x = __fmul_rn(__fmul_rn(__int2float_rn(sums[i][j][2 * h]), row_step), b_steps[s]);
-            value.y = __fmul_rn(__fmul_rn(__int2float_rn(sums[i][j][2 * h + 1]), row_step), b_steps[two ? s + 1 : s]);
-            value = make_float2(__fadd_rn(start.x, value.x), __fadd_rn(start.y, value.y));
+    __syncthreads();
+#pragma unroll
+    for (int i = 0; i < MT; i++) {
+#pragma unroll
+        for (int j = 0; j < NT * 2; j++) {
+            int2 two;
+            if constexpr (BLOCKS) {
+                two = make_int2(__float_as_int(values[i][j / 2][j % 2 * 2]), __float_as_int(values[i][j / 2][j % 2 * 2 + 1]));
+            } else {
+                two = make_int2(sums[i][j / 2][j % 2 * 2], sums[i][j / 2][j % 2 * 2 + 1]);
+            }
+            *reinterpret_cast<int2*>(slab_at + j % 2 * 8 * PITCH + j / 2 * 8) = two;
         }
-        if (pairs) {
-            *reinterpret_cast<float2*>(at) = value;
-        } else {
-            at[0] = value.x;
-            if (two) at[1] = value.y;
-        }
-    });
+        __syncthreads();
+        each_word<WARPS_M, WARPS_N, TILE_N, PITCH>(slab, i, first_row, first_col, m, n, [&](int row, int col, int& word) {
+            float& to = c[static_cast<size_t>(row) * n + col];
+            if constexpr (BLOCKS) {
+                to = __int_as_float(word);
+            } else {
+                const float value = __fmul_rn(__fmul_rn(__int2float_rn(word), a_steps[row]), b_steps[col]);
+                to = __fadd_rn(accumulate ? to : 0.0f, value);
+            }
+        });
+        __syncthreads();
+    }
 }
 
 // C [m x n] = A Bᵀ, or += where `accumulate`: a [m][3][depth], b [n][3][depth]. Grid: tiles of 256 x 128 of C, 256 threads, 96 KiB of
@@ -237,9 +257,9 @@ extern "C" __global__ void __launch_bounds__(128, 2) integer_product_small(
 KERNEL(integer_product_small)
 
 // C [m x n] += the products of blocks in ascending order: a [m][blocks][3][depth], b [n][blocks][3][depth], steps [blocks][..]. Grid: tiles
-// of 128 x 128, 256 threads, 64 KiB of shared memory.
+// of 128 x 192, 256 threads, 80 KiB of shared memory.
 extern "C" __global__ void __launch_bounds__(256, 1) integer_gradient(
     const int8_t* a, const float* a_steps, const int8_t* b, const float* b_steps, float* c, int m, int n, int blocks, int depth) {
-    product<2, 4, 32, 4, true>(a, a_steps, b, b_steps, c, m, n, blocks, depth, true);
+    product<2, 4, 48, 4, true>(a, a_steps, b, b_steps, c, m, n, blocks, depth, true);
 }
 KERNEL(integer_gradient)

@@ -138,17 +138,18 @@ float number(Numbers& numbers, int kind, size_t i) {
 }
 constexpr int KINDS = 11;
 
-Floats drawn(Numbers& numbers, size_t n) {
-    const int kind = numbers.below(KINDS);
+// Of one kind, or of one that is drawn.
+Floats drawn(Numbers& numbers, size_t n, int kind) {
+    if (kind < 0) kind = numbers.below(KINDS);
     Floats x(n);
     for (size_t i = 0; i < n; i++) x[i] = number(numbers, kind, i);
     return x;
 }
 
-void product_of(Numbers& numbers, const std::string& with, int m, int n, int k) {
+void product_of(Numbers& numbers, const std::string& with, int m, int n, int k, int kind = -1) {
     const std::string what = std::to_string(m) + " x " + std::to_string(n) + " x " + std::to_string(k) + with;
-    const Floats a = drawn(numbers, static_cast<size_t>(m) * k), b = drawn(numbers, static_cast<size_t>(n) * k);
-    const Floats c = drawn(numbers, static_cast<size_t>(m) * n);
+    const Floats a = drawn(numbers, static_cast<size_t>(m) * k, kind), b = drawn(numbers, static_cast<size_t>(n) * k, kind);
+    const Floats c = drawn(numbers, static_cast<size_t>(m) * n, -1);
     Buffer<float> da(a), db(b);
     const auto rows = all_integers(m, k, [&](int i, int p) { return a[static_cast<size_t>(i) * k + p]; });
     Digits left(m, 1, k);
@@ -172,11 +173,11 @@ void product_of(Numbers& numbers, const std::string& with, int m, int n, int k) 
     }
 }
 
-void gradient_of(Numbers& numbers, const std::string& with, int m, int n, const std::vector<int>& begins) {
+void gradient_of(Numbers& numbers, const std::string& with, int m, int n, const std::vector<int>& begins, int kind = -1) {
     const int tokens = begins.back(), blocks = static_cast<int>(begins.size()) - 1;
     const std::string what = std::to_string(m) + " x " + std::to_string(n) + " x " + std::to_string(tokens) + with;
-    const Floats dy = drawn(numbers, static_cast<size_t>(tokens) * m), x = drawn(numbers, static_cast<size_t>(tokens) * n);
-    const Floats c = drawn(numbers, static_cast<size_t>(m) * n);
+    const Floats dy = drawn(numbers, static_cast<size_t>(tokens) * m, kind), x = drawn(numbers, static_cast<size_t>(tokens) * n, kind);
+    const Floats c = drawn(numbers, static_cast<size_t>(m) * n, -1);
     Buffer<float> ddy(dy), dx(x), dc(c);
     int longest = 0;
     for (int i = 0; i < blocks; i++) longest = std::max(longest, begins[i + 1] - begins[i]);
@@ -192,7 +193,7 @@ void gradient_of(Numbers& numbers, const std::string& with, int m, int n, const 
         right.check("right columns of a block of " + what, block, columns);
         add_product(rows, columns, want, true);
     }
-    LAUNCH(integer_gradient, tiles(m, 128) * tiles(n, 128), 256, 64 << 10, left.digits, left.steps, right.digits, right.steps, dc, m, n, blocks, left.depth);
+    LAUNCH(integer_gradient, tiles(m, 128) * tiles(n, 192), 256, 80 << 10, left.digits, left.steps, right.digits, right.steps, dc, m, n, blocks, left.depth);
     shim::expect_bits("gradient of " + what, canonical(dc.host()), canonical(want));
 }
 
@@ -205,6 +206,10 @@ int main(int count, char** arguments) {
         Numbers numbers(seed);
         const std::string with = std::string(" ") + order;
         for (int i = 0; i < rounds; i++) product_of(numbers, with, 1 + numbers.below(300), 1 + numbers.below(300), 1 + numbers.below(400));
+        for (int kind = 0; kind < KINDS; kind++) {
+            product_of(numbers, with, 5, 18, 3 + 64 * numbers.below(3), kind);
+            gradient_of(numbers, with, 6, 19, {0, 34, 69}, kind);
+        }
         product_of(numbers, with, 1, 1, 1);
         product_of(numbers, with, 259, 130, 64);
         product_of(numbers, with, 9, 6, 5003);
