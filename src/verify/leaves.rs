@@ -15,7 +15,7 @@ use crate::artifact::record::{self, Record};
 use crate::artifact::{Digest, Meta, Recipe};
 use crate::error::{Error, Result};
 use crate::model::Layout;
-use crate::optimizer::{RoundInput, State, StepReport};
+use crate::optimizer::{Resident, RoundInput, State, StepReport};
 
 /// What all leaves of one round's work have in common: the first line of a file of leaves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -142,10 +142,25 @@ impl<'a> LeafLog<'a> {
         LeafLog { layout, segments, losses: Vec::new(), batches: batches(), leaves: Vec::new() }
     }
 
-    /// Takes the next step; the leaf, where one is due.
-    pub fn observe(&mut self, report: &StepReport, state: &State) -> Option<&Leaf> {
+    /// Takes the next step, asking for the state after it only where a leaf is due; the leaf.
+    pub fn follow(&mut self, report: &StepReport, state: &mut Resident) -> Result<Option<&Leaf>> {
+        match self.segments.is_end(report.step + 1) {
+            true => Ok(self.observe(report, state.state()?)),
+            false => {
+                self.took(report);
+                Ok(None)
+            }
+        }
+    }
+
+    fn took(&mut self, report: &StepReport) {
         self.losses.push(report.loss_q32.to_string());
         self.saw(&report.sequences);
+    }
+
+    /// Takes the next step; the leaf, where one is due.
+    pub fn observe(&mut self, report: &StepReport, state: &State) -> Option<&Leaf> {
+        self.took(report);
         let step = report.step + 1;
         if !self.segments.is_end(step) {
             return None;
