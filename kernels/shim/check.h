@@ -9,7 +9,7 @@ void launch(unsigned threads, const void* dynamic, size_t dynamic_size, const vo
 void block();
 void thread(unsigned index);
 void barrier();
-void warp(unsigned mask);
+void warp(unsigned first_thread, unsigned mask);
 void end();
 void read(const void* at, size_t size);
 void write(const void* at, size_t size);
@@ -19,7 +19,7 @@ inline void launch(unsigned, const void*, size_t, const void*, const void*) {}
 inline void block() {}
 inline void thread(unsigned) {}
 inline void barrier() {}
-inline void warp(unsigned) {}
+inline void warp(unsigned, unsigned) {}
 inline void end() {}
 inline void read(const void*, size_t) {}
 inline void write(const void*, size_t) {}

@@ -5,4 +5,7 @@ case "$("$CXX" -dumpmachine)" in
     x86_64*) FLAGS+=(-mfma -mavx2) ;;
 esac
 # A misaligned access, an index outside of an array, an overflow: an abort that names the place.
-KERNEL_FLAGS=(-fsanitize=alignment,bounds,shift,signed-integer-overflow,integer-divide-by-zero -fno-sanitize-recover=all -static-libubsan)
+KERNEL_FLAGS=(-fsanitize=alignment,bounds,shift,signed-integer-overflow,integer-divide-by-zero -fno-sanitize-recover=all)
+# Each access calls check.cpp. The sanitizer's own runtime isn't linked.
+CHECKED_FLAGS=(-fsanitize=thread)
+LINK_FLAGS=(-fsanitize=undefined -static-libubsan)

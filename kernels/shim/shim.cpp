@@ -304,6 +304,9 @@ void run_block() {
 
 }  // namespace
 
+bool on_fiber_stack(const void* at) { return at >= stacks && at < stacks + stack_count * STACK; }
+bool in_kernel() { return current != nullptr; }
+
 void set_order(Order new_order, uint64_t seed) {
     order = new_order;
     order_is_set = true;
@@ -371,7 +374,9 @@ void warp_operation(WarpOperation& operation) {
 void warp_barrier(unsigned mask, Place place) {
     WarpOperation operation{};
     operation.name = "__syncwarp", operation.mask = mask, operation.place = place;
-    operation.resolve = [](WarpOperation* const*, unsigned mask) { check::warp(mask); };
+    operation.resolve = [](WarpOperation* const*, unsigned mask) {
+        check::warp(static_cast<unsigned>(current - fibers.data()) / 32 * 32, mask);
+    };
     warp_operation(operation);
 }
 

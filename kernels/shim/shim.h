@@ -86,7 +86,7 @@ template <typename... P, void (*kernel)(P...)>
 struct Unpack<kernel> {
     static constexpr size_t sizes[] = {sizeof(P)..., 0};
     template <size_t... I>
-    static void at(void** parameters, std::index_sequence<I...>) {
+    __attribute__((no_sanitize_thread)) static void at(void** parameters, std::index_sequence<I...>) {
         (void)parameters;
         kernel(*static_cast<std::remove_const_t<P>*>(parameters[I])...);
     }
@@ -98,7 +98,7 @@ struct Unpack<kernel> {
 template <typename... P, typename... A>
 void launch(const char* name, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared, const A&... arguments) {
     static_assert(sizeof...(P) == sizeof...(A), "as many arguments as the kernel has parameters");
-    run(name, grid, block, shared, [&] { kernel(static_cast<P>(arguments)...); });
+    run(name, grid, block, shared, [&]() __attribute__((no_sanitize_thread)) { kernel(static_cast<P>(arguments)...); });
 }
 
 template <typename T>
@@ -132,7 +132,6 @@ T from_bits(uint64_t word) {
 #define __host__
 #define __constant__
 #define __forceinline__ inline
-#define __noinline__ __attribute__((noinline))
 #define __launch_bounds__(...)
 #define __align__(n) __attribute__((aligned(n)))
 #define __grid_constant__
