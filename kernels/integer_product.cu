@@ -193,8 +193,8 @@ static __device__ __forceinline__ void product(
             }
         }
         if constexpr (BLOCKS) {
-            // The block's steps of the tile. What the last block's threads read of them was before other barriers.
-            __shared__ float steps[TILE_M + TILE_N];
+            // The block's steps of the tile, beyond the stages. What was read of the last block's was before other barriers.
+            float* const steps = reinterpret_cast<float*>(shared + STAGE * STAGES);
 #pragma unroll 1
             for (int i = t; i < TILE_M + TILE_N; i += THREADS) {
                 const int row = first_row + i, col = first_col + i - TILE_M;
@@ -257,7 +257,7 @@ extern "C" __global__ void __launch_bounds__(128, 2) integer_product_small(
 KERNEL(integer_product_small)
 
 // C [m x n] += the products of blocks in ascending order: a [m][blocks][3][depth], b [n][blocks][3][depth], steps [blocks][..]. Grid: tiles
-// of 128 x 192, 256 threads, 80 KiB of shared memory.
+// of 128 x 192, 256 threads, 80 KiB of shared memory and 1280 bytes.
 extern "C" __global__ void __launch_bounds__(256, 1) integer_gradient(
     const int8_t* a, const float* a_steps, const int8_t* b, const float* b_steps, float* c, int m, int n, int blocks, int depth) {
     product<2, 4, 48, 4, true>(a, a_steps, b, b_steps, c, m, n, blocks, depth, true);

@@ -38,9 +38,9 @@ static __device__ __forceinline__ unsigned larger(unsigned largest, float x) {
     return magnitude > largest ? magnitude : largest;
 }
 
-// Four numbers of a row from `first` on, zeros beyond its end.
-static __device__ __forceinline__ void load_quad(const float* __restrict__ row, int k, int first, float (&x)[4]) {
-    if (k % 4 == 0) {
+// Four numbers of a row from `first` on, zeros beyond its end. `aligned`: the row is on 16 bytes and k a multiple of four.
+static __device__ __forceinline__ void load_quad(const float* __restrict__ row, int k, int first, bool aligned, float (&x)[4]) {
+    if (aligned) {
         const float4 quad = first < k ? *reinterpret_cast<const float4*>(row + first) : make_float4(0, 0, 0, 0);
         x[0] = quad.x, x[1] = quad.y, x[2] = quad.z, x[3] = quad.w;
     } else {
@@ -59,15 +59,16 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     __shared__ unsigned long long squares_of_warps[WARPS];
     const float* row = x + static_cast<size_t>(blockIdx.x) * k;
     const int t = threadIdx.x, quads = depth / 4;
+    const bool aligned = k % 4 == 0 && reinterpret_cast<uintptr_t>(x) % 16 == 0;
     float held[HELD][4];
     unsigned largest = 0;
 #pragma unroll
-    for (int i = 0; i < HELD; i++) load_quad(row, k, (t + i * THREADS) * 4, held[i]);
+    for (int i = 0; i < HELD; i++) load_quad(row, k, (t + i * THREADS) * 4, aligned, held[i]);
 #pragma unroll
     for (int i = 0; i < HELD * 4; i++) largest = larger(largest, held[i / 4][i % 4]);
     for (int quad = t + HELD * THREADS; quad < quads; quad += THREADS) {
         float more[4];
-        load_quad(row, k, quad * 4, more);
+        load_quad(row, k, quad * 4, aligned, more);
 #pragma unroll
         for (int i = 0; i < 4; i++) largest = larger(largest, more[i]);
     }
@@ -80,7 +81,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     for (int i = 0; i < HELD * 4; i++) add_square(squares, held[i / 4][i % 4], up);
     for (int quad = t + HELD * THREADS; quad < quads; quad += THREADS) {
         float more[4];
-        load_quad(row, k, quad * 4, more);
+        load_quad(row, k, quad * 4, aligned, more);
 #pragma unroll
         for (int i = 0; i < 4; i++) add_square(squares, more[i], up);
     }
@@ -102,7 +103,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     }
     for (int quad = t + HELD * THREADS; quad < quads; quad += THREADS) {
         float more[4];
-        load_quad(row, k, quad * 4, more);
+        load_quad(row, k, quad * 4, aligned, more);
         store(quad, more);
     }
 }
@@ -185,17 +186,22 @@ static __device__ __forceinline__ void store_strip(
     }
 }
 
-// Columns of blocks of rows: x [tokens x cols] -> digits [cols][blocks][3][depth], steps [blocks][cols]. Block i has the rows
-// begins[i] to begins[i + 1], at most 256 and at most `depth`. Grid: (cols / 32, blocks), 256 threads.
+// Columns of blocks of tokens: x [tokens x cols] -> digits [cols][blocks][3][depth], steps [blocks][cols]. A sequence of `seq_len` is cut
+// into blocks of 256 from its first token on, and x begins `skipped` tokens after that, with a block; blocks are as many as that gives.
+// Grid: (cols / 32, blocks), 256 threads.
 extern "C" __global__ void __launch_bounds__(THREADS) integer_quantise_blocks(
-    const float* __restrict__ x, int cols, const int* __restrict__ begins, int depth, int8_t* __restrict__ digits,
+    const float* __restrict__ x, int cols, int tokens, int seq_len, int skipped, int depth, int8_t* __restrict__ digits,
     float* __restrict__ steps) {
     __shared__ unsigned largest_of_warps[WARPS][STRIP];
     __shared__ unsigned long long squares_of_warps[WARPS][STRIP];
     __shared__ unsigned room[PLANES][STRIP][STRIP_PITCH];
     const int first = blockIdx.x * STRIP, block = blockIdx.y, blocks = gridDim.y;
+    const int of_sequence = (seq_len + ROWS - 1) / ROWS, number = skipped / ROWS + block;
+    const int sequence = number / of_sequence, in_sequence = number % of_sequence * ROWS;
+    const int begin = sequence * seq_len + in_sequence - skipped;
+    const int left = seq_len - in_sequence < tokens - begin ? seq_len - in_sequence : tokens - begin;
     float strip[ROWS_OF_WARP];
-    load_strip(x, cols, first, begins[block], begins[block + 1], strip);
+    load_strip(x, cols, first, begin, begin + (left < ROWS ? left : ROWS), strip);
     const unsigned largest = column_max(largest_of(strip), largest_of_warps);
     int exponent = finest_exponent(largest);
     exponent += coarsening(column_sum(squares_of(strip, up_of(exponent)), squares_of_warps));

@@ -105,9 +105,9 @@ void quantise_columns(const float* x, int k, const Digits& to) {
     LAUNCH(integer_column_digits, grid, 256, 0, x, to.vectors, k, largest, squares, to.depth, to.digits, to.steps);
 }
 
-void quantise_blocks(const float* x, const std::vector<int>& begins, const Digits& to) {
-    Buffer<int> of(begins);
-    LAUNCH(integer_quantise_blocks, dim3((to.vectors + 31) / 32, to.blocks), 256, 0, x, to.vectors, of, to.depth, to.digits, to.steps);
+void quantise_blocks(const float* x, int tokens, int seq_len, int skipped, const Digits& to) {
+    LAUNCH(integer_quantise_blocks, dim3((to.vectors + 31) / 32, to.blocks), 256, 0, x, to.vectors, tokens, seq_len, skipped, to.depth,
+           to.digits, to.steps);
 }
 
 int tiles(int of, int tile) { return (of + tile - 1) / tile; }
@@ -150,10 +150,14 @@ void product_of(Numbers& numbers, const std::string& with, int m, int n, int k, 
     const std::string what = std::to_string(m) + " x " + std::to_string(n) + " x " + std::to_string(k) + with;
     const Floats a = drawn(numbers, static_cast<size_t>(m) * k, kind), b = drawn(numbers, static_cast<size_t>(n) * k, kind);
     const Floats c = drawn(numbers, static_cast<size_t>(m) * n, -1);
-    Buffer<float> da(a), db(b);
+    // The left operand begins at any element.
+    const size_t from = numbers.below(3);
+    Floats before(from);
+    before.insert(before.end(), a.begin(), a.end());
+    Buffer<float> da(before), db(b);
     const auto rows = all_integers(m, k, [&](int i, int p) { return a[static_cast<size_t>(i) * k + p]; });
     Digits left(m, 1, k);
-    quantise_rows(da, k, left);
+    quantise_rows(da + from, k, left);
     left.check("rows of " + what, 0, rows);
     for (bool down : {false, true}) {
         const auto columns = all_integers(n, k, [&](int j, int p) { return down ? b[static_cast<size_t>(p) * n + j] : b[static_cast<size_t>(j) * k + p]; });
@@ -173,17 +177,21 @@ void product_of(Numbers& numbers, const std::string& with, int m, int n, int k, 
     }
 }
 
-void gradient_of(Numbers& numbers, const std::string& with, int m, int n, const std::vector<int>& begins, int kind = -1) {
-    const int tokens = begins.back(), blocks = static_cast<int>(begins.size()) - 1;
-    const std::string what = std::to_string(m) + " x " + std::to_string(n) + " x " + std::to_string(tokens) + with;
+// Of `tokens` from token `skipped` of a sequence on: 0 or another multiple of 256.
+void gradient_of(Numbers& numbers, const std::string& with, int m, int n, int tokens, int seq_len, int skipped, int kind = -1) {
+    std::vector<int> begins{0};
+    for (int token = 1; token < tokens; token++)
+        if ((token + skipped) % seq_len % 256 == 0) begins.push_back(token);
+    begins.push_back(tokens);
+    const int blocks = static_cast<int>(begins.size()) - 1;
+    const std::string what = std::to_string(m) + " x " + std::to_string(n) + " x " + std::to_string(tokens) + " of " + std::to_string(seq_len) + with;
     const Floats dy = drawn(numbers, static_cast<size_t>(tokens) * m, kind), x = drawn(numbers, static_cast<size_t>(tokens) * n, kind);
     const Floats c = drawn(numbers, static_cast<size_t>(m) * n, -1);
     Buffer<float> ddy(dy), dx(x), dc(c);
-    int longest = 0;
-    for (int i = 0; i < blocks; i++) longest = std::max(longest, begins[i + 1] - begins[i]);
+    const int longest = std::min(256, seq_len);
     Digits left(m, blocks, longest), right(n, blocks, longest);
-    quantise_blocks(ddy, begins, left);
-    quantise_blocks(dx, begins, right);
+    quantise_blocks(ddy, tokens, seq_len, skipped, left);
+    quantise_blocks(dx, tokens, seq_len, skipped, right);
     Floats want = c;
     for (int block = 0; block < blocks; block++) {
         const int first = begins[block], k = begins[block + 1] - first;
@@ -193,7 +201,7 @@ void gradient_of(Numbers& numbers, const std::string& with, int m, int n, const 
         right.check("right columns of a block of " + what, block, columns);
         add_product(rows, columns, want, true);
     }
-    LAUNCH(integer_gradient, tiles(m, 128) * tiles(n, 192), 256, 80 << 10, left.digits, left.steps, right.digits, right.steps, dc, m, n, blocks, left.depth);
+    LAUNCH(integer_gradient, tiles(m, 128) * tiles(n, 192), 256, (80 << 10) + 1280, left.digits, left.steps, right.digits, right.steps, dc, m, n, blocks, left.depth);
     shim::expect_bits("gradient of " + what, canonical(dc.host()), canonical(want));
 }
 
@@ -208,17 +216,18 @@ int main(int count, char** arguments) {
         for (int i = 0; i < rounds; i++) product_of(numbers, with, 1 + numbers.below(300), 1 + numbers.below(300), 1 + numbers.below(400));
         for (int kind = 0; kind < KINDS; kind++) {
             product_of(numbers, with, 5, 18, 3 + 64 * numbers.below(3), kind);
-            gradient_of(numbers, with, 6, 19, {0, 34, 69}, kind);
+            gradient_of(numbers, with, 6, 19, 69, 35, 0, kind);
         }
         product_of(numbers, with, 1, 1, 1);
         product_of(numbers, with, 259, 130, 64);
         product_of(numbers, with, 9, 6, 5003);
-        gradient_of(numbers, with, 1 + numbers.below(150), 1 + numbers.below(150), {0, 256, 300, 556, 600});
-        gradient_of(numbers, with, 130, 129, {0, 7, 14});
+        gradient_of(numbers, with, 1 + numbers.below(150), 1 + numbers.below(150), 600, 300, 0);
+        gradient_of(numbers, with, 1 + numbers.below(150), 1 + numbers.below(150), 700, 600, 512);
+        gradient_of(numbers, with, 130, 193, 14, 7, 0);
         for (int i = 0; i < rounds; i++) {
-            std::vector<int> begins{0};
-            for (int blocks = 1 + numbers.below(4); blocks > 0; blocks--) begins.push_back(begins.back() + 1 + numbers.below(256));
-            gradient_of(numbers, with, 1 + numbers.below(200), 1 + numbers.below(200), begins);
+            const int seq_len = 1 + numbers.below(400), skipped = numbers.below((seq_len + 255) / 256) * 256;
+            const int tokens = seq_len - skipped + numbers.below(3) * seq_len;
+            gradient_of(numbers, with, 1 + numbers.below(200), 1 + numbers.below(200), tokens, seq_len, skipped);
         }
     });
     puts("integer: equal");
