@@ -18,9 +18,8 @@ typedef unsigned long long uintptr_t;
 #define KERNEL(name)
 
 // The dynamic shared memory of a block, as `type* name`.
-#define SHARED(type, name)                                             \
-    extern __shared__ __align__(16) unsigned char l402_shared_bytes[]; \
-    type* const name = reinterpret_cast<type*>(l402_shared_bytes)
+extern __shared__ __align__(16) unsigned char l402_shared_bytes[];
+#define SHARED(type, name) type* const name = reinterpret_cast<type*>(l402_shared_bytes)
 
 #else
 #include "../shim/shim.h"
