@@ -147,19 +147,4 @@ mod tests {
         .unwrap();
         assert!(names.is_sorted_by(|a, b| a < b), "{names:?}");
     }
-
-    #[test]
-    #[ignore]
-    fn temporary_integer_on_cuda() {
-        let device = crate::engine::cuda::Cuda::open(0).unwrap().device();
-        for seed in 0..3 {
-            for host in [Engine::definition(), Engine::detect()] {
-                let mut case = Case { device: &device, host: host.into(), inputs: Inputs::of(seed), differs: None };
-                let begun = std::time::Instant::now();
-                integer::CHECKS[0].1(&mut case).unwrap();
-                assert_eq!(case.differs, None);
-                eprintln!("integer: {:?}", begun.elapsed());
-            }
-        }
-    }
 }
