@@ -173,8 +173,8 @@ void warp(unsigned first_thread, unsigned mask) {
 
 void end() {}
 
-void read(const void* at, size_t size) { access(at, size, false, __builtin_return_address(0)); }
-void write(const void* at, size_t size) { access(at, size, true, __builtin_return_address(0)); }
+void read(const void* at, size_t size, const void* code) { access(at, size, false, code ? code : __builtin_return_address(0)); }
+void write(const void* at, size_t size, const void* code) { access(at, size, true, code ? code : __builtin_return_address(0)); }
 void atomic(const void* at, size_t size) {
     now.atomic = 1;
     access(at, size, true, __builtin_return_address(0));
