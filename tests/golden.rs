@@ -245,6 +245,7 @@ fn many_steps(arithmetic: u32) {
         // Steps whose gradient's square is subnormal, and steps of which moments near 1e-20 stand beside zeros.
         let (mut tiny, mut beside) = (0, 0);
         run_steps(&input, start, 0..recipe.inner.steps, |report, state| {
+            let state = state.state()?;
             let norm = report.gradient_norm;
             tiny += usize::from(norm > 0.0 && norm * norm < f32::MIN_POSITIVE);
             losses.push(report.loss);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::checkpoint::{CheckpointArgs, Steps};
 use super::common::{AssignmentArgs, RoundArgs, open, read_assignments, say_assumed_zero};
 use super::destination::CodedArgs;
+use super::device::DeviceArgs;
 use super::files::{self, MomentsIn};
 use super::kept::Kept;
 use super::lists;
@@ -14,14 +15,13 @@ use crate::artifact::recipe::InnerState;
 use crate::artifact::{Meta, Recipe, Room};
 use crate::command::args::{OutputArgs, WithoutArgs};
 use crate::data::{Assignment, BatchOrder, Shard, Split};
-use crate::engine::Engine;
 use crate::error::{Context, Error, Result};
 use crate::fsio::Target;
 use crate::model::{Model, ModelFolder, Plan};
-use crate::optimizer::{Moments, RoundInput, State, StepReport};
+use crate::optimizer::{Moments, Resident, RoundInput, State, StepReport};
 use crate::pay::{Held, NodeId, Offer};
 use crate::ui::Ui;
-use crate::verify::{self, Leaf, LeafLog, Leaves, Runner, Segments, delta_meta, finish_meta, require_machine};
+use crate::verify::{self, Leaf, LeafLog, Leaves, Runner, Segments, delta_meta, finish_meta};
 
 /// Take the inner steps of a round on a shard, and write the pseudo-gradient: theta minus the worker's parameters.
 ///
@@ -81,6 +81,8 @@ pub struct WorkArgs {
     assignment: AssignmentArgs,
     #[command(flatten)]
     memory: MemoryArgs,
+    #[command(flatten)]
+    device: DeviceArgs,
 }
 
 /// What [`WorkArgs`] name, read and checked.
@@ -97,6 +99,7 @@ pub(super) struct Work {
 impl WorkArgs {
     /// Reads everything, and refuses what does not belong together.
     pub(super) fn load(&self, ui: &Ui) -> Result<Work> {
+        let device = self.device.open(ui)?;
         let (recipe, folder, _) = self.run.load(Some(self.round))?;
         let shard = Shard::open(open(&self.shard)?)?;
         shard.check_recipe(&recipe).at(self.shard.display())?;
@@ -111,7 +114,7 @@ impl WorkArgs {
         };
         assignment.check_shard(&shard).at(self.shard.display())?;
         let plan = self.memory.plan(&recipe, &folder);
-        let model = folder.model_of(&recipe, Engine::detect())?;
+        let model = folder.model_of(&recipe, device)?;
         let order = BatchOrder::new(&assignment.order, shard.sequences());
         Ok(Work { recipe, folder, shard, assignment, plan, model, order })
     }
@@ -236,7 +239,6 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     ];
     let named: Vec<_> = states.chain(outputs.map(|(flag, path)| (flag, path.as_deref()))).collect();
     files::distinct(&named)?;
-    require_machine(Engine::detect())?;
     let work = args.work.load(ui)?;
     args.escrow.require(&work.assignment, &work.folder, ui)?;
     let layout = &work.folder.layout;
@@ -304,7 +306,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let metrics = |path| Metrics::begin(path, &input, &work.assignment, done, ui);
     let mut metrics = log.as_deref().map(metrics).transpose()?;
     let mut log = LeafLog::new(layout, segments);
-    let watch = |report: &StepReport, state: &State, leaf: Option<&Leaf>| {
+    let watch = |report: &StepReport, state: &mut Resident, leaf: Option<&Leaf>| {
         ui.detail(format!(
             "round {round} step {}: loss {:.4}, gradient norm {:.4}",
             report.step, report.loss, report.gradient_norm
@@ -314,7 +316,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
             metrics.step(report);
         }
         match (&kept, leaf) {
-            (Some(kept), Some(leaf)) => kept.keep(leaf.step, state, &meta, layout),
+            (Some(kept), Some(leaf)) => kept.keep(leaf.step, state.state()?, &meta, layout),
             _ => Ok(()),
         }
     };

@@ -3,6 +3,7 @@
 use super::integer::{Side, Slot};
 use super::machine::Engine;
 use super::matmul::{Mat, MatMut, Operand, Start};
+use super::memory::Part;
 use std::ops::Range;
 
 /// The arithmetic contract: what a linear layer's products are.
@@ -55,20 +56,30 @@ fn blocks(tokens: Range<usize>, seq_len: usize) -> impl Iterator<Item = Range<us
 /// A linear layer's input \[tokens × in\] or weight \[out × in\], as its products take it.
 #[derive(Clone, Copy)]
 pub struct Factor<'a> {
-    values: &'a [f32],
+    values: Part<'a>,
     inner: usize,
     integers: Option<&'a Integers>,
 }
 
 impl<'a> Factor<'a> {
     /// For one product.
-    pub fn new(values: &'a [f32], inner: usize) -> Factor<'a> {
-        Factor { values, inner, integers: None }
+    pub fn new(values: impl Into<Part<'a>>, inner: usize) -> Factor<'a> {
+        Factor { values: values.into(), inner, integers: None }
     }
 
     /// The values, row-major.
-    pub fn values(self) -> &'a [f32] {
+    pub fn values(self) -> Part<'a> {
         self.values
+    }
+
+    /// The values in host memory.
+    pub(super) fn host(self) -> &'a [f32] {
+        self.values.host()
+    }
+
+    /// Inputs: elements of a row.
+    pub fn inner(self) -> usize {
+        self.inner
     }
 
     /// Tokens of an input, outputs of a weight.
@@ -77,7 +88,7 @@ impl<'a> Factor<'a> {
     }
 
     fn mat(self) -> Mat<'a> {
-        Mat::new(self.values, self.rows(), self.inner)
+        Mat::new(self.host(), self.rows(), self.inner)
     }
 
     fn side(self, operand: Operand<'a>, slot: impl FnOnce(&'a Integers) -> Option<&'a Slot>) -> Side<'a> {
@@ -109,7 +120,7 @@ impl Integers {
     }
 
     /// The factor of these values, an input's for the same tokens in each product. What was made of others is forgotten.
-    pub fn of<'a>(&'a mut self, values: &'a [f32], inner: usize) -> Factor<'a> {
+    pub fn of<'a>(&'a mut self, values: impl Into<Part<'a>>, inner: usize) -> Factor<'a> {
         self.forget();
         self.go_on(values, inner)
     }
@@ -120,8 +131,8 @@ impl Integers {
     }
 
     /// The factor of the values that it was of before, or of any where it is of none: what was made of them is kept.
-    pub fn go_on<'a>(&'a self, values: &'a [f32], inner: usize) -> Factor<'a> {
-        Factor { values, inner, integers: Some(self) }
+    pub fn go_on<'a>(&'a self, values: impl Into<Part<'a>>, inner: usize) -> Factor<'a> {
+        Factor { values: values.into(), inner, integers: Some(self) }
     }
 }
 
@@ -184,7 +195,7 @@ impl Engine {
                 for (i, block) in blocks(tokens, seq_len).enumerate() {
                     let n = block.len();
                     let dy = Mat::new(&dy[block.start * out..block.end * out], n, out);
-                    let rows = Mat::new(&x.values[block.start * inner..block.end * inner], n, inner);
+                    let rows = Mat::new(&x.host()[block.start * inner..block.end * inner], n, inner);
                     let right = x.side(Operand::down(rows), |integers| integers.columns.get(i));
                     let dw = MatMut::new(dw, out, inner);
                     self.integer_product(

@@ -117,7 +117,7 @@ impl Plan {
     /// Bytes of the workspace.
     pub fn bytes(&self, config: &ModelConfig) -> u64 {
         let d = config.hidden_size;
-        let streams = if self.keeps_streams() { config.num_hidden_layers + 1 } else { 1 };
+        let streams = if self.keeps_streams() { config.num_hidden_layers + 1 } else { 2 };
         let back = if self.backward { d + 2 * config.query_width() + 2 * config.key_width() } else { 0 };
         let variants: usize = config.d_branch_widths().into_iter().chain(config.d_raw_widths()).sum();
         let back = back + if self.backward { variants } else { 0 };

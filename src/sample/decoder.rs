@@ -2,6 +2,7 @@
 
 use super::choice::Peer;
 use super::{own, peer};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::model::{Layout, ModelConfig};
 
@@ -40,7 +41,7 @@ impl Decoder {
             By::Candle(peer) => {
                 Reader::Candle(peer::Reader::new(peer, config, layout, values, context).map_err(candles)?)
             }
-            By::Own(_) => Reader::Own(Box::new(own::Reader::new(config, values))),
+            By::Own(_) => Reader::Own(Box::new(own::Reader::new(config, values, Engine::detect().into()))),
         };
         Ok(Decoder { by, reader })
     }
@@ -54,7 +55,7 @@ impl Decoder {
     pub fn push(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
         match &mut self.reader {
             Reader::Candle(reader) => reader.push(tokens).map_err(candles),
-            Reader::Own(reader) => Ok(reader.push(tokens)),
+            Reader::Own(reader) => reader.push(tokens),
         }
     }
 }
