@@ -50,8 +50,8 @@ static __device__ __forceinline__ bool adamw_slice(
     return bad;
 }
 
-// Lowers *not_finite to the number of the first tensor of which a parameter or moment comes out infinite or NaN. 256 threads, a grid
-// of the tensors' lengths / 4096 rounded up, in sum.
+// Lowers *not_finite to the number of the first tensor of which a parameter or moment comes out infinite or NaN. 256 threads, a
+// grid of the tensors' lengths / 4096, each rounded up, in sum.
 extern "C" __global__ void __launch_bounds__(SLICE_THREADS)
 adamw(float* p, const float* g, float* m, float* v, const SteppedTensor* __restrict__ tensors, int count, unsigned* not_finite) {
     const int t = entry_of(tensors, count, blockIdx.x);

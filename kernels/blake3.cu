@@ -1,13 +1,18 @@
 // Merkle roots of tensors where they lie (src/artifact/roots.rs, src/artifact/merkle.rs): 32 bytes a tensor leave the device.
 //
-// A leaf is the BLAKE3 hash, in the leaves' domain, of at most 4096 float32, which are 16 chunks of BLAKE3: a thread hashes a chunk,
-// and BLAKE3's own tree over them is folded in shared memory. A second kernel folds each tensor's leaves to its root. All of
-// it is integer arithmetic; which thread does what changes no bit.
+// A leaf is the BLAKE3 hash, in the leaves' domain, of at most 4096 float32, which are 16 chunks of BLAKE3: a thread hashes a
+// chunk, and BLAKE3's own tree over them is folded in shared memory. A second kernel folds each tensor's leaves to its root. All
+// of it is integer arithmetic; which thread does what changes no bit.
+//
+// Static figures (sm_90): 56 registers, nothing spilled, four blocks of 256 threads a multiprocessor. A block of 64 bytes takes 695
+// instructions, 572 of them on the integer pipe at half rate: 7.2 bytes a cycle and multiprocessor, on an H100 some 1.6 TB/s,
+// against 3.3 of its memory and 0.05 of a PCIe bus. BLAKE3's parents add a sixteenth. Not yet measured on a GPU.
 #include "blake3.cuh"
 #include "tensors.cuh"
 
 // A tensor's place among the float32 of a part, and how it is cut into leaves (src/artifact/chunks.rs): blocks of 64 x 64 for two
-// dimensions (`row_side` 64), else runs of 4096 (`row_side` and `rows` 1). The table ends with an entry that has only `first`, their number.
+// dimensions (`row_side` 64), else runs of 4096 (`row_side` and `rows` 1). `first` is the number of its first leaf among all. The
+// table ends with an entry that has `first` alone: how many there are.
 struct HashedTensor {
     long long begin, first, columns;
     int rows, row_side;
@@ -136,8 +141,8 @@ static __device__ __forceinline__ void store_digest(unsigned* to, const unsigned
     reinterpret_cast<uint4*>(to)[1] = make_uint4(from[4], from[5], from[6], from[7]);
 }
 
-// The root over each tensor's leaves; their digests are used up. `key` is that of the nodes' domain: a node is the hash of 64 bytes,
-// one chunk of one block. 512 threads, a grid of `count`.
+// The root over each tensor's leaves; their digests are used up. `key` is that of the nodes' domain: a node is the hash of 64
+// bytes, one chunk of one block. 512 threads, a grid of `count`.
 extern "C" __global__ void __launch_bounds__(ROOT_THREADS)
 merkle_roots(unsigned* digests, const HashedTensor* tensors, int count, Chaining key, unsigned* roots) {
     const unsigned flags = BLAKE3_DERIVE_KEY_MATERIAL | BLAKE3_CHUNK_START | BLAKE3_CHUNK_END | BLAKE3_ROOT;

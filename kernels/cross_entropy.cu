@@ -8,6 +8,11 @@
 // A row of 151,936 logits is 608 KB: it fits no shared memory. The first and the last sweep go from the end to the beginning, so
 // that each begins with what the one before it has just read, in the L2 cache; with a block a multiprocessor at a time some 80 MB
 // are under way, of which a cache of 50 MB keeps a good half.
+//
+// Static figures (sm_90): 45 registers, nothing spilled, one block a multiprocessor. A tile's sum takes about 45 cycles for 256
+// elements, so 700 a tile, while memory needs 1,060 for its 15.9 KB at an H100's 15 bytes a cycle and multiprocessor; 22
+// instructions an exponential put down and 26 a gradient are under half of what could be issued in that time. So by the figures
+// every sweep is bound by memory: 4 + 4 + 8 bytes a logit, less what the cache keeps. Not yet measured on a GPU.
 #include "exp.cuh"
 #include "few.cuh"
 #include "lanes.cuh"

@@ -48,8 +48,8 @@ static __device__ __forceinline__ void scatter_row(
     }
 }
 
-// d_table[rows[u]] += dx[positions[begins[u]]], ..., positions ascending. The host has sorted the tokens' positions by token and kept
-// their order, so that a row of the table belongs to one block. 128 threads, a grid of `distinct`.
+// d_table[rows[u]] += dx[positions[begins[u]]], ..., positions ascending. The host has sorted the tokens' positions by token and
+// kept their order, so that a row of the table belongs to one block. 128 threads, a grid of `distinct`.
 extern "C" __global__ void __launch_bounds__(SCATTER_THREADS, 4)
 embedding_backward(const float* __restrict__ dx, int width, const unsigned* __restrict__ positions,
                    const unsigned* __restrict__ begins, const unsigned* __restrict__ rows, int distinct,

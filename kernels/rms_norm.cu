@@ -1,5 +1,5 @@
-// RMSNorm and its gradient (src/engine/rms_norm.rs). A row's sums keep the order of A3 (lanes.cuh); the weight's gradient is a chain
-// over a sequence's rows (chain.cuh). `plus_one`: the weight is 1 + w. x, dy and y do not overlap.
+// RMSNorm and its gradient (src/engine/rms_norm.rs). A row's sums keep the order of A3 (lanes.cuh); the weight's gradient is a
+// chain over a sequence's rows (chain.cuh). `plus_one`: the weight is 1 + w. x, dy and y do not overlap.
 #include "chain.cuh"
 #include "lanes.cuh"
 #include "rows.cuh"

@@ -1,5 +1,5 @@
-// Tensors of one flat array that a kernel takes in one launch: the host gives a table of them, each with the number of its first block
-// among all blocks.
+// Tensors of one flat array that a kernel takes in one launch: the host gives a table of them, each with the number of its first
+// block among all blocks.
 #pragma once
 #include "cuda.cuh"
 

@@ -35,8 +35,8 @@ void check(const std::string& order, const std::vector<size_t>& lengths, size_t 
     const Shifted dp(p, 0), dg(g, 0), dm(m, 0), dv(v, 0);
     const shim::Buffer<unsigned> flag(std::vector<unsigned>{~0u});
     const shim::Buffer<SteppedTensor> gt(table);
-    LAUNCH(adamw, dim3(blocks), SLICE_THREADS, 0, (float*)dp, (float*)dg, (float*)dm, (float*)dv, (SteppedTensor*)gt, (int)table.size(),
-           (unsigned*)flag);
+    LAUNCH(adamw, dim3(blocks), SLICE_THREADS, 0, (float*)dp, (float*)dg, (float*)dm, (float*)dv, (SteppedTensor*)gt,
+           (int)table.size(), (unsigned*)flag);
     unsigned first = ~0u;
     for (size_t t = table.size(); t-- > 0;) {
         for (size_t i = table[t].begin; i < static_cast<size_t>(table[t].begin + table[t].length); i++) {

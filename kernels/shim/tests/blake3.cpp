@@ -21,7 +21,8 @@ Words compress(const Words& cv, const unsigned char* block, size_t length, uint6
     for (int i = 0; i < 16; i++) memcpy(&m[i], padded + 4 * i, 4);
     for (int i = 0; i < 8; i++) v[i] = cv[i];
     for (int i = 0; i < 4; i++) v[8 + i] = IV[i];
-    v[12] = static_cast<uint32_t>(counter), v[13] = static_cast<uint32_t>(counter >> 32), v[14] = static_cast<uint32_t>(length), v[15] = flags;
+    v[12] = static_cast<uint32_t>(counter), v[13] = static_cast<uint32_t>(counter >> 32), v[14] = static_cast<uint32_t>(length),
+    v[15] = flags;
     for (int round = 0; round < 7; round++) {
         for (int g = 0; g < 8; g++) {
             const int turn = g / 4, i = g % 4;
@@ -51,7 +52,8 @@ Words tree(const Words& key, const unsigned char* at, size_t length, uint64_t ch
     }
     size_t left = 1024;
     while (2 * left < length) left *= 2;
-    const Words l = tree(key, at, left, chunk, flags, 0), r = tree(key, at + left, length - left, chunk + left / 1024, flags, 0);
+    const Words l = tree(key, at, left, chunk, flags, 0),
+                r = tree(key, at + left, length - left, chunk + left / 1024, flags, 0);
     unsigned char both[64];
     memcpy(both, l.data(), 32), memcpy(both + 32, r.data(), 32);
     return compress(key, both, 64, 0, flags | 4 | root);
@@ -117,7 +119,8 @@ std::vector<Words> leaves_of(const Tensor& tensor, const float* values) {
             Bytes content;
             for (int r = row; r < std::min(row + row_side, tensor.rows); r++)
                 for (int c = column; c < std::min(column + column_side, tensor.columns); c++) {
-                    const auto* byte = reinterpret_cast<const unsigned char*>(&values[static_cast<size_t>(r) * tensor.columns + c]);
+                    const auto* byte =
+                        reinterpret_cast<const unsigned char*>(&values[static_cast<size_t>(r) * tensor.columns + c]);
                     content.insert(content.end(), byte, byte + 4);
                 }
             leaves.push_back(leaf(content));
@@ -129,7 +132,8 @@ std::vector<Words> leaves_of(const Tensor& tensor, const float* values) {
 Words root_of(std::vector<Words> level) {
     while (level.size() > 1) {
         std::vector<Words> above;
-        for (size_t i = 0; i < level.size(); i += 2) above.push_back(i + 1 < level.size() ? node(level[i], level[i + 1]) : level[i]);
+        for (size_t i = 0; i < level.size(); i += 2)
+            above.push_back(i + 1 < level.size() ? node(level[i], level[i + 1]) : level[i]);
         level = above;
     }
     return level[0];
@@ -156,7 +160,8 @@ void check(const std::string& order, const std::vector<Tensor>& tensors, size_t 
     size_t offset = 0;
     std::vector<unsigned> empty;
     for (const Tensor& tensor : tensors) {
-        table.push_back({static_cast<long long>(offset), static_cast<long long>(leaves.size()), tensor.columns, tensor.rows, tensor.blocks ? 64 : 1});
+        table.push_back({static_cast<long long>(offset), static_cast<long long>(leaves.size()), tensor.columns, tensor.rows,
+                         tensor.blocks ? 64 : 1});
         const auto own = leaves_of(tensor, values.data() + offset);
         empty.push_back(own.empty());
         leaves.insert(leaves.end(), own.begin(), own.end());
@@ -168,8 +173,9 @@ void check(const std::string& order, const std::vector<Tensor>& tensors, size_t 
     const shim::Buffer<HashedTensor> gtable(table);
     const shim::Buffer<unsigned> digests(8 * leaves.size()), groots(8 * tensors.size());
     const int count = static_cast<int>(tensors.size());
-    LAUNCH(leaf_digests, dim3((leaves.size() + 15) / 16), LEAF_THREADS, 0, reinterpret_cast<unsigned*>((float*)flat), (HashedTensor*)gtable,
-           count, (long long)leaves.size(), chaining(derived_key("l402/merkle/leaf/1")), (unsigned*)digests);
+    LAUNCH(leaf_digests, dim3((leaves.size() + 15) / 16), LEAF_THREADS, 0, reinterpret_cast<unsigned*>((float*)flat),
+           (HashedTensor*)gtable, count, (long long)leaves.size(), chaining(derived_key("l402/merkle/leaf/1")),
+           (unsigned*)digests);
     shim::expect_bits("leaves " + order, digests.host(), flattened(leaves));
     LAUNCH(merkle_roots, dim3(count), ROOT_THREADS, 0, (unsigned*)digests, (HashedTensor*)gtable, count,
            chaining(derived_key("l402/merkle/node/1")), (unsigned*)groots);
@@ -186,11 +192,13 @@ int main() {
     shim::in_all_orders([](const char* order) {
         shim::Numbers numbers(17);
         // Lengths around those of blocks, chunks, leaves and levels.
-        for (int length : {1, 15, 16, 17, 255, 256, 257, 511, 512, 513, 768, 769, 1280, 2816, 3840, 3841, 4095, 4096, 4097, 9000})
+        for (int length :
+             {1, 15, 16, 17, 255, 256, 257, 511, 512, 513, 768, 769, 1280, 2816, 3840, 3841, 4095, 4096, 4097, 9000})
             check(order, {{false, 1, length}}, numbers.below(2), numbers);
         check(order, {{true, 64, 64}}, 0, numbers);
         check(order, {{true, 65, 66}}, 0, numbers);
-        check(order, {{true, 70, 130}, {false, 1, 5000}, {true, 3, 3}, {false, 1, 0}, {false, 1, 1}, {true, 200, 256}}, 0, numbers);
+        check(order, {{true, 70, 130}, {false, 1, 5000}, {true, 3, 3}, {false, 1, 0}, {false, 1, 1}, {true, 200, 256}}, 0,
+              numbers);
         check(order, {{true, 1, 5}, {true, 1000, 37}, {false, 1, 0}, {true, 0, 5}}, 1, numbers);
         // More leaves than merkle_roots has threads for.
         check(order, {{true, 64 * 1100 + 3, 2}}, 0, numbers);

@@ -45,7 +45,8 @@ void check(const std::string& order, int rows, int vocabulary, size_t shift, shi
 int main() {
     shim::in_all_orders([](const char* order) {
         shim::Numbers numbers(13);
-        for (int vocabulary : {1, 2, 31, 33, 257, 1000, 3967, 3968, 3969, 4096, 7936, 8000, 8193, 12289, 1 + numbers.below(30000)})
+        for (int vocabulary :
+             {1, 2, 31, 33, 257, 1000, 3967, 3968, 3969, 4096, 7936, 8000, 8193, 12289, 1 + numbers.below(30000)})
             for (size_t shift : {0, 1}) check(order, 1 + numbers.below(4), vocabulary, shift, numbers);
         check(order, 1, 151936, 0, numbers);
     });

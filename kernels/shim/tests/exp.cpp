@@ -17,7 +17,8 @@ int main() {
         }
     }
     // What the tables of mathematics say.
-    if (std::fabs(exp_of(1.0f) - 2.7182818f) > 3e-7f || std::fabs(log_of(10.0f) - 2.3025851f) > 3e-7f || sigmoid_of(0.0f) != 0.5f)
+    if (std::fabs(exp_of(1.0f) - 2.7182818f) > 3e-7f || std::fabs(log_of(10.0f) - 2.3025851f) > 3e-7f ||
+        sigmoid_of(0.0f) != 0.5f)
         shim::fail("exp, log or sigmoid is something else");
     puts("exp: equal");
 }

@@ -37,7 +37,8 @@ void check(const std::string& order, int sequences, int seq_len, int d, int plus
     expect_same("rms_norm rinv " + order, gr.host(), rinv);
     LAUNCH(rms_scale, grid, ROW_THREADS, 0, (float*)gx, (float*)gw, plus_one, (float*)gr, (float*)again, d, count);
     expect_same("rms_scale " + order, again.host(), y);
-    LAUNCH(rms_norm_backward, grid, ROW_THREADS, 0, (float*)gx, (float*)gw, plus_one, (float*)gr, (float*)gdy, (float*)gdx, d, count);
+    LAUNCH(rms_norm_backward, grid, ROW_THREADS, 0, (float*)gx, (float*)gw, plus_one, (float*)gr, (float*)gdy, (float*)gdx, d,
+           count);
     expect_same("rms_norm_backward " + order, gdx.host(), dx);
     const dim3 strips(sequences * ((d + 31) / 32));
     LAUNCH(rms_norm_partial, strips, CHAIN_THREADS, 0, (float*)gx, (float*)gr, (float*)gdy, seq_len, sequences, d, (float*)gp);

@@ -24,7 +24,8 @@ void check_bias(const std::string& order, int sequences, int seq_len, int width,
     }
     LAUNCH(bias, dim3((rows + 7) / 8), ROW_THREADS, 0, (float*)gb, (float*)gx, width, (long long)rows);
     expect_same("bias " + order, gx.host(), x);
-    LAUNCH(bias_partial, dim3(sequences * ((width + 31) / 32)), CHAIN_THREADS, 0, (float*)gdy, seq_len, sequences, width, (float*)gp);
+    LAUNCH(bias_partial, dim3(sequences * ((width + 31) / 32)), CHAIN_THREADS, 0, (float*)gdy, seq_len, sequences, width,
+           (float*)gp);
     expect_same("bias_partial " + order, gp.host(), sums);
 }
 
@@ -37,13 +38,14 @@ void check_columns(const std::string& order, int rows, int quarter, size_t shift
     const Shifted gf(from, 0), gt(to, shift);
     for (int r = 0; r < rows; r++)
         for (int i = 0; i < width; i++) to[r * to_width + to_before + i] = from[r * from_width + before + i];
-    LAUNCH(copy_columns, dim3((rows + 7) / 8), ROW_THREADS, 0, (float*)gf, from_width, before, (float*)gt, to_width, to_before, width,
-           (long long)rows);
+    LAUNCH(copy_columns, dim3((rows + 7) / 8), ROW_THREADS, 0, (float*)gf, from_width, before, (float*)gt, to_width, to_before,
+           width, (long long)rows);
     expect_same("copy_columns " + order, gt.host(), to);
 }
 
 void check_embedding(const std::string& order, int n, int vocabulary, int width, size_t shift, shim::Numbers& numbers) {
-    const Floats table = kinds(numbers, static_cast<size_t>(vocabulary) * width), dx = kinds(numbers, static_cast<size_t>(n) * width);
+    const Floats table = kinds(numbers, static_cast<size_t>(vocabulary) * width),
+                 dx = kinds(numbers, static_cast<size_t>(n) * width);
     Floats x(static_cast<size_t>(n) * width), d_table = table;
     std::vector<unsigned> tokens(n);
     // A third of them are one token.
@@ -65,12 +67,13 @@ void check_embedding(const std::string& order, int n, int vocabulary, int width,
     const shim::Buffer<unsigned> gtokens(tokens), gp(positions), gb(begins), gr(rows);
     LAUNCH(embedding, dim3((n + 7) / 8), ROW_THREADS, 0, (float*)gt, width, (unsigned*)gtokens, (float*)gx, n);
     expect_same("embedding " + order, gx.host(), x);
-    LAUNCH(embedding_backward, dim3(rows.size()), SCATTER_THREADS, 0, (float*)gdx, width, (unsigned*)gp, (unsigned*)gb, (unsigned*)gr,
-           (int)rows.size(), (float*)gd);
+    LAUNCH(embedding_backward, dim3(rows.size()), SCATTER_THREADS, 0, (float*)gdx, width, (unsigned*)gp, (unsigned*)gb,
+           (unsigned*)gr, (int)rows.size(), (float*)gd);
     expect_same("embedding_backward " + order, gd.host(), d_table);
 }
 
-void check_rope(const std::string& order, int rows, int seq_len, int heads, int half, size_t shift, int back, shim::Numbers& numbers) {
+void check_rope(const std::string& order, int rows, int seq_len, int heads, int half, size_t shift, int back,
+                shim::Numbers& numbers) {
     const int width = heads * 2 * half;
     Floats x = kinds(numbers, static_cast<size_t>(rows) * width);
     const Floats cos = numbers.vector(static_cast<size_t>(seq_len) * half), sin = numbers.vector(cos.size());
@@ -85,7 +88,8 @@ void check_rope(const std::string& order, int rows, int seq_len, int heads, int 
             }
         }
     }
-    LAUNCH(rope, dim3((rows + 7) / 8), ROW_THREADS, 0, (float*)gc, (float*)gs, seq_len, 2 * half, width, (float*)gx, (long long)rows, back);
+    LAUNCH(rope, dim3((rows + 7) / 8), ROW_THREADS, 0, (float*)gc, (float*)gs, seq_len, 2 * half, width, (float*)gx,
+           (long long)rows, back);
     expect_same("rope " + order, gx.host(), x);
 }
 
@@ -96,11 +100,13 @@ int main() {
         shim::Numbers numbers(9);
         for (int round = 0; round < 12; round++) {
             const size_t shift = round % 3 == 2;
-            check_bias(order, 1 + numbers.below(3), 1 + numbers.below(150), (round % 2 ? 4 : 1) * (1 + numbers.below(60)), shift, numbers);
+            check_bias(order, 1 + numbers.below(3), 1 + numbers.below(150), (round % 2 ? 4 : 1) * (1 + numbers.below(60)),
+                       shift, numbers);
             check_columns(order, 1 + numbers.below(50), round % 2, shift, numbers);
-            check_embedding(order, 1 + numbers.below(200), 1 + numbers.below(30), (round % 2 ? 4 : 1) * (1 + numbers.below(160)), shift, numbers);
-            check_rope(order, 1 + numbers.below(40), 1 + numbers.below(20), 1 + numbers.below(5), (round % 2 ? 4 : 1) * (1 + numbers.below(20)),
-                       shift, round / 2 % 2, numbers);
+            check_embedding(order, 1 + numbers.below(200), 1 + numbers.below(30),
+                            (round % 2 ? 4 : 1) * (1 + numbers.below(160)), shift, numbers);
+            check_rope(order, 1 + numbers.below(40), 1 + numbers.below(20), 1 + numbers.below(5),
+                       (round % 2 ? 4 : 1) * (1 + numbers.below(20)), shift, round / 2 % 2, numbers);
         }
     });
     puts("rows: equal");

@@ -29,8 +29,8 @@ void check_blocks(const std::string& order, const std::vector<int>& lengths, shi
         const long long blocks = static_cast<long long>(want.size());
         const Shifted gx(flat, 0), out(want.size(), 0);
         const shim::Buffer<SummedTensor> gt(table);
-        LAUNCH(block_sums, dim3((blocks + 7) / 8), ROW_THREADS, 0, (float*)gx, (SummedTensor*)gt, (int)table.size(), blocks, (int)squares,
-               (float*)out);
+        LAUNCH(block_sums, dim3((blocks + 7) / 8), ROW_THREADS, 0, (float*)gx, (SummedTensor*)gt, (int)table.size(), blocks,
+               (int)squares, (float*)out);
         expect_same("block_sums " + order, out.host(), want);
     }
 }
@@ -50,7 +50,8 @@ void check_sequences(const std::string& order, int sequences, int width, shim::N
 int main() {
     shim::in_all_orders([](const char* order) {
         shim::Numbers numbers(2);
-        for (int n : {1, 31, 32, 33, 40, 255, 256, 257, 4095, 4096, 4097, 1 + numbers.below(100000)}) check_blocks(order, {n}, numbers);
+        for (int n : {1, 31, 32, 33, 40, 255, 256, 257, 4095, 4096, 4097, 1 + numbers.below(100000)})
+            check_blocks(order, {n}, numbers);
         check_blocks(order, {5, 40, 9000, 1, 4096, 8192, 12289, 33}, numbers);
         for (int sequences : {1, 2, 19})
             for (int width : {1, 256, 300}) check_sequences(order, sequences, width, numbers);
