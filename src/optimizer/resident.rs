@@ -1,8 +1,10 @@
 //! A worker's state where the device computes: the host's own, or a copy in the device's memory.
 
 use super::moments::Moments;
+use crate::artifact::{Digest, merkle};
 use crate::engine::{Buffer, Device, Held, Part, PartMut};
 use crate::error::Result;
+use crate::model::Layout;
 
 /// What the inner steps work on.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,6 +78,23 @@ impl Resident {
             self.behind = false;
         }
         Ok(&self.state)
+    }
+
+    /// The Merkle roots over the chunks of parameters, first and second moments: made where they lie.
+    pub fn roots(&self, layout: &Layout) -> Result<[Digest; 3]> {
+        let State { parameters, moments } = &self.state;
+        let tensors: Vec<(usize, &[usize])> = layout.tensors.iter().map(|t| (t.offset, &t.shape[..])).collect();
+        let root = |part: Part<'_>, host: &[f32]| -> Result<Digest> {
+            let roots = self.device.tensor_roots(part, &tensors)?;
+            let roots = roots.map(|roots| roots.into_iter().map(Digest).collect());
+            Ok(merkle::root(roots.unwrap_or_else(|| layout.tensor_roots(host))))
+        };
+        let hosts = [parameters, &moments.first, &moments.second];
+        let parts = match &self.copies {
+            Some(copies) => copies.each_ref().map(|buffer| buffer.part(..)),
+            None => hosts.map(Part::from),
+        };
+        Ok([root(parts[0], hosts[0])?, root(parts[1], hosts[1])?, root(parts[2], hosts[2])?])
     }
 
     /// The state, for good.

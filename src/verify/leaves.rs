@@ -145,7 +145,10 @@ impl<'a> LeafLog<'a> {
     /// Takes the next step, asking for the state after it only where a leaf is due; the leaf.
     pub fn follow(&mut self, report: &StepReport, state: &mut Resident) -> Result<Option<&Leaf>> {
         match self.segments.is_end(report.step + 1) {
-            true => Ok(self.observe(report, state.state()?)),
+            true => {
+                let roots = state.roots(self.layout)?;
+                Ok(self.leaf(report, roots, state.steps()))
+            }
             false => {
                 self.took(report);
                 Ok(None)
@@ -160,19 +163,30 @@ impl<'a> LeafLog<'a> {
 
     /// Takes the next step; the leaf, where one is due.
     pub fn observe(&mut self, report: &StepReport, state: &State) -> Option<&Leaf> {
-        self.took(report);
-        let step = report.step + 1;
-        if !self.segments.is_end(step) {
+        if !self.segments.is_end(report.step + 1) {
+            self.took(report);
             return None;
         }
         let [first, second] = state.moments.roots(self.layout);
+        let parameters = merkle::root(self.layout.tensor_roots(&state.parameters));
+        self.leaf(report, [parameters, first, second], state.moments.steps)
+    }
+
+    /// The leaf after this step.
+    fn leaf(
+        &mut self,
+        report: &StepReport,
+        [parameters, first, second]: [Digest; 3],
+        optimizer_steps: u64,
+    ) -> Option<&Leaf> {
+        self.took(report);
         let batches = std::mem::replace(&mut self.batches, batches()).into();
         self.leaves.push(Leaf {
-            step,
-            parameters: merkle::root(self.layout.tensor_roots(&state.parameters)),
+            step: report.step + 1,
+            parameters,
             first,
             second,
-            optimizer_steps: state.moments.steps,
+            optimizer_steps,
             losses_q32: std::mem::take(&mut self.losses),
             batches,
         });

@@ -6,6 +6,7 @@
 mod adamw;
 mod attention;
 mod bias;
+mod blake3;
 mod columns;
 mod cross_entropy;
 mod driver;
@@ -286,6 +287,10 @@ impl Operators for Cuda {
 
     fn tensor_sums_squares(&self, flat: Part<'_>, tensors: &[Range<usize>]) -> Result<Vec<f32>> {
         sum::tensor_sums_squares(self, flat, tensors)
+    }
+
+    fn tensor_roots(&self, flat: Part<'_>, tensors: &[(usize, &[usize])]) -> Result<Option<Vec<[u8; 32]>>> {
+        blake3::tensor_roots(self, flat, tensors).map(Some)
     }
 
     fn adamw(

@@ -241,6 +241,10 @@ impl Operators for Engine {
         Ok(tensors.iter().map(|tensor| self.tensor_sum_squares(&flat[tensor.clone()])).collect())
     }
 
+    fn tensor_roots(&self, _: Part<'_>, _: &[(usize, &[usize])]) -> Result<Option<Vec<[u8; 32]>>> {
+        Ok(None)
+    }
+
     fn adamw(
         &self,
         tensors: &[(Range<usize>, AdamwStep)],

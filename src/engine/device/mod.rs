@@ -155,6 +155,9 @@ pub trait Operators: fmt::Debug + Send + Sync {
     );
     /// See [`Engine::tensor_sum_squares`], of each of these tensors of one flat array.
     fn tensor_sums_squares(&self, flat: Part<'_>, tensors: &[Range<usize>]) -> Result<Vec<f32>>;
+    /// The root over the chunks of each tensor of a flat array, as files of tensors have them (docs/format.md): where each begins,
+    /// and its shape. `None` of memory that the host hashes itself.
+    fn tensor_roots(&self, flat: Part<'_>, tensors: &[(usize, &[usize])]) -> Result<Option<Vec<[u8; 32]>>>;
     /// See [`Engine::adamw`], on each of these tensors of flat arrays. Gives the first that did not come out finite; those after it
     /// may be stepped or not.
     fn adamw(
