@@ -163,11 +163,8 @@ static __device__ __forceinline__ void product(const float* a, const float* b, f
         // All have read the slab before this one: its room takes the next copy.
         fetch(s + STAGES - 1);
         const float* const slab = shared + s % STAGES * STAGE;
-        // No more than 1024 products in a row: the loop should fit the instruction caches.
         constexpr int PART = TM * TN * BK > 1024 ? 1024 / (TM * TN) : BK;
-#pragma unroll 1
-        for (int part = 0; part < BK; part += PART)
-            multiply<PART, TM, TN, A::LD, B::LD>(acc, slab + part * A::LD + row, slab + BK * A::LD + part * B::LD + col);
+        multiply_in_parts<BK, PART, TM, TN, A::LD, B::LD>(acc, slab + row, slab + BK * A::LD + col);
     }
     if (rest > 0) {
         float* const slab = shared + slabs % STAGES * STAGE;

@@ -147,7 +147,7 @@ static __device__ __forceinline__ void scores(
         const float *const a = slab + at.row, *const b = slab + P::K * P::LD_M + at.col;
         if (!needed) continue;
         if (k + P::K <= head_dim)
-            multiply<P::K, P::TM, P::TN, P::LD_M, P::LD_N>(acc, a, b);
+            multiply_in_parts<P::K, 8, P::TM, P::TN, P::LD_M, P::LD_N>(acc, a, b);
         else
             multiply_some<P::TM, P::TN, P::LD_M, P::LD_N>(acc, a, b, head_dim - k);
     }
@@ -173,7 +173,7 @@ static __device__ __forceinline__ void outputs(
         const float *const a = tile + k * P::LD_M + at.row, *const b = slab + at.out;
         const Part which = part(k);
         if (which == Part::all && k + P::K <= steps) {
-            multiply<P::K, P::TM, P::TD, P::LD_M, P::D>(acc, a, b);
+            multiply_in_parts<P::K, 8, P::TM, P::TD, P::LD_M, P::D>(acc, a, b);
         } else if (which == Part::all) {
             multiply_some<P::TM, P::TD, P::LD_M, P::D>(acc, a, b, steps - k);
         } else if (which == Part::up_to_own) {

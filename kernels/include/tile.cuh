@@ -84,6 +84,13 @@ static __device__ __forceinline__ void multiply(float (&acc)[TM][TN], const floa
     }
 }
 
+// The same in parts of `PART` steps: a loop that fits the instruction caches.
+template <int K, int PART, int TM, int TN, int A_LD, int B_LD>
+static __device__ __forceinline__ void multiply_in_parts(float (&acc)[TM][TN], const float* a, const float* b) {
+#pragma unroll 1
+    for (int k = 0; k < K; k += PART) multiply<PART, TM, TN, A_LD, B_LD>(acc, a + k * A_LD, b + k * B_LD);
+}
+
 // The same for a number of steps that only the launch knows: a chain never runs past its k.
 template <int TM, int TN, int A_LD, int B_LD>
 static __device__ __forceinline__ void multiply_some(float (&acc)[TM][TN], const float* a, const float* b, int steps) {
