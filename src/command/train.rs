@@ -115,7 +115,7 @@ impl WorkArgs {
         };
         assignment.check_shard(&shard).at(self.shard.display())?;
         let plan = self.memory.plan(&recipe, &folder, &device)?;
-        let model = folder.model_of(&recipe, device)?;
+        let model = folder.model_of(&recipe, device)?.with_beside(self.device.beside()?);
         let order = BatchOrder::new(&assignment.order, shard.sequences());
         Ok(Work { recipe, folder, shard, assignment, plan, model, order })
     }
