@@ -10,7 +10,7 @@ use std::path::Path;
 
 use l402::artifact::{Reader, Recipe, f32_from_le};
 use l402::data::PromptTokenizer;
-use l402::engine::philox;
+use l402::engine::{Engine, philox};
 use l402::fsio::Source;
 use l402::model::{Layout, ModelConfig, ModelFolder, initial_parameters};
 use l402::sample::{By, Decoder, Finish, Request, Rule, say};
