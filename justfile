@@ -106,3 +106,20 @@ bench-tokens *ARGS:
 # Forward passes that scoring costs.
 bench-score *ARGS:
     cargo bench --bench score -- {{ARGS}}
+
+# The kernels' PTX, by NVRTC from PyPI.
+ptx *ARGS:
+    .ci/ptx ptx {{ARGS}}
+
+# The kernels' registers, occupancy and inner loops, by ptxas and nvdisasm from PyPI: kernels/figures.tsv. A kernel file's name
+# prints its own; `--loop KERNEL sm_90` prints the loop.
+figures *ARGS:
+    .ci/ptx figures {{ARGS}}
+
+# The kernels against what they promise, on the CPU.
+test-kernels:
+    kernels/shim/test.sh
+
+# Each barrier, warp barrier and wait of the kernels taken out, one at a time: a test must fail.
+mutate-kernels *ARGS:
+    python3 kernels/shim/mutate.py {{ARGS}}

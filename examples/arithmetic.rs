@@ -15,7 +15,7 @@ use l402::artifact::{Digest, Recipe};
 use l402::data::{BatchOrder, Shard};
 use l402::engine::Engine;
 use l402::fsio::Source;
-use l402::model::{Fixed, Model, ModelConfig, Plan, Workspace, initial_parameters};
+use l402::model::{Model, ModelConfig, Plan, Workspace, initial_parameters};
 use l402::optimizer::{Moments, RoundInput, run_round};
 use l402::score::sequence_losses;
 
@@ -83,8 +83,8 @@ fn run(
     let trained = run_round(&input, parameters, Moments::zero(&model.layout), |_| ())?;
     let all: Vec<usize> = (0..held_out.sequences()).collect();
     let plan = Plan::evaluation(config, seq_len, all.len());
-    let mut workspace = Workspace::new(config, plan);
-    let parameters = Fixed::new(&model.net, &trained.parameters);
+    let mut workspace = Workspace::new(&model.device, config, plan);
+    let parameters = model.fix(&trained.parameters);
     let losses = sequence_losses(&model, &plan, &mut workspace, &parameters, held_out, &all, || ())?;
     let total: i128 = losses.iter().sum();
     Ok(total as f64 / 4_294_967_296.0 / (all.len() * seq_len) as f64)

@@ -1,7 +1,7 @@
 //! Conversations: only what the mask names is trained, and those that share a sequence know nothing of each other.
 
 use l402::engine::{Arithmetic, Engine};
-use l402::model::{Batch, Fixed, Gradients, Model, ModelConfig, Plan, Workspace, initial_parameters};
+use l402::model::{Batch, Gradients, Model, ModelConfig, Plan, Workspace, initial_parameters};
 
 const SEQ_LEN: usize = 90;
 const VOCABULARY: u32 = 61;
@@ -36,14 +36,14 @@ fn padded(mut tokens: Vec<u32>) -> Vec<u32> {
 /// Losses of one sequence, and the gradient of their sum.
 fn both(model: &Model, parameters: &[f32], batch: Batch<'_>) -> (Vec<f32>, Vec<f32>) {
     let plan = Plan::training(&model.config, SEQ_LEN, 1, None, 1 << 30);
-    let mut workspace = Workspace::new(&model.config, plan);
-    let parameters = Fixed::new(&model.net, parameters);
-    let losses = model.losses(&parameters, batch, &mut workspace).to_vec();
+    let mut workspace = Workspace::new(&model.device, &model.config, plan);
+    let parameters = model.fix(parameters);
+    let losses = model.losses(&parameters, batch, &mut workspace).unwrap().to_vec();
     let mut gradients = Gradients::new(model);
-    let again = model.backward(&parameters, batch, 1.0, &mut gradients, &mut workspace).to_vec();
+    let again = model.backward(&parameters, batch, 1.0, &mut gradients, &mut workspace).unwrap().to_vec();
     assert_eq!(losses, again);
     gradients.finish(model);
-    (losses, gradients.flat)
+    (losses, gradients.flat.host().to_vec())
 }
 
 #[test]

@@ -2,29 +2,12 @@
 
 mod common;
 
-use common::{FULL, WORKERS, World, recipe};
+use common::{FULL, WORKERS, World, models, recipe};
 use serde_json::Value;
-
-/// The configurations that transformers wrote for the oracle, with a vocabulary for bytes.
-fn configs() -> Vec<(String, String)> {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/oracle/architectures");
-    let mut folders: Vec<_> = std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect();
-    folders.sort();
-    assert_eq!(folders.len(), 11);
-    let config = |folder: &std::path::PathBuf| {
-        let mut config: Value =
-            serde_json::from_str(&std::fs::read_to_string(folder.join("config.json")).unwrap()).unwrap();
-        config["vocab_size"] = 257.into();
-        // As its own type says: what is completed is what was left out.
-        config.as_object_mut().unwrap().remove("architectures");
-        (folder.file_name().unwrap().to_string_lossy().into_owned(), config.to_string())
-    };
-    folders.iter().map(config).collect()
-}
 
 #[test]
 fn every_kind_of_model_plays_a_round() {
-    for (name, config) in configs() {
+    for (name, config) in models::configs() {
         let world = World::new(FULL);
         world.write("config.json", config.as_bytes());
         let theta = world.text("init --config config.json --seed 3 -o theta-0 --force");

@@ -1,6 +1,7 @@
 """The benchmark's step in PyTorch: eager, or with torch.compile. Speaks as `cargo bench --bench train_step` does.
 
     python3 torch_llama.py [--compile] [--bf16] [--shape 5.3M] [--steps 6 | --drive]
+                           [--device cuda:0 [--tf32]] [--batch N --seq-len T]
 """
 
 import argparse
@@ -84,14 +85,23 @@ def main():
     parser.add_argument("--bf16", action="store_true", help="autocast: products in bf16, float32 weights")
     parser.add_argument("--shape", default="5.3M")
     parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--tf32", action="store_true", help="on a GPU: float32 products on its matrix cores, rounded to TF32")
+    parser.add_argument("--batch", type=int, help="other sequences a step than the shape's")
+    parser.add_argument("--seq-len", type=int)
     parser.add_argument("--drive", action="store_true")
     args = parser.parse_args()
 
-    torch.set_num_threads(1)
+    device = torch.device(args.device)
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = args.tf32
     torch.manual_seed(402)
     shape = json.loads((pathlib.Path(__file__).parents[1] / "shapes.json").read_text())[args.shape]
-    batch, seq_len, vocab = shape["batch"], shape["seq_len"], shape["config"]["vocab_size"]
-    model = Llama(shape["config"], seq_len)
+    batch, seq_len = args.batch or shape["batch"], args.seq_len or shape["seq_len"]
+    vocab = shape["config"]["vocab_size"]
+    with device:
+        model = Llama(shape["config"], seq_len)
     step = torch.compile(model) if args.compile else model
     groups = [
         {"params": [p for p in model.parameters() if p.dim() > 1], "weight_decay": 0.1},
@@ -100,12 +110,15 @@ def main():
     # Of AdamW's three implementations the fused one is the fastest on a CPU.
     optimizer = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.95), fused=True)
     about = {"engine": "torch.compile" if args.compile else "torch", "shape": args.shape, "torch": torch.__version__}
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        about |= {"device": properties.name, "multiprocessors": properties.multi_processor_count}
     say(about | {"ready": True, "parameters": sum(p.numel() for p in model.parameters())})
     count = 0
     while sys.stdin.readline() if args.drive else count < args.steps:
         began = time.perf_counter()
-        tokens = torch.randint(0, vocab, (batch, seq_len + 1))
-        with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
+        tokens = torch.randint(0, vocab, (batch, seq_len + 1)).to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=args.bf16):
             loss = step(tokens[:, :-1], tokens[:, 1:])
         optimizer.zero_grad()
         loss.backward()

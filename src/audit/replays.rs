@@ -13,7 +13,7 @@ use crate::artifact::recipe::{Accept, InnerState};
 use crate::artifact::{Digest, Reader, TensorInfo, record};
 use crate::codec::{Feedback, Update};
 use crate::data::{Assignment, Shard};
-use crate::engine::Engine;
+use crate::engine::Device;
 use crate::error::{Context, Error, Result};
 use crate::fsio::Source;
 use crate::model::{Layout, Model, Plan};
@@ -68,6 +68,8 @@ pub struct Replays<'a> {
     pub room: &'a dyn StateRoom,
     /// Memory for activations, in bytes.
     pub activations: u64,
+    /// Where the training is done again.
+    pub device: &'a Device,
     /// Told of every inner step.
     pub step: &'a dyn Fn(&str, u32),
     /// Told what is odd, and no fault of the run's.
@@ -82,7 +84,7 @@ impl Replays<'_> {
             return Ok(0);
         }
         let folder = self.round.folder;
-        let model = folder.model_of(&self.round.start.recipe, Engine::detect())?;
+        let model = folder.model_of(&self.round.start.recipe, self.device.clone())?;
         let (mut steps, mut counting, mut findings, mut stop) = (0, 0, Vec::new(), None);
         for (assignment, given) in drawn {
             let Ok((candidate, _)) = &given.update else { continue };
@@ -164,7 +166,7 @@ impl Replays<'_> {
         blame(&file, shard.check_recipe(recipe).and_then(|()| shard.check_vocabulary(folder.config.vocab_size)))?;
         let update = open(run, start, &folder.layout, &given.file, given.content)?;
         let states = self.states(assignment, &folder.layout)?;
-        let plan = Plan::of(recipe, &folder.config, None, self.activations);
+        let plan = Plan::of_at(self.device.pace(), recipe, &folder.config, None, self.activations);
         let input = ReplayInput { recipe, folder, model, plan, assignment, shard: &shard };
         let mut sinks: Option<[Box<dyn StateFile>; 2]> = None;
         if self.depth == Depth::All && counts {

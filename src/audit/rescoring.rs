@@ -9,6 +9,7 @@ use super::validated::Validated;
 use crate::artifact::{Digest, record};
 use crate::codec::Update;
 use crate::data::{Assignment, Shard, Split};
+use crate::engine::Device;
 use crate::error::Error;
 use crate::model::ModelFolder;
 use crate::score::{
@@ -27,6 +28,8 @@ pub struct Rescoring<'a> {
     pub round: u64,
     /// The model at its start.
     pub folder: &'a ModelFolder,
+    /// Where losses are measured.
+    pub device: &'a Device,
     /// Its assignments.
     pub assignments: &'a [Assignment],
     /// Its lists.
@@ -112,6 +115,7 @@ impl<'a> Rescoring<'a> {
             recipe: &self.start.recipe,
             round: self.round,
             folder: self.folder,
+            device: self.device,
             held_out: &held_out,
             beacon,
             lists: &lists,

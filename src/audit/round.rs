@@ -12,6 +12,7 @@ use super::replays::{Depth, Replays, StateRoom, check_inputs, check_states};
 use super::rescoring::Rescoring;
 use super::start::{Start, check_keys};
 use super::theta::open as open_theta;
+use crate::engine::Device;
 
 /// How an audit goes about it.
 pub struct Audit<'a> {
@@ -25,6 +26,8 @@ pub struct Audit<'a> {
     pub room: &'a dyn StateRoom,
     /// Memory for activations, in bytes.
     pub activations: u64,
+    /// Where losses are measured and the training is done again.
+    pub device: &'a Device,
     /// Told of every inner step that is run again.
     pub step: &'a dyn Fn(&str, u32),
     /// Told what is odd, and no fault of the run's.
@@ -91,6 +94,7 @@ pub fn audit_round(audit: &Audit<'_>, round: u64, chain: &mut Chain) -> Checked<
         start,
         round,
         folder: &folder,
+        device: audit.device,
         assignments: &assignments,
         lists: &lists,
         given: &given,
@@ -110,6 +114,7 @@ pub fn audit_round(audit: &Audit<'_>, round: u64, chain: &mut Chain) -> Checked<
         chain,
         room: audit.room,
         activations: audit.activations,
+        device: audit.device,
         step: audit.step,
         say: audit.say,
     };

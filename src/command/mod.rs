@@ -15,6 +15,7 @@ pub mod compress;
 mod consensus;
 mod corpora;
 mod destination;
+pub(crate) mod device;
 pub mod devnet;
 mod dispute;
 mod escrow;

@@ -8,19 +8,25 @@ use super::args::OutputArgs;
 use super::common::{BaseArg, open, read_tokenizer, tokenizer_file};
 use crate::artifact::Digest;
 use crate::data::{Shard, Split, Tokenizer};
-use crate::engine::{Arithmetic, Engine};
+use crate::engine::{Arithmetic, Device};
 use crate::error::{Context, Result};
 use crate::model::ModelFolder;
 use crate::score::{ModelLoss, model_loss};
 use crate::ui::Ui;
-use crate::verify::require_machine;
 
 /// What a tokenizer is called beside shards and models.
 const TOKENIZER: &str = "tokenizer.json";
 
 /// Measures the model and prints the loss: a line, or a JSON object.
-pub fn run(base: &BaseArg, model: &Path, val: &Path, json: bool, output: &OutputArgs, ui: &Ui) -> Result<()> {
-    require_machine(Engine::detect())?;
+pub fn run(
+    base: &BaseArg,
+    model: &Path,
+    val: &Path,
+    json: bool,
+    output: &OutputArgs,
+    device: Device,
+    ui: &Ui,
+) -> Result<()> {
     let target = output.target();
     target.check(false)?;
     let folder = base.load(model)?;
@@ -30,10 +36,17 @@ pub fn run(base: &BaseArg, model: &Path, val: &Path, json: bool, output: &Output
     let tokenizer = tokenizer_of(&folder, model, val, &shard, ui)?;
     let mut bar = None;
     let loss =
-        model_loss(&folder, &shard, tokenizer.as_ref(), Arithmetic::Float, |micro_batches| match micro_batches {
-            Some(count) => bar = Some(ui.progress("score", count as u64)),
-            None => bar.iter().for_each(|bar| bar.tick("")),
-        })?;
+        model_loss(
+            &folder,
+            &shard,
+            tokenizer.as_ref(),
+            Arithmetic::Float,
+            device,
+            |micro_batches| match micro_batches {
+                Some(count) => bar = Some(ui.progress("score", count as u64)),
+                None => bar.iter().for_each(|bar| bar.tick("")),
+            },
+        )?;
     drop(bar);
     let text = if json { as_json(&folder, &shard, &loss) } else { as_text(&shard, &loss) };
     target.write_text(&(text + "\n"))?;

@@ -10,7 +10,6 @@ use super::train::{Work, WorkArgs};
 use super::updates::digest;
 use crate::artifact::{ArtifactKind, ChunkAt, Digest, Meta, Reader, record};
 use crate::codec::{Feedback, codec_for};
-use crate::engine::Engine;
 use crate::error::{Context, Error, Result};
 use crate::fsio::Target;
 use crate::model::Layout;
@@ -18,7 +17,7 @@ use crate::optimizer::{Moments, run_steps};
 use crate::ui::Ui;
 use crate::verify::{
     Audit, CHUNKS, ChunkIndex, FEEDBACK, FeedbackOpener, LEAVES, Leaf, Leaves, OpenedChunk, Sampling, Segments,
-    open_leaves, require_machine, segments_for, state_file, states_needed, write_chunks,
+    open_leaves, segments_for, state_file, states_needed, write_chunks,
 };
 
 /// Show what was drawn of one's own work: the state at the start of each drawn segment, and the drawn codec chunks, with
@@ -105,7 +104,6 @@ impl DrawArgs {
 
 /// Runs the verb.
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
-    require_machine(Engine::detect())?;
     let work = args.work.load(ui)?;
     let segments = Segments::of(&work.recipe);
     let sampling = args.draw.sampling(segments, work.recipe.verify.chunks);

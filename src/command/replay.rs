@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::checkpoint::{CheckpointArgs, Checkpoints, Steps};
 use super::checks::{CheckArgs, Checks};
 use super::common::{AssignmentArgs, RoundArgs, open, read_assignments};
+use super::device::DeviceArgs;
 use super::dispute::{self, Asked, DisputeArgs};
 use super::files::{self, StatesIn};
 use super::made::about;
@@ -17,15 +18,14 @@ use crate::artifact::{Digest, Reader, Recipe, record};
 use crate::codec::Update;
 use crate::command::args::OutputArgs;
 use crate::data::{Assignment, Shard};
-use crate::engine::Engine;
 use crate::error::{Context, Error, IoContext, Kind, Result};
 use crate::model::Layout;
-use crate::optimizer::{Moments, State, StepReport};
+use crate::optimizer::{Moments, Resident, StepReport};
 use crate::score::update_digest;
 use crate::ui::Ui;
 use crate::verify::{
     Difference, Finding, Leaf, Leaves, ReplayInput, Sampling, Segments, StateGiven, States, Verdict, delta_meta,
-    malformed_finding, replay_by, replay_sampled_by, require_machine,
+    malformed_finding, replay_by, replay_sampled_by,
 };
 
 /// Recompute a submission and compare it, every byte of it, or a part of it that a beacon draws.
@@ -96,6 +96,8 @@ pub struct Args {
     #[command(flatten)]
     memory: MemoryArgs,
     #[command(flatten)]
+    device: DeviceArgs,
+    #[command(flatten)]
     pub(super) checks: CheckArgs,
     #[command(flatten)]
     output: OutputArgs,
@@ -134,7 +136,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
 
 /// Replays one update.
 pub(super) fn replay_one(args: &Args, ui: &Ui) -> Result<()> {
-    require_machine(Engine::detect())?;
+    let device = args.device.open(ui)?;
     let update_path = args.update()?;
     let (path, assignments) = args.assigned(ui)?;
     let assignment = choose(&assignments, args).at(path.display())?;
@@ -168,9 +170,9 @@ pub(super) fn replay_one(args: &Args, ui: &Ui) -> Result<()> {
 
     let assumed = assumed(args, &recipe, assignment, ui);
 
-    let plan = args.memory.plan(&recipe, &folder);
-    let model = folder.model_of(&recipe, Engine::detect())?;
-    files::describe(ui, &folder, &plan, recipe.inner.grad_groups);
+    let plan = args.memory.plan(&recipe, &folder, &device)?;
+    let model = folder.model_of(&recipe, device)?.with_beside(args.device.beside()?);
+    files::describe(ui, &model.device, &folder, &plan, recipe.inner.grad_groups);
     let input = ReplayInput { recipe: &recipe, folder: &folder, model: &model, plan, assignment, shard: &shard };
     if args.dispute.any() {
         if args.checkpoint.folder().is_some() {
@@ -199,7 +201,7 @@ pub(super) fn replay_one(args: &Args, ui: &Ui) -> Result<()> {
     let done = checkpoints.as_mut().map_or(Ok(0), |checkpoints| checkpoints.resume(&folder.layout))?;
     let bar = ui.progress("replay", recipe.inner.steps.into());
     bar.at(done.into());
-    let watch = |report: &StepReport, _: &State, _: Option<&Leaf>| {
+    let watch = |report: &StepReport, _: &mut Resident, _: Option<&Leaf>| {
         bar.tick(format!("loss {:.3}", report.loss));
         Ok(())
     };

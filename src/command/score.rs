@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use super::common::{BaseArg, CoordinatorArg, RoundArgs, open, read_assignments};
+use super::device::DeviceArgs;
 use super::made::about;
 use super::node::NodeArgs;
 use super::{consensus, lists, model_loss, scored, updates};
@@ -13,7 +14,6 @@ use crate::artifact::{Commitment, Digest, Recipe, Room, record};
 use crate::codec::Update;
 use crate::command::args::{OutputArgs, WithoutArgs};
 use crate::data::Assignment;
-use crate::engine::Engine;
 use crate::error::{Context, Error, Result};
 use crate::model::{Layout, ModelFolder};
 use crate::pay::{Closing, NodeId, NodeSigner};
@@ -23,7 +23,6 @@ use crate::score::{
     in_time, read_assigned, read_held_out, read_update, require_listed, score_round, update_digest,
 };
 use crate::ui::Ui;
-use crate::verify::require_machine;
 
 /// Measure each update on held-out data, and split the round's msat by what it is worth.
 ///
@@ -101,6 +100,8 @@ pub struct Args {
     #[arg(long, conflicts_with = "recipe")]
     json: bool,
     #[command(flatten)]
+    device: DeviceArgs,
+    #[command(flatten)]
     without: WithoutArgs,
     #[command(flatten)]
     output: OutputArgs,
@@ -112,7 +113,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         let (Some(model), Some(val)) = (&args.model, &args.val) else {
             return Err(Error::bug("the command line lacks what it requires"));
         };
-        return model_loss::run(&args.base, model, val, args.json, &args.output, ui);
+        return model_loss::run(&args.base, model, val, args.json, &args.output, args.device.open(ui)?, ui);
     };
     if !args.consensus.is_empty() {
         return consensus::run(recipe, &args.consensus, args.round, &args.output, ui);
@@ -120,7 +121,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let (Some(model), Some(val)) = (&args.model, &args.val) else {
         return Err(Error::bug("the command line lacks what it requires"));
     };
-    require_machine(Engine::detect())?;
+    let device = args.device.open(ui)?;
     let (recipe, folder, round) =
         RoundArgs { recipe: recipe.clone(), model: model.clone(), base: args.base.clone() }.load(args.round)?;
     let lists = read_lists(args, &recipe, round, ui)?;
@@ -152,6 +153,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         recipe: &recipe,
         round,
         folder: &folder,
+        device: &device,
         held_out: &held_out,
         beacon: args.beacon,
         lists: &lists,

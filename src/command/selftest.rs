@@ -1,8 +1,11 @@
 //! `l402 selftest`: does this machine compute what every other does?
 
 use super::checks::{CheckArgs, Checks, Outcome};
+use super::device::{Choice, DeviceArgs};
 use crate::artifact::canonical;
 use crate::engine::Engine;
+use crate::engine::cuda::Cuda;
+use crate::engine::device::suite;
 use crate::engine::exp::{Function, worst_ulp};
 use crate::error::{Error, Result};
 use crate::ui::{Page, Ui, print};
@@ -14,7 +17,9 @@ use crate::verify::check_machine;
 /// equality there. Every instruction set that the processor has is checked. `train` and `replay` begin with this test.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Also check exp, log and sigmoid on all 2^32 inputs: minutes
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// Also check exp, log and sigmoid on all 2^32 inputs, and a GPU's operators on sixteen times as many: minutes
     #[arg(long)]
     exhaustive: bool,
     /// Print JSON, one line an operator and instruction set
@@ -63,6 +68,16 @@ fn test(args: &Args, checks: &mut Checks, ui: &Ui) -> Result<()> {
             "{wrong} digests differ from the golden ones: this machine cannot be verified"
         )));
     }
+    for choice in [&args.device.device.first].into_iter().chain(&args.device.device.beside) {
+        match *choice {
+            Choice::Cpu => {}
+            Choice::Cuda(number) => gpu(number, args, checks)?,
+            Choice::Auto => match Cuda::open(0) {
+                Ok(_) => gpu(0, args, checks)?,
+                Err(error) => ui.say(format!("no GPU was checked: {error}")),
+            },
+        }
+    }
     if args.exhaustive {
         let done = exhaustive(ui);
         checks.ended("exp, log and sigmoid on all inputs", &done);
@@ -71,6 +86,38 @@ fn test(args: &Args, checks: &mut Checks, ui: &Ui) -> Result<()> {
     ui.say("selftest passed");
     Ok(())
 }
+
+/// Every operator of a GPU beside the processor's, which has the golden digests.
+fn gpu(number: usize, args: &Args, checks: &mut Checks) -> Result<()> {
+    let device = Cuda::open(number)?.device();
+    let (name, mut wrong) = (device.name(), 0);
+    for seed in 0..if args.exhaustive { EXHAUSTIVE_SEEDS } else { 1 } {
+        suite::check(&device, seed, |operator, differs| {
+            wrong += usize::from(differs.is_some());
+            let outcome = differs.map_or(Outcome::Passed, |what| Outcome::Failed(what.into()));
+            checks.add(format!("{operator} cuda:{number} inputs {seed}"), outcome);
+            let mut page = Page::default();
+            if args.json {
+                let record = serde_json::json!({
+                    "device": name, "differs": differs, "inputs": seed, "operator": operator
+                });
+                page.json(&canonical::json(&record));
+            } else {
+                page.line(format!("cuda:{number:<6} {operator:20} {}", differs.unwrap_or("equal")));
+            }
+            page.print()
+        })?;
+    }
+    match wrong {
+        0 => Ok(()),
+        _ => Err(Error::refused(format!(
+            "{name}: {wrong} checks differ from the processor: nothing it makes can be verified"
+        ))),
+    }
+}
+
+/// Inputs of a GPU's operators, one set a seed, where all is checked.
+const EXHAUSTIVE_SEEDS: u32 = 16;
 
 /// The bound of the contract (A5), in units in the last place.
 const BOUND: f64 = 1.0;

@@ -6,11 +6,11 @@ use rayon::prelude::*;
 
 impl Engine {
     /// `x` \[rows × the parts' widths together\] into its parts, each \[rows × its width\].
-    pub fn split_columns<const N: usize>(self, x: &[f32], parts: [(&mut [f32], usize); N]) {
+    pub fn split_columns(self, x: &[f32], parts: &mut [(&mut [f32], usize)]) {
         let width: usize = parts.iter().map(|(_, width)| width).sum();
         let rows = x.len() / width;
         let mut first = 0;
-        for (part, columns) in parts {
+        for (part, columns) in parts.iter_mut().map(|(part, columns)| (&mut **part, *columns)) {
             assert_eq!(part.len(), rows * columns, "split_columns: a part of {rows} rows of {columns}");
             let copy = |(part, x): (&mut [f32], &[f32])| part.copy_from_slice(&x[first..][..columns]);
             if worth_threads(part.len()) {
@@ -23,11 +23,11 @@ impl Engine {
     }
 
     /// The transpose of [`Engine::split_columns`], for gradients.
-    pub fn join_columns<const N: usize>(self, parts: [(&[f32], usize); N], x: &mut [f32]) {
+    pub fn join_columns(self, parts: &[(&[f32], usize)], x: &mut [f32]) {
         let width: usize = parts.iter().map(|(_, width)| width).sum();
         let rows = x.len() / width;
         let mut first = 0;
-        for (part, columns) in parts {
+        for &(part, columns) in parts {
             assert_eq!(part.len(), rows * columns, "join_columns: a part of {rows} rows of {columns}");
             let copy = |(part, x): (&[f32], &mut [f32])| x[first..][..columns].copy_from_slice(part);
             if worth_threads(part.len()) {
@@ -53,13 +53,16 @@ mod tests {
                 let x = numbers.wild(rows * width);
                 let mut parts = widths.map(|width| vec![9.0; rows * width]);
                 let [a, b, c] = &mut parts;
-                engine.split_columns(&x, [(a, widths[0]), (b, widths[1]), (c, widths[2])]);
+                engine.split_columns(
+                    &x,
+                    &mut [(&mut a[..], widths[0]), (&mut b[..], widths[1]), (&mut c[..], widths[2])],
+                );
                 for row in 0..rows {
                     assert_eq!(parts[1][row * widths[1]].to_bits(), x[row * width + widths[0]].to_bits());
                 }
                 let mut again = vec![9.0; x.len()];
                 let [a, b, c] = &parts;
-                engine.join_columns([(a, widths[0]), (b, widths[1]), (c, widths[2])], &mut again);
+                engine.join_columns(&[(&a[..], widths[0]), (&b[..], widths[1]), (&c[..], widths[2])], &mut again);
                 assert!(again.iter().zip(&x).all(|(a, b)| a.to_bits() == b.to_bits()));
             }
         });

@@ -1,8 +1,10 @@
 //! A linear layer's three products, by the arithmetic that a recipe chooses. Everything else is the same in both.
 
-use super::integer::{Side, Slot};
+use super::integer::{Resident, Side, Slot};
 use super::machine::Engine;
 use super::matmul::{Mat, MatMut, Operand, Start};
+use super::memory::Part;
+use std::cell::OnceCell;
 use std::ops::Range;
 
 /// The arithmetic contract: what a linear layer's products are.
@@ -38,7 +40,7 @@ pub fn block_start(token: usize, seq_len: usize) -> usize {
 }
 
 /// The blocks of some tokens, which begin and end with a block, counted from the first of them.
-fn blocks(tokens: Range<usize>, seq_len: usize) -> impl Iterator<Item = Range<usize>> {
+pub(super) fn blocks(tokens: Range<usize>, seq_len: usize) -> impl Iterator<Item = Range<usize>> {
     let (first, end) = (tokens.start, tokens.end);
     let next = move |start: &usize| {
         let in_sequence = start % seq_len;
@@ -55,20 +57,30 @@ fn blocks(tokens: Range<usize>, seq_len: usize) -> impl Iterator<Item = Range<us
 /// A linear layer's input \[tokens × in\] or weight \[out × in\], as its products take it.
 #[derive(Clone, Copy)]
 pub struct Factor<'a> {
-    values: &'a [f32],
+    values: Part<'a>,
     inner: usize,
     integers: Option<&'a Integers>,
 }
 
 impl<'a> Factor<'a> {
     /// For one product.
-    pub fn new(values: &'a [f32], inner: usize) -> Factor<'a> {
-        Factor { values, inner, integers: None }
+    pub fn new(values: impl Into<Part<'a>>, inner: usize) -> Factor<'a> {
+        Factor { values: values.into(), inner, integers: None }
     }
 
     /// The values, row-major.
-    pub fn values(self) -> &'a [f32] {
+    pub fn values(self) -> Part<'a> {
         self.values
+    }
+
+    /// The values in host memory.
+    pub(super) fn host(self) -> &'a [f32] {
+        self.values.host()
+    }
+
+    /// Inputs: elements of a row.
+    pub fn inner(self) -> usize {
+        self.inner
     }
 
     /// Tokens of an input, outputs of a weight.
@@ -76,8 +88,18 @@ impl<'a> Factor<'a> {
         self.values.len() / self.inner
     }
 
+    /// Where a device keeps the digits of its rows, where they are kept.
+    pub(super) fn resident_rows(self) -> Option<&'a OnceCell<Resident>> {
+        self.integers.map(|integers| &integers.resident_rows)
+    }
+
+    /// And of its columns: all of a weight's; an input's by block of tokens.
+    pub(super) fn resident_columns(self) -> Option<&'a OnceCell<Resident>> {
+        self.integers.map(|integers| &integers.resident_columns)
+    }
+
     fn mat(self) -> Mat<'a> {
-        Mat::new(self.values, self.rows(), self.inner)
+        Mat::new(self.host(), self.rows(), self.inner)
     }
 
     fn side(self, operand: Operand<'a>, slot: impl FnOnce(&'a Integers) -> Option<&'a Slot>) -> Side<'a> {
@@ -93,23 +115,36 @@ pub struct Integers {
     right: Slot,
     /// Of its columns: all of a weight's; an input's by block of tokens.
     columns: Vec<Slot>,
+    /// Of its rows, in a device's memory.
+    resident_rows: OnceCell<Resident>,
+    /// Of its columns.
+    resident_columns: OnceCell<Resident>,
 }
 
 impl Integers {
     /// Of weights, one after the other.
     pub fn of_weights() -> Integers {
-        Integers { left: Slot::default(), right: Slot::default(), columns: vec![Slot::default()] }
+        Integers::with(vec![Slot::default()])
     }
 
     /// Of inputs of up to so many sequences, one after the other.
     pub fn of_inputs(sequences: usize, seq_len: usize) -> Integers {
         let blocks = sequences * seq_len.div_ceil(TOKENS);
-        let columns = std::iter::repeat_with(Slot::default).take(blocks).collect();
-        Integers { left: Slot::default(), right: Slot::default(), columns }
+        Integers::with(std::iter::repeat_with(Slot::default).take(blocks).collect())
+    }
+
+    fn with(columns: Vec<Slot>) -> Integers {
+        Integers {
+            left: Slot::default(),
+            right: Slot::default(),
+            columns,
+            resident_rows: OnceCell::new(),
+            resident_columns: OnceCell::new(),
+        }
     }
 
     /// The factor of these values, an input's for the same tokens in each product. What was made of others is forgotten.
-    pub fn of<'a>(&'a mut self, values: &'a [f32], inner: usize) -> Factor<'a> {
+    pub fn of<'a>(&'a mut self, values: impl Into<Part<'a>>, inner: usize) -> Factor<'a> {
         self.forget();
         self.go_on(values, inner)
     }
@@ -117,11 +152,12 @@ impl Integers {
     /// Forgets what was made.
     pub fn forget(&mut self) {
         [&mut self.left, &mut self.right].into_iter().chain(&mut self.columns).for_each(Slot::forget);
+        [&mut self.resident_rows, &mut self.resident_columns].into_iter().for_each(|made| drop(made.take()));
     }
 
     /// The factor of the values that it was of before, or of any where it is of none: what was made of them is kept.
-    pub fn go_on<'a>(&'a self, values: &'a [f32], inner: usize) -> Factor<'a> {
-        Factor { values, inner, integers: Some(self) }
+    pub fn go_on<'a>(&'a self, values: impl Into<Part<'a>>, inner: usize) -> Factor<'a> {
+        Factor { values: values.into(), inner, integers: Some(self) }
     }
 }
 
@@ -184,7 +220,7 @@ impl Engine {
                 for (i, block) in blocks(tokens, seq_len).enumerate() {
                     let n = block.len();
                     let dy = Mat::new(&dy[block.start * out..block.end * out], n, out);
-                    let rows = Mat::new(&x.values[block.start * inner..block.end * inner], n, inner);
+                    let rows = Mat::new(&x.host()[block.start * inner..block.end * inner], n, inner);
                     let right = x.side(Operand::down(rows), |integers| integers.columns.get(i));
                     let dw = MatMut::new(dw, out, inner);
                     self.integer_product(

@@ -11,9 +11,9 @@ pub mod definition {
 
     /// `u[i][r] = s * chain over ascending k of x[i][k] * a[r][k]` from +0.
     pub fn low_rank(x: Factor<'_>, a: Factor<'_>, scale: f32, u: &mut [f32]) {
-        let (inner, rank) = (a.values().len() / a.rows(), a.rows());
-        for (x, u) in x.values().chunks(inner).zip(u.chunks_mut(rank)) {
-            for (a, u) in a.values().chunks(inner).zip(u) {
+        let (inner, rank) = (a.host().len() / a.rows(), a.rows());
+        for (x, u) in x.host().chunks(inner).zip(u.chunks_mut(rank)) {
+            for (a, u) in a.host().chunks(inner).zip(u) {
                 *u = x.iter().zip(a).fold(0f32, |chain, (x, a)| x.mul_add(*a, chain)) * scale;
             }
         }
@@ -21,9 +21,9 @@ pub mod definition {
 
     /// `y[i][j] = chain over ascending r of u[i][r] * b[j][r]` from `y[i][j]`.
     pub fn low_rank_add(u: &[f32], b: Factor<'_>, y: &mut [f32]) {
-        let (out, rank) = (b.rows(), b.values().len() / b.rows());
+        let (out, rank) = (b.rows(), b.host().len() / b.rows());
         for (u, y) in u.chunks(rank).zip(y.chunks_mut(out)) {
-            for (b, y) in b.values().chunks(rank).zip(y) {
+            for (b, y) in b.host().chunks(rank).zip(y) {
                 *y = u.iter().zip(b).fold(*y, |chain, (u, b)| u.mul_add(*b, chain));
             }
         }
@@ -31,10 +31,10 @@ pub mod definition {
 
     /// `du[i][r] = s * chain over ascending j of dy[i][j] * b[j][r]` from +0.
     pub fn low_rank_backward(dy: &[f32], b: Factor<'_>, scale: f32, du: &mut [f32]) {
-        let (out, rank) = (b.rows(), b.values().len() / b.rows());
+        let (out, rank) = (b.rows(), b.host().len() / b.rows());
         for (dy, du) in dy.chunks(out).zip(du.chunks_mut(rank)) {
             for (r, du) in du.iter_mut().enumerate() {
-                let terms = dy.iter().zip(b.values().chunks(rank));
+                let terms = dy.iter().zip(b.host().chunks(rank));
                 *du = terms.fold(0f32, |chain, (dy, b)| dy.mul_add(b[r], chain)) * scale;
             }
         }
@@ -44,10 +44,10 @@ pub mod definition {
 impl Engine {
     /// u = s · (x · Aᵀ): `x` \[n × in\], `a` \[rank × in\], `u` \[n × rank\].
     pub fn low_rank(self, x: Factor<'_>, a: Factor<'_>, scale: f32, u: &mut [f32]) {
-        let (n, rank, inner) = (x.rows(), a.rows(), a.values().len() / a.rows());
+        let (n, rank, inner) = (x.rows(), a.rows(), a.host().len() / a.rows());
         self.matmul_nt(
-            Mat::new(x.values(), n, inner),
-            Mat::new(a.values(), rank, inner),
+            Mat::new(x.host(), n, inner),
+            Mat::new(a.host(), rank, inner),
             MatMut::new(u, n, rank),
             Start::Zero,
         );
@@ -56,17 +56,17 @@ impl Engine {
 
     /// y += u · Bᵀ: `u` \[n × rank\], `b` \[out × rank\], `y` \[n × out\].
     pub fn low_rank_add(self, u: &[f32], b: Factor<'_>, y: &mut [f32]) {
-        let (out, rank) = (b.rows(), b.values().len() / b.rows());
+        let (out, rank) = (b.rows(), b.host().len() / b.rows());
         let n = u.len() / rank;
-        let (u, b) = (Mat::new(u, n, rank), Mat::new(b.values(), out, rank));
+        let (u, b) = (Mat::new(u, n, rank), Mat::new(b.host(), out, rank));
         self.matmul_nt(u, b, MatMut::new(y, n, out), Start::Accumulate);
     }
 
     /// du = s · (dy · B): `dy` \[n × out\], `b` \[out × rank\], `du` \[n × rank\]. It is the gradient of x · Aᵀ.
     pub fn low_rank_backward(self, dy: &[f32], b: Factor<'_>, scale: f32, du: &mut [f32]) {
-        let (out, rank) = (b.rows(), b.values().len() / b.rows());
+        let (out, rank) = (b.rows(), b.host().len() / b.rows());
         let n = dy.len() / out;
-        let (dy, b) = (Mat::new(dy, n, out), Mat::new(b.values(), out, rank));
+        let (dy, b) = (Mat::new(dy, n, out), Mat::new(b.host(), out, rank));
         self.matmul_nn(dy, b, MatMut::new(du, n, rank), Start::Zero);
         self.scale(du, scale);
     }

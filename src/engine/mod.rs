@@ -7,13 +7,15 @@
 //! the instruction set, nor on the number of threads, nor on how a batch is cut into calls.
 //!
 //! Everything is a method of [`Engine`], on slices of `f32`, row-major. Shapes that do not fit are programming errors and
-//! panic. Threads are those of the current rayon pool.
+//! panic. Threads are those of the current rayon pool. A model's passes go through a [`Device`], which is an engine or a GPU.
 
 pub mod adamw;
 pub mod attention;
 pub mod bias;
 pub mod columns;
 pub mod cross_entropy;
+pub mod cuda;
+pub mod device;
 pub mod elementwise;
 pub mod embedding;
 pub mod exp;
@@ -23,6 +25,7 @@ pub mod linear;
 pub mod low_rank;
 pub mod machine;
 pub mod matmul;
+pub mod memory;
 pub mod philox;
 pub mod rms_norm;
 pub mod rope;
@@ -32,6 +35,7 @@ pub mod sum;
 pub mod swiglu;
 
 mod gated;
+mod inputs;
 mod scratch;
 #[cfg(test)]
 mod testing;
@@ -39,9 +43,11 @@ mod testing;
 pub use adamw::AdamwStep;
 pub use attention::AttentionShape;
 pub use cross_entropy::NO_TARGET;
+pub use device::{Attended, Device, Gating, NormWeight, Operators, Pace, Rope};
 pub use linear::Arithmetic;
 pub use machine::{Engine, Isa};
 pub use matmul::{Mat, MatMut, Start};
+pub use memory::{Buffer, Held, Part, PartMut, Words};
 pub use rope::RopeTable;
 pub use rope_scaling::RopeScaling;
 pub use selftest::operator_digests;

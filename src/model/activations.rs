@@ -4,13 +4,15 @@ use super::config::ModelConfig;
 use super::layer_acts::LayerActs;
 use super::plan::Plan;
 use crate::engine::linear::Integers;
+use crate::engine::{Buffer, Device, Words};
 use std::ops::Range;
 
 /// All activations and scratch of a micro-batch.
 pub struct Workspace {
     pub(super) plan: Plan,
-    /// The residual stream before each layer, and after the last one \[layers + 1\]\[n × d\].
-    pub(super) stream: Vec<Vec<f32>>,
+    /// The residual stream before each layer, and after the last one \[layers + 1\]\[n × d\]; without a backward pass the first of
+    /// two that take turns.
+    pub(super) stream: Vec<Buffer>,
     /// One a layer; a single one where layers are computed again on the way back, or where there is none.
     pub(super) layers: Vec<LayerActs>,
     pub(super) scratch: Scratch,
@@ -19,54 +21,62 @@ pub struct Workspace {
 /// Buffers that hold nothing from one operator to the next but one.
 pub(super) struct Scratch {
     /// A normed residual stream \[n × d\].
-    pub normed: Vec<f32>,
+    pub normed: Buffer,
     /// A projection into the residual stream, or the gradient of a normed one \[n × d\].
-    pub projected: Vec<f32>,
+    pub projected: Buffer,
     /// 1/rms before the head \[n\].
-    pub rinv: Vec<f32>,
+    pub rinv: Buffer,
     /// Feed-forward's hidden values, or their gradient \[n × ff\].
-    pub hidden: Vec<f32>,
+    pub hidden: Buffer,
     /// Gradient of the residual stream \[n × d\].
-    pub dx: Vec<f32>,
+    pub dx: Buffer,
     /// Gradients of attention \[n × query width\], \[n × key width\] twice, \[n × query width\].
-    pub dq: Vec<f32>,
+    pub dq: Buffer,
     /// See `dq`.
-    pub dk: Vec<f32>,
+    pub dk: Buffer,
     /// See `dq`.
-    pub dv: Vec<f32>,
+    pub dv: Buffer,
     /// See `dq`.
-    pub d_attention: Vec<f32>,
+    pub d_attention: Buffer,
     /// The gradient of a branch as it leaves, twice: scaled, and before its norm \[n × d\]. Empty where nothing is done to it.
-    pub d_branch: [Vec<f32>; 2],
+    pub d_branch: [Buffer; 2],
     /// Gradients of queries and keys before their norm \[n × query width\], \[n × key width\]; empty without one.
-    pub d_raw: [Vec<f32>; 2],
+    pub d_raw: [Buffer; 2],
     /// What a fused projection gives, or its gradient \[n × its width\]; empty without one.
-    pub fused: Vec<f32>,
+    pub fused: Buffer,
     /// Logits of a chunk of tokens \[chunk × vocabulary\].
-    pub logits: Vec<f32>,
+    pub logits: Buffer,
     /// Input tokens \[n\].
-    pub inputs: Vec<u32>,
+    pub inputs: Words,
     /// Target tokens \[n\]; NO_TARGET where there is none.
-    pub targets: Vec<u32>,
+    pub targets: Words,
     /// The documents, as ranges of tokens; none where every sequence is one.
     pub documents: Vec<Range<usize>>,
     /// Losses \[n\].
-    pub losses: Vec<f32>,
+    pub losses: Buffer,
+    /// Losses or logits that were copied from a device.
+    pub seen: Vec<f32>,
     /// Of a linear layer's input that several products take.
     pub integers: Integers,
 }
 
+/// The residual stream after all layers.
+pub(super) fn last_stream<'s>(plan: &Plan, stream: &'s [Buffer]) -> &'s Buffer {
+    let last = if plan.keeps_streams() { stream.last() } else { stream.first() };
+    last.expect("there is a stream")
+}
+
 impl Workspace {
-    /// Allocates what the plan says.
-    pub fn new(config: &ModelConfig, plan: Plan) -> Workspace {
+    /// Allocates what the plan says, where the device computes.
+    pub fn new(device: &Device, config: &ModelConfig, plan: Plan) -> Workspace {
         let n = plan.tokens();
-        let zeros = |rows: usize, width: usize| vec![0f32; rows * width];
-        let back = |width: usize| if plan.backward { zeros(n, width) } else { Vec::new() };
+        let zeros = |rows: usize, width: usize| device.zeros(rows * width);
+        let back = |width: usize| zeros(if plan.backward { n } else { 0 }, width);
         let d = config.hidden_size;
-        let kept = if plan.keeps_streams() { config.num_hidden_layers + 1 } else { 1 };
+        let kept = if plan.keeps_streams() { config.num_hidden_layers + 1 } else { 2 };
         Workspace {
             stream: (0..kept).map(|_| zeros(n, d)).collect(),
-            layers: (0..plan.kept_layers(config)).map(|_| LayerActs::new(config, n)).collect(),
+            layers: (0..plan.kept_layers(config)).map(|_| LayerActs::new(device, config, n)).collect(),
             scratch: Scratch {
                 normed: zeros(n, d),
                 projected: zeros(n, d),
@@ -81,10 +91,11 @@ impl Workspace {
                 d_raw: config.d_raw_widths().map(back),
                 fused: zeros(n, config.fused_width()),
                 logits: zeros(plan.logit_rows, config.vocab_size),
-                inputs: vec![0; n],
-                targets: vec![0; n],
+                inputs: device.words(n),
+                targets: device.words(n),
                 documents: Vec::new(),
                 losses: zeros(n, 1),
+                seen: Vec::new(),
                 integers: Integers::of_inputs(plan.sequences, plan.seq_len),
             },
             plan,

@@ -6,41 +6,23 @@
 use std::ops::Range;
 
 use super::forward::Model;
-use crate::engine::AttentionShape;
+use crate::engine::{Attended, AttentionShape, Part, PartMut};
 
-/// What attention's backward pass reads: queries, keys, values; output, row maxima, row sums; the output's gradient.
-pub struct Attended<'a> {
-    /// Queries, keys and values, turned.
-    pub qkv: [&'a [f32]; 3],
-    /// Output.
-    pub out: &'a [f32],
-    /// Row maxima and row sums.
-    pub rows: [&'a [f32]; 2],
-    /// The gradient of the output.
-    pub d_out: &'a [f32],
-}
-
-fn part<'x>(x: &'x [f32], tokens: &Range<usize>, width: usize) -> &'x [f32] {
-    &x[tokens.start * width..tokens.end * width]
-}
-
-fn part_mut<'x>(x: &'x mut [f32], tokens: &Range<usize>, width: usize) -> &'x mut [f32] {
-    &mut x[tokens.start * width..tokens.end * width]
+fn tokens_of(tokens: &Range<usize>, width: usize) -> Range<usize> {
+    tokens.start * width..tokens.end * width
 }
 
 impl Model {
     /// Turns queries or keys of `width` a token, or turns their gradients back; nothing in a layer without RoPE. `documents` are
     /// ranges of tokens; where there are none, whole sequences are.
-    pub fn turn(&self, layer: usize, documents: &[Range<usize>], back: bool, width: usize, x: &mut [f32]) {
-        let Some(table) = self.rope(layer) else { return };
-        let turn = |x: &mut [f32]| match back {
-            false => self.engine.rope(table, width, x),
-            true => self.engine.rope_backward(table, width, x),
-        };
+    pub fn turn(&self, layer: usize, documents: &[Range<usize>], back: bool, width: usize, mut x: PartMut<'_>) {
+        let Some(rope) = self.rope(layer) else { return };
         if documents.is_empty() {
-            return turn(x);
+            return self.device.rope(rope, width, x, back);
         }
-        documents.iter().for_each(|tokens| turn(part_mut(x, tokens, width)));
+        for tokens in documents {
+            self.device.rope(rope, width, x.part_mut(tokens_of(tokens, width)), back);
+        }
     }
 
     fn document_shape(&self, layer: usize, tokens: &Range<usize>) -> AttentionShape {
@@ -52,20 +34,20 @@ impl Model {
         &self,
         layer: usize,
         documents: &[Range<usize>],
-        [q, k, v]: [&[f32]; 3],
-        out: &mut [f32],
-        [max, sum]: [&mut [f32]; 2],
+        [q, k, v]: [Part<'_>; 3],
+        mut out: PartMut<'_>,
+        [mut max, mut sum]: [PartMut<'_>; 2],
     ) {
         let (qw, kvw, heads) = self.attention_widths();
         if documents.is_empty() {
             let shape = self.attention_shape(layer, q.len() / qw / self.seq_len);
-            return self.engine.attention(&shape, q, k, v, out, max, sum);
+            return self.device.attention(&shape, [q, k, v], out, [max, sum]);
         }
         for tokens in documents {
-            let [q, k, v] = [part(q, tokens, qw), part(k, tokens, kvw), part(v, tokens, kvw)];
-            let rows = [part_mut(max, tokens, heads), part_mut(sum, tokens, heads)];
-            let ([max, sum], out) = (rows, part_mut(out, tokens, qw));
-            self.engine.attention(&self.document_shape(layer, tokens), q, k, v, out, max, sum);
+            let (queries, keys) = (tokens_of(tokens, qw), tokens_of(tokens, kvw));
+            let qkv = [q.part(queries.clone()), k.part(keys.clone()), v.part(keys)];
+            let rows = [&mut max, &mut sum].map(|rows| rows.part_mut(tokens_of(tokens, heads)));
+            self.device.attention(&self.document_shape(layer, tokens), qkv, out.part_mut(queries), rows);
         }
     }
 
@@ -75,22 +57,25 @@ impl Model {
         layer: usize,
         documents: &[Range<usize>],
         of: &Attended<'_>,
-        [dq, dk, dv]: [&mut [f32]; 3],
+        mut gradients: [PartMut<'_>; 3],
     ) {
-        let Attended { qkv: [q, k, v], out, rows: [max, sum], d_out } = *of;
         let (qw, kvw, heads) = self.attention_widths();
         if documents.is_empty() {
-            let shape = self.attention_shape(layer, q.len() / qw / self.seq_len);
-            return self.engine.attention_backward(&shape, q, k, v, out, max, sum, d_out, dq, dk, dv);
+            let shape = self.attention_shape(layer, of.out.len() / qw / self.seq_len);
+            return self.device.attention_backward(&shape, of, gradients);
         }
         for tokens in documents {
-            let [q, out, d_out] = [q, out, d_out].map(|x| part(x, tokens, qw));
-            let [k, v] = [k, v].map(|x| part(x, tokens, kvw));
-            let [max, sum] = [max, sum].map(|x| part(x, tokens, heads));
-            let dq = part_mut(dq, tokens, qw);
-            let (dk, dv) = (part_mut(dk, tokens, kvw), part_mut(dv, tokens, kvw));
-            let shape = self.document_shape(layer, tokens);
-            self.engine.attention_backward(&shape, q, k, v, out, max, sum, d_out, dq, dk, dv);
+            let (queries, keys) = (tokens_of(tokens, qw), tokens_of(tokens, kvw));
+            let each = [&queries, &keys, &keys];
+            let of = Attended {
+                qkv: std::array::from_fn(|i| of.qkv[i].part(each[i].clone())),
+                out: of.out.part(queries.clone()),
+                rows: of.rows.map(|rows| rows.part(tokens_of(tokens, heads))),
+                d_out: of.d_out.part(queries.clone()),
+            };
+            let [dq, dk, dv] = &mut gradients;
+            let gradients = [dq.part_mut(queries.clone()), dk.part_mut(keys.clone()), dv.part_mut(keys.clone())];
+            self.device.attention_backward(&self.document_shape(layer, tokens), &of, gradients);
         }
     }
 

@@ -1,13 +1,12 @@
 //! The attention branch of a layer, forward and backward.
 
 use super::activations::Scratch;
-use super::attend::Attended;
 use super::branch::Sums;
 use super::fixed::Fixed;
 use super::forward::Model;
 use super::layer_acts::LayerActs;
-use crate::engine::Start;
 use crate::engine::linear::Factor;
+use crate::engine::{Attended, Part, Start};
 
 impl Model {
     /// From the residual stream `x` before the layer to the one between attention and feed-forward.
@@ -15,7 +14,7 @@ impl Model {
         &self,
         parameters: &Fixed<'_>,
         layer: usize,
-        x: &[f32],
+        x: Part<'_>,
         acts: &mut LayerActs,
         scratch: &mut Scratch,
     ) {
@@ -26,41 +25,43 @@ impl Model {
         let entering = match ids.norm1 {
             None => x,
             Some(norm) => {
-                let normed = &mut scratch.normed[..x.len()];
-                self.norm(parameters, norm, x, normed, &mut acts.rinv1[..n]);
-                normed
+                let mut normed = scratch.normed.part_mut(..x.len());
+                self.norm(parameters, norm, x, normed.again(), acts.rinv1.part_mut(..n));
+                normed.into_shared()
             }
         };
-        let (q, k, v) = (&mut acts.q[..n * qw], &mut acts.k[..n * kvw], &mut acts.v[..n * kvw]);
+        let (mut q, mut k) = (acts.q.part_mut(..n * qw), acts.k.part_mut(..n * kvw));
+        let v = acts.v.part_mut(..n * kvw);
         let input = scratch.integers.of(entering, d);
         match ids.qk_norm {
             None => {
-                let y = [(&mut *q, qw), (&mut *k, kvw), (v, kvw)];
+                let y = [(q.again(), qw), (k.again(), kvw), (v, kvw)];
                 self.project_all(parameters, ids.qkv, input, &mut scratch.fused, y);
             }
             Some(norms) => {
                 let [raw_q, raw_k] = &mut acts.raw;
-                let (raw_q, raw_k) = (&mut raw_q[..n * qw], &mut raw_k[..n * kvw]);
-                let y = [(&mut *raw_q, qw), (&mut *raw_k, kvw), (v, kvw)];
+                let (mut raw_q, mut raw_k) = (raw_q.part_mut(..n * qw), raw_k.part_mut(..n * kvw));
+                let y = [(raw_q.again(), qw), (raw_k.again(), kvw), (v, kvw)];
                 self.project_all(parameters, ids.qkv, input, &mut scratch.fused, y);
-                let sides = [(raw_q, &mut *q), (raw_k, &mut *k)];
+                let sides = [(raw_q.shared(), q.again()), (raw_k.shared(), k.again())];
                 let kept = norms.into_iter().zip(&mut acts.raw_rinv).zip(self.qk_norm_rows());
                 for ((raw, y), ((norm, rinv), (rows, _))) in sides.into_iter().zip(kept) {
-                    self.norm(parameters, norm, raw, y, &mut rinv[..n * rows]);
+                    self.norm(parameters, norm, raw, y, rinv.part_mut(..n * rows));
                 }
             }
         }
-        self.turn(layer, &scratch.documents, false, qw, q);
-        self.turn(layer, &scratch.documents, false, kvw, k);
+        self.turn(layer, &scratch.documents, false, qw, q.again());
+        self.turn(layer, &scratch.documents, false, kvw, k.again());
         let heads = n * self.config.num_attention_heads;
-        let attention = &mut acts.attention[..n * qw];
-        let rows = [&mut acts.row_max[..heads], &mut acts.row_sum[..heads]];
-        self.attend(layer, &scratch.documents, [q, k, &acts.v[..n * kvw]], attention, rows);
+        let mut attention = acts.attention.part_mut(..n * qw);
+        let rows = [acts.row_max.part_mut(..heads), acts.row_sum.part_mut(..heads)];
+        let qkv = [q.shared(), k.shared(), acts.v.part(..n * kvw)];
+        self.attend(layer, &scratch.documents, qkv, attention.again(), rows);
         let kept = [&mut acts.left[0], &mut acts.left_rinv[0]];
-        let projected = &mut scratch.projected[..x.len()];
-        let streams = (x, &mut acts.middle[..x.len()]);
+        let projected = scratch.projected.part_mut(..x.len());
+        let streams = (x, acts.middle.part_mut(..x.len()));
         let last = (ids.o, ids.post_norm1);
-        self.leave(parameters, last, Factor::new(attention, qw), kept, projected, streams);
+        self.leave(parameters, last, Factor::new(attention.shared(), qw), kept, projected, streams);
     }
 
     /// The gradient of the stream between attention and feed-forward, in the scratch, becomes that of the stream `x` before the
@@ -69,7 +70,7 @@ impl Model {
         &self,
         parameters: &Fixed<'_>,
         layer: usize,
-        x: &[f32],
+        x: Part<'_>,
         acts: &LayerActs,
         s: &mut Scratch,
         sums: &mut Sums<'_>,
@@ -78,50 +79,53 @@ impl Model {
         let d = self.config.hidden_size;
         let n = x.len() / d;
         let (qw, kvw) = (self.config.query_width(), self.config.key_width());
-        let dx = &mut s.dx[..x.len()];
-        let (attention, d_attention) = (&acts.attention[..n * qw], &mut s.d_attention[..n * qw]);
-        let kept = [&acts.left[0][..], &acts.left_rinv[0]];
+        let (attention, mut d_attention) = (acts.attention.part(..n * qw), s.d_attention.part_mut(..n * qw));
+        let kept = [&acts.left[0], &acts.left_rinv[0]];
+        let dx = s.dx.part(..x.len());
         let d_left = self.leave_backward(parameters, ids.post_norm1, kept, dx, &mut s.d_branch, sums);
-        self.input_gradient(parameters, ids.o.weight, d_left, d_attention, Start::Zero);
+        self.input_gradient(parameters, ids.o.weight, d_left, d_attention.again(), Start::Zero);
         self.weight_gradient(parameters, ids.o, Factor::new(attention, qw), d_left, sums);
 
         let heads = n * self.config.num_attention_heads;
-        let (dq, dk, dv) = (&mut s.dq[..n * qw], &mut s.dk[..n * kvw], &mut s.dv[..n * kvw]);
+        let (mut dq, mut dk) = (s.dq.part_mut(..n * qw), s.dk.part_mut(..n * kvw));
+        let mut dv = s.dv.part_mut(..n * kvw);
         let attended = Attended {
-            qkv: [&acts.q[..n * qw], &acts.k[..n * kvw], &acts.v[..n * kvw]],
+            qkv: [acts.q.part(..n * qw), acts.k.part(..n * kvw), acts.v.part(..n * kvw)],
             out: attention,
-            rows: [&acts.row_max[..heads], &acts.row_sum[..heads]],
-            d_out: d_attention,
+            rows: [acts.row_max.part(..heads), acts.row_sum.part(..heads)],
+            d_out: d_attention.shared(),
         };
-        self.attend_backward(layer, &s.documents, &attended, [&mut *dq, &mut *dk, &mut *dv]);
-        self.turn(layer, &s.documents, true, qw, dq);
-        self.turn(layer, &s.documents, true, kvw, dk);
-        let (mut dq, mut dk) = (&*dq, &*dk);
+        self.attend_backward(layer, &s.documents, &attended, [dq.again(), dk.again(), dv.again()]);
+        self.turn(layer, &s.documents, true, qw, dq.again());
+        self.turn(layer, &s.documents, true, kvw, dk.again());
+        let (mut dq, mut dk) = (dq.into_shared(), dk.into_shared());
         if let Some(norms) = ids.qk_norm {
             let [d_raw_q, d_raw_k] = &mut s.d_raw;
-            let (d_raw_q, d_raw_k) = (&mut d_raw_q[..n * qw], &mut d_raw_k[..n * kvw]);
-            let sides = [(dq, &mut *d_raw_q), (dk, &mut *d_raw_k)];
+            let (mut d_raw_q, mut d_raw_k) = (d_raw_q.part_mut(..n * qw), d_raw_k.part_mut(..n * kvw));
+            let sides = [(dq, d_raw_q.again()), (dk, d_raw_k.again())];
             let kept = acts.raw.iter().zip(&acts.raw_rinv).zip(norms.into_iter().zip(self.qk_norm_rows()));
-            for ((dy, d_raw), ((raw, rinv), (norm, (rows, _)))) in sides.into_iter().zip(kept) {
-                d_raw.fill(0.0);
-                let inputs = [&raw[..dy.len()], &rinv[..n * rows], dy];
+            for ((dy, mut d_raw), ((raw, rinv), (norm, (rows, _)))) in sides.into_iter().zip(kept) {
+                self.device.clear(d_raw.again());
+                let inputs = [raw.part(..dy.len()), rinv.part(..n * rows), dy];
                 self.norm_backward(parameters, norm, rows, inputs, d_raw, sums);
             }
-            (dq, dk) = (d_raw_q, d_raw_k);
+            (dq, dk) = (d_raw_q.into_shared(), d_raw_k.into_shared());
         }
-        let normed = &mut s.normed[..x.len()];
-        let rinv = &acts.rinv1[..n];
+        let normed = s.normed.part_mut(..x.len());
+        let rinv = acts.rinv1.part(..n);
         let input = self.entered(parameters, ids.norm1, [x, rinv], normed, &mut s.integers);
-        let dy = [(dq, qw), (dk, kvw), (&*dv, kvw)];
+        let dy = [(dq, qw), (dk, kvw), (dv.shared(), kvw)];
+        let mut dx = s.dx.part_mut(..x.len());
         match ids.norm1 {
             None => {
                 let start = Start::Accumulate;
                 self.project_all_backward(parameters, ids.qkv, input, &mut s.fused, dy, start, dx, sums);
             }
             Some(norm) => {
-                let d_normed = &mut s.projected[..x.len()];
-                self.project_all_backward(parameters, ids.qkv, input, &mut s.fused, dy, Start::Zero, d_normed, sums);
-                self.norm_backward(parameters, norm, 1, [x, rinv, d_normed], dx, sums);
+                let mut d_normed = s.projected.part_mut(..x.len());
+                let (start, to) = (Start::Zero, d_normed.again());
+                self.project_all_backward(parameters, ids.qkv, input, &mut s.fused, dy, start, to, sums);
+                self.norm_backward(parameters, norm, 1, [x, rinv, d_normed.shared()], dx.again(), sums);
             }
         }
     }

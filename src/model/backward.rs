@@ -1,18 +1,19 @@
 //! The backward pass: gradients of one micro-batch, added to accumulators in the order of the contract (A4).
 
-use super::activations::Workspace;
+use super::activations::{Workspace, last_stream};
 use super::batch::Batch;
 use super::branch::Sums;
 use super::fixed::Fixed;
 use super::forward::Model;
-use crate::engine::Start;
+use crate::engine::{Buffer, Start};
+use crate::error::Result;
 
 /// Accumulators of a gradient: one flat array, and one more for a tied head (A4).
 pub struct Gradients {
     /// By the layout of what is trained.
-    pub flat: Vec<f32>,
+    pub flat: Buffer,
     /// The head's part where it is tied to the embedding and trained, else empty.
-    pub tied_head: Vec<f32>,
+    pub tied_head: Buffer,
 }
 
 impl Gradients {
@@ -20,20 +21,21 @@ impl Gradients {
     pub fn new(model: &Model) -> Gradients {
         let decoder = &model.net.decoder;
         let head = if model.net.trains_tied_head() { decoder.layout.tensors[decoder.head].len() } else { 0 };
-        Gradients { flat: vec![0.0; model.layout.total], tied_head: vec![0.0; head] }
+        Gradients { flat: model.device.zeros(model.layout.total), tied_head: model.device.zeros(head) }
     }
 
     /// Back to +0.
-    pub fn clear(&mut self) {
-        self.flat.fill(0.0);
-        self.tied_head.fill(0.0);
+    pub fn clear(&mut self, model: &Model) {
+        model.device.clear(self.flat.part_mut(..));
+        model.device.clear(self.tied_head.part_mut(..));
     }
 
     /// After the last micro-batch: the tied head's part is added to the embedding's.
     pub fn finish(&mut self, model: &Model) {
         if model.net.trains_tied_head() {
-            let embedding = model.layout.of_mut(model.net.decoder.embedding, &mut self.flat);
-            model.engine.add_into(embedding, &self.tied_head);
+            let mut flat = self.flat.part_mut(..);
+            let embedding = model.layout.part_mut(model.net.decoder.embedding, &mut flat);
+            model.device.add_into(embedding, self.tied_head.part(..));
         }
     }
 }
@@ -47,15 +49,15 @@ impl Model {
         scale: f32,
         gradients: &mut Gradients,
         ws: &'w mut Workspace,
-    ) -> &'w [f32] {
+    ) -> Result<&'w [f32]> {
         let n = self.set_batch(batch.into(), &mut ws.scratch);
         let d = self.config.hidden_size;
         self.layers_forward(parameters, n, ws);
-        let mut sums = Sums { flat: &mut gradients.flat, tied_head: &mut gradients.tied_head };
+        let mut sums = Sums { flat: gradients.flat.part_mut(..), tied_head: gradients.tied_head.part_mut(..) };
         self.head_backward(parameters, n, scale, &mut sums, ws);
         for l in (0..self.net.decoder.layers.len()).rev() {
             let Workspace { plan, stream, layers, scratch } = &mut *ws;
-            let (x, acts) = (&stream[l][..n * d], &mut layers[if plan.recompute { 0 } else { l }]);
+            let (x, acts) = (stream[l].part(..n * d), &mut layers[if plan.recompute { 0 } else { l }]);
             if plan.recompute {
                 self.layer_forward(parameters, l, x, acts, scratch, None);
             }
@@ -63,15 +65,14 @@ impl Model {
             self.attention_backward(parameters, l, x, acts, scratch, &mut sums);
         }
         let scratch = &mut ws.scratch;
-        if !self.net.whole() {
-            return &scratch.losses[..n];
+        if self.net.whole() {
+            if let Some(factor) = self.embedding_factor() {
+                self.device.scale(scratch.dx.part_mut(..n * d), factor);
+            }
+            let table = self.layout.part_mut(self.net.decoder.embedding, &mut sums.flat);
+            self.device.embedding_backward(scratch.dx.part(..n * d), d, &scratch.inputs, 0..n, table);
         }
-        let table = self.layout.of_mut(self.net.decoder.embedding, &mut gradients.flat);
-        if let Some(factor) = self.embedding_factor() {
-            self.engine.scale(&mut scratch.dx[..n * d], factor);
-        }
-        self.engine.embedding_backward(&scratch.dx[..n * d], d, &scratch.inputs[..n], table);
-        &scratch.losses[..n]
+        self.device.seen(&scratch.losses, n, &mut scratch.seen)
     }
 
     /// Loss, head and final norm; leaves the gradient of the last residual stream in the scratch.
@@ -79,31 +80,32 @@ impl Model {
         let (d, v) = (self.config.hidden_size, self.config.vocab_size);
         let decoder = &self.net.decoder;
         let scratch = &mut ws.scratch;
-        let last = &ws.stream.last().expect("there is a stream")[..n * d];
-        let normed = &mut scratch.normed[..n * d];
-        self.norm(parameters, decoder.norm, last, normed, &mut scratch.rinv[..n]);
+        let last = last_stream(&ws.plan, &ws.stream).part(..n * d);
+        let mut normed = scratch.normed.part_mut(..n * d);
+        self.norm(parameters, decoder.norm, last, normed.again(), scratch.rinv.part_mut(..n));
         for rows in self.runs(n, ws.plan.logit_rows) {
-            let logits = &mut scratch.logits[..rows.len() * v];
-            let x = scratch.integers.of(&normed[rows.start * d..rows.end * d], d);
-            self.logits(parameters, x, logits);
-            let losses = &mut scratch.losses[rows.clone()];
-            self.engine.cross_entropy(logits, v, &scratch.targets[rows.clone()], scale, losses);
+            let elements = rows.start * d..rows.end * d;
+            let mut logits = scratch.logits.part_mut(..rows.len() * v);
+            let x = scratch.integers.of(normed.shared().part(elements.clone()), d);
+            self.logits(parameters, x, logits.again());
+            let losses = scratch.losses.part_mut(rows.clone());
+            self.device.cross_entropy(logits.again(), v, &scratch.targets, rows.clone(), scale, losses);
             if let Some(factor) = self.logits_factor() {
-                self.engine.scale(logits, factor);
+                self.device.scale(logits.again(), factor);
             }
-            let dx = &mut scratch.projected[rows.start * d..rows.end * d];
-            self.input_gradient(parameters, decoder.head, logits, dx, Start::Zero);
+            let (dy, dx) = (logits.shared(), scratch.projected.part_mut(elements));
+            self.input_gradient(parameters, decoder.head, dy, dx, Start::Zero);
             if self.net.whole() {
                 let dw = match decoder.tied() {
-                    true => &mut *sums.tied_head,
-                    false => self.layout.of_mut(decoder.head, sums.flat),
+                    true => sums.tied_head.again(),
+                    false => self.layout.part_mut(decoder.head, &mut sums.flat),
                 };
-                self.head_gradient(rows, x, logits, dw);
+                self.head_gradient(rows, x, dy, dw);
             }
         }
-        let dx = &mut scratch.dx[..n * d];
-        dx.fill(0.0);
-        let inputs = [last, &scratch.rinv[..n], &scratch.projected[..n * d]];
+        let mut dx = scratch.dx.part_mut(..n * d);
+        self.device.clear(dx.again());
+        let inputs = [last, scratch.rinv.part(..n), scratch.projected.part(..n * d)];
         self.norm_backward(parameters, decoder.norm, 1, inputs, dx, sums);
     }
 }

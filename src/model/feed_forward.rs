@@ -6,8 +6,8 @@ use super::fixed::Fixed;
 use super::forward::Model;
 use super::layer_acts::LayerActs;
 use super::variant::Gate;
-use crate::engine::Start;
 use crate::engine::linear::Factor;
+use crate::engine::{Gating, PartMut, Start};
 
 impl Model {
     /// From the residual stream after attention to `out`, the one after the layer. Without `out` as far as a backward pass needs it.
@@ -18,40 +18,34 @@ impl Model {
         n: usize,
         acts: &mut LayerActs,
         scratch: &mut Scratch,
-        out: Option<&mut [f32]>,
+        out: Option<PartMut<'_>>,
     ) {
         let ids = &self.net.decoder.layers[layer];
         let (d, ff) = (self.config.hidden_size, self.config.intermediate_size);
-        let middle = &acts.middle[..n * d];
+        let middle = acts.middle.part(..n * d);
         let entering = match ids.norm2 {
             None => middle,
             Some(norm) => {
-                let normed = &mut scratch.normed[..n * d];
-                self.norm(parameters, norm, middle, normed, &mut acts.rinv2[..n]);
-                normed
+                let mut normed = scratch.normed.part_mut(..n * d);
+                self.norm(parameters, norm, middle, normed.again(), acts.rinv2.part_mut(..n));
+                normed.into_shared()
             }
         };
         let input = scratch.integers.of(entering, d);
-        let (gate, up) = (&mut acts.gate[..n * ff], &mut acts.up[..n * ff]);
-        let y = [(&mut *gate, ff), (&mut *up, ff)];
+        let y = [(acts.gate.part_mut(..n * ff), ff), (acts.up.part_mut(..n * ff), ff)];
         self.project_all(parameters, ids.gate_up, input, &mut scratch.fused, y);
         // A backward pass needs gate and up, and what a norm on the way out has kept.
         if out.is_none() && ids.post_norm2.is_none() {
             return;
         }
-        let hidden = &mut scratch.hidden[..n * ff];
-        match self.config.variant.gate {
-            Gate::Silu => self.engine.swiglu(gate, up, hidden),
-            Gate::GeluTanh => self.engine.geglu(gate, up, hidden),
-        }
-        let projected = &mut scratch.projected[..n * d];
+        let (gate, up) = (acts.gate.part(..n * ff), acts.up.part(..n * ff));
+        self.device.gated(self.gating(), gate, up, scratch.hidden.part_mut(..n * ff));
+        let projected = scratch.projected.part_mut(..n * d);
         let kept = [&mut acts.left[1], &mut acts.left_rinv[1]];
         let last = (ids.down, ids.post_norm2);
-        let hidden = Factor::new(hidden, ff);
-        match out {
-            Some(out) => self.leave(parameters, last, hidden, kept, projected, (middle, out)),
-            None => self.leave(parameters, last, hidden, kept, projected, (middle, &mut scratch.normed[..n * d])),
-        }
+        let hidden = Factor::new(scratch.hidden.part(..n * ff), ff);
+        let out = out.unwrap_or_else(|| scratch.normed.part_mut(..n * d));
+        self.leave(parameters, last, hidden, kept, projected, (middle, out));
     }
 
     /// The gradient of the stream after the layer, in the scratch, becomes that of the stream after attention. Gate and up become
@@ -65,34 +59,39 @@ impl Model {
         s: &mut Scratch,
         sums: &mut Sums<'_>,
     ) {
-        let (engine, ids) = (self.engine, &self.net.decoder.layers[layer]);
+        let ids = &self.net.decoder.layers[layer];
         let (d, ff) = (self.config.hidden_size, self.config.intermediate_size);
-        let (gate, up, hidden) = (&mut acts.gate[..n * ff], &mut acts.up[..n * ff], &mut s.hidden[..n * ff]);
-        let dx = &mut s.dx[..n * d];
-        let kept = [&acts.left[1][..], &acts.left_rinv[1]];
-        let d_left = self.leave_backward(parameters, ids.post_norm2, kept, dx, &mut s.d_branch, sums);
-        self.input_gradient(parameters, ids.down.weight, d_left, hidden, Start::Zero);
+        let mut hidden = s.hidden.part_mut(..n * ff);
+        let kept = [&acts.left[1], &acts.left_rinv[1]];
+        let d_left = self.leave_backward(parameters, ids.post_norm2, kept, s.dx.part(..n * d), &mut s.d_branch, sums);
+        self.input_gradient(parameters, ids.down.weight, d_left, hidden.again(), Start::Zero);
         // Hidden comes back in place of its gradient.
-        match self.config.variant.gate {
-            Gate::Silu => engine.swiglu_backward(gate, up, hidden),
-            Gate::GeluTanh => engine.geglu_backward(gate, up, hidden),
-        }
-        self.weight_gradient(parameters, ids.down, Factor::new(hidden, ff), d_left, sums);
-        let (middle, rinv) = (&acts.middle[..n * d], &acts.rinv2[..n]);
-        let normed = &mut s.normed[..n * d];
+        let (gate, up) = (acts.gate.part_mut(..n * ff), acts.up.part_mut(..n * ff));
+        self.device.gated_backward(self.gating(), gate, up, hidden.again());
+        self.weight_gradient(parameters, ids.down, Factor::new(hidden.shared(), ff), d_left, sums);
+        let (middle, rinv) = (acts.middle.part(..n * d), acts.rinv2.part(..n));
+        let normed = s.normed.part_mut(..n * d);
         let input = self.entered(parameters, ids.norm2, [middle, rinv], normed, &mut s.integers);
-        let dy = [(&*gate, ff), (&*up, ff)];
+        let dy = [(acts.gate.part(..n * ff), ff), (acts.up.part(..n * ff), ff)];
+        let mut dx = s.dx.part_mut(..n * d);
         match ids.norm2 {
             None => {
                 let start = Start::Accumulate;
                 self.project_all_backward(parameters, ids.gate_up, input, &mut s.fused, dy, start, dx, sums);
             }
             Some(norm) => {
-                let d_normed = &mut s.projected[..n * d];
-                let start = Start::Zero;
-                self.project_all_backward(parameters, ids.gate_up, input, &mut s.fused, dy, start, d_normed, sums);
-                self.norm_backward(parameters, norm, 1, [middle, rinv, d_normed], dx, sums);
+                let mut d_normed = s.projected.part_mut(..n * d);
+                let (start, to) = (Start::Zero, d_normed.again());
+                self.project_all_backward(parameters, ids.gate_up, input, &mut s.fused, dy, start, to, sums);
+                self.norm_backward(parameters, norm, 1, [middle, rinv, d_normed.shared()], dx.again(), sums);
             }
+        }
+    }
+
+    fn gating(&self) -> Gating {
+        match self.config.variant.gate {
+            Gate::Silu => Gating::Swiglu,
+            Gate::GeluTanh => Gating::Geglu,
         }
     }
 }

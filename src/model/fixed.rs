@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::layout::Layout;
 use super::net::Net;
 use super::plan::Plan;
+use crate::engine::Part;
 use crate::engine::linear::{Factor, Integers};
 
 /// A model's parameters while they are borrowed: what products make of its weights can be kept, for nothing changes them.
@@ -16,12 +17,12 @@ pub struct Fixed<'a> {
 }
 
 impl<'a> Fixed<'a> {
-    /// For one micro-batch; `parameters` are the trained ones.
-    pub fn new(net: &'a Net, parameters: &'a [f32]) -> Fixed<'a> {
-        match &net.adapted {
+    /// For one micro-batch; `parameters` are the trained ones, `base` those of the model beside an adapter.
+    pub(super) fn new(net: &Net, base: Option<Part<'a>>, parameters: Part<'a>) -> Fixed<'a> {
+        match net.adapted.as_ref().zip(base) {
             None => Fixed { factors: factors(&net.decoder.layout, parameters), adapter: Vec::new() },
-            Some(adapted) => Fixed {
-                factors: factors(&net.decoder.layout, &adapted.base),
+            Some((adapted, base)) => Fixed {
+                factors: factors(&net.decoder.layout, base),
                 adapter: factors(&adapted.adapter.layout, parameters),
             },
         }
@@ -54,15 +55,12 @@ impl KeptWeights {
         KeptWeights { integers: std::iter::repeat_with(Integers::of_weights).take(count).collect(), base: None }
     }
 
-    /// These parameters, for as long as they stay.
-    pub fn fix<'a>(&'a mut self, net: &'a Net, parameters: &'a [f32]) -> Fixed<'a> {
+    /// See [`super::Model::fix_in`].
+    pub(super) fn fix<'a>(&'a mut self, net: &Net, beside: Option<Part<'a>>, parameters: Part<'a>) -> Fixed<'a> {
         if self.integers.is_empty() {
-            return Fixed::new(net, parameters);
+            return Fixed::new(net, beside, parameters);
         }
-        let (values, base) = match &net.adapted {
-            None => (parameters, None),
-            Some(adapted) => (&adapted.base[..], Some(&adapted.base)),
-        };
+        let (values, base) = (beside.unwrap_or(parameters), net.adapted.as_ref().map(|adapted| &adapted.base));
         let same = base.zip(self.base.as_ref()).is_some_and(|(now, before)| Arc::ptr_eq(now, before));
         self.base = base.cloned();
         let layout = &net.decoder.layout;
@@ -70,7 +68,7 @@ impl KeptWeights {
             if !same {
                 integers.forget();
             }
-            integers.go_on(layout.of(id, values), inner(layout, id))
+            integers.go_on(layout.part(id, values), inner(layout, id))
         };
         let own = self.integers.iter_mut().enumerate().map(factor).collect();
         let adapter = net.adapted.as_ref().map_or(Vec::new(), |adapted| factors(&adapted.adapter.layout, parameters));
@@ -78,8 +76,8 @@ impl KeptWeights {
     }
 }
 
-fn factors<'a>(layout: &Layout, parameters: &'a [f32]) -> Vec<Factor<'a>> {
-    let factor = |id: usize| Factor::new(layout.of(id, parameters), inner(layout, id));
+fn factors<'a>(layout: &Layout, parameters: Part<'a>) -> Vec<Factor<'a>> {
+    let factor = |id: usize| Factor::new(layout.part(id, parameters), inner(layout, id));
     (0..layout.tensors.len()).map(factor).collect()
 }
 

@@ -20,7 +20,7 @@ use super::weights::{Expected, WEIGHTS, check_room, weight_files};
 use crate::artifact::{
     ArtifactKind, Digest, FORMAT_VERSION, Header, Meta, Reader, Recipe, TensorInfo, Writer, digest_of,
 };
-use crate::engine::{Arithmetic, Engine};
+use crate::engine::{Arithmetic, Device};
 use crate::error::{Context, Error, Result, plainly};
 use crate::fsio::{Source, read_text};
 
@@ -179,13 +179,13 @@ impl ModelFolder {
     }
 
     /// The model for sequences of `seq_len` tokens.
-    pub fn model(&self, engine: Engine, arithmetic: Arithmetic, seq_len: usize) -> Result<Model> {
-        Ok(Model::of_net(self.config.clone(), self.net()?, engine, arithmetic, seq_len))
+    pub fn model(&self, device: impl Into<Device>, arithmetic: Arithmetic, seq_len: usize) -> Result<Model> {
+        Ok(Model::of_net(self.config.clone(), self.net()?, device, arithmetic, seq_len))
     }
 
     /// The model that a recipe trains.
-    pub fn model_of(&self, recipe: &Recipe, engine: Engine) -> Result<Model> {
-        self.model(engine, arithmetic_of(recipe), recipe.data.seq_len)
+    pub fn model_of(&self, recipe: &Recipe, device: impl Into<Device>) -> Result<Model> {
+        self.model(device, arithmetic_of(recipe), recipe.data.seq_len)
     }
 
     /// The digest of such a model with other parameters.

@@ -1,10 +1,10 @@
 //! The forward pass over one micro-batch of whole sequences.
 
-use super::activations::{Scratch, Workspace};
+use super::activations::{Scratch, Workspace, last_stream};
 use super::batch::Batch;
 use super::config::ModelConfig;
 use super::decoder::Decoder;
-use super::fixed::Fixed;
+use super::fixed::{Fixed, KeptWeights};
 use super::layer_acts::LayerActs;
 use super::layout::Layout;
 use super::net::{Adapted, Net};
@@ -12,11 +12,14 @@ use super::plan::arithmetic_of;
 use super::variant::QkNorm;
 use crate::artifact::Recipe;
 use crate::engine::linear::block_start;
-use crate::engine::{Arithmetic, AttentionShape, Engine, RopeTable};
+use crate::engine::{
+    Arithmetic, AttentionShape, Buffer, Device, Engine, Held, NormWeight, Part, PartMut, Rope, RopeTable,
+};
+use crate::error::Result;
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// A model's shape with what its passes need: layout, RoPE table, engine.
+/// A model's shape with what its passes need: layout, RoPE table, device.
 pub struct Model {
     /// The architecture.
     pub config: ModelConfig,
@@ -24,20 +27,26 @@ pub struct Model {
     pub layout: Layout,
     /// All tensors, and which of them are trained.
     pub net: Net,
-    /// The operators.
+    /// Where its passes run.
+    pub device: Device,
+    /// The same on other devices, which take groups of each batch (`grad_groups`): never a matter of bits.
+    pub beside: Vec<Model>,
+    /// The operators on the host.
     pub engine: Engine,
     /// What the linear layers' products are.
     pub arithmetic: Arithmetic,
     pub(super) eps: f32,
     pub(super) seq_len: usize,
-    rope: RopeTable,
+    rope: Rope,
     /// RoPE in sliding layers, where it is another.
-    local_rope: Option<RopeTable>,
+    local_rope: Option<Rope>,
+    /// The model beside an adapter in the device's memory, where the host's is another.
+    base: Option<Buffer>,
 }
 
 /// The sum of per-token losses as 32.32 fixed point, each rounded towards zero (A8); the index of the first that is not
 /// finite or not below 2^31.
-pub fn sum_q32(losses: &[f32]) -> Result<i128, usize> {
+pub fn sum_q32(losses: &[f32]) -> std::result::Result<i128, usize> {
     const BOUND: f32 = 2_147_483_648.0;
     match losses.iter().position(|loss| !(*loss > -BOUND && *loss < BOUND)) {
         Some(bad) => Err(bad),
@@ -47,14 +56,26 @@ pub fn sum_q32(losses: &[f32]) -> Result<i128, usize> {
 
 impl Model {
     /// A whole model for sequences of `seq_len` tokens.
-    pub fn new(config: ModelConfig, engine: Engine, arithmetic: Arithmetic, seq_len: usize) -> Model {
+    pub fn new(config: ModelConfig, device: impl Into<Device>, arithmetic: Arithmetic, seq_len: usize) -> Model {
         let net = Net { decoder: Decoder::new(&config), adapted: None };
-        Model::of_net(config, net, engine, arithmetic, seq_len)
+        Model::of_net(config, net, device, arithmetic, seq_len)
     }
 
     /// A model of these tensors, which are the configuration's, for sequences of `seq_len` tokens.
-    pub fn of_net(config: ModelConfig, net: Net, engine: Engine, arithmetic: Arithmetic, seq_len: usize) -> Model {
-        let rope = |theta, scaling| RopeTable::new(seq_len, config.head_dim, theta, scaling);
+    pub fn of_net(
+        config: ModelConfig,
+        net: Net,
+        device: impl Into<Device>,
+        arithmetic: Arithmetic,
+        seq_len: usize,
+    ) -> Model {
+        let device = device.into();
+        let rope = |theta, scaling| device.rope_table(RopeTable::new(seq_len, config.head_dim, theta, scaling));
+        let base = net.adapted.as_ref().map(|adapted| device.hold(&adapted.base));
+        let base = base.and_then(|held| match held {
+            Held::Copy(buffer) => Some(buffer),
+            Held::Caller(_) => None,
+        });
         Model {
             rope: rope(config.rope_theta, config.rope_scaling),
             local_rope: config.variant.local_rope_theta.map(|theta| rope(theta, None)),
@@ -62,20 +83,29 @@ impl Model {
             layout: net.trained().clone(),
             net,
             seq_len,
-            engine,
+            beside: Vec::new(),
+            base,
+            engine: device.engine(),
+            device,
             arithmetic,
             config,
         }
     }
 
     /// The whole model that a recipe trains.
-    pub fn of(recipe: &Recipe, config: ModelConfig, engine: Engine) -> Model {
-        Model::new(config, engine, arithmetic_of(recipe), recipe.data.seq_len)
+    pub fn of(recipe: &Recipe, config: ModelConfig, device: impl Into<Device>) -> Model {
+        Model::new(config, device, arithmetic_of(recipe), recipe.data.seq_len)
     }
 
-    /// The same model on another engine.
-    pub fn on(&self, engine: Engine) -> Model {
-        Model::of_net(self.config.clone(), self.net.clone(), engine, self.arithmetic, self.seq_len)
+    /// The same model on another device.
+    pub fn on(&self, device: impl Into<Device>) -> Model {
+        Model::of_net(self.config.clone(), self.net.clone(), device, self.arithmetic, self.seq_len)
+    }
+
+    /// The same, with these devices beside its own.
+    pub fn with_beside(self, devices: Vec<Device>) -> Model {
+        let beside = devices.into_iter().map(|device| self.on(device)).collect();
+        Model { beside, ..self }
     }
 
     /// What an adapter's part of a linear layer is multiplied by.
@@ -84,7 +114,7 @@ impl Model {
     }
 
     /// RoPE's table of a layer, for the model's sequences; `None` where the layer turns nothing.
-    pub fn rope(&self, layer: usize) -> Option<&RopeTable> {
+    pub fn rope(&self, layer: usize) -> Option<&Rope> {
         let variant = &self.config.variant;
         let local = self.local_rope.as_ref().filter(|_| variant.slides(layer));
         variant.turns(layer).then_some(local.unwrap_or(&self.rope))
@@ -123,6 +153,27 @@ impl Model {
             }
             _ => [(1, config.query_width()), (1, config.key_width())],
         }
+    }
+
+    /// The parameters of the model beside an adapter, where passes read them.
+    pub fn base(&self) -> Option<Part<'_>> {
+        let adapted = self.net.adapted.as_ref()?;
+        Some(self.base.as_ref().map_or(Part::from(&*adapted.base), |buffer| buffer.part(..)))
+    }
+
+    /// These parameters for one micro-batch.
+    pub fn fix<'a>(&'a self, parameters: impl Into<Part<'a>>) -> Fixed<'a> {
+        Fixed::new(&self.net, self.base(), parameters.into())
+    }
+
+    /// These parameters for as long as they stay, with what was made of them.
+    pub fn fix_in<'a>(&'a self, kept: &'a mut KeptWeights, parameters: impl Into<Part<'a>>) -> Fixed<'a> {
+        kept.fix(&self.net, self.base(), parameters.into())
+    }
+
+    /// A norm's weight, as a device takes it.
+    pub(super) fn norm_parameter<'a>(&self, parameter: Part<'a>) -> NormWeight<'a> {
+        NormWeight { parameter, plus_one: self.config.variant.norm_plus_one }
     }
 
     /// A norm's weight, as its operator takes it.
@@ -171,10 +222,10 @@ impl Model {
         &self,
         parameters: &Fixed<'_>,
         layer: usize,
-        x: &[f32],
+        x: Part<'_>,
         acts: &mut LayerActs,
         scratch: &mut Scratch,
-        out: Option<&mut [f32]>,
+        out: Option<PartMut<'_>>,
     ) {
         self.attention_forward(parameters, layer, x, acts, scratch);
         self.feed_forward(parameters, layer, x.len() / self.config.hidden_size, acts, scratch, out);
@@ -184,26 +235,22 @@ impl Model {
     pub(super) fn layers_forward(&self, parameters: &Fixed<'_>, n: usize, ws: &mut Workspace) {
         let d = self.config.hidden_size;
         let table = parameters.factor(self.net.decoder.embedding).values();
-        self.engine.embedding(table, d, &ws.scratch.inputs[..n], &mut ws.stream[0][..n * d]);
+        self.device.embedding(table, d, &ws.scratch.inputs, 0..n, ws.stream[0].part_mut(..n * d));
         if let Some(factor) = self.embedding_factor() {
-            self.engine.scale(&mut ws.stream[0][..n * d], factor);
+            self.device.scale(ws.stream[0].part_mut(..n * d), factor);
         }
         for l in 0..self.net.decoder.layers.len() {
             let acts = if ws.plan.recompute { &mut ws.layers[0] } else { &mut ws.layers[l] };
             if ws.plan.keeps_streams() {
                 let (before, after) = ws.stream.split_at_mut(l + 1);
-                let out = &mut after[0][..n * d];
-                self.layer_forward(parameters, l, &before[l][..n * d], acts, &mut ws.scratch, Some(out));
+                let out = after[0].part_mut(..n * d);
+                self.layer_forward(parameters, l, before[l].part(..n * d), acts, &mut ws.scratch, Some(out));
             } else {
-                // One stream: it is taken out while it is read, and written at the end.
-                let mut stream = std::mem::take(&mut ws.stream[0]);
-                let mut out = std::mem::take(&mut ws.scratch.dx);
-                out.resize(stream.len(), 0.0);
-                let x = &stream[..n * d];
-                self.layer_forward(parameters, l, x, acts, &mut ws.scratch, Some(&mut out[..n * d]));
-                std::mem::swap(&mut stream, &mut out);
-                ws.stream[0] = stream;
-                ws.scratch.dx = out;
+                // One is read, the other written.
+                let [x, out] = &mut ws.stream[..] else { unreachable!("there are two streams") };
+                let x = x.part(..n * d);
+                self.layer_forward(parameters, l, x, acts, &mut ws.scratch, Some(out.part_mut(..n * d)));
+                ws.stream.swap(0, 1);
             }
         }
     }
@@ -214,21 +261,21 @@ impl Model {
         parameters: &Fixed<'_>,
         batch: impl Into<Batch<'b>>,
         ws: &'w mut Workspace,
-    ) -> &'w [f32] {
+    ) -> Result<&'w [f32]> {
         let n = self.set_batch(batch.into(), &mut ws.scratch);
         self.layers_forward(parameters, n, ws);
         let (d, v) = (self.config.hidden_size, self.config.vocab_size);
         let scratch = &mut ws.scratch;
-        let last = ws.stream.last().expect("there is a stream");
-        let normed = &mut scratch.normed[..n * d];
-        self.norm(parameters, self.net.decoder.norm, &last[..n * d], normed, &mut scratch.rinv[..n]);
+        let last = last_stream(&ws.plan, &ws.stream).part(..n * d);
+        let mut normed = scratch.normed.part_mut(..n * d);
+        self.norm(parameters, self.net.decoder.norm, last, normed.again(), scratch.rinv.part_mut(..n));
         for rows in self.runs(n, ws.plan.logit_rows) {
-            let logits = &mut scratch.logits[..rows.len() * v];
-            let input = scratch.integers.of(&normed[rows.start * d..rows.end * d], d);
-            self.logits(parameters, input, logits);
-            let targets = &scratch.targets[rows.clone()];
-            self.engine.cross_entropy_loss(logits, v, targets, &mut scratch.losses[rows]);
+            let mut logits = scratch.logits.part_mut(..rows.len() * v);
+            let input = scratch.integers.of(normed.shared().part(rows.start * d..rows.end * d), d);
+            self.logits(parameters, input, logits.again());
+            let losses = scratch.losses.part_mut(rows.clone());
+            self.device.cross_entropy_loss(logits.shared(), v, &scratch.targets, rows, losses);
         }
-        &scratch.losses[..n]
+        self.device.seen(&scratch.losses, n, &mut scratch.seen)
     }
 }

@@ -14,17 +14,20 @@ impl Model {
         assert!(mask.is_empty() || mask.len() == tokens.len(), "a mask of as many tokens as there are");
         assert!(starts.is_empty() || starts.len() == tokens.len(), "as many starts as tokens");
         for (s, sequence) in tokens.chunks_exact(t + 1).enumerate() {
-            scratch.inputs[s * t..(s + 1) * t].copy_from_slice(&sequence[..t]);
-            scratch.targets[s * t..(s + 1) * t].copy_from_slice(&sequence[1..]);
+            scratch.inputs.host[s * t..(s + 1) * t].copy_from_slice(&sequence[..t]);
+            scratch.targets.host[s * t..(s + 1) * t].copy_from_slice(&sequence[1..]);
         }
         for (s, mask) in mask.chunks_exact(t + 1).enumerate() {
-            let targets = scratch.targets[s * t..(s + 1) * t].iter_mut().zip(&mask[1..]);
+            let targets = scratch.targets.host[s * t..(s + 1) * t].iter_mut().zip(&mask[1..]);
             targets.filter(|(_, mask)| **mask == 0).for_each(|(target, _)| *target = NO_TARGET);
         }
         scratch.documents.clear();
         for (s, starts) in starts.chunks_exact(t + 1).enumerate() {
             let of_sequence = documents(&starts[..t]).into_iter();
             scratch.documents.extend(of_sequence.map(|tokens| s * t + tokens.start..s * t + tokens.end));
+        }
+        for words in [&mut scratch.inputs, &mut scratch.targets] {
+            self.device.show(words, 0..sequences * t);
         }
         sequences * t
     }

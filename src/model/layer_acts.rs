@@ -2,40 +2,41 @@
 
 use super::config::ModelConfig;
 use super::variant::{Norms, QkNorm};
+use crate::engine::{Buffer, Device};
 
 /// What a layer's forward pass leaves for its backward pass. `n` tokens.
 pub struct LayerActs {
     /// 1/rms of the layer's input \[n\].
-    pub rinv1: Vec<f32>,
+    pub rinv1: Buffer,
     /// Queries, turned by RoPE \[n × query width\].
-    pub q: Vec<f32>,
+    pub q: Buffer,
     /// Keys, turned by RoPE \[n × key width\].
-    pub k: Vec<f32>,
+    pub k: Buffer,
     /// Values \[n × key width\].
-    pub v: Vec<f32>,
+    pub v: Buffer,
     /// Attention's output before its projection \[n × query width\].
-    pub attention: Vec<f32>,
+    pub attention: Buffer,
     /// Row maxima of the scores \[n × heads\].
-    pub row_max: Vec<f32>,
+    pub row_max: Buffer,
     /// Row sums of their exponentials \[n × heads\].
-    pub row_sum: Vec<f32>,
+    pub row_sum: Buffer,
     /// The residual stream between attention and feed-forward \[n × d\].
-    pub middle: Vec<f32>,
+    pub middle: Buffer,
     /// 1/rms of `middle` \[n\].
-    pub rinv2: Vec<f32>,
+    pub rinv2: Buffer,
     /// Gate projection \[n × ff\].
-    pub gate: Vec<f32>,
+    pub gate: Buffer,
     /// Up projection \[n × ff\].
-    pub up: Vec<f32>,
+    pub up: Buffer,
     /// Where queries and keys are normed: what they were before \[n × query width\], \[n × key width\], and 1/rms of what was
     /// normed together.
-    pub raw: [Vec<f32>; 2],
+    pub raw: [Buffer; 2],
     /// See `raw`.
-    pub raw_rinv: [Vec<f32>; 2],
+    pub raw_rinv: [Buffer; 2],
     /// Where branches are normed as they leave: attention's and the feed-forward layer's output \[n × d\] twice, and 1/rms \[n\].
-    pub left: [Vec<f32>; 2],
+    pub left: [Buffer; 2],
     /// See `left`.
-    pub left_rinv: [Vec<f32>; 2],
+    pub left_rinv: [Buffer; 2],
 }
 
 /// Floats a token of what only some variants keep: queries and keys before their norm, their factors, branches as they leave, their
@@ -55,8 +56,8 @@ fn kept_by_variants(config: &ModelConfig) -> ([usize; 2], [usize; 2], usize, usi
 
 impl LayerActs {
     /// Zeros for `n` tokens.
-    pub fn new(config: &ModelConfig, n: usize) -> LayerActs {
-        let zeros = |width: usize| vec![0f32; n * width];
+    pub fn new(device: &Device, config: &ModelConfig, n: usize) -> LayerActs {
+        let zeros = |width: usize| device.zeros(n * width);
         let (raw, raw_rinv, left, left_rinv) = kept_by_variants(config);
         LayerActs {
             rinv1: zeros(1),

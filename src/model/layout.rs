@@ -1,6 +1,7 @@
 //! Where each parameter lies in one flat array: tensors by ascending Hugging Face name.
 
 use crate::artifact::{Digest, MULTIPLE, TensorInfo, tensor_root};
+use crate::engine::{Part, PartMut};
 
 /// Name, shape and place of one parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,6 +106,16 @@ impl Layout {
     /// A tensor's elements in a flat array, to write.
     pub fn of_mut<'a>(&self, id: usize, flat: &'a mut [f32]) -> &'a mut [f32] {
         &mut flat[self.tensors[id].range()]
+    }
+
+    /// A tensor's elements in a flat array, wherever it lies.
+    pub fn part<'a>(&self, id: usize, flat: Part<'a>) -> Part<'a> {
+        flat.part(self.tensors[id].range())
+    }
+
+    /// The same, to write.
+    pub fn part_mut<'a>(&self, id: usize, flat: &'a mut PartMut<'_>) -> PartMut<'a> {
+        flat.part_mut(self.tensors[id].range())
     }
 
     /// The tensor that an element of the flat array belongs to.

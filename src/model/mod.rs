@@ -29,7 +29,6 @@ mod variant;
 mod weights;
 
 pub use adapter::{Adapter, Pair};
-pub use attend::Attended;
 pub use backward::Gradients;
 pub use batch::{Batch, documents, masked_targets};
 pub use config::ModelConfig;

@@ -4,6 +4,8 @@ mod bound;
 mod inner;
 mod moments;
 mod outer;
+mod place;
+mod resident;
 mod round;
 mod state;
 
@@ -11,4 +13,5 @@ pub use bound::Reach;
 pub use inner::{InnerStep, inner_step};
 pub use moments::Moments;
 pub use outer::{Direction, Momentum, Sent, aggregate, descend, outer_step, reads as outer_reads};
-pub use round::{RoundInput, RoundOutput, State, StepReport, run_round, run_steps};
+pub use resident::{Resident, State};
+pub use round::{RoundInput, RoundOutput, StepReport, run_round, run_steps};

@@ -4,10 +4,13 @@ use std::ops::Range;
 
 use super::inner::inner_step;
 use super::moments::Moments;
+use super::place::{Place, all_at_once};
+use super::resident::{Resident, State};
 use crate::artifact::Recipe;
-use crate::data::{BatchOrder, Gathered, Shard};
+use crate::data::{BatchOrder, Shard};
+use crate::engine::{AdamwStep, Buffer, Part};
 use crate::error::{Error, Result};
-use crate::model::{Batch, Gradients, KeptWeights, Layout, Model, Plan, Workspace, sum_q32};
+use crate::model::{Layout, Model, Plan, TensorSpec};
 
 /// What a round starts from.
 pub struct RoundInput<'a> {
@@ -23,15 +26,6 @@ pub struct RoundInput<'a> {
     pub order: &'a BatchOrder,
     /// The round's number.
     pub round: u64,
-}
-
-/// What the inner steps work on.
-#[derive(Clone, Debug, PartialEq)]
-pub struct State {
-    /// The worker's parameters, by the layout: theta before the first step.
-    pub parameters: Vec<f32>,
-    /// Its moments.
-    pub moments: Moments,
 }
 
 /// What a round ends with.
@@ -75,132 +69,137 @@ pub fn run_round(
     Ok(RoundOutput { parameters: state.parameters, moments: state.moments, losses })
 }
 
-/// Runs these inner steps of a round, counted from 0, from the state before the first of them. `watch` sees the state
+/// Runs these inner steps of a round, counted from 0, from the state before the first of them. `watch` may ask for the state
 /// after each, and may end the round.
 pub fn run_steps(
     input: &RoundInput<'_>,
     state: State,
     steps: Range<u32>,
-    watch: impl FnMut(&StepReport, &State) -> Result<()>,
+    watch: impl FnMut(&StepReport, &mut Resident) -> Result<()>,
 ) -> Result<State> {
     input.model.engine.define(|| run(input, state, steps, watch))
 }
 
 fn run(
     input: &RoundInput<'_>,
-    mut state: State,
+    state: State,
     steps: Range<u32>,
-    mut watch: impl FnMut(&StepReport, &State) -> Result<()>,
+    mut watch: impl FnMut(&StepReport, &mut Resident) -> Result<()>,
 ) -> Result<State> {
     let inner = &input.recipe.inner;
     let mut trainer = Trainer::new(input);
+    let mut state = Resident::new(&input.model.device, state);
     let mut order = input.order.clone();
     for step in steps {
-        let State { parameters, moments } = &mut state;
         let global = input.round * u64::from(inner.steps) + u64::from(step);
         let at = |error: Error| error.at(format!("round {} step {step}", input.round));
         let sequences = order.indices(u64::from(step), inner.batch);
-        let loss_q32 = trainer.gradient(parameters, &sequences).map_err(at)?;
+        let loss_q32 = trainer.gradient(state.parameters(), &sequences).map_err(at)?;
         let gradient_norm = trainer.gradient_norm().map_err(at)?;
-        moments.steps += 1;
         let clip = inner.clip as f32 / gradient_norm;
         let clip = if clip > 1.0 { 1.0 } else { clip };
-        trainer.update(parameters, moments, global, clip).map_err(at)?;
+        trainer.update(&mut state, global, clip).map_err(at)?;
         let loss = loss_q32 as f64 / 4_294_967_296.0 / input.shard.targets(&sequences) as f64;
-        watch(&StepReport { step, loss, loss_q32, gradient_norm, sequences }, &state)?;
+        watch(&StepReport { step, loss, loss_q32, gradient_norm, sequences }, &mut state)?;
     }
-    Ok(state)
+    state.into_state()
 }
 
 /// The memory that the steps of a round share.
 struct Trainer<'a> {
     input: &'a RoundInput<'a>,
-    workspace: Workspace,
-    weights: KeptWeights,
-    gradients: Gradients,
+    /// Where groups of a batch are computed: the model's device first, which has the state.
+    places: Vec<Place<'a>>,
     /// The sum over groups where there are several (A4), else empty.
-    total: Vec<f32>,
-    gathered: Gathered,
+    total: Buffer,
+    /// Room for a gradient from another device, on the host and on the model's.
+    carried: (Vec<f32>, Buffer),
 }
 
 impl<'a> Trainer<'a> {
     fn new(input: &'a RoundInput<'a>) -> Trainer<'a> {
-        let grouped = input.recipe.inner.grad_groups > 1;
+        let (groups, device) = (input.recipe.inner.grad_groups, &input.model.device);
+        let total = |wanted: bool| if wanted { input.model.layout.total } else { 0 };
+        let beside = input.model.beside.iter().take(groups - 1);
+        let places: Vec<Place<'_>> =
+            [input.model].into_iter().chain(beside).map(|model| Place::new(input, model)).collect();
+        let carried = total(places.len() > 1);
         Trainer {
-            workspace: Workspace::new(&input.model.config, input.plan),
-            weights: KeptWeights::new(&input.model.net, &input.plan),
-            gradients: Gradients::new(input.model),
-            total: vec![0.0; if grouped { input.model.layout.total } else { 0 }],
-            gathered: Gathered::default(),
             input,
+            places,
+            total: device.zeros(total(groups > 1)),
+            carried: (vec![0.0; carried], device.zeros(carried)),
         }
     }
 
-    /// The gradient of the batch's mean loss, into `self.gradients`; returns the summed loss, 32.32 fixed point.
-    fn gradient(&mut self, parameters: &[f32], sequences: &[usize]) -> Result<i128> {
-        let Trainer { input, workspace, weights, gradients, total, gathered } = self;
-        let model = input.model;
-        let parameters = weights.fix(&model.net, parameters);
+    /// The gradient of the batch's mean loss, into the first place's; returns the summed loss, 32.32 fixed point.
+    fn gradient(&mut self, parameters: Part<'_>, sequences: &[usize]) -> Result<i128> {
+        let Trainer { input, places, total, carried } = self;
+        let device = &input.model.device;
         let scale = 1.0 / input.shard.targets(sequences) as f32;
         let groups = input.recipe.inner.grad_groups;
+        let groups: Vec<&[usize]> = sequences.chunks(sequences.len() / groups).collect();
+        for place in &mut places[1..] {
+            place.follow(device, parameters, &mut carried.0)?;
+        }
         let mut sum = 0i128;
-        for (g, group) in sequences.chunks(sequences.len() / groups).enumerate() {
-            gradients.clear();
-            for micro in group.chunks(input.plan.sequences) {
-                input.shard.gather(micro, gathered);
-                let Gathered { tokens, mask, starts } = &*gathered;
-                let batch = Batch { tokens, mask, starts };
-                let losses = model.backward(&parameters, batch, scale, gradients, workspace);
-                sum += sum_q32(losses).map_err(|i| {
-                    let (sequence, token) = (micro[i / input.plan.seq_len], i % input.plan.seq_len);
-                    Error::data(format!("the loss of sequence {sequence}, token {token}, is not finite, or above 2^31"))
-                })?;
+        for (turn, groups_now) in groups.chunks(places.len()).enumerate() {
+            sum += all_at_once(places, groups_now, |place, group| place.gradient(parameters, group, scale))?;
+            if groups.len() == 1 {
+                break;
             }
-            gradients.finish(model);
-            match g {
-                _ if groups == 1 => {}
-                0 => total.copy_from_slice(&gradients.flat),
-                _ => model.engine.add_into(total, &gradients.flat),
+            for (g, place) in places.iter().take(groups_now.len()).enumerate() {
+                let flat = place.bring(device, carried)?;
+                match (turn, g) {
+                    (0, 0) => device.copy(flat, total.part_mut(..)),
+                    _ => device.add_into(total.part_mut(..), flat),
+                }
             }
         }
-        if groups > 1 {
-            std::mem::swap(total, &mut gradients.flat);
+        if groups.len() > 1 {
+            std::mem::swap(total, &mut places[0].gradients.flat);
         }
         Ok(sum)
     }
 
+    fn flat(&self) -> Part<'_> {
+        self.places[0].gradients.flat.part(..)
+    }
+
     /// The norm over all tensors by ascending name: a chain over the tensors' sums of squares (A3).
     fn gradient_norm(&self) -> Result<f32> {
-        let (layout, engine) = (&self.input.model.layout, self.input.model.engine);
+        let (layout, device) = (&self.input.model.layout, &self.input.model.device);
+        let flat = self.flat();
+        let ranges: Vec<_> = layout.tensors.iter().map(TensorSpec::range).collect();
         let mut squares = 0f32;
-        for tensor in &layout.tensors {
-            let gradient = &self.gradients.flat[tensor.range()];
-            let sum = engine.tensor_sum_squares(gradient);
+        for (range, sum) in ranges.iter().zip(device.tensor_sums_squares(flat, &ranges)?) {
             if !sum.is_finite() {
-                return Err(non_finite(layout, "the gradient of", gradient, tensor.offset));
+                let mut room = vec![0.0; range.len()];
+                device.read(flat.part(range.clone()), &mut room)?;
+                return Err(non_finite(layout, "the gradient of", &room, range.start));
             }
             squares += sum;
         }
         Ok(squares.sqrt())
     }
 
-    fn update(&self, parameters: &mut [f32], moments: &mut Moments, global: u64, clip: f32) -> Result<()> {
-        let (layout, engine) = (&self.input.model.layout, self.input.model.engine);
-        let step = inner_step(&self.input.recipe.inner, global, moments.steps, clip);
-        for tensor in &layout.tensors {
-            let range = tensor.range();
-            let scalars = if tensor.decays() { &step.decaying } else { &step.plain };
-            let (first, second) = (&mut moments.first[range.clone()], &mut moments.second[range.clone()]);
-            let values = &mut parameters[range.clone()];
-            if !engine.adamw(scalars, values, &self.gradients.flat[range.clone()], first, second) {
-                let found = [("", &*values), ("the first moment of", first), ("the second moment of", second)]
-                    .into_iter()
-                    .find(|(_, v)| v.iter().any(|x| !x.is_finite()));
-                let (what, values) = found.unwrap_or(("", &[]));
-                return Err(non_finite(layout, what, values, range.start));
-            }
-        }
-        Ok(())
+    fn update(&self, state: &mut Resident, global: u64, clip: f32) -> Result<()> {
+        let (layout, device) = (&self.input.model.layout, &self.input.model.device);
+        let step = inner_step(&self.input.recipe.inner, global, state.steps() + 1, clip);
+        let scalars = |tensor: &TensorSpec| if tensor.decays() { step.decaying } else { step.plain };
+        let tensors: Vec<(Range<usize>, AdamwStep)> =
+            layout.tensors.iter().map(|tensor| (tensor.range(), scalars(tensor))).collect();
+        let [parameters, first, second] = state.step();
+        let Some(bad) = device.adamw(&tensors, parameters, self.flat(), [first, second])? else {
+            return Ok(());
+        };
+        let (range, State { parameters, moments }) = (tensors[bad].0.clone(), state.state()?);
+        let parts =
+            [("", parameters), ("the first moment of", &moments.first), ("the second moment of", &moments.second)];
+        let found = parts.map(|(what, values)| (what, &values[range.clone()]));
+        let found = found.into_iter().find(|(_, values)| values.iter().any(|x| !x.is_finite()));
+        let (what, values) = found.unwrap_or(("", &[]));
+        Err(non_finite(layout, what, values, range.start))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The state in the midst of a round, as a file: what a worker keeps, and shows when its work is sampled.
 
 use super::moments::Moments;
-use super::round::State;
+use super::resident::State;
 use crate::artifact::{ArtifactKind, Digest, Header, Meta, Reader, Writer};
 use crate::error::Result;
 use crate::fsio::Source;

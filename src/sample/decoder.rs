@@ -2,6 +2,7 @@
 
 use super::choice::Peer;
 use super::{own, peer};
+use crate::engine::Device;
 use crate::error::{Error, Result};
 use crate::model::{Layout, ModelConfig};
 
@@ -34,13 +35,20 @@ enum Reader {
 
 impl Decoder {
     /// A model for texts of up to `context` tokens. `values` are its parameters by the layout, wherever they are from; they are the
-    /// one copy of them that there is.
-    pub fn new(config: &ModelConfig, layout: &Layout, values: Vec<f32>, by: By, context: usize) -> Result<Decoder> {
+    /// one copy of them that there is. Our own forward pass runs on the device.
+    pub fn new(
+        config: &ModelConfig,
+        layout: &Layout,
+        values: Vec<f32>,
+        by: By,
+        context: usize,
+        device: Device,
+    ) -> Result<Decoder> {
         let reader = match by {
             By::Candle(peer) => {
                 Reader::Candle(peer::Reader::new(peer, config, layout, values, context).map_err(candles)?)
             }
-            By::Own(_) => Reader::Own(Box::new(own::Reader::new(config, values))),
+            By::Own(_) => Reader::Own(Box::new(own::Reader::new(config, values, device))),
         };
         Ok(Decoder { by, reader })
     }
@@ -54,7 +62,7 @@ impl Decoder {
     pub fn push(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
         match &mut self.reader {
             Reader::Candle(reader) => reader.push(tokens).map_err(candles),
-            Reader::Own(reader) => Ok(reader.push(tokens)),
+            Reader::Own(reader) => reader.push(tokens),
         }
     }
 }

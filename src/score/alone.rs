@@ -2,7 +2,7 @@
 
 use super::gain::sequence_losses;
 use crate::data::{Shard, Tokenizer};
-use crate::engine::{Arithmetic, Engine};
+use crate::engine::{Arithmetic, Device};
 use crate::error::Result;
 use crate::model::{KeptWeights, ModelFolder, Plan, Workspace};
 
@@ -43,17 +43,19 @@ pub fn model_loss(
     shard: &Shard,
     tokenizer: Option<&Tokenizer>,
     arithmetic: Arithmetic,
+    device: Device,
     mut watch: impl FnMut(Option<usize>),
 ) -> Result<ModelLoss> {
     let all: Vec<usize> = (0..shard.sequences()).collect();
-    let model = folder.model(Engine::detect(), arithmetic, shard.seq_len())?;
-    let plan = Plan::evaluation(&folder.config, shard.seq_len(), all.len());
+    let model = folder.model(device, arithmetic, shard.seq_len())?;
+    let plan = Plan::evaluation_at(model.device.pace(), &folder.config, shard.seq_len(), all.len());
     let micro_batches = all.len().div_ceil(plan.sequences);
     let plan = plan.keeping_weights(&folder.config, arithmetic, micro_batches, u64::MAX);
-    let mut workspace = Workspace::new(&folder.config, plan);
+    let mut workspace = Workspace::new(&model.device, &folder.config, plan);
     let mut weights = KeptWeights::new(&model.net, &plan);
     let parameters = folder.parameters.to_vec()?;
-    let parameters = weights.fix(&model.net, &parameters);
+    let held = model.device.hold(&parameters);
+    let parameters = model.fix_in(&mut weights, held.part());
     watch(Some(micro_batches));
     let losses = sequence_losses(&model, &plan, &mut workspace, &parameters, shard, &all, || watch(None))?;
     let bytes = tokenizer.map(|tokenizer| {

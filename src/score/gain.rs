@@ -45,7 +45,7 @@ pub fn sequence_losses(
     for micro in sequences.chunks(plan.sequences) {
         shard.gather(micro, &mut gathered);
         let Gathered { tokens, mask, starts } = &gathered;
-        let losses = model.losses(parameters, Batch { tokens, mask, starts }, workspace);
+        let losses = model.losses(parameters, Batch { tokens, mask, starts }, workspace)?;
         for (losses, sequence) in losses.chunks(plan.seq_len).zip(micro) {
             sums.push(sum_q32(losses).map_err(|_| {
                 let split = shard.info().split;

@@ -49,13 +49,14 @@ impl<'a> Meter<'a> {
     pub fn new(input: &Scoring<'a>, drawn: &'a [usize], pool: &'a Pool) -> Result<Self> {
         let config = &input.folder.config;
         let sizes = || pool.parts.iter().map(|(_, sequences)| sequences.len()).chain([drawn.len()]);
-        let model = input.folder.model_of(input.recipe, Engine::detect())?;
-        let plan = Plan::evaluation(config, input.recipe.data.seq_len, sizes().max().unwrap_or(0));
+        let model = input.folder.model_of(input.recipe, input.device.clone())?;
+        let plan =
+            Plan::evaluation_at(model.device.pace(), config, input.recipe.data.seq_len, sizes().max().unwrap_or(0));
         let micro_batches = sizes().map(|sequences| sequences.div_ceil(plan.sequences)).sum();
         let plan = plan.keeping_weights(config, model.arithmetic, micro_batches, u64::MAX);
         Ok(Meter {
             weights: KeptWeights::new(&model.net, &plan),
-            passes: Passes { workspace: Workspace::new(config, plan), plan },
+            passes: Passes { workspace: Workspace::new(&model.device, config, plan), plan },
             model,
             held_out: (input.held_out, drawn),
             own: &pool.parts,
@@ -75,13 +76,15 @@ impl<'a> Meter<'a> {
 
     /// The total on the held-out sequences alone.
     pub fn held_out_loss(&mut self, parameters: &[f32], watch: &mut dyn FnMut(Watch<'_>)) -> Result<i128> {
-        let parameters = self.weights.fix(&self.model.net, parameters);
+        let held = self.model.device.hold(parameters);
+        let parameters = self.model.fix_in(&mut self.weights, held.part());
         let (held_out, drawn) = self.held_out;
         Ok(self.passes.over(&self.model, &parameters, held_out, drawn, watch)?.iter().sum())
     }
 
     pub fn losses(&mut self, parameters: &[f32], watch: &mut dyn FnMut(Watch<'_>)) -> Result<Losses> {
-        let parameters = self.weights.fix(&self.model.net, parameters);
+        let held = self.model.device.hold(parameters);
+        let parameters = self.model.fix_in(&mut self.weights, held.part());
         let (held_out, drawn) = self.held_out;
         let held_out = self.passes.over(&self.model, &parameters, held_out, drawn, watch)?;
         let mut own = Vec::new();

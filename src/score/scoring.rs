@@ -7,6 +7,7 @@ use super::records::Standing;
 use crate::artifact::{Digest, Recipe};
 use crate::codec::Update;
 use crate::data::{Assignment, Shard};
+use crate::engine::Device;
 use crate::error::Result;
 use crate::model::ModelFolder;
 
@@ -21,6 +22,8 @@ pub struct Scoring<'a> {
     pub round: u64,
     /// The model at its start.
     pub folder: &'a ModelFolder,
+    /// Where losses are measured.
+    pub device: &'a Device,
     /// The held-out shard.
     pub held_out: &'a Shard,
     /// Draws the held-out sequences.

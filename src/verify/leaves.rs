@@ -15,7 +15,7 @@ use crate::artifact::record::{self, Record};
 use crate::artifact::{Digest, Meta, Recipe};
 use crate::error::{Error, Result};
 use crate::model::Layout;
-use crate::optimizer::{RoundInput, State, StepReport};
+use crate::optimizer::{Resident, RoundInput, State, StepReport};
 
 /// What all leaves of one round's work have in common: the first line of a file of leaves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -160,22 +160,51 @@ impl<'a> LeafLog<'a> {
         LeafLog { layout, segments, losses: Vec::new(), batches: batches(), leaves: Vec::new() }
     }
 
-    /// Takes the next step; the leaf, where one is due.
-    pub fn observe(&mut self, report: &StepReport, state: &State) -> Option<&Leaf> {
+    /// Takes the next step, asking for the state after it only where a leaf is due; the leaf.
+    pub fn follow(&mut self, report: &StepReport, state: &mut Resident) -> Result<Option<&Leaf>> {
+        match self.segments.is_end(report.step + 1) {
+            true => {
+                let roots = state.roots(self.layout)?;
+                Ok(self.leaf(report, roots, state.steps()))
+            }
+            false => {
+                self.took(report);
+                Ok(None)
+            }
+        }
+    }
+
+    fn took(&mut self, report: &StepReport) {
         self.losses.push(report.loss_q32.to_string());
         self.saw(&report.sequences);
-        let step = report.step + 1;
-        if !self.segments.is_end(step) {
+    }
+
+    /// Takes the next step; the leaf, where one is due.
+    pub fn observe(&mut self, report: &StepReport, state: &State) -> Option<&Leaf> {
+        if !self.segments.is_end(report.step + 1) {
+            self.took(report);
             return None;
         }
         let [first, second] = state.moments.roots(self.layout);
+        let parameters = merkle::root(self.layout.tensor_roots(&state.parameters));
+        self.leaf(report, [parameters, first, second], state.moments.steps)
+    }
+
+    /// The leaf after this step.
+    fn leaf(
+        &mut self,
+        report: &StepReport,
+        [parameters, first, second]: [Digest; 3],
+        optimizer_steps: u64,
+    ) -> Option<&Leaf> {
+        self.took(report);
         let batches = std::mem::replace(&mut self.batches, batches()).into();
         self.leaves.push(Leaf {
-            step,
-            parameters: merkle::root(self.layout.tensor_roots(&state.parameters)),
+            step: report.step + 1,
+            parameters,
             first,
             second,
-            optimizer_steps: state.moments.steps,
+            optimizer_steps,
             losses_q32: std::mem::take(&mut self.losses),
             batches,
         });

@@ -25,7 +25,7 @@ impl<F: FnMut(&StepReport)> Runner for Straight<F> {
 
     fn run(&mut self, round: &RoundInput<'_>, start: State, steps: Range<u32>, log: &mut LeafLog<'_>) -> Result<State> {
         run_steps(round, start, steps, |report, state| {
-            log.observe(report, state);
+            log.follow(report, state)?;
             (self.0)(report);
             Ok(())
         })

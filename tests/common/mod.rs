@@ -6,6 +6,7 @@
 pub mod crowd;
 pub mod devnet;
 pub mod escrow;
+pub mod models;
 pub mod papers;
 pub mod proxy;
 pub mod shell;

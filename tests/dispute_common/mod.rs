@@ -9,7 +9,7 @@ use l402::engine::{Engine, NO_TARGET};
 use l402::error::Result;
 use l402::fsio::Source;
 use l402::model::{Adapted, Adapter, Model, ModelConfig, Net, Plan, initial_parameters};
-use l402::optimizer::{Moments, RoundInput, State, StepReport, run_steps};
+use l402::optimizer::{Moments, Resident, RoundInput, State, StepReport, run_steps};
 use l402::verify::dispute::{Begin, Files, Judge};
 use l402::verify::trace::{Graph, Kind, Operator, Step, TraceFile, Value, operands, trace};
 use l402::verify::{Leaf, LeafLog, Leaves, Segments};
@@ -175,9 +175,9 @@ impl Work {
         let segments = self.context.segments();
         let mut log = LeafLog::new(layout, segments);
         let mut every = LeafLog::new(layout, Segments { every: 1, ..segments });
-        let mut observe = |report: &StepReport, state: &State| {
-            log.observe(report, state);
-            every.observe(report, state);
+        let mut observe = |report: &StepReport, state: &mut Resident| {
+            log.follow(report, state).unwrap();
+            every.follow(report, state).unwrap();
             Ok(())
         };
         let before = run_steps(&self.input(), self.start.clone(), 0..at, &mut observe).unwrap();
@@ -198,7 +198,7 @@ impl Work {
         )
         .unwrap();
         let (report, after) = step.finish();
-        observe(&report, &after).unwrap();
+        observe(&report, &mut Resident::new(&self.model.device, after.clone())).unwrap();
         run_steps(&self.input(), after, at + 1..segments.steps, &mut observe).unwrap();
         let (mut leaves, mut every) = (log.leaves(), every.leaves());
         // What was planted in the last operator is what its party claims.

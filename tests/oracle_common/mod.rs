@@ -1,7 +1,7 @@
 //! Small models whose every tensor matters, and what our engine makes of them.
 
 use l402::engine::{Arithmetic, Engine};
-use l402::model::{Fixed, Gradients, Model, ModelConfig, Plan, Workspace, initial_parameters};
+use l402::model::{Gradients, Model, ModelConfig, Plan, Workspace, initial_parameters};
 
 /// A model with its parameters and a batch.
 pub struct Case {
@@ -49,16 +49,16 @@ impl Case {
         let sequences = self.tokens.len() / width;
         let targets = sequences * self.seq_len;
         let plan = Plan::training(&self.model.config, self.seq_len, sequences, Some(2), 0);
-        let mut workspace = Workspace::new(&self.model.config, plan);
+        let mut workspace = Workspace::new(&self.model.device, &self.model.config, plan);
         let mut gradients = Gradients::new(&self.model);
-        let parameters = Fixed::new(&self.model.net, &self.parameters);
+        let parameters = self.model.fix(&self.parameters);
         let mut loss = 0.0;
         for micro in self.tokens.chunks(plan.sequences * width) {
             let scale = 1.0 / targets as f32;
-            let losses = self.model.backward(&parameters, micro, scale, &mut gradients, &mut workspace);
+            let losses = self.model.backward(&parameters, micro, scale, &mut gradients, &mut workspace).unwrap();
             loss += losses.iter().map(|&l| f64::from(l)).sum::<f64>();
         }
         gradients.finish(&self.model);
-        (loss / targets as f64, gradients.flat)
+        (loss / targets as f64, gradients.flat.host().to_vec())
     }
 }

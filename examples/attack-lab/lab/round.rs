@@ -7,6 +7,7 @@ use std::sync::Arc;
 use l402::artifact::{Digest, commit};
 use l402::codec::Update;
 use l402::data::{Assignment, Draw, Roster};
+use l402::engine::Engine;
 use l402::model::ModelFolder;
 use l402::score::{Candidate, Eligibility, Next, Scores, Scoring, Standing, Step, in_order, next_model, score_round};
 use l402::verify::{Audit, ChunkIndex, Finding, Sample, Segments, Verdict};
@@ -190,6 +191,7 @@ pub fn play(
         recipe: &world.recipe,
         round,
         folder,
+        device: &Engine::detect().into(),
         held_out: &world.held_out,
         beacon: Some(beacon),
         lists: &lists,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use l402::engine::philox;
-use l402::model::{Fixed, Plan, Workspace};
+use l402::model::{Plan, Workspace};
 use l402::score::sequence_losses;
 
 use super::attacks::{Honest, Unequal};
@@ -125,8 +125,8 @@ pub fn loss(world: &World, parameters: &[f32]) -> f64 {
     let (shard, config) = (&world.held_out, &world.model.config);
     let all: Vec<usize> = (0..shard.sequences()).collect();
     let plan = Plan::evaluation(config, shard.seq_len(), all.len());
-    let mut workspace = Workspace::new(config, plan);
-    let parameters = Fixed::new(&world.model.net, parameters);
+    let mut workspace = Workspace::new(&world.model.device, config, plan);
+    let parameters = world.model.fix(parameters);
     let losses = sequence_losses(&world.model, &plan, &mut workspace, &parameters, shard, &all, || ());
     let total: i128 = losses.expect("finite losses").iter().sum();
     total as f64 / 4_294_967_296.0 / (all.len() * shard.seq_len()) as f64

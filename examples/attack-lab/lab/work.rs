@@ -73,7 +73,7 @@ impl Place<'_> {
             moments: Moments::zero(&model.layout),
         };
         let state = run_steps(&input, start, 0..steps, |report, state| {
-            log.observe(report, state);
+            log.follow(report, state)?;
             Ok(())
         })
         .expect("it trains");

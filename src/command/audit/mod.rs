@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checks::{CheckArgs, Checks, Outcome};
 use super::common::CoordinatorArg;
+use super::device::DeviceArgs;
 use super::invoice::node_id;
 use crate::artifact::record::{self, Record};
 use crate::artifact::{Digest, key};
@@ -17,12 +18,11 @@ use crate::audit::{
     Audit, Chain, Depth, Pins, Start, Stop, Totals, audit_round, check_keys, check_start, foreign, most_bytes, rounds,
 };
 use crate::command::args::OutputArgs;
-use crate::engine::Engine;
+use crate::engine::Device;
 use crate::error::{Error, Result};
 use crate::pay::NodeId;
 use crate::report;
 use crate::ui::Ui;
-use crate::verify::require_machine;
 use work::Work;
 
 /// Recompute a run folder from theta_0, and name the first artifact that differs.
@@ -55,6 +55,8 @@ pub struct Args {
     /// Memory for activations, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 2048, help_heading = "Memory")]
     activation_memory: u64,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Print what was found as JSON Lines: `audit`, or `evidence` and `difference`
     #[arg(long)]
     json: bool,
@@ -93,12 +95,12 @@ impl Record for Summary {
 
 /// Runs the verb.
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
-    require_machine(Engine::detect())?;
+    let device = args.device.open(ui)?;
     let target = args.output.target();
     target.check(false)?;
     let speaks = args.json || args.output.output.is_some();
     let mut checks = Checks::begin("audit", args.run.display().to_string());
-    let found = audit(args, &mut checks, ui);
+    let found = audit(args, &device, &mut checks, ui);
     match &found {
         Ok(_) => checks.add("all of it", Outcome::Passed),
         Err(Stop::Differs(difference, _)) => checks.add("first difference", Outcome::Failed(difference.to_string())),
@@ -149,7 +151,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     Ok(())
 }
 
-fn audit(args: &Args, checks: &mut Checks, ui: &Ui) -> std::result::Result<Summary, Stop> {
+fn audit(args: &Args, device: &Device, checks: &mut Checks, ui: &Ui) -> std::result::Result<Summary, Stop> {
     let (run, links) = walk::list(&args.run)?;
     let pins = Pins { coordinator: args.coordinator.coordinator, judge: args.judge };
     let work = Work::open(args.work.as_deref(), &args.run)?;
@@ -192,6 +194,7 @@ fn audit(args: &Args, checks: &mut Checks, ui: &Ui) -> std::result::Result<Summa
             depth,
             room: &work,
             activations: args.activation_memory << 20,
+            device,
             step: &|worker, step| bar.tick(format!("round {round} {worker} step {step}")),
             say: &|text| ui.say(text),
         };

@@ -14,7 +14,7 @@ use crate::artifact::{Meta, WORK};
 use crate::error::{Error, Kind, Result};
 use crate::fsio::{Deferred, LockedDir};
 use crate::model::Layout;
-use crate::optimizer::{RoundInput, State, StepReport, run_steps};
+use crate::optimizer::{Resident, RoundInput, State, StepReport, run_steps};
 use crate::ui::Ui;
 use crate::verify::{Leaf, LeafLog, Runner, input_name};
 
@@ -141,7 +141,7 @@ impl Checkpoints {
         &mut self,
         step: u32,
         last: bool,
-        state: &State,
+        state: &mut Resident,
         log: &LeafLog<'_>,
         layout: &Layout,
         signal: &Deferred,
@@ -150,7 +150,7 @@ impl Checkpoints {
         if asked || !last && self.every.is_due(step, &self.since) {
             let begun = Instant::now();
             let (leaves, losses) = log.so_far();
-            file::write(self.folder.path(), step, &self.inputs, state, leaves, losses, layout)?;
+            file::write(self.folder.path(), step, &self.inputs, state.state()?, leaves, losses, layout)?;
             file::remove_but(self.folder.path(), Some(step))?;
             self.since = Since::written(step, begun);
             let took = begun.elapsed().as_secs_f64();
@@ -173,7 +173,7 @@ pub struct Steps<'c, W> {
     pub watch: W,
 }
 
-impl<W: FnMut(&StepReport, &State, Option<&Leaf>) -> Result<()>> Runner for Steps<'_, W> {
+impl<W: FnMut(&StepReport, &mut Resident, Option<&Leaf>) -> Result<()>> Runner for Steps<'_, W> {
     fn is_behind(&self, steps: &Range<u32>) -> bool {
         let begun = self.checkpoints.as_ref().and_then(|checkpoints| checkpoints.begun.as_ref());
         begun.is_some_and(|(begun, _)| begun.step > steps.end)
@@ -188,7 +188,10 @@ impl<W: FnMut(&StepReport, &State, Option<&Leaf>) -> Result<()>> Runner for Step
     ) -> Result<State> {
         let Steps { checkpoints, watch } = self;
         let Some(checkpoints) = checkpoints else {
-            return run_steps(round, start, steps, |report, state| watch(report, state, log.observe(report, state)));
+            return run_steps(round, start, steps, |report, state| {
+                let leaf = log.follow(report, state)?;
+                watch(report, state, leaf)
+            });
         };
         if let Some((begun, state)) = checkpoints.take(&steps) {
             start = state;
@@ -198,7 +201,8 @@ impl<W: FnMut(&StepReport, &State, Option<&Leaf>) -> Result<()>> Runner for Step
         let (last, layout) = (round.recipe.inner.steps, &round.model.layout);
         let signal = Deferred::new();
         let state = run_steps(round, start, steps, |report, state| {
-            watch(report, state, log.observe(report, state))?;
+            let leaf = log.follow(report, state)?;
+            watch(report, state, leaf)?;
             let done = report.step + 1;
             checkpoints.after(done, done == last, state, log, layout, &signal)
         })?;

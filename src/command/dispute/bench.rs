@@ -76,7 +76,7 @@ impl<'a> Bench<'a> {
         run_steps(&input, state, steps, |report, state| {
             bar.tick(format!("loss {:.3}", report.loss));
             if report.step >= from {
-                log.observe(report, state);
+                log.follow(report, state)?;
             }
             Ok(())
         })

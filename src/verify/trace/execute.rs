@@ -9,9 +9,9 @@ use super::operator::{Form, Kind, Operator};
 use super::value::Value;
 use crate::artifact::merkle;
 use crate::engine::linear::Factor;
-use crate::engine::{NO_TARGET, Start};
+use crate::engine::{Attended, NO_TARGET, Part, PartMut, Start};
 use crate::error::{Error, Result};
-use crate::model::{Attended, Model, documents, sum_q32};
+use crate::model::{Model, documents, sum_q32};
 
 /// What an operator that is no source makes of its inputs, one value for each of `operator.reads`, by the model's engine.
 /// An error names what is not finite (A7), or an input that has another form than the graph says.
@@ -146,21 +146,23 @@ fn run(model: &Model, graph: &Graph, operator: &Operator, mut inputs: Inputs) ->
             let (x, weight) = (inputs.floats(), inputs.floats());
             let x = Factor::new(rows(&x, operator, inner()), inner());
             let mut y = zeros(forms[0]);
-            engine.linear(model.arithmetic, x, Factor::new(&weight, inner()), &mut y);
+            engine.linear(model.arithmetic, x, Factor::new(&*weight, inner()), &mut y);
             outs.push(y);
         }
         Kind::Rope | Kind::RopeBackward => {
             let mut x = Arc::unwrap_or_clone(inputs.floats());
             let documents = inputs.documents();
             let width = x.len() / model.seq_len();
-            model.turn(layer(), &documents, operator.kind == Kind::RopeBackward, width, &mut x);
+            model.turn(layer(), &documents, operator.kind == Kind::RopeBackward, width, PartMut::from(&mut x));
             outs.push(x);
         }
         Kind::Attention => {
             let (q, k, v) = (inputs.floats(), inputs.floats(), inputs.floats());
             let documents = inputs.documents();
             let [mut out, mut max, mut sum] = [0, 1, 2].map(|i| zeros(forms[i]));
-            model.attend(layer(), &documents, [&q, &k, &v], &mut out, [&mut max, &mut sum]);
+            let qkv = [&q, &k, &v].map(|x| Part::from(&***x));
+            let [out_part, max_part, sum_part] = [&mut out, &mut max, &mut sum].map(PartMut::from);
+            model.attend(layer(), &documents, qkv, out_part, [max_part, sum_part]);
             outs.extend([out, max, sum]);
         }
         Kind::Add => {
@@ -204,7 +206,7 @@ fn run(model: &Model, graph: &Graph, operator: &Operator, mut inputs: Inputs) ->
             let mut dx = inputs.accumulator(forms[0]);
             let start = Start::Accumulate;
             let arithmetic = model.input_gradient_arithmetic(id());
-            engine.linear_input_gradient(arithmetic, &dy, Factor::new(&weight, inner()), &mut dx, start);
+            engine.linear_input_gradient(arithmetic, &dy, Factor::new(&*weight, inner()), &mut dx, start);
             outs.push(dx);
         }
         Kind::WeightGradient => {
@@ -220,19 +222,19 @@ fn run(model: &Model, graph: &Graph, operator: &Operator, mut inputs: Inputs) ->
         Kind::LowRank => {
             let (x, a) = (inputs.floats(), inputs.floats());
             let mut u = zeros(forms[0]);
-            engine.low_rank(Factor::new(&x, inner()), Factor::new(&a, inner()), model.adapter_scale(), &mut u);
+            engine.low_rank(Factor::new(&*x, inner()), Factor::new(&*a, inner()), model.adapter_scale(), &mut u);
             outs.push(u);
         }
         Kind::LowRankAdd => {
             let (u, b) = (inputs.floats(), inputs.floats());
             let mut y = inputs.accumulator(forms[0]);
-            engine.low_rank_add(&u, Factor::new(&b, inner()), &mut y);
+            engine.low_rank_add(&u, Factor::new(&*b, inner()), &mut y);
             outs.push(y);
         }
         Kind::LowRankBackward => {
             let (dy, b) = (inputs.floats(), inputs.floats());
             let mut du = zeros(forms[0]);
-            engine.low_rank_backward(&dy, Factor::new(&b, inner()), model.adapter_scale(), &mut du);
+            engine.low_rank_backward(&dy, Factor::new(&*b, inner()), model.adapter_scale(), &mut du);
             outs.push(du);
         }
         Kind::BiasBackward => {
@@ -272,8 +274,9 @@ fn run(model: &Model, graph: &Graph, operator: &Operator, mut inputs: Inputs) ->
             let [q, k, v, out, max, sum, d_out] = [(); 7].map(|()| inputs.floats());
             let [mut dq, mut dk, mut dv] = [0, 1, 2].map(|i| zeros(forms[i]));
             let documents = inputs.documents();
-            let of = Attended { qkv: [&q, &k, &v], out: &out, rows: [&max, &sum], d_out: &d_out };
-            model.attend_backward(layer(), &documents, &of, [&mut dq, &mut dk, &mut dv]);
+            let [q, k, v, out, max, sum, d_out] = [&q, &k, &v, &out, &max, &sum, &d_out].map(|x| Part::from(&***x));
+            let of = Attended { qkv: [q, k, v], out, rows: [max, sum], d_out };
+            model.attend_backward(layer(), &documents, &of, [&mut dq, &mut dk, &mut dv].map(PartMut::from));
             outs.extend([dq, dk, dv]);
         }
         Kind::EmbeddingBackward => {
@@ -328,8 +331,10 @@ fn split(model: &Model, x: &[f32], parts: &mut [Vec<f32>]) {
         (&mut part[..], width)
     };
     match parts {
-        [q, k, v] => model.engine.split_columns(x, [q, k, v].map(with_width)),
-        [gate, up] => model.engine.split_columns(x, [gate, up].map(with_width)),
+        [_, _, _] | [_, _] => {
+            let mut parts: Vec<_> = parts.iter_mut().map(with_width).collect();
+            model.engine.split_columns(x, &mut parts);
+        }
         _ => unreachable!("the graph splits into three or two"),
     }
 }
@@ -341,8 +346,10 @@ fn join(model: &Model, parts: &[Arc<Vec<f32>>], x: &mut [f32]) {
         (&part[..], part.len() / model.seq_len())
     };
     match parts {
-        [q, k, v] => model.engine.join_columns([q, k, v].map(with_width), x),
-        [gate, up] => model.engine.join_columns([gate, up].map(with_width), x),
+        [_, _, _] | [_, _] => {
+            let parts: Vec<_> = parts.iter().map(with_width).collect();
+            model.engine.join_columns(&parts, x);
+        }
         _ => unreachable!("the graph joins three or two"),
     }
 }

@@ -136,6 +136,7 @@ fn ends_where_training_ends(case: &Case, engine: Engine) {
     };
     let mut before = State { parameters, moments };
     run_steps(&input, before.clone(), 0..3, |report: &StepReport, after| {
+        let after = after.state()?;
         let at = StepAt {
             round: 1,
             step: report.step,
