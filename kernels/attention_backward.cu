@@ -9,6 +9,9 @@
 // chain's +0 as it is. Queries whose window has passed the key come last in dk's and dv's chains, with e = +0: they change nothing
 // but -0, which may become +0. So a block ends behind the window only if none of its chains stands at -0.
 //
+// Static figures (kernels/figures.tsv): inner loops of 512 products in 551 instructions on sm_90, 93 % FFMA; no spills. Seven products of
+// a tile are computed where storing scores would take five. Never run on hardware.
+//
 // Grids: attention_scaled rows / 4 rounded up; attention_dq sequences * heads * ceil(seq_len / M), M = 128, 64, 64; attention_dkv
 // the same, M = 64, 64, 32; attention_heads elements / 128 rounded up. 128 threads each.
 #include "attention.cuh"

@@ -4,6 +4,11 @@
 // share out outputs, never k. A slab of k is copied to shared memory by cp.async while the slabs before it are multiplied. Rows and
 // columns beyond the matrix are computed from its last ones again and not stored; k is never padded: fma(0, 0, -0) is +0.
 //
+// Static figures (kernels/figures.tsv) of the largest tile's inner loop, 1024 products a pass: 1080 instructions on sm_90, 94.8 % FFMA,
+// 0.75 bytes of shared memory a product; no spills. A slab of nt is two passes and 120 instructions for its copies, and 74 register
+// bank conflicts a pass: 2048 of 2430 cycles, 84 % of peak (nn 86 %, tn 87 %). On sm_80 an FFMA takes two cycles and all else goes
+// beside it: 2048 of 2300 issue slots leave its pipe full. Memory: 0.0625 bytes a product. Never run on hardware.
+//
 // Grid: one block a tile, ceil(m / rows of the tile) * ceil(n / columns) of them, 128 threads; tiles, and their shared memory, at the
 // end of this file. Which tile serves which product is the host's choice and changes no bit.
 #include "tile.cuh"

@@ -50,11 +50,12 @@ int main() {
     uint64_t seed = 1;
     shim::in_all_orders([&](const char* order) {
         shim::Numbers numbers(seed++);
-        for (int round = 0; round < 30; round++) check(attention::drawn_shape(numbers, round % 5 == 4 ? 300 : 90), numbers);
+        for (int round = 0; round < attention::ROUNDS; round++)
+            check(attention::drawn_shape(numbers, round % 5 == 4 ? 300 : 90), numbers);
         check({1, 1, 1, 1, 8, 0, 0.35f}, numbers);
         check({1, 260, 1, 1, 64, 0, 0.125f}, numbers);
         // Windows that pass by: with chains at -0, and without.
-        for (int i = 0; i < 6; i++) check({1, 400, 2, 1, 8 + 8 * i, 3 + i, 0.125f}, numbers);
+        for (int i = 0; i < attention::ROUNDS; i += 5) check({1, 400, 2, 1, 8 + 2 * i, 3 + i, 0.125f}, numbers);
         check({1, 200, 1, 1, 128, 70, 0.1f}, numbers);
         printf("%s: equal\n", order);
     });

@@ -35,7 +35,8 @@ int main() {
     uint64_t seed = 1;
     shim::in_all_orders([&](const char* order) {
         shim::Numbers numbers(seed++);
-        for (int round = 0; round < 30; round++) check(attention::drawn_shape(numbers, round % 5 == 4 ? 300 : 90), numbers);
+        for (int round = 0; round < attention::ROUNDS; round++)
+            check(attention::drawn_shape(numbers, round % 5 == 4 ? 300 : 90), numbers);
         check({1, 1, 1, 1, 8, 0, 0.35f}, numbers);
         check({1, 260, 1, 1, 64, 0, 0.125f}, numbers);
         check({1, 260, 2, 1, 64, 3, 0.125f}, numbers);
