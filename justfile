@@ -115,3 +115,7 @@ figures *ARGS:
 # The kernels against what they promise, on the CPU.
 test-kernels:
     kernels/shim/test.sh
+
+# Each barrier, warp barrier and wait of the kernels taken out, one at a time: a test must fail.
+mutate-kernels *ARGS:
+    python3 kernels/shim/mutate.py {{ARGS}}

@@ -1,4 +1,5 @@
-"""Compiles kernels/*.cu to PTX in kernels/ptx; with --check compares instead, and changes nothing.
+"""Compiles kernels/*.cu to PTX in kernels/ptx, and lists it in src/engine/cuda/kernels.rs; with --check compares instead, and
+changes nothing.
 
 Every PTX is looked through for what would break the arithmetic: see `faults`. Run by `.ci/ptx`, which installs NVRTC."""
 
@@ -51,9 +52,15 @@ def compile(name):
     return re.sub(r"^\.global .*2nv6target.*\n", "", text("PTX"), flags=re.M)
 
 
+def allowed(name):
+    """What a file's comment `// Allowed in PTX: max.f32` names: it says beside it why that is exact."""
+    path = os.path.join(HERE, name + ".cu")
+    return set(re.findall(r"^// Allowed in PTX: (\S+?)[.,:;]?(?:\s.*)?$", open(path).read(), re.M)) if os.path.exists(path) else set()
+
+
 def faults(name, ptx):
     """What would let two machines differ, or is no part of the contract (docs/gpu.md)."""
-    found = []
+    found, exempt = [], allowed(name)
     code = re.sub(r"//.*", "", ptx)
     for what, pattern in [
         ("an approximation", r"\w+(?:\.\w+)*\.approx\b\S*"),
@@ -64,7 +71,7 @@ def faults(name, ptx):
         ("a float atomic", r"\b(?:atom|red)\.\S*\.(?:f|bf)\d+\S*"),
         ("a call", r"\bcall(?:\.uni)?\b"),
     ]:
-        for match in sorted({m.group(0) for m in re.finditer(pattern, code)}):
+        for match in sorted({m.group(0) for m in re.finditer(pattern, code)} - exempt):
             found.append(f"{name}: {what}: {match}")
     # `.entry name(` begins a kernel; a vector load needs shared arrays on 16 bytes.
     for kernel in re.split(r"(?=\.entry )", code)[1:]:
@@ -86,6 +93,20 @@ def compile_all(wanted):
         return dict(zip(wanted, pool.map(compile, wanted)))
 
 
+LISTED = os.path.join(HERE, "..", "src", "engine", "cuda", "kernels.rs")
+
+
+def rust(listed):
+    """The source file that embeds the PTX."""
+    lines = "".join(f'    ("{name}", include_str!("../../../kernels/ptx/{name}.ptx")),\n' for name in listed)
+    return (
+        "//! The kernels, as PTX: made from `kernels/*.cu` by `just ptx`, and checked against them.\n\n"
+        "/// One text a file of kernels.\n"
+        "#[rustfmt::skip]\n"
+        f"pub(super) const PTX: &[(&str, &str)] = &[\n{lines}];\n"
+    )
+
+
 def main():
     check = "--check" in sys.argv[1:]
     wanted = [a for a in sys.argv[1:] if not a.startswith("-")] or names()
@@ -104,6 +125,11 @@ def main():
                 out.write(ptx)
         elif not os.path.exists(path) or open(path).read() != ptx:
             wrong.append(f"kernels/ptx/{name}.ptx is not what kernels/{name}.cu gives: just ptx")
+    if not check:
+        with open(LISTED, "w") as out:
+            out.write(rust(names()))
+    elif open(LISTED).read() != rust(names()):
+        wrong.append("src/engine/cuda/kernels.rs doesn't list the PTX: just ptx")
     if check:
         known = set(names())
         wrong += [f"kernels/ptx/{file} has no source" for file in sorted(os.listdir(folder)) if file[:-4] not in known]

@@ -60,14 +60,17 @@ std::string place_of(const void* code) {
     char text[600];
     if (!dladdr(code, &info) || !info.dli_fname) return "?";
     const size_t offset = static_cast<size_t>(static_cast<const char*>(code) - static_cast<const char*>(info.dli_fbase)) - 1;
-    snprintf(text, sizeof text, "addr2line -s -e '%s' 0x%zx 2>/dev/null", info.dli_fname, offset);
-    std::string line;
+    snprintf(text, sizeof text, "addr2line -s -i -e '%s' 0x%zx 2>/dev/null", info.dli_fname, offset);
+    // The line, and those of the functions it was inlined into.
+    std::string lines;
     if (FILE* out = popen(text, "r")) {
-        if (fgets(text, sizeof text, out)) line = text;
+        while (fgets(text, sizeof text, out)) {
+            text[strcspn(text, " \n")] = 0;
+            if (strncmp(text, "shim.", 5) && strncmp(text, "??", 2)) lines += (lines.empty() ? "" : ", in ") + std::string(text);
+        }
         pclose(out);
     }
-    while (!line.empty() && (line.back() == '\n' || line.back() == ' ')) line.pop_back();
-    return line.empty() ? "?" : line;
+    return lines.empty() ? "?" : lines;
 }
 
 Byte& byte_at(const char* at) {
@@ -173,8 +176,8 @@ void warp(unsigned first_thread, unsigned mask) {
 
 void end() {}
 
-void read(const void* at, size_t size) { access(at, size, false, __builtin_return_address(0)); }
-void write(const void* at, size_t size) { access(at, size, true, __builtin_return_address(0)); }
+void read(const void* at, size_t size, const void* code) { access(at, size, false, code ? code : __builtin_return_address(0)); }
+void write(const void* at, size_t size, const void* code) { access(at, size, true, code ? code : __builtin_return_address(0)); }
 void atomic(const void* at, size_t size) {
     now.atomic = 1;
     access(at, size, true, __builtin_return_address(0));

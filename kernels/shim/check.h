@@ -11,8 +11,9 @@ void thread(unsigned index);
 void barrier();
 void warp(unsigned first_thread, unsigned mask);
 void end();
-void read(const void* at, size_t size);
-void write(const void* at, size_t size);
+// `code`: the address to blame, where it isn't the caller's.
+void read(const void* at, size_t size, const void* code = nullptr);
+void write(const void* at, size_t size, const void* code = nullptr);
 void atomic(const void* at, size_t size);
 #else
 inline void launch(unsigned, const void*, size_t, const void*, const void*) {}
@@ -21,8 +22,8 @@ inline void thread(unsigned) {}
 inline void barrier() {}
 inline void warp(unsigned, unsigned) {}
 inline void end() {}
-inline void read(const void*, size_t) {}
-inline void write(const void*, size_t) {}
+inline void read(const void*, size_t, const void* = nullptr) {}
+inline void write(const void*, size_t, const void* = nullptr) {}
 inline void atomic(const void*, size_t) {}
 #endif
 

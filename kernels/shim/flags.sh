@@ -1,6 +1,6 @@
 # The compiler and its flags, for all that is built with the shim.
 CXX="${CXX:-g++}"
-FLAGS=(-O2 -g1 -std=c++17 -Wall -Wextra -ffp-contract=off -fno-math-errno -fno-strict-aliasing -fvisibility=hidden -fPIC)
+FLAGS=(-O2 -g1 -std=c++17 -Wall -Wextra -Wno-unknown-pragmas -ffp-contract=off -fno-math-errno -fno-strict-aliasing -fvisibility=hidden -fPIC)
 case "$("$CXX" -dumpmachine)" in
     x86_64*) FLAGS+=(-mfma -mavx2) ;;
 esac

@@ -384,8 +384,8 @@ void copy_begin(void* shared, const void* global, size_t size, int bytes) {
     const uintptr_t misaligned = (reinterpret_cast<uintptr_t>(shared) | reinterpret_cast<uintptr_t>(global)) % size;
     if (misaligned) fail("cp.async of %zu bytes from %p to %p: not on %zu bytes", size, global, shared, size);
     if (bytes < 0 || static_cast<size_t>(bytes) > size) fail("cp.async of %zu bytes reads %d", size, bytes);
-    check::write(shared, size);
-    if (bytes) check::read(global, static_cast<size_t>(bytes));
+    check::write(shared, size, __builtin_return_address(0));
+    if (bytes) check::read(global, static_cast<size_t>(bytes), __builtin_return_address(0));
     poison(shared, size);
     current->copies.push_back({static_cast<unsigned char*>(shared), static_cast<const unsigned char*>(global), size, bytes, current->group});
 }
@@ -400,7 +400,7 @@ void copy_wait(int pending) {
             left.push_back(copy);
             continue;
         }
-        check::write(copy.to, copy.size);
+        check::write(copy.to, copy.size, __builtin_return_address(0));
         memcpy(copy.to, copy.from, static_cast<size_t>(copy.bytes));
         memset(copy.to + copy.bytes, 0, copy.size - static_cast<size_t>(copy.bytes));
     }

@@ -1,6 +1,7 @@
 //! The kernels, as PTX: made from `kernels/*.cu` by `just ptx`, and checked against them.
 
 /// One text a file of kernels.
+#[rustfmt::skip]
 pub(super) const PTX: &[(&str, &str)] = &[
     ("adamw", include_str!("../../../kernels/ptx/adamw.ptx")),
     ("bias", include_str!("../../../kernels/ptx/bias.ptx")),
