@@ -1,9 +1,10 @@
 //! A linear layer's three products, by the arithmetic that a recipe chooses. Everything else is the same in both.
 
-use super::integer::{Side, Slot};
+use super::integer::{Resident, Side, Slot};
 use super::machine::Engine;
 use super::matmul::{Mat, MatMut, Operand, Start};
 use super::memory::Part;
+use std::cell::OnceCell;
 use std::ops::Range;
 
 /// The arithmetic contract: what a linear layer's products are.
@@ -39,7 +40,7 @@ pub fn block_start(token: usize, seq_len: usize) -> usize {
 }
 
 /// The blocks of some tokens, which begin and end with a block, counted from the first of them.
-fn blocks(tokens: Range<usize>, seq_len: usize) -> impl Iterator<Item = Range<usize>> {
+pub(super) fn blocks(tokens: Range<usize>, seq_len: usize) -> impl Iterator<Item = Range<usize>> {
     let (first, end) = (tokens.start, tokens.end);
     let next = move |start: &usize| {
         let in_sequence = start % seq_len;
@@ -87,6 +88,16 @@ impl<'a> Factor<'a> {
         self.values.len() / self.inner
     }
 
+    /// Where a device keeps the digits of its rows, where they are kept.
+    pub(super) fn resident_rows(self) -> Option<&'a OnceCell<Resident>> {
+        self.integers.map(|integers| &integers.resident_rows)
+    }
+
+    /// And of its columns: all of a weight's; an input's by block of tokens.
+    pub(super) fn resident_columns(self) -> Option<&'a OnceCell<Resident>> {
+        self.integers.map(|integers| &integers.resident_columns)
+    }
+
     fn mat(self) -> Mat<'a> {
         Mat::new(self.host(), self.rows(), self.inner)
     }
@@ -104,19 +115,32 @@ pub struct Integers {
     right: Slot,
     /// Of its columns: all of a weight's; an input's by block of tokens.
     columns: Vec<Slot>,
+    /// Of its rows, in a device's memory.
+    resident_rows: OnceCell<Resident>,
+    /// Of its columns.
+    resident_columns: OnceCell<Resident>,
 }
 
 impl Integers {
     /// Of weights, one after the other.
     pub fn of_weights() -> Integers {
-        Integers { left: Slot::default(), right: Slot::default(), columns: vec![Slot::default()] }
+        Integers::with(vec![Slot::default()])
     }
 
     /// Of inputs of up to so many sequences, one after the other.
     pub fn of_inputs(sequences: usize, seq_len: usize) -> Integers {
         let blocks = sequences * seq_len.div_ceil(TOKENS);
-        let columns = std::iter::repeat_with(Slot::default).take(blocks).collect();
-        Integers { left: Slot::default(), right: Slot::default(), columns }
+        Integers::with(std::iter::repeat_with(Slot::default).take(blocks).collect())
+    }
+
+    fn with(columns: Vec<Slot>) -> Integers {
+        Integers {
+            left: Slot::default(),
+            right: Slot::default(),
+            columns,
+            resident_rows: OnceCell::new(),
+            resident_columns: OnceCell::new(),
+        }
     }
 
     /// The factor of these values, an input's for the same tokens in each product. What was made of others is forgotten.
@@ -128,6 +152,7 @@ impl Integers {
     /// Forgets what was made.
     pub fn forget(&mut self) {
         [&mut self.left, &mut self.right].into_iter().chain(&mut self.columns).for_each(Slot::forget);
+        [&mut self.resident_rows, &mut self.resident_columns].into_iter().for_each(|made| drop(made.take()));
     }
 
     /// The factor of the values that it was of before, or of any where it is of none: what was made of them is kept.

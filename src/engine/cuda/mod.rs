@@ -31,7 +31,7 @@ use driver::{Arg, Driver, Grid};
 
 use super::adamw::AdamwStep;
 use super::attention::AttentionShape;
-use super::device::{Attended, Device, Gating, NormWeight, Operators, Rope};
+use super::device::{Attended, Device, Gating, NormWeight, Operators, Pace, Rope};
 use super::linear::{Arithmetic, Factor};
 use super::machine::Engine;
 use super::matmul::Start;
@@ -48,11 +48,6 @@ impl Cuda {
     /// The GPU with this number; what keeps it from serving is told (69).
     pub fn open(ordinal: usize) -> Result<Cuda> {
         Ok(Cuda { driver: Driver::open(ordinal)? })
-    }
-
-    /// Bytes of its memory that are free, and all of them.
-    pub fn memory(&self) -> Result<(u64, u64)> {
-        self.driver.memory()
     }
 
     /// As a device for models.
@@ -95,6 +90,15 @@ impl Operators for Cuda {
 
     fn engine(&self) -> Engine {
         Engine::detect()
+    }
+
+    fn pace(&self) -> Pace {
+        // Tiles for every multiprocessor in each of a layer's products.
+        Pace { tokens: 16_384, logit_bytes: 1 << 30 }
+    }
+
+    fn free(&self) -> Result<Option<u64>> {
+        Ok(Some(self.driver.memory()?.0))
     }
 
     fn zeros(&self, len: usize) -> Buffer {

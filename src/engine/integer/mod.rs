@@ -9,6 +9,7 @@ mod digits;
 mod kernel;
 mod packed;
 mod quantise;
+mod resident;
 mod scale;
 
 use super::machine::{Engine, HEIGHT, Isa, Pair, PairKernel, Pairs, WIDTH};
@@ -19,6 +20,7 @@ use kernel::{LeftBlock, Part, Row, Tiles};
 use packed::{Columns, LeftRows, Packed};
 pub(super) use packed::{Side, Slot};
 use rayon::prelude::*;
+pub(super) use resident::Resident;
 pub use scale::{LARGEST, LONGEST};
 use std::ops::Range;
 

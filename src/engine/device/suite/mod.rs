@@ -3,7 +3,6 @@
 mod adamw;
 mod attention;
 mod bias;
-mod blake3;
 mod columns;
 mod cross_entropy;
 mod elementwise;
@@ -30,7 +29,6 @@ const CHECKS: &[&[(&str, Check)]] = &[
     adamw::CHECKS,
     attention::CHECKS,
     bias::CHECKS,
-    blake3::CHECKS,
     columns::CHECKS,
     cross_entropy::CHECKS,
     elementwise::CHECKS,
