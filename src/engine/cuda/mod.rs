@@ -309,21 +309,3 @@ impl Operators for Cuda {
         adamw::adamw(self, tensors, parameters, gradients, moments)
     }
 }
-
-#[cfg(test)]
-mod scratch_tests {
-    #[test]
-    fn k3_suite() {
-        let cuda = super::Cuda::open(0).unwrap().device();
-        let mut bad = 0;
-        for seed in 0..3 {
-            crate::engine::device::suite::check(&cuda, seed, |name, differs| {
-                println!("{seed} {name}: {differs:?}");
-                bad += usize::from(differs.is_some());
-                Ok(())
-            })
-            .unwrap();
-        }
-        assert_eq!(bad, 0);
-    }
-}
