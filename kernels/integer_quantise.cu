@@ -257,7 +257,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) integer_column_squares(
 KERNEL(integer_column_squares)
 
 // x [rows x cols], largest and squares [pieces][cols] -> digits [cols][3][depth], steps [cols]
-extern "C" __global__ void __launch_bounds__(THREADS) integer_column_digits(
+extern "C" __global__ void __launch_bounds__(THREADS, 4) integer_column_digits(
     const float* __restrict__ x, int cols, int rows, const unsigned* __restrict__ largest,
     const unsigned long long* __restrict__ squares, int depth, int8_t* __restrict__ digits, float* __restrict__ steps) {
     __shared__ unsigned largest_of_warps[WARPS][STRIP];
