@@ -29,7 +29,7 @@ fn ask(net: &Net, socket: &str, request: &str) -> String {
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
     let mut line = String::new();
-    BufReader::new(stream.by_ref()).read_line(&mut line).unwrap();
+    BufReader::new(Read::by_ref(&mut stream)).read_line(&mut line).unwrap();
     line
 }
 

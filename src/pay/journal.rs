@@ -301,10 +301,11 @@ mod tests {
         let text = journal(1);
         let (digest, _) = text.split_once(' ').unwrap();
         let of_another_version = format!("{} {{}}\n", Head::start().after("{}").digest);
+        let unfit = format!("{digest} {{}}\n");
         let cases: [(&[u8], &str); 4] = [
             (b"\xff\n", "not UTF-8"),
             (b"rubbish\n", "expected a digest and an entry"),
-            (format!("{digest} {{}}\n").as_bytes(), "the digest does not fit the line"),
+            (unfit.as_bytes(), "the digest does not fit the line"),
             (of_another_version.as_bytes(), "not an entry of this version, column 2 of the entry"),
         ];
         for (bytes, why) in cases {

@@ -67,4 +67,11 @@ mod tests {
         let everyone = |workers| Coalitions::new(workers, |_: &[usize]| Ok(0)).unwrap().everyone();
         assert_eq!([0, 1, 3, 64].map(everyone), [0, 1, 7, u64::MAX]);
     }
+
+    #[test]
+    fn exact_values_are_of_few_workers() {
+        let mut many = Coalitions::new(super::super::EXACT + 1, |_: &[usize]| Ok(0)).unwrap();
+        let refused = super::super::exact::exact(&mut many).err().unwrap().to_string();
+        assert_eq!(refused, "expected at most 10 workers for exact Shapley values, found 11");
+    }
 }
