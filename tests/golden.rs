@@ -1,6 +1,10 @@
 //! The bits that every machine must arrive at. `just golden` remakes the files, under a new number of the arithmetic
 //! contract: what was trained before does not replay after.
 
+#[cfg(target_arch = "x86_64")]
+#[path = "common/gpu.rs"]
+mod gpu;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -41,7 +45,12 @@ fn l402(folder: &Path, line: &str) {
         Some(name) => folder.join(name).display().to_string(),
         None => word.to_owned(),
     };
+    // Where verbs that have a choice compute.
+    let chosen = std::env::var("L402_TEST_DEVICE")
+        .ok()
+        .filter(|_| ["train ", "replay ", "score ", "audit "].iter().any(|verb| line.starts_with(verb)));
     let words = std::iter::once("l402".to_owned()).chain(line.split_whitespace().map(word));
+    let words = words.chain(chosen.into_iter().flat_map(|device| ["--device".to_owned(), device]));
     let cli = Cli::try_parse_from(words).unwrap();
     if let Err(error) = cli.run(&Ui::new(true, 0)) {
         panic!("l402 {line}: {error}");
@@ -84,6 +93,17 @@ fn a_whole_tiny_run_gives_the_golden_digests() {
 #[test]
 fn a_whole_tiny_run_of_integers_gives_the_golden_digests() {
     whole_run(2);
+}
+
+/// The same tests in a process that finds a GPU's driver.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn whole_tiny_runs_on_a_gpu_give_the_golden_digests() {
+    let mut tests = std::process::Command::new(std::env::current_exe().unwrap());
+    tests.arg("a_whole_tiny_run").env("L402_TEST_DEVICE", "cuda").env("LD_LIBRARY_PATH", gpu::driver());
+    let output = tests.env_remove("L402_REGENERATE").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("2 passed"), "{text}{}", String::from_utf8_lossy(&output.stderr));
 }
 
 fn whole_run(arithmetic: u32) {

@@ -2,24 +2,15 @@
 //! way a real one is.
 
 mod common;
+#[path = "common/gpu.rs"]
+mod gpu;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::OnceLock;
+
+use gpu::driver;
 
 use common::{FULL, Kind, WORKERS, World, models, recipe, sane, talk};
-
-/// The folder with the driver, built once.
-fn driver() -> &'static Path {
-    static DRIVER: OnceLock<PathBuf> = OnceLock::new();
-    DRIVER.get_or_init(|| {
-        let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("shim");
-        let built = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels/shim/build.sh")).arg(&out).output();
-        let built = built.expect("bash runs");
-        assert!(built.status.success(), "the driver wants g++ (Debian: g++)\n{}", String::from_utf8_lossy(&built.stderr));
-        out
-    })
-}
 
 /// `l402 ARGS` on a machine with the driver, with these variables.
 fn with_driver(world: &World, args: &str, variables: &[(&str, &str)]) -> Output {
@@ -77,6 +68,23 @@ fn work_on_a_gpu_is_work_on_the_host_to_the_byte_and_each_replays_the_other() {
 }
 
 #[test]
+fn groups_of_a_batch_on_several_gpus_make_one_gpu_s_bits() {
+    let world = World::new(Kind { grad_groups: 4, ..FULL });
+    world.assign(0);
+    let alone = work_on(&world, "cpu", "ann");
+    for gpus in ["cuda:0,cuda:1", "cuda:2,cuda:0,cuda:1"] {
+        let variables = [("L402_SHIM_DEVICES", "3")];
+        let train = format!("{} --update u --feedback f --state-out m --force --device {gpus}", world.train(0, "ann"));
+        ends(&with_driver(&world, &train, &variables), 0, "");
+        assert_eq!(["u", "f", "m"].map(|name| world.bytes(name)), alone, "{gpus}");
+        let replay = world.replay(0, "ann", "ann.cpu.update");
+        ends(&with_driver(&world, &format!("{replay} --device {gpus}"), &variables), 0, "");
+    }
+    let train = format!("{} -o delta --device", world.train(0, "ann"));
+    world.expect(&format!("{train} cuda:0,cpu"), 2, "expected GPUs alone where there are several");
+}
+
+#[test]
 fn scores_and_audits_of_a_gpu_are_the_host_s() {
     let world = World::new(FULL);
     world.play(0);
@@ -101,7 +109,11 @@ fn every_kind_of_model_trains_on_a_gpu_as_on_the_host() {
             let (_, rest) = text.split_once('\n').unwrap();
             world.write("r.toml", format!("arithmetic = {arithmetic}\n{rest}").as_bytes());
             world.assign(0);
-            assert_eq!(work_on(&world, "cuda", "ann"), work_on(&world, "cpu", "ann"), "{name}, arithmetic {arithmetic}");
+            assert_eq!(
+                work_on(&world, "cuda", "ann"),
+                work_on(&world, "cpu", "ann"),
+                "{name}, arithmetic {arithmetic}"
+            );
         }
     }
 }
@@ -161,4 +173,38 @@ fn the_check_that_a_gpu_s_owner_runs_compares_a_whole_round() {
     ends(&output, 0, "are the processor's, to the bit");
     let output = command.env("L402_SHIM_FAULT", "flip:swiglu_backward").output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", talk(&output));
+}
+
+#[test]
+fn a_text_of_a_gpu_is_the_host_s_own() {
+    let world = World::empty();
+    // Of a kind that candle has not: our own forward pass on the host too.
+    let (_, config) = models::configs().into_iter().find(|(name, _)| name.starts_with("smollm3")).unwrap();
+    world.write("config.json", config.as_bytes());
+    world.ok("init --config config.json --seed 3 -o model");
+    let sample = "sample --model model --tokenizer bytes --prompt ROMEO: --max-tokens 12 --seed 4";
+    let on_host = world.ok(sample).stdout;
+    let on_gpu = with_driver(&world, &format!("{sample} --device cuda"), &[]);
+    ends(&on_gpu, 0, "");
+    assert_eq!(on_gpu.stdout, on_host);
+}
+
+#[test]
+fn a_training_killed_on_a_gpu_goes_on_anywhere() {
+    let world = World::new(FULL);
+    world.assign(0);
+    let whole = work_on(&world, "cpu", "ann");
+    let train = format!("{} --update u --feedback f --state-out m --checkpoint kept --every 1", world.train(0, "ann"));
+    // The selftest's launches, and those of the first step or two.
+    for lost in (0..).map(|i| 400 + 40 * i) {
+        let fault = format!("lost:{lost}");
+        let output = with_driver(&world, &format!("{train} --device cuda"), &[("L402_SHIM_FAULT", &fault)]);
+        if world.has("kept") && !world.listing("kept").iter().all(|name| name.starts_with('.')) {
+            ends(&output, 69, "unspecified launch failure");
+            break;
+        }
+        assert_eq!(output.status.code(), Some(69), "no checkpoint was ever written: {}", talk(&output));
+    }
+    ends(&world.run(&train), 0, "goes on after step");
+    assert_eq!(["u", "f", "m"].map(|name| world.bytes(name)), whole);
 }

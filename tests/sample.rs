@@ -234,7 +234,15 @@ fn the_same_seed_says_the_same_and_another_another() {
 fn by_our_own(folder: &Path, prompt: &[u8], rule: Rule, seed: u64, count: u64) -> String {
     let folder = model::ModelFolder::load(folder).unwrap();
     let values = folder.parameters.to_vec().unwrap();
-    let mut decoder = Decoder::new(&folder.config, &folder.layout, values, By::Own(String::new()), 64).unwrap();
+    let mut decoder = Decoder::new(
+        &folder.config,
+        &folder.layout,
+        values,
+        By::Own(String::new()),
+        64,
+        l402::engine::Engine::detect().into(),
+    )
+    .unwrap();
     let prompt: Vec<u32> = prompt.iter().map(|byte| u32::from(*byte)).collect();
     let (mut bytes, mut logits) = (Vec::new(), decoder.push(&prompt).unwrap());
     for index in 0..count {

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use l402::artifact::{Reader, Recipe, f32_from_le};
 use l402::data::PromptTokenizer;
-use l402::engine::philox;
+use l402::engine::{Engine, philox};
 use l402::fsio::Source;
 use l402::model::{Layout, ModelConfig, ModelFolder, initial_parameters};
 use l402::sample::{By, Decoder, Finish, Request, Rule, say};
@@ -92,7 +92,8 @@ fn logits_and_loss_of_each_checkpoint_are_those_of_transformers() {
         let mut sum = 0.0;
         for row in 0..recipe.inner.batch {
             let tokens: Vec<u32> = shard.sequence(row).collect();
-            let mut decoder = Decoder::new(&config, &layout, values.clone(), by.clone(), length).unwrap();
+            let mut decoder =
+                Decoder::new(&config, &layout, values.clone(), by.clone(), length, Engine::detect().into()).unwrap();
             // A part of it at once, as a prompt, and the others one by one.
             let prompt = 4;
             for at in prompt - 1..length {
@@ -187,7 +188,8 @@ fn candles_logits_are_ours_whichever_model_of_it_serves() {
         let (config, layout, values) = model(fields);
         let by = By::of(&config, context);
         check_who(name, &by, who);
-        let decoder = |by| Decoder::new(&config, &layout, values.clone(), by, context).unwrap();
+        let decoder =
+            |by| Decoder::new(&config, &layout, values.clone(), by, context, Engine::detect().into()).unwrap();
         let (mut candles, mut ours) = (decoder(by), decoder(By::Own(String::new())));
         // A prompt that is read in several pieces, then token after token.
         let pieces = std::iter::once(&tokens[..prompt]).chain(tokens[prompt..].chunks(1));
@@ -202,7 +204,7 @@ fn candles_logits_are_ours_whichever_model_of_it_serves() {
 #[test]
 fn a_model_of_more_heads_than_a_text_has_tokens_is_read_right() {
     let (config, layout, values) = model(r#""num_attention_heads": 12, "num_key_value_heads": 12"#);
-    let decoder = |by| Decoder::new(&config, &layout, values.clone(), by, 6).unwrap();
+    let decoder = |by| Decoder::new(&config, &layout, values.clone(), by, 6, Engine::detect().into()).unwrap();
     let (mut candles, mut ours) = (decoder(By::of(&config, 6)), decoder(By::Own(String::new())));
     for tokens in [&[3][..], &[1, 4], &[1], &[5], &[9]] {
         assert!(relative(&candles.push(tokens).unwrap(), &ours.push(tokens).unwrap()) < 1e-5);
@@ -214,7 +216,7 @@ fn the_likeliest_text_is_the_same_by_either() {
     for (name, _, fields) in shapes() {
         let (config, layout, values) = model(fields);
         let text = |by: By| {
-            let mut decoder = Decoder::new(&config, &layout, values.clone(), by, 60).unwrap();
+            let mut decoder = Decoder::new(&config, &layout, values.clone(), by, 60, Engine::detect().into()).unwrap();
             let prompt = [1, 2, 3];
             let logits = decoder.push(&prompt).unwrap();
             let rule = Rule { temperature: 0.0, ..Rule::PLAIN };

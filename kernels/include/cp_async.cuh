@@ -19,6 +19,11 @@ static __device__ __forceinline__ void cp_async_16(void* shared, const void* glo
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)), "l"(global), "r"(bytes) : "memory");
 }
 
+// 4 bytes.
+static __device__ __forceinline__ void cp_async_4(void* shared, const void* global) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(shared_address(shared)), "l"(global) : "memory");
+}
+
 // 4 bytes, or a zero where bytes is 0.
 static __device__ __forceinline__ void cp_async_4(void* shared, const void* global, int bytes) {
     asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared_address(shared)), "l"(global), "r"(bytes) : "memory");
@@ -38,6 +43,7 @@ static __device__ __forceinline__ void cp_async_wait() {
 // On the CPU the destination holds poison from the beginning of a copy to the wait, where the data arrives: as late as it may.
 static inline void cp_async_16(void* shared, const void* global) { shim::copy_begin(shared, global, 16, 16); }
 static inline void cp_async_16(void* shared, const void* global, int bytes) { shim::copy_begin(shared, global, 16, bytes); }
+static inline void cp_async_4(void* shared, const void* global) { shim::copy_begin(shared, global, 4, 4); }
 static inline void cp_async_4(void* shared, const void* global, int bytes) { shim::copy_begin(shared, global, 4, bytes); }
 static inline void cp_async_commit() { shim::copy_commit(); }
 template <int PENDING>

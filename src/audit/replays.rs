@@ -166,7 +166,7 @@ impl Replays<'_> {
         blame(&file, shard.check_recipe(recipe).and_then(|()| shard.check_vocabulary(folder.config.vocab_size)))?;
         let update = open(run, start, &folder.layout, &given.file, given.content)?;
         let states = self.states(assignment, &folder.layout)?;
-        let plan = Plan::of(recipe, &folder.config, None, self.activations);
+        let plan = Plan::of_at(self.device.pace(), recipe, &folder.config, None, self.activations);
         let input = ReplayInput { recipe, folder, model, plan, assignment, shard: &shard };
         let mut sinks: Option<[Box<dyn StateFile>; 2]> = None;
         if self.depth == Depth::All && counts {

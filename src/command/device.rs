@@ -13,9 +13,10 @@ use crate::verify::require_machine;
 /// Where a verb computes.
 #[derive(clap::Args, Clone, Debug)]
 pub struct DeviceArgs {
-    /// Where to compute: the same bits everywhere. `auto` takes a GPU that passes its selftest, else the processor
-    #[arg(long, value_name = "auto|cpu|cuda[:N]", default_value = "cpu", help_heading = "Device")]
-    pub device: Choice,
+    /// Where to compute: the same bits everywhere. `auto` takes a GPU that passes its selftest, else the processor; several GPUs,
+    /// as cuda:0,cuda:1, share out the groups of a batch
+    #[arg(long, value_name = "auto|cpu|cuda[:N]", default_value = "cpu", help_heading = "Device", value_parser = list)]
+    pub device: Choices,
 }
 
 /// What `--device` asks for.
@@ -27,6 +28,28 @@ pub enum Choice {
     Cpu,
     /// The GPU with this number.
     Cuda(usize),
+}
+
+/// One device or several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choices {
+    /// The one that has the state.
+    pub first: Choice,
+    /// GPUs that take groups of its batches.
+    pub beside: Vec<Choice>,
+}
+
+fn list(text: &str) -> std::result::Result<Choices, String> {
+    let all = text.split(',').map(str::parse).collect::<std::result::Result<Vec<Choice>, String>>()?;
+    let alone = |choice: &Choice| !matches!(choice, Choice::Cuda(_));
+    match &all[..] {
+        [_, _, ..] if all.iter().any(alone) => Err("expected GPUs alone where there are several".into()),
+        several if (1..several.len()).any(|i| several[..i].contains(&several[i])) => {
+            Err("expected each GPU once".into())
+        }
+        [first, beside @ ..] => Ok(Choices { first: *first, beside: beside.to_vec() }),
+        [] => Err("expected a device".into()),
+    }
 }
 
 impl FromStr for Choice {
@@ -56,10 +79,17 @@ impl DeviceArgs {
         Ok(OPENED.get_or_init(|| device).clone())
     }
 
+    /// The GPUs beside it.
+    pub fn beside(&self) -> Result<Vec<Device>> {
+        let number =
+            |choice: &Choice| if let Choice::Cuda(number) = choice { gpu(*number) } else { unreachable!("checked") };
+        self.device.beside.iter().map(number).collect()
+    }
+
     fn choose(&self, ui: &Ui) -> Result<Device> {
         let host = Engine::detect();
         require_machine(host)?;
-        match self.device {
+        match self.device.first {
             Choice::Cpu => Ok(host.into()),
             Choice::Cuda(number) => gpu(number),
             Choice::Auto => match gpu(0) {
@@ -105,6 +135,9 @@ mod tests {
         assert_eq!("cuda".parse(), Ok(Choice::Cuda(0)));
         assert_eq!("cuda:3".parse(), Ok(Choice::Cuda(3)));
         assert_eq!("auto".parse(), Ok(Choice::Auto));
+        let two = Choices { first: Choice::Cuda(1), beside: vec![Choice::Cuda(0)] };
+        assert_eq!(list("cuda:1,cuda"), Ok(two));
+        assert!(["cpu,cuda", "cuda,cuda:0", "", "cuda,"].iter().all(|bad| list(bad).is_err()));
         for bad in ["gpu", "cuda:", "cuda:-1", "cuda:x", "CPU", "cuda:1024"] {
             assert!(bad.parse::<Choice>().is_err(), "{bad}");
         }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::artifact::{ArtifactKind, Digest, Meta, Reader, Recipe};
 use crate::command::args::OutputDirArgs;
+use crate::engine::Device;
 use crate::error::{Error, Result};
 use crate::fsio::{Outcome, Output, Source, Target};
 use crate::model::{Layout, ModelFolder, Plan};
@@ -107,19 +108,23 @@ pub fn write_moments(
 }
 
 /// Says what is about to be computed, and with how much memory, before the first step.
-pub fn describe(ui: &Ui, folder: &ModelFolder, plan: &Plan, grad_groups: usize) {
+pub fn describe(ui: &Ui, device: &Device, folder: &ModelFolder, plan: &Plan, grad_groups: usize) {
     let activations = plan.bytes(&folder.config);
     let beside = match &folder.base {
         Some(_) => format!(" of an adapter beside {} that stay", Layout::new(&folder.config).total),
         None => String::new(),
     };
+    let place = match device.free() {
+        Ok(None) => format!("{} threads", rayon::current_num_threads()),
+        _ => device.name(),
+    };
     ui.say(format!(
-        "{} parameters{beside}, {} sequences of {} tokens at a time{}, {} threads; memory: {} MiB, {} of them activations{}",
+        "{} parameters{beside}, {} sequences of {} tokens at a time{}, on {}; memory: {} MiB, {} of them activations{}",
         folder.layout.total,
         plan.sequences,
         plan.seq_len,
         if plan.recompute { ", layers computed twice" } else { "" },
-        rayon::current_num_threads(),
+        place,
         (activations + training_bytes(folder, grad_groups)) >> 20,
         activations >> 20,
         if plan.keep_weights { " and weights' integers" } else { "" },
@@ -128,7 +133,7 @@ pub fn describe(ui: &Ui, folder: &ModelFolder, plan: &Plan, grad_groups: usize) 
 
 /// Parameters, gradients and both moments; a tied head's gradient and the sum over groups where there are some; all of a model
 /// that an adapter is of. Theta itself stays in its file.
-fn training_bytes(folder: &ModelFolder, grad_groups: usize) -> u64 {
+pub fn training_bytes(folder: &ModelFolder, grad_groups: usize) -> u64 {
     let config = &folder.config;
     let more = match &folder.base {
         Some(_) => Layout::new(config).total,

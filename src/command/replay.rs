@@ -170,9 +170,9 @@ pub(super) fn replay_one(args: &Args, ui: &Ui) -> Result<()> {
 
     let assumed = assumed(args, &recipe, assignment, ui);
 
-    let plan = args.memory.plan(&recipe, &folder);
-    let model = folder.model_of(&recipe, device)?;
-    files::describe(ui, &folder, &plan, recipe.inner.grad_groups);
+    let plan = args.memory.plan(&recipe, &folder, &device)?;
+    let model = folder.model_of(&recipe, device)?.with_beside(args.device.beside()?);
+    files::describe(ui, &model.device, &folder, &plan, recipe.inner.grad_groups);
     let input = ReplayInput { recipe: &recipe, folder: &folder, model: &model, plan, assignment, shard: &shard };
     if args.dispute.any() {
         if args.checkpoint.folder().is_some() {

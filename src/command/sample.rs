@@ -7,6 +7,7 @@ use serde::de::IgnoredAny;
 use serde_json::json;
 
 use super::common::{BaseArg, open, tokenizer_file};
+use super::device::{Choice, DeviceArgs};
 use crate::artifact::canonical;
 use crate::data::chat::{ChatTemplate, Date, Record, TemplateFiles};
 use crate::data::{MAX_SEQ_LEN, PromptTokenizer};
@@ -65,6 +66,8 @@ pub struct Args {
     /// End before this text; as often as there are such texts
     #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     stop: Vec<String>,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Print a record of it at the end, and no text before
     #[arg(long)]
     json: bool,
@@ -160,10 +163,17 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let prompt = tokenizer.encode(&prompt, complete)?;
     let most = room(&folder, &prompt)?.min(args.max_tokens as usize);
 
-    let by = By::of(&folder.config, prompt.len() + most);
+    let device = match args.device.device.first {
+        Choice::Cpu => Engine::detect().into(),
+        _ => args.device.open(ui)?,
+    };
+    let by = match device.free()? {
+        None => By::of(&folder.config, prompt.len() + most),
+        Some(_) => By::Own(device.name()),
+    };
     let digest = folder.digest;
     let (config, layout, values) = weights(folder)?;
-    let mut decoder = Decoder::new(&config, &layout, values, by, prompt.len() + most)?;
+    let mut decoder = Decoder::new(&config, &layout, values, by, prompt.len() + most, device)?;
     ui.detail(match decoder.by() {
         By::Candle(peer) => format!("logits by candle-transformers' {}", peer.name()),
         By::Own(why) => format!("logits by our own forward pass, for candle-transformers has not: {why}"),

@@ -68,13 +68,15 @@ fn test(args: &Args, checks: &mut Checks, ui: &Ui) -> Result<()> {
             "{wrong} digests differ from the golden ones: this machine cannot be verified"
         )));
     }
-    match args.device.device {
-        Choice::Cpu => {}
-        Choice::Cuda(number) => gpu(number, args, checks)?,
-        Choice::Auto => match Cuda::open(0) {
-            Ok(_) => gpu(0, args, checks)?,
-            Err(error) => ui.say(format!("no GPU was checked: {error}")),
-        },
+    for choice in [&args.device.device.first].into_iter().chain(&args.device.device.beside) {
+        match *choice {
+            Choice::Cpu => {}
+            Choice::Cuda(number) => gpu(number, args, checks)?,
+            Choice::Auto => match Cuda::open(0) {
+                Ok(_) => gpu(0, args, checks)?,
+                Err(error) => ui.say(format!("no GPU was checked: {error}")),
+            },
+        }
     }
     if args.exhaustive {
         let done = exhaustive(ui);

@@ -15,6 +15,7 @@ use crate::artifact::recipe::InnerState;
 use crate::artifact::{Meta, Recipe, Room};
 use crate::command::args::{OutputArgs, WithoutArgs};
 use crate::data::{Assignment, BatchOrder, Shard, Split};
+use crate::engine::Device;
 use crate::error::{Context, Error, Result};
 use crate::fsio::Target;
 use crate::model::{Model, ModelFolder, Plan};
@@ -113,8 +114,8 @@ impl WorkArgs {
             None => Assignment::unassigned(&recipe, self.round, &self.worker, &shard),
         };
         assignment.check_shard(&shard).at(self.shard.display())?;
-        let plan = self.memory.plan(&recipe, &folder);
-        let model = folder.model_of(&recipe, device)?;
+        let plan = self.memory.plan(&recipe, &folder, &device)?;
+        let model = folder.model_of(&recipe, device)?.with_beside(self.device.beside()?);
         let order = BatchOrder::new(&assignment.order, shard.sequences());
         Ok(Work { recipe, folder, shard, assignment, plan, model, order })
     }
@@ -203,6 +204,14 @@ impl HeldArgs {
     }
 }
 
+/// Memory for activations on the host, where none is said.
+const HOST_ACTIVATIONS: u64 = 2048 << 20;
+
+/// What a plan takes of the memory that is free on a GPU: kernels and their scratch need some too.
+fn usable(free: u64) -> u64 {
+    free / 10 * 9
+}
+
 /// Memory and micro-batches: never a matter of bits.
 #[derive(clap::Args, Debug)]
 pub struct MemoryArgs {
@@ -210,16 +219,42 @@ pub struct MemoryArgs {
     #[arg(help_heading = "Memory", long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     micro_batch: Option<u32>,
     /// Memory for activations, in MiB; below what keeping them takes, layers are computed twice, and where some is left, the
-    /// integers of weights (arithmetic = 2) are kept for all of a step
-    #[arg(help_heading = "Memory", long, value_name = "MIB", default_value_t = 2048)]
-    activation_memory: u64,
+    /// integers of weights (arithmetic = 2) are kept for all of a step [default: 2048; on a GPU what is free]
+    #[arg(help_heading = "Memory", long, value_name = "MIB")]
+    activation_memory: Option<u64>,
 }
 
 impl MemoryArgs {
-    /// The plan for a round.
-    pub(super) fn plan(&self, recipe: &Recipe, folder: &ModelFolder) -> Plan {
+    /// The plan for a round on this device. What its memory cannot hold at all is refused before anything is begun (69).
+    pub(super) fn plan(&self, recipe: &Recipe, folder: &ModelFolder, device: &Device) -> Result<Plan> {
         let micro_batch = self.micro_batch.map(|n| n as usize);
-        Plan::of(recipe, &folder.config, micro_batch, self.activation_memory << 20)
+        let asked = self.activation_memory.map(|mib| mib << 20);
+        let held = files::training_bytes(folder, recipe.inner.grad_groups);
+        let free = device.free()?;
+        let budget = asked.or(free.map(|free| usable(free).saturating_sub(held))).unwrap_or(HOST_ACTIVATIONS);
+        let plan = Plan::of_at(device.pace(), recipe, &folder.config, micro_batch, budget);
+        match free {
+            Some(free) if held + plan.bytes(&folder.config) > free => {
+                let least = Plan::of_at(device.pace(), recipe, &folder.config, Some(1), 0);
+                let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+                let (takes, could) = (held + plan.bytes(&folder.config), held + least.bytes(&folder.config));
+                let what = format!(
+                    "{}: expected {} MiB of free memory for {} MiB of parameters, gradients and moments and what is \
+                     computed, found {} MiB",
+                    device.name(),
+                    mib(takes),
+                    mib(held),
+                    mib(free)
+                );
+                Err(Error::unavailable(what).hint(match could <= free {
+                    true => format!("--micro-batch 1 --activation-memory 0 takes {} MiB", mib(could)),
+                    false => {
+                        format!("no plan takes less than {} MiB; --device cpu uses the machine's memory", mib(could))
+                    }
+                }))
+            }
+            _ => Ok(plan),
+        }
     }
 }
 
@@ -299,7 +334,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         done = 0;
     }
 
-    files::describe(ui, &work.folder, &work.plan, work.recipe.inner.grad_groups);
+    files::describe(ui, &work.model.device, &work.folder, &work.plan, work.recipe.inner.grad_groups);
     let bar = ui.progress("train", work.recipe.inner.steps.into());
     bar.at(done.into());
     let input = work.input();

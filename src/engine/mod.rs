@@ -43,7 +43,7 @@ mod testing;
 pub use adamw::AdamwStep;
 pub use attention::AttentionShape;
 pub use cross_entropy::NO_TARGET;
-pub use device::{Attended, Device, Gating, NormWeight, Operators, Rope};
+pub use device::{Attended, Device, Gating, NormWeight, Operators, Pace, Rope};
 pub use linear::Arithmetic;
 pub use machine::{Engine, Isa};
 pub use matmul::{Mat, MatMut, Start};

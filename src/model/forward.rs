@@ -29,6 +29,8 @@ pub struct Model {
     pub net: Net,
     /// Where its passes run.
     pub device: Device,
+    /// The same on other devices, which take groups of each batch (`grad_groups`): never a matter of bits.
+    pub beside: Vec<Model>,
     /// The operators on the host.
     pub engine: Engine,
     /// What the linear layers' products are.
@@ -81,6 +83,7 @@ impl Model {
             layout: net.trained().clone(),
             net,
             seq_len,
+            beside: Vec::new(),
             base,
             engine: device.engine(),
             device,
@@ -97,6 +100,12 @@ impl Model {
     /// The same model on another device.
     pub fn on(&self, device: impl Into<Device>) -> Model {
         Model::of_net(self.config.clone(), self.net.clone(), device, self.arithmetic, self.seq_len)
+    }
+
+    /// The same, with these devices beside its own.
+    pub fn with_beside(self, devices: Vec<Device>) -> Model {
+        let beside = devices.into_iter().map(|device| self.on(device)).collect();
+        Model { beside, ..self }
     }
 
     /// What an adapter's part of a linear layer is multiplied by.

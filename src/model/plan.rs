@@ -3,12 +3,8 @@
 use super::config::ModelConfig;
 use super::layer_acts::LayerActs;
 use crate::artifact::Recipe;
-use crate::engine::Arithmetic;
+use crate::engine::{Arithmetic, Pace};
 
-/// Tokens of a micro-batch, where memory allows: enough for the products, few enough for the caches.
-const TARGET_TOKENS: usize = 1024;
-/// Logits of one chunk of tokens, where the chunk keeps its least rows.
-const LOGIT_BYTES: usize = 32 << 20;
 /// Rows that a chunk of logits has at the least: fewer, and a head of hundreds of megabytes is read through memory too
 /// often (measured at a vocabulary of 151936: 1.1x the speed of 64 rows).
 const LOGIT_ROWS: usize = 256;
@@ -31,7 +27,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// A plan for training: at most `batch` sequences at a time, activations within `budget` bytes where
+    /// A plan for training on the host: at most `batch` sequences at a time, activations within `budget` bytes where
     /// computing layers again, then smaller micro-batches, can achieve it.
     pub fn training(
         config: &ModelConfig,
@@ -40,13 +36,24 @@ impl Plan {
         micro_batch: Option<usize>,
         budget: u64,
     ) -> Plan {
-        let wished = micro_batch.unwrap_or(TARGET_TOKENS.div_ceil(seq_len)).clamp(1, batch);
+        Plan::training_at(Pace::HOST, config, seq_len, batch, micro_batch, budget)
+    }
+
+    fn training_at(
+        pace: Pace,
+        config: &ModelConfig,
+        seq_len: usize,
+        batch: usize,
+        micro_batch: Option<usize>,
+        budget: u64,
+    ) -> Plan {
+        let wished = micro_batch.unwrap_or(pace.tokens.div_ceil(seq_len)).clamp(1, batch);
         let plan = |sequences: usize, recompute: bool| Plan {
             sequences,
             seq_len,
             backward: true,
             recompute,
-            logit_rows: logit_rows(config, sequences * seq_len),
+            logit_rows: logit_rows(pace, config, sequences * seq_len),
             keep_weights: false,
         };
         let fits = |plan: &Plan| plan.bytes(config) <= budget;
@@ -58,11 +65,16 @@ impl Plan {
         sizes.map(|n| plan(n, true)).find(fits).unwrap_or(plan(if micro_batch.is_some() { wished } else { 1 }, true))
     }
 
-    /// The plan for the steps of a recipe, with memory of `budget` bytes for activations.
+    /// The plan for the steps of a recipe on the host, with memory of `budget` bytes for activations.
     pub fn of(recipe: &Recipe, config: &ModelConfig, micro_batch: Option<usize>, budget: u64) -> Plan {
+        Plan::of_at(Pace::HOST, recipe, config, micro_batch, budget)
+    }
+
+    /// The same for a device of this pace.
+    pub fn of_at(pace: Pace, recipe: &Recipe, config: &ModelConfig, micro_batch: Option<usize>, budget: u64) -> Plan {
         let inner = &recipe.inner;
         let group = inner.batch / inner.grad_groups;
-        let plan = Plan::training(config, recipe.data.seq_len, group, micro_batch, budget);
+        let plan = Plan::training_at(pace, config, recipe.data.seq_len, group, micro_batch, budget);
         // The model beside an adapter stays from step to step.
         let steps = if recipe.adapter.is_some() { inner.steps as usize } else { 1 };
         let micro_batches = steps * inner.grad_groups * group.div_ceil(plan.sequences);
@@ -83,15 +95,20 @@ impl Plan {
         if keep { kept } else { self }
     }
 
-    /// A plan for losses alone.
+    /// A plan for losses alone, on the host.
     pub fn evaluation(config: &ModelConfig, seq_len: usize, sequences: usize) -> Plan {
-        let sequences = TARGET_TOKENS.div_ceil(seq_len).clamp(1, sequences.max(1));
+        Plan::evaluation_at(Pace::HOST, config, seq_len, sequences)
+    }
+
+    /// The same for a device of this pace.
+    pub fn evaluation_at(pace: Pace, config: &ModelConfig, seq_len: usize, sequences: usize) -> Plan {
+        let sequences = pace.tokens.div_ceil(seq_len).clamp(1, sequences.max(1));
         Plan {
             sequences,
             seq_len,
             backward: false,
             recompute: true,
-            logit_rows: logit_rows(config, sequences * seq_len),
+            logit_rows: logit_rows(pace, config, sequences * seq_len),
             keep_weights: false,
         }
     }
@@ -137,8 +154,9 @@ impl Plan {
     }
 }
 
-fn logit_rows(config: &ModelConfig, tokens: usize) -> usize {
-    (LOGIT_BYTES / 4 / config.vocab_size).clamp(LOGIT_ROWS.min(tokens), tokens)
+/// Tokens whose logits are made at a time: a chunk keeps its least rows, whatever its bytes.
+fn logit_rows(pace: Pace, config: &ModelConfig, tokens: usize) -> usize {
+    (pace.logit_bytes / 4 / config.vocab_size).clamp(LOGIT_ROWS.min(tokens), tokens)
 }
 
 /// What the linear layers' products are.

@@ -4,6 +4,7 @@ mod bound;
 mod inner;
 mod moments;
 mod outer;
+mod place;
 mod resident;
 mod round;
 mod state;

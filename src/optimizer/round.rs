@@ -4,12 +4,13 @@ use std::ops::Range;
 
 use super::inner::inner_step;
 use super::moments::Moments;
+use super::place::{Place, all_at_once};
 use super::resident::{Resident, State};
 use crate::artifact::Recipe;
-use crate::data::{BatchOrder, Gathered, Shard};
+use crate::data::{BatchOrder, Shard};
 use crate::engine::{AdamwStep, Buffer, Part};
 use crate::error::{Error, Result};
-use crate::model::{Batch, Gradients, KeptWeights, Layout, Model, Plan, TensorSpec, Workspace, sum_q32};
+use crate::model::{Layout, Model, Plan, TensorSpec};
 
 /// What a round starts from.
 pub struct RoundInput<'a> {
@@ -107,64 +108,68 @@ fn run(
 /// The memory that the steps of a round share.
 struct Trainer<'a> {
     input: &'a RoundInput<'a>,
-    workspace: Workspace,
-    weights: KeptWeights,
-    gradients: Gradients,
+    /// Where groups of a batch are computed: the model's device first, which has the state.
+    places: Vec<Place<'a>>,
     /// The sum over groups where there are several (A4), else empty.
     total: Buffer,
-    gathered: Gathered,
+    /// Room for a gradient from another device, on the host and on the model's.
+    carried: (Vec<f32>, Buffer),
 }
 
 impl<'a> Trainer<'a> {
     fn new(input: &'a RoundInput<'a>) -> Trainer<'a> {
-        let grouped = input.recipe.inner.grad_groups > 1;
+        let (groups, device) = (input.recipe.inner.grad_groups, &input.model.device);
+        let total = |wanted: bool| if wanted { input.model.layout.total } else { 0 };
+        let beside = input.model.beside.iter().take(groups - 1);
+        let places: Vec<Place<'_>> =
+            [input.model].into_iter().chain(beside).map(|model| Place::new(input, model)).collect();
+        let carried = total(places.len() > 1);
         Trainer {
-            workspace: Workspace::new(&input.model.device, &input.model.config, input.plan),
-            weights: KeptWeights::new(&input.model.net, &input.plan),
-            gradients: Gradients::new(input.model),
-            total: input.model.device.zeros(if grouped { input.model.layout.total } else { 0 }),
-            gathered: Gathered::default(),
             input,
+            places,
+            total: device.zeros(total(groups > 1)),
+            carried: (vec![0.0; carried], device.zeros(carried)),
         }
     }
 
-    /// The gradient of the batch's mean loss, into `self.gradients`; returns the summed loss, 32.32 fixed point.
+    /// The gradient of the batch's mean loss, into the first place's; returns the summed loss, 32.32 fixed point.
     fn gradient(&mut self, parameters: Part<'_>, sequences: &[usize]) -> Result<i128> {
-        let Trainer { input, workspace, weights, gradients, total, gathered } = self;
-        let model = input.model;
-        let parameters = model.fix_in(weights, parameters);
+        let Trainer { input, places, total, carried } = self;
+        let device = &input.model.device;
         let scale = 1.0 / input.shard.targets(sequences) as f32;
         let groups = input.recipe.inner.grad_groups;
+        let groups: Vec<&[usize]> = sequences.chunks(sequences.len() / groups).collect();
+        for place in &mut places[1..] {
+            place.follow(device, parameters, &mut carried.0)?;
+        }
         let mut sum = 0i128;
-        for (g, group) in sequences.chunks(sequences.len() / groups).enumerate() {
-            gradients.clear(model);
-            for micro in group.chunks(input.plan.sequences) {
-                input.shard.gather(micro, gathered);
-                let Gathered { tokens, mask, starts } = &*gathered;
-                let batch = Batch { tokens, mask, starts };
-                let losses = model.backward(&parameters, batch, scale, gradients, workspace)?;
-                sum += sum_q32(losses).map_err(|i| {
-                    let (sequence, token) = (micro[i / input.plan.seq_len], i % input.plan.seq_len);
-                    Error::data(format!("the loss of sequence {sequence}, token {token}, is not finite, or above 2^31"))
-                })?;
+        for (turn, groups_now) in groups.chunks(places.len()).enumerate() {
+            sum += all_at_once(places, groups_now, |place, group| place.gradient(parameters, group, scale))?;
+            if groups.len() == 1 {
+                break;
             }
-            gradients.finish(model);
-            match g {
-                _ if groups == 1 => {}
-                0 => model.device.copy(gradients.flat.part(..), total.part_mut(..)),
-                _ => model.device.add_into(total.part_mut(..), gradients.flat.part(..)),
+            for (g, place) in places.iter().take(groups_now.len()).enumerate() {
+                let flat = place.bring(device, carried)?;
+                match (turn, g) {
+                    (0, 0) => device.copy(flat, total.part_mut(..)),
+                    _ => device.add_into(total.part_mut(..), flat),
+                }
             }
         }
-        if groups > 1 {
-            std::mem::swap(total, &mut gradients.flat);
+        if groups.len() > 1 {
+            std::mem::swap(total, &mut places[0].gradients.flat);
         }
         Ok(sum)
+    }
+
+    fn flat(&self) -> Part<'_> {
+        self.places[0].gradients.flat.part(..)
     }
 
     /// The norm over all tensors by ascending name: a chain over the tensors' sums of squares (A3).
     fn gradient_norm(&self) -> Result<f32> {
         let (layout, device) = (&self.input.model.layout, &self.input.model.device);
-        let flat = self.gradients.flat.part(..);
+        let flat = self.flat();
         let ranges: Vec<_> = layout.tensors.iter().map(TensorSpec::range).collect();
         let mut squares = 0f32;
         for (range, sum) in ranges.iter().zip(device.tensor_sums_squares(flat, &ranges)?) {
@@ -185,7 +190,7 @@ impl<'a> Trainer<'a> {
         let tensors: Vec<(Range<usize>, AdamwStep)> =
             layout.tensors.iter().map(|tensor| (tensor.range(), scalars(tensor))).collect();
         let [parameters, first, second] = state.step();
-        let Some(bad) = device.adamw(&tensors, parameters, self.gradients.flat.part(..), [first, second])? else {
+        let Some(bad) = device.adamw(&tensors, parameters, self.flat(), [first, second])? else {
             return Ok(());
         };
         let (range, State { parameters, moments }) = (tensors[bad].0.clone(), state.state()?);

@@ -2,7 +2,7 @@
 
 use super::choice::Peer;
 use super::{own, peer};
-use crate::engine::Engine;
+use crate::engine::Device;
 use crate::error::{Error, Result};
 use crate::model::{Layout, ModelConfig};
 
@@ -35,13 +35,20 @@ enum Reader {
 
 impl Decoder {
     /// A model for texts of up to `context` tokens. `values` are its parameters by the layout, wherever they are from; they are the
-    /// one copy of them that there is.
-    pub fn new(config: &ModelConfig, layout: &Layout, values: Vec<f32>, by: By, context: usize) -> Result<Decoder> {
+    /// one copy of them that there is. Our own forward pass runs on the device.
+    pub fn new(
+        config: &ModelConfig,
+        layout: &Layout,
+        values: Vec<f32>,
+        by: By,
+        context: usize,
+        device: Device,
+    ) -> Result<Decoder> {
         let reader = match by {
             By::Candle(peer) => {
                 Reader::Candle(peer::Reader::new(peer, config, layout, values, context).map_err(candles)?)
             }
-            By::Own(_) => Reader::Own(Box::new(own::Reader::new(config, values, Engine::detect().into()))),
+            By::Own(_) => Reader::Own(Box::new(own::Reader::new(config, values, device))),
         };
         Ok(Decoder { by, reader })
     }

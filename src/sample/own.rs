@@ -1,6 +1,6 @@
 //! Logits by our own forward pass, which keeps nothing: the whole text is read again for each token.
 
-use crate::engine::{Arithmetic, Device};
+use crate::engine::{Arithmetic, Buffer, Device, Held};
 use crate::error::Result;
 use crate::model::{Model, ModelConfig, Plan, Workspace};
 
@@ -11,7 +11,7 @@ const STEP: usize = 16;
 pub struct Reader {
     config: ModelConfig,
     device: Device,
-    values: Vec<f32>,
+    parameters: Buffer,
     text: Vec<u32>,
     /// For texts of a length; none before the first.
     made: Option<(Model, Workspace)>,
@@ -20,7 +20,11 @@ pub struct Reader {
 impl Reader {
     /// A model with these parameters, by its layout.
     pub fn new(config: &ModelConfig, values: Vec<f32>, device: Device) -> Reader {
-        Reader { config: config.clone(), device, values, text: Vec::new(), made: None }
+        let parameters = match device.hold(&values) {
+            Held::Copy(buffer) => buffer,
+            Held::Caller(_) => Buffer::Host(values),
+        };
+        Reader { config: config.clone(), device, parameters, text: Vec::new(), made: None }
     }
 
     /// Reads on; gives the logits of what comes next.
@@ -31,8 +35,7 @@ impl Reader {
             Some(made) => self.made.insert(made),
             None => self.made.insert(room(&self.config, &self.device, self.text.len().next_multiple_of(STEP))),
         };
-        let held = model.device.hold(&self.values);
-        Ok(model.next_logits(&model.fix(held.part()), &self.text, ws)?.to_vec())
+        Ok(model.next_logits(&model.fix(self.parameters.part(..)), &self.text, ws)?.to_vec())
     }
 }
 

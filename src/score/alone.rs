@@ -48,7 +48,7 @@ pub fn model_loss(
 ) -> Result<ModelLoss> {
     let all: Vec<usize> = (0..shard.sequences()).collect();
     let model = folder.model(device, arithmetic, shard.seq_len())?;
-    let plan = Plan::evaluation(&folder.config, shard.seq_len(), all.len());
+    let plan = Plan::evaluation_at(model.device.pace(), &folder.config, shard.seq_len(), all.len());
     let micro_batches = all.len().div_ceil(plan.sequences);
     let plan = plan.keeping_weights(&folder.config, arithmetic, micro_batches, u64::MAX);
     let mut workspace = Workspace::new(&model.device, &folder.config, plan);

@@ -50,7 +50,8 @@ impl<'a> Meter<'a> {
         let config = &input.folder.config;
         let sizes = || pool.parts.iter().map(|(_, sequences)| sequences.len()).chain([drawn.len()]);
         let model = input.folder.model_of(input.recipe, input.device.clone())?;
-        let plan = Plan::evaluation(config, input.recipe.data.seq_len, sizes().max().unwrap_or(0));
+        let plan =
+            Plan::evaluation_at(model.device.pace(), config, input.recipe.data.seq_len, sizes().max().unwrap_or(0));
         let micro_batches = sizes().map(|sequences| sequences.div_ceil(plan.sequences)).sum();
         let plan = plan.keeping_weights(config, model.arithmetic, micro_batches, u64::MAX);
         Ok(Meter {

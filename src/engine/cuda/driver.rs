@@ -31,6 +31,7 @@ pub struct Driver {
     functions: HashMap<&'static str, Function>,
     failed: Mutex<Option<Failure>>,
     ordinal: usize,
+    multiprocessors: usize,
 }
 
 /// A kernel in the driver.
@@ -148,15 +149,22 @@ impl Driver {
                 LEAST_CAPABILITY.0, LEAST_CAPABILITY.1, capability.0, capability.1
             )));
         }
+        let multiprocessors = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
+        let multiprocessors = context.attribute(multiprocessors).map_err(failed)?.max(1) as usize;
         let stream = context.new_stream().map_err(failed)?;
         let functions = load().map_err(|(what, error)| unavailable(format!("{what}: {}", said(error))))?;
-        Ok(Arc::new(Driver { context, stream, functions, failed: Mutex::new(None), ordinal }))
+        Ok(Arc::new(Driver { context, stream, functions, failed: Mutex::new(None), ordinal, multiprocessors }))
     }
 
     /// What it is called: `cuda:0 (NVIDIA H100)`.
     pub fn name(&self) -> String {
         let model = self.context.name().unwrap_or_else(|_| "a GPU without a name".into());
         format!("cuda:{} ({model})", self.ordinal)
+    }
+
+    /// How many multiprocessors share out a grid's blocks.
+    pub fn multiprocessors(&self) -> usize {
+        self.multiprocessors
     }
 
     /// Bytes of its memory that are free, and all of them.

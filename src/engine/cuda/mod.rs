@@ -7,6 +7,7 @@ mod adamw;
 mod attention;
 mod bias;
 mod blake3;
+mod chain;
 mod columns;
 mod cross_entropy;
 mod driver;
@@ -20,6 +21,7 @@ mod matmul;
 mod rms_norm;
 mod rope;
 mod sum;
+mod tensors;
 
 use std::fmt;
 use std::ops::Range;
@@ -29,7 +31,7 @@ use driver::{Arg, Driver, Grid};
 
 use super::adamw::AdamwStep;
 use super::attention::AttentionShape;
-use super::device::{Attended, Device, Gating, NormWeight, Operators, Rope};
+use super::device::{Attended, Device, Gating, NormWeight, Operators, Pace, Rope};
 use super::linear::{Arithmetic, Factor};
 use super::machine::Engine;
 use super::matmul::Start;
@@ -46,11 +48,6 @@ impl Cuda {
     /// The GPU with this number; what keeps it from serving is told (69).
     pub fn open(ordinal: usize) -> Result<Cuda> {
         Ok(Cuda { driver: Driver::open(ordinal)? })
-    }
-
-    /// Bytes of its memory that are free, and all of them.
-    pub fn memory(&self) -> Result<(u64, u64)> {
-        self.driver.memory()
     }
 
     /// As a device for models.
@@ -93,6 +90,15 @@ impl Operators for Cuda {
 
     fn engine(&self) -> Engine {
         Engine::detect()
+    }
+
+    fn pace(&self) -> Pace {
+        // Tiles for every multiprocessor in each of a layer's products.
+        Pace { tokens: 16_384, logit_bytes: 1 << 30 }
+    }
+
+    fn free(&self) -> Result<Option<u64>> {
+        Ok(Some(self.driver.memory()?.0))
     }
 
     fn zeros(&self, len: usize) -> Buffer {
@@ -301,5 +307,23 @@ impl Operators for Cuda {
         moments: [PartMut<'_>; 2],
     ) -> Result<Option<usize>> {
         adamw::adamw(self, tensors, parameters, gradients, moments)
+    }
+}
+
+#[cfg(test)]
+mod scratch_tests {
+    #[test]
+    fn k3_suite() {
+        let cuda = super::Cuda::open(0).unwrap().device();
+        let mut bad = 0;
+        for seed in 0..3 {
+            crate::engine::device::suite::check(&cuda, seed, |name, differs| {
+                println!("{seed} {name}: {differs:?}");
+                bad += usize::from(differs.is_some());
+                Ok(())
+            })
+            .unwrap();
+        }
+        assert_eq!(bad, 0);
     }
 }

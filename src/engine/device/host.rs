@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::{Attended, Gating, NormWeight, Operators, Rope};
+use super::{Attended, Gating, NormWeight, Operators, Pace, Rope};
 use crate::engine::adamw::AdamwStep;
 use crate::engine::attention::AttentionShape;
 use crate::engine::linear::{Arithmetic, Factor};
@@ -31,6 +31,14 @@ impl Operators for Engine {
 
     fn engine(&self) -> Engine {
         *self
+    }
+
+    fn pace(&self) -> Pace {
+        Pace::HOST
+    }
+
+    fn free(&self) -> Result<Option<u64>> {
+        Ok(None)
     }
 
     fn zeros(&self, len: usize) -> Buffer {

@@ -47,6 +47,20 @@ pub enum Gating {
     Geglu,
 }
 
+/// What a pass should work on at a time, where memory allows: a matter of speed alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Tokens of a micro-batch.
+    pub tokens: usize,
+    /// Bytes of the logits of a chunk of tokens.
+    pub logit_bytes: usize,
+}
+
+impl Pace {
+    /// Of a processor: tokens enough for the products, few enough for the caches.
+    pub const HOST: Pace = Pace { tokens: 1024, logit_bytes: 32 << 20 };
+}
+
 /// What a model's passes and its optimiser ask of a device. Shapes are those of the [`Engine`]'s operators of the same name;
 /// what does not fit is a programming error and panics.
 pub trait Operators: fmt::Debug + Send + Sync {
@@ -54,6 +68,10 @@ pub trait Operators: fmt::Debug + Send + Sync {
     fn name(&self) -> String;
     /// The engine for what the host does beside it.
     fn engine(&self) -> Engine;
+    /// What a pass should work on at a time.
+    fn pace(&self) -> Pace;
+    /// Bytes of the device's own memory that are free; `None` of the host's.
+    fn free(&self) -> Result<Option<u64>>;
     /// Memory, all +0.
     fn zeros(&self, len: usize) -> Buffer;
     /// Room for token ids, all 0.
