@@ -18,6 +18,9 @@ const THREADS: u32 = 256;
 const STRIP: [usize; 2] = [32, 256];
 /// Tiles of 256 × 128 below which a product is cut into twice as many: of more, each multiprocessor has one or two to do.
 const FEW: usize = 216;
+/// Up to this k a product is most of all the writing of C, which tiles of either size do: the larger ones, so that checks on
+/// small matrices reach both.
+const SHORT: usize = 256;
 
 /// y = x · Wᵀ: x \[n × inner\], W \[out × inner\].
 pub(super) fn linear(cuda: &Cuda, x: Factor<'_>, w: Factor<'_>, y: PartMut<'_>) {
@@ -174,7 +177,7 @@ fn tiles(m: usize, n: usize, tile: [usize; 2]) -> u32 {
 fn product(cuda: &Cuda, a: &Resident, b: &Resident, c: PartMut<'_>, [m, n, k]: [usize; 3], start: Start) {
     assert!(k <= LONGEST, "an integer product runs over at most {LONGEST} steps, not {k}");
     let wide = tiles(m, n, [256, 128]);
-    let (kernel, grid) = match wide as usize >= FEW {
+    let (kernel, grid) = match k <= SHORT || wide as usize >= FEW {
         true => ("integer_product", Grid { blocks: [wide, 1, 1], threads: THREADS, shared: 96 << 10 }),
         false => {
             let blocks = [tiles(m, n, [128, 128]), 1, 1];

@@ -8,12 +8,13 @@ use crate::error::Result;
 pub(super) const CHECKS: &[(&str, Check)] = &[("integer", integer)];
 
 /// Tokens of a sequence, sequences, inputs, outputs; what the inputs are multiplied by. More than a tile of each, several blocks of
-/// tokens, vectors whose squares do not fit and vectors of one number; some infinite, some of subnormal numbers alone.
+/// tokens, products of either size of tiles, vectors whose squares do not fit and vectors of one number; some infinite, some of
+/// subnormal numbers alone.
 const SHAPES: [(usize, usize, [usize; 2], f32); 5] = [
     (7, 2, [1, 1], 1.0),
     (300, 2, [37, 41], 1.0),
-    (20, 3, [131, 196], 1.0),
-    (9, 1, [300, 20], 2e38),
+    (150, 1, [270, 140], 1.0),
+    (9, 1, [70, 20], 2e38),
     (40, 1, [70, 33], 1e-41),
 ];
 
