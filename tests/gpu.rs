@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 
 use gpu::driver;
 
-use common::{FULL, Kind, WORKERS, World, models, recipe, sane, talk};
+use common::{FULL, Kind, WORKERS, World, models, recipe, records, sane, talk};
 
 /// `l402 ARGS` on a machine with the driver, with these variables.
 fn with_driver(world: &World, args: &str, variables: &[(&str, &str)]) -> Output {
@@ -62,7 +62,7 @@ fn work_on_a_gpu_is_work_on_the_host_to_the_byte_and_each_replays_the_other() {
             let more = "--micro-batch 3 --activation-memory 0";
             let output = with_driver(&world, &format!("{replay} {more} --device {judge}"), &[]);
             ends(&output, 0, "");
-            assert!(String::from_utf8_lossy(&output.stdout).contains("\"verdict\":\"exact\""), "{made} by {judge}");
+            assert_eq!(records(&output.stdout, "finding")[0]["finding"], "exact", "{made} by {judge}");
         }
     }
 }
@@ -139,6 +139,27 @@ fn what_keeps_a_gpu_from_serving_is_said_and_auto_takes_the_processor() {
         ends(&output, code, says);
         assert!(!world.has("delta"), "{fault} leaves something half-made");
     }
+    // What the plan says will not fit is refused before anything is begun.
+    let large = World::new(FULL);
+    let config = common::CONFIG
+        .replace("\"hidden_size\": 32", "\"hidden_size\": 512")
+        .replace("\"head_dim\": 8", "\"head_dim\": 128");
+    large.write("config.json", config.as_bytes());
+    let theta = large.text("init --config config.json --seed 3 -o theta-0 --force");
+    large.write("r.toml", recipe(FULL, theta.trim()).as_bytes());
+    large.assign(0);
+    let args = format!("{} -o delta --device cuda", large.train(0, "ann"));
+    let output = with_driver(&large, &args, &[("L402_SHIM_FAULT", "memory:24000000")]);
+    ends(&output, 69, "MiB of parameters, gradients and moments and what is computed, found");
+    assert!(talk(&output).contains("no plan takes less than"), "{}", talk(&output));
+    // And heads that there is no kernel for.
+    let config = config.replace("\"head_dim\": 128", "\"head_dim\": 320");
+    large.write("config.json", config.as_bytes());
+    let theta = large.text("init --config config.json --seed 3 -o theta-0 --force");
+    large.write("r.toml", recipe(FULL, theta.trim()).as_bytes());
+    let scored = "score --model theta-0 --val shards/val-00000.safetensors --device cuda";
+    ends(&with_driver(&large, scored, &[]), 69, "expected heads of at most 256 elements, the model's have 320");
+
     world.ok(&format!("{} -o delta", world.train(0, "ann")));
     for fault in ["no-device", "driver:11080", "flip:rms_norm"] {
         let output = with_driver(&world, &format!("{train} auto --force"), &[("L402_SHIM_FAULT", fault)]);

@@ -207,9 +207,9 @@ impl HeldArgs {
 /// Memory for activations on the host, where none is said.
 const HOST_ACTIVATIONS: u64 = 2048 << 20;
 
-/// What a plan takes of the memory that is free on a GPU: kernels and their scratch need some too.
+/// What a plan takes of the memory that is free on a GPU: kernels, their scratch and the digits of one product need some too.
 fn usable(free: u64) -> u64 {
-    free / 10 * 9
+    free / 10 * 8
 }
 
 /// Memory and micro-batches: never a matter of bits.

@@ -180,6 +180,12 @@ impl ModelFolder {
 
     /// The model for sequences of `seq_len` tokens.
     pub fn model(&self, device: impl Into<Device>, arithmetic: Arithmetic, seq_len: usize) -> Result<Model> {
+        let device = device.into();
+        if let Some(widest) = device.widest_head().filter(|widest| *widest < self.config.head_dim) {
+            let what = format!("{}: expected heads of at most {widest} elements", device.name());
+            let what = format!("{what}, the model's have {}", self.config.head_dim);
+            return Err(Error::unavailable(what).hint("--device cpu computes the same bits"));
+        }
         Ok(Model::of_net(self.config.clone(), self.net()?, device, arithmetic, seq_len))
     }
 

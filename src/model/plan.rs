@@ -24,6 +24,8 @@ pub struct Plan {
     pub logit_rows: usize,
     /// Whether the integers of weights are kept from one micro-batch to the next.
     pub keep_weights: bool,
+    /// Bytes of each of them, see [`Pace`].
+    pub form_bytes: u64,
 }
 
 impl Plan {
@@ -55,6 +57,7 @@ impl Plan {
             recompute,
             logit_rows: logit_rows(pace, config, sequences * seq_len),
             keep_weights: false,
+            form_bytes: pace.form_bytes,
         };
         let fits = |plan: &Plan| plan.bytes(config) <= budget;
         let keep = plan(wished, false);
@@ -110,12 +113,21 @@ impl Plan {
             recompute: true,
             logit_rows: logit_rows(pace, config, sequences * seq_len),
             keep_weights: false,
+            form_bytes: pace.form_bytes,
         }
     }
 
     /// A plan for what comes after one sequence: the logits of one token.
     pub fn next(seq_len: usize) -> Plan {
-        Plan { sequences: 1, seq_len, backward: false, recompute: true, logit_rows: 1, keep_weights: false }
+        Plan {
+            sequences: 1,
+            seq_len,
+            backward: false,
+            recompute: true,
+            logit_rows: 1,
+            keep_weights: false,
+            form_bytes: Pace::HOST.form_bytes,
+        }
     }
 
     /// Tokens of a micro-batch.
@@ -144,13 +156,12 @@ impl Plan {
         4 * activations + if self.keep_weights { self.weight_bytes(config) } else { 0 }
     }
 
-    /// Bytes of the integers of all weights: 16 bits each for the forward product, and for the input gradient except the
-    /// head's.
+    /// Bytes of the integers of all weights: for the forward product, and for the input gradient except the head's.
     fn weight_bytes(&self, config: &ModelConfig) -> u64 {
         let (d, ff) = (config.hidden_size, config.intermediate_size);
         let layer = 2 * d * (config.query_width() + config.key_width()) + 3 * d * ff;
         let forms = if self.backward { 2 } else { 1 };
-        2 * (forms * layer as u64 * config.num_hidden_layers as u64 + d as u64 * config.vocab_size as u64)
+        self.form_bytes * (forms * layer as u64 * config.num_hidden_layers as u64 + d as u64 * config.vocab_size as u64)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::engine::device::Attended;
 use crate::engine::memory::{Buffer, Part, PartMut};
 
 /// The widest head that there are kernels for.
-const WIDEST: usize = 256;
+pub(super) const WIDEST: usize = 256;
 
 /// A kernel: the rows of its tile, and its dynamic shared memory.
 type Kernel = (&'static str, usize, u32);

@@ -28,13 +28,15 @@ const PLAIN_SHARED: u32 = 48 << 10;
 pub struct Driver {
     context: Arc<CudaContext>,
     stream: Arc<CudaStream>,
-    functions: HashMap<&'static str, Function>,
+    /// The kernels of the files that were loaded so far.
+    functions: Mutex<HashMap<&'static str, Function>>,
     failed: Mutex<Option<Failure>>,
     ordinal: usize,
     multiprocessors: usize,
 }
 
 /// A kernel in the driver.
+#[derive(Clone, Copy)]
 struct Function(sys::CUfunction);
 
 // SAFETY: a handle, which the driver lets every thread use.
@@ -152,7 +154,7 @@ impl Driver {
         let multiprocessors = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
         let multiprocessors = context.attribute(multiprocessors).map_err(failed)?.max(1) as usize;
         let stream = context.new_stream().map_err(failed)?;
-        let functions = load().map_err(|(what, error)| unavailable(format!("{what}: {}", said(error))))?;
+        let functions = Mutex::default();
         Ok(Arc::new(Driver { context, stream, functions, failed: Mutex::new(None), ordinal, multiprocessors }))
     }
 
@@ -277,13 +279,13 @@ impl Driver {
         if grid.blocks.contains(&0) {
             return;
         }
-        let function = self.functions.get(kernel).unwrap_or_else(|| panic!("there is no kernel {kernel}"));
         let mut pointers: Vec<*mut c_void> = args.iter().map(Arg::pointer).collect();
         let stream = self.stream.cu_stream();
         let [x, y, z] = grid.blocks;
         self.attempt(
             || format!("kernel {kernel}"),
             || {
+                let function = self.function(kernel)?;
                 if grid.shared > PLAIN_SHARED {
                     let attribute = sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
                     // SAFETY: the function is of a module that is never unloaded.
@@ -297,6 +299,17 @@ impl Driver {
                 }
             },
         );
+    }
+}
+
+impl Driver {
+    /// A kernel, its file loaded when the first of them is wanted.
+    fn function(&self, kernel: &'static str) -> std::result::Result<Function, DriverError> {
+        let mut functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
+        if !functions.contains_key(kernel) {
+            functions.extend(load(kernel)?);
+        }
+        Ok(*functions.get(kernel).unwrap_or_else(|| panic!("there is no kernel {kernel}")))
     }
 }
 
@@ -314,17 +327,18 @@ fn version() -> std::result::Result<i32, DriverError> {
     Ok(version)
 }
 
-/// All kernels of all modules, by name; the name of what could not be loaded. The context is the thread's current one.
-fn load() -> std::result::Result<HashMap<&'static str, Function>, (&'static str, DriverError)> {
+/// The kernels of the file that has this one, compiled by the driver. The context is the thread's current one.
+fn load(kernel: &str) -> std::result::Result<HashMap<&'static str, Function>, DriverError> {
     let mut functions = HashMap::new();
-    for (file, text) in PTX {
+    let file = PTX.iter().find(|(_, text)| entries(text).any(|name| name == kernel));
+    for (_, text) in file {
         let image = CString::new(*text).expect("no zero in a text");
         // SAFETY: PTX as a string that ends with a zero, as the driver takes it.
-        let module = unsafe { result::module::load_data(image.as_ptr().cast()) }.map_err(|error| (*file, error))?;
+        let module = unsafe { result::module::load_data(image.as_ptr().cast()) }?;
         for name in entries(text) {
             let c_name = CString::new(name).expect("no zero in a name");
             // SAFETY: the module was just loaded, and is never unloaded.
-            let function = unsafe { result::module::get_function(module, c_name) }.map_err(|error| (name, error))?;
+            let function = unsafe { result::module::get_function(module, c_name) }?;
             functions.insert(name, Function(function));
         }
     }

@@ -94,11 +94,15 @@ impl Operators for Cuda {
 
     fn pace(&self) -> Pace {
         // Tiles for every multiprocessor in each of a layer's products.
-        Pace { tokens: 16_384, logit_bytes: 1 << 30 }
+        Pace { tokens: 16_384, logit_bytes: 1 << 30, form_bytes: 3 }
     }
 
     fn free(&self) -> Result<Option<u64>> {
         Ok(Some(self.driver.memory()?.0))
+    }
+
+    fn widest_head(&self) -> Option<usize> {
+        Some(attention::WIDEST)
     }
 
     fn zeros(&self, len: usize) -> Buffer {

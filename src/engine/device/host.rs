@@ -41,6 +41,10 @@ impl Operators for Engine {
         Ok(None)
     }
 
+    fn widest_head(&self) -> Option<usize> {
+        None
+    }
+
     fn zeros(&self, len: usize) -> Buffer {
         Buffer::Host(vec![0.0; len])
     }

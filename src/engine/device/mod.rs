@@ -54,11 +54,13 @@ pub struct Pace {
     pub tokens: usize,
     /// Bytes of the logits of a chunk of tokens.
     pub logit_bytes: usize,
+    /// Bytes of an integer that is kept of a weight, for each way in which products take it.
+    pub form_bytes: u64,
 }
 
 impl Pace {
     /// Of a processor: tokens enough for the products, few enough for the caches.
-    pub const HOST: Pace = Pace { tokens: 1024, logit_bytes: 32 << 20 };
+    pub const HOST: Pace = Pace { tokens: 1024, logit_bytes: 32 << 20, form_bytes: 2 };
 }
 
 /// What a model's passes and its optimiser ask of a device. Shapes are those of the [`Engine`]'s operators of the same name;
@@ -72,6 +74,8 @@ pub trait Operators: fmt::Debug + Send + Sync {
     fn pace(&self) -> Pace;
     /// Bytes of the device's own memory that are free; `None` of the host's.
     fn free(&self) -> Result<Option<u64>>;
+    /// The elements of the widest head of attention that it has a kernel for; `None` without a bound.
+    fn widest_head(&self) -> Option<usize>;
     /// Memory, all +0.
     fn zeros(&self, len: usize) -> Buffer;
     /// Room for token ids, all 0.
