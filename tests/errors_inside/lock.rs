@@ -8,6 +8,82 @@ use crate::common::escrow::ROUND_MSAT;
 use crate::liar::Lie;
 
 const LOCKED: &str = r#"
+no invoices: 66
+l402: empty.jsonl: no invoices records
+
+no offers: 1
+l402: not locked: worker ann: offer <digest>: expected one of empty.jsonl
+l402: a.invoices.jsonl: worker ann: offer <digest>: expected one of empty.jsonl
+
+another node is pinned: 1
+l402: not locked: offer to ann of round 0: payee: expected <digest>, found <digest>
+l402: a.invoices.jsonl: offer to ann of round 0: payee: expected <digest>, found <digest>
+
+another worker is pinned: 1
+l402: not locked: offer to ann of round 0: worker: expected one that --worker names, found ann
+l402: a.invoices.jsonl: offer to ann of round 0: worker: expected one that --worker names, found ann
+
+another payer: 1
+l402: not locked: offer to ann of round 0: payer: expected this node, <digest>, found <digest>
+l402: a.invoices.jsonl: offer to ann of round 0: payer: expected this node, <digest>, found <digest>
+
+another judge: 1
+l402: not locked: offer to ann of round 0: judge: expected <digest>, found <digest>
+l402: a.invoices.jsonl: offer to ann of round 0: judge: expected <digest>, found <digest>
+
+too small a budget: 1
+l402: expected at most 1000 msat bound in the round, fees among it, found 120620000 msat
+l402: hint: nothing was paid
+
+too long a delay: 65
+l402: not locked: offer to ann of round 0: heights: expected payments locked for at most 300 blocks, found 450
+l402: a.invoices.jsonl: offer to ann of round 0: heights: expected payments locked for at most 300 blocks, found 450
+
+too few slots: 1
+l402: not locked: offer to ann of round 0: 8000000 msat to <digest>: 101x1x0: no HTLC slot is free
+l402: offer to ann of round 0: 64000000 offered, 32000000 offered, 16000000 offered, 8000000 offered
+l402: not locked: offer to ann of round 0: 8000000 msat to <digest>: 101x1x0: no HTLC slot is free
+l402: hint: nothing was paid to this worker; open another channel to it
+
+too much dust: 0
+l402: offer to ann of round 0: 64000000 locking, 32000000 locking, 16000000 locking, 8000000 locking
+
+another network: 1
+l402: not locked: worker ann: offer <digest>: expected one of other.jsonl
+l402: a.invoices.jsonl: worker ann: offer <digest>: expected one of other.jsonl
+
+too few invoices: 1
+l402: not locked: invoices for the offer to ann of round 0: invoices: expected 4, found 3
+l402: changed.jsonl: invoices for the offer to ann of round 0: invoices: expected 4, found 3
+
+no invoice: 1
+l402: not locked: invoice for rung 1 of the offer to ann of round 0: not an invoice: Invalid bech32: invalid checksum
+l402: changed.jsonl: invoice for rung 1 of the offer to ann of round 0: not an invoice: Invalid bech32: invalid checksum
+
+an invoice in other letters: 1
+l402: not locked: invoice for rung 1 of the offer to ann of round 0: not an invoice as one writes it: expected lower case, no other spelling
+l402: changed.jsonl: invoice for rung 1 of the offer to ann of round 0: not an invoice as one writes it: expected lower case, no other spelling
+
+an invoice that is too long: 1
+l402: not locked: invoice for rung 1 of the offer to ann of round 0: expected at most 4096 bytes, found 5000
+l402: changed.jsonl: invoice for rung 1 of the offer to ann of round 0: expected at most 4096 bytes, found 5000
+
+another rung's invoice: 1
+l402: not locked: invoice for rung 1 of the offer to ann of round 0: payment hash: expected <digest>, found <digest>
+l402: changed.jsonl: invoice for rung 1 of the offer to ann of round 0: payment hash: expected <digest>, found <digest>
+
+another round's: 1
+l402: not locked: invoices for the offer to ann of round 0: round: expected 0, found 1
+l402: changed.jsonl: invoices for the offer to ann of round 0: round: expected 0, found 1
+
+another worker's: 1
+l402: not locked: invoices for the offer to ann of round 0: worker: expected ann, found bob
+l402: changed.jsonl: invoices for the offer to ann of round 0: worker: expected ann, found bob
+
+signed by another: 1
+l402: not locked: invoices for the offer to ann of round 0: sig: not a signature of this record by <digest>
+l402: changed.jsonl: invoices for the offer to ann of round 0: sig: not a signature of this record by <digest>
+
 "#;
 
 #[test]
@@ -56,6 +132,79 @@ fn what_is_not_locked() {
 }
 
 const ANSWERS: &str = r#"
+no channels: 75
+l402: the node has no channel that can be used now
+l402: hint: are its peers connected?
+
+a method that it does not know: 1
+l402: rung 0 of the offer to ann of round 0: NODE: xpay: code -32601: says the test\u{1b}[2J
+l402: rung 1 of the offer to ann of round 0: NODE: xpay: code -32601: says the test\u{1b}[2J
+l402: rung 2 of the offer to ann of round 0: NODE: xpay: code -32601: says the test\u{1b}[2J
+l402: rung 3 of the offer to ann of round 0: NODE: xpay: code -32601: says the test\u{1b}[2J
+l402: offer to ann of round 0: 64000000 locking, 32000000 locking, 16000000 locking, 8000000 locking
+l402: rung 0 of the offer to ann of round 0: NODE: xpay: code -32601: says the test\u{1b}[2J
+
+paid before: 75
+l402: offer to ann of round 0: 64000000 locking, 32000000 locking, 16000000 locking, 8000000 locking
+l402: rung 0 of the offer to ann of round 0: its payment is not under way
+l402: hint: run lock again
+
+expired: 1
+l402: rung 0 of the offer to ann of round 0: the worker's invoice has expired: code 207: says the test\u{1b}[2J
+l402: rung 1 of the offer to ann of round 0: the worker's invoice has expired: code 207: says the test\u{1b}[2J
+l402: rung 2 of the offer to ann of round 0: the worker's invoice has expired: code 207: says the test\u{1b}[2J
+l402: rung 3 of the offer to ann of round 0: the worker's invoice has expired: code 207: says the test\u{1b}[2J
+l402: offer to ann of round 0: 64000000 locking, 32000000 locking, 16000000 locking, 8000000 locking
+l402: rung 0 of the offer to ann of round 0: the worker's invoice has expired: code 207: says the test\u{1b}[2J
+l402: hint: another offer (--attempt) has other invoices
+
+refused by the payee: 75
+l402: rung 0 of the offer to ann of round 0: refused by the payee: code 203: says the test\u{1b}[2J
+l402: rung 1 of the offer to ann of round 0: refused by the payee: code 203: says the test\u{1b}[2J
+l402: rung 2 of the offer to ann of round 0: refused by the payee: code 203: says the test\u{1b}[2J
+l402: rung 3 of the offer to ann of round 0: refused by the payee: code 203: says the test\u{1b}[2J
+l402: offer to ann of round 0: 64000000 locking, 32000000 locking, 16000000 locking, 8000000 locking
+l402: rung 0 of the offer to ann of round 0: refused by the payee: code 203: says the test\u{1b}[2J
+l402: hint: it has cancelled, or has no such invoice yet, or sees another height; until height 124 the same command asks again
+
+no route: 75
+l402: rung 0 of the offer to ann of round 0: not paid yet: code 205: says the test\u{1b}[2J
+l402: rung 1 of the offer to ann of round 0: not paid yet: code 205: says the test\u{1b}[2J
+l402: rung 2 of the offer to ann of round 0: not paid yet: code 205: says the test\u{1b}[2J
+l402: rung 3 of the offer to ann of round 0: not paid yet: code 205: says the test\u{1b}[2J
+l402: offer to ann of round 0: 64000000 locking, 32000000 locking, 16000000 locking, 8000000 locking
+l402: rung 0 of the offer to ann of round 0: not paid yet: code 205: says the test\u{1b}[2J
+l402: hint: until height 124 the same command asks again
+
+a status that nobody knows: 65
+l402: not locked: NODE: listpays: unknown status "somehow\u{1b}[2J"
+l402: a.invoices.jsonl: NODE: listpays: unknown status "somehow\u{1b}[2J"
+
+a node that is gone: 69
+l402: rung 0 of the offer to ann of round 0: no node at NODE: No such file or directory (os error 2)
+l402: rung 1 of the offer to ann of round 0: no node at NODE: No such file or directory (os error 2)
+l402: rung 2 of the offer to ann of round 0: no node at NODE: No such file or directory (os error 2)
+l402: rung 3 of the offer to ann of round 0: no node at NODE: No such file or directory (os error 2)
+l402: offer to ann of round 0: 64000000 locking, 32000000 locking, 16000000 locking, 8000000 locking
+l402: rung 0 of the offer to ann of round 0: no node at NODE: No such file or directory (os error 2)
+
+hung up: 69
+l402: rung 0 of the offer to ann of round 0: the node did not answer, so it may be paid: no response from lightningd
+l402: rung 1 of the offer to ann of round 0: the node did not answer, so it may be paid: no response from lightningd
+l402: rung 2 of the offer to ann of round 0: the node did not answer, so it may be paid: no response from lightningd
+l402: rung 3 of the offer to ann of round 0: the node did not answer, so it may be paid: no response from lightningd
+l402: offer to ann of round 0: 64000000 unknown, 32000000 unknown, 16000000 unknown, 8000000 unknown
+l402: rung 0 of the offer to ann of round 0: the node did not answer, so it may be paid: no response from lightningd
+l402: hint: run the same command again: it looks first, and sends only the same invoice
+
+too late: 1
+l402: not locked: rung 0 of the offer to ann of round 0: expected a height from 106 on and below 124, found 146
+l402: a.invoices.jsonl: rung 0 of the offer to ann of round 0: expected a height from 106 on and below 124, found 146
+
+not held in time: 1
+l402: offer to ann of round 0: 64000000 cancelled, 32000000 cancelled, 16000000 cancelled, 8000000 cancelled
+l402: offer to ann of round 0: not all was held by height 124: cancelled
+
 "#;
 
 #[test]
@@ -88,6 +237,34 @@ fn what_a_node_answers_to_payments() {
 const PAID_SOMEHOW: Lie = Lie::Change(|answer| answer["pays"] = json!([{ "status": "somehow\u{1b}[2J" }]));
 
 const HELD: &str = r#"
+the same with another folder: 1
+l402: not locked: rung 0 of the offer to ann of round 0: expected a hash that was never paid, found a payment of it at the node, and not begun by this escrow folder
+l402: a.invoices.jsonl: rung 0 of the offer to ann of round 0: expected a hash that was never paid, found a payment of it at the node, and not begun by this escrow folder
+l402: hint: was it paid elsewhere, or with another escrow folder? it will not be paid again
+
+another invoice of the hash is paid: 1
+l402: not locked: rung 0 of the offer to ann of round 0: the node pays another invoice of this hash
+l402: a.invoices.jsonl: rung 0 of the offer to ann of round 0: the node pays another invoice of this hash
+
+who has given nothing back: 1
+l402: not locked: worker ann still holds 4 payments of the offer to ann of round 0, which were to be claimed or cancelled by height 484
+l402: b.invoices.jsonl: worker ann still holds 4 payments of the offer to ann of round 0, which were to be claimed or cancelled by height 484
+l402: hint: nothing was paid to it; leave this worker out until it has cancelled them
+
+a node that does not cancel: 75
+l402: rung 0 of the offer to ann of round 0: not cancelled: code -1: says the test\u{1b}[2J
+
+a node that says that it cancelled: 75
+l402: rung 0 of the offer to ann of round 0: not cancelled yet
+
+a node that cannot be heard: 69
+l402: NODE: cancelholdinvoice: the node did not answer: no response from lightningd
+l402: hint: what was asked may have happened; run the same command again
+
+settled without a verdict: 1
+l402: offer to ann of round 0: 64000000 held, 32000000 held, 16000000 held, 8000000 held
+l402: rung 0 of the offer to ann of round 0: it is settled at the node, and was not earned
+
 "#;
 
 #[test]

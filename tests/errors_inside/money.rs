@@ -11,6 +11,80 @@ use crate::common::escrow::STEPS;
 use crate::liar::Lie;
 
 const SETTLED: &str = r#"
+no list is closed: 1
+l402: not settled: offer to ann of round 0: no list of commitments is closed yet, and until height 268 one can be, found 106
+l402: offer to ann of round 0: no list of commitments is closed yet, and until height 268 one can be, found 106
+l402: hint: commit --close makes it
+
+nothing is held: 1
+l402: not settled: offer to ann of round 0: no held record: not all of it was locked
+l402: offer to ann of round 0: no held record: not all of it was locked
+
+no offers: 66
+l402: a.openings.jsonl: no offers
+
+nothing is open: 75
+l402: not settled: offer to ann of round 0: nothing opens the commitment yet, and until height 340 something may, found 106
+l402: offer to ann of round 0: nothing opens the commitment yet, and until height 340 something may, found 106
+
+two rounds: 65
+l402: both.jsonl: offers of two rounds
+
+nobody offered it: 1
+l402: not settled: offer to ann of round 0, attempt 1: it was not offered by this escrow folder
+l402: offer to ann of round 0, attempt 1: it was not offered by this escrow folder
+
+no scores: 65
+l402: a.offers.jsonl: expected one round_score record, found 0
+l402: hint: are these all the lines that score printed?
+
+scores that are not all there: 65
+l402: bent.jsonl: expected scores that add up to 60000000 msat, found 0 msat
+l402: hint: are these all the lines that score printed?
+
+scores that do not add up: 65
+l402: bent.jsonl: expected scores that add up to 60000000 msat, found 1 msat
+l402: hint: are these all the lines that score printed?
+
+a score of another round: 1
+l402: bent.jsonl: score of ann: of another run or round
+
+scores of another round: 1
+l402: bent.jsonl: expected scores of run <digest>, round 0, found run <digest>, round 5
+
+a score twice: 65
+l402: bent.jsonl: worker ann: two scores that count
+
+another secret: 1
+l402: not revealed: preimages for the offer to ann of round 0: rung 1: not the preimage of <digest>
+l402: preimages for the offer to ann of round 0: rung 1: not the preimage of <digest>
+l402: hint: is the secret of this folder the one that the offer was made with?
+
+other scores: 65
+l402: bent.jsonl:1: the record is not in canonical form (sorted keys, no white space, no repeated field)
+
+no preimages: 65
+l402: bent: expected a verdict and its preimages, found 1 and 0
+
+issued elsewhere: 1
+l402: claimed by ann: sig: not a signature of this record by <digest>
+
+rungs that are none: 65
+l402: bent: verdict on the offer to ann of round 0: rungs: expected ascending numbers below 4, found [1, 2, 3, 9]
+
+what does not add up: 65
+l402: bent: verdict on the offer to ann of round 0: expected 56000000 msat paid and 64000000 msat returned by its rungs, found 56000001 msat and 64000000 msat
+
+another task: 1
+l402: bent: verdict on the offer to ann of round 0: attempt: expected 0, found 1
+
+another verdict: 1
+l402: bent: there was another verdict before this one
+l402: hint: the judge signed two verdicts on one offer: both together prove it
+
+fewer rungs: 1
+l402: bent: preimages for the offer to ann of round 0: expected rungs [], found [1, 2, 3]
+
 "#;
 
 #[test]
@@ -99,6 +173,24 @@ fn what_is_not_settled() {
 }
 
 const CLAIMED: &str = r#"
+unpaid, says the plugin: 75
+l402: rung 0 of the offer to ann of round 0: not cancelled yet
+
+unknown to the plugin: 1
+l402: rung 3 of the offer to ann of round 0: 8000000 msat were earned, and there is no payment to claim: the node does not know the invoice
+
+cancelled, says the plugin: 1
+l402: rung 3 of the offer to ann of round 0: 8000000 msat were earned, and there is no payment to claim: it was cancelled at this node
+
+called settled, and not settled: 1
+l402: rung 0 of the offer to ann of round 0: it is settled at the node, and was not earned
+
+claimed too late: 0
+l402: offer to ann of round 0: 56000000 msat claimed
+
+settled too late: 0
+l402: offer to ann of round 0: 60000000 msat earned, 56000000 msat paid, 64000000 msat returned
+
 "#;
 
 #[test]

@@ -6,6 +6,53 @@ use crate::Bank;
 use crate::common::beacon;
 
 const COMMITTED: &str = r#"
+not accepted: 66
+l402: a.worker: no such file or directory
+
+no books: 66
+l402: nowhere: no such file or directory
+
+another round's: 1
+l402: ann.0.update: round: expected 1, found 0
+
+somebody may still commit: 75
+l402: a.commitments.jsonl: offer to ann of round 0: no commitment yet, and until height 262 there is time, found 106
+l402: hint: --now closes the list all the same, and pays that worker nothing
+
+nothing was offered: 66
+l402: a.judge: nothing was offered for round 7, attempt 0
+
+from another state: 1
+l402: ann.0.update: feedback_in: expected <digest>, as offered, found zero
+l402: hint: the update must go on from the state that the offer names
+
+two runs: 65
+l402: offers of several runs in one escrow folder: take one for each run
+
+no held record: 1
+l402: none.jsonl: expected a held record of worker ann in round 0, found none
+
+a rung is missing: 1
+l402: changed.jsonl: held record for the offer to ann of round 0: rungs: expected 4, found 3
+
+a rung holds less: 1
+l402: changed.jsonl: held record for the offer to ann of round 0: rung 1: expected 32000000 msat, found 31999999 msat
+
+a rung expires early: 1
+l402: changed.jsonl: held record for the offer to ann of round 0: rung 1: cltv_expiry: expected 556 at least, found 9
+
+held before it was offered: 1
+l402: changed.jsonl: held record for the offer to ann of round 0: height: expected 106 to 124, found 1
+
+another attempt: 1
+l402: changed.jsonl: held record for the offer to ann of round 0: attempt: expected 0, found 1
+
+signed by another: 1
+l402: changed.jsonl: held record for the offer to ann of round 0: sig: not a signature of this record by <digest>
+
+closed too late: 1
+l402: a.commitments.jsonl: expected to close the list by height 268, found 406: it would pay nobody
+
 "#;
 
 #[test]
