@@ -3,6 +3,7 @@
 mod common;
 
 use std::fs;
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Output};
@@ -325,7 +326,7 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_it_is_taken() {
                 remove(&world, &["own"]);
                 remove(&world, &OUTPUTS);
                 world.copy_folder("kept.first", "kept");
-                fs::create_dir(world.path("own")).unwrap();
+                fs::DirBuilder::new().mode(0o700).create(world.path("own")).unwrap();
                 whole.iter().for_each(|(name, bytes)| world.write(&format!("own/{name}"), bytes));
                 match &damaged {
                     Some(bytes) => world.write(&format!("own/{name}"), bytes),

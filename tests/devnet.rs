@@ -450,7 +450,8 @@ fn a_network_that_was_made_by_halves_is_finished() {
         let _ = up.kill();
         let _ = up.wait();
         ["n1", "n2", "n3", "chain"].iter().for_each(|name| net.kill(name));
-        let status = net.ok("up", "--json");
+        // As many nodes, should it not have got as far as to write down how many.
+        let status = net.ok("up", "--nodes 3 --json");
         let nodes = status.lines().skip(1).map(|line| serde_json::from_str::<Value>(line).unwrap());
         let channels: Vec<usize> = nodes.map(|n| n["channels"].as_array().unwrap().len()).collect();
         assert_eq!(channels, [2, 1, 1], "killed after {moment} ms");

@@ -74,7 +74,7 @@ fn every_call_that_makes_no_sense_has_its_code_and_its_text() {
                 PARAMS,
                 "amount_msat: should be a millisatoshi amount: ",
             ),
-            ("invoice", invoice(json!({ "amount_msat": 1u64 << 62 })), -1, "no invoice: "),
+            ("invoice", invoice(json!({ "label": "b", "amount_msat": 1u64 << 62 })), -1, "no invoice: "),
             ("invoice", invoice(json!({ "label": null })), PARAMS, "missing required parameter: label"),
             ("invoice", invoice(json!({ "preimage": "00" })), PARAMS, "preimage, deschashonly: not offered here"),
             ("invoice", invoice(json!({ "expiry": 1u64 << 32 })), PARAMS, "expiry: should be less than 2^32"),

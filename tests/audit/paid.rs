@@ -126,7 +126,7 @@ fn a_paid_run_is_equal_and_one_altered_byte_names_its_artifact() {
         world.write(&format!("pub/{file}"), &whole);
     }
     // Nor is a verdict for the altered scores of a table that nobody pinned a judge for.
-    world.expect("audit pub", 0, "no --coordinator key is pinned");
+    world.expect("audit pub", 0, "no key is pinned");
     let other = devnet.socket(2).id();
     world.expect(
         &format!("audit pub --coordinator {} --judge {other}", world.coordinator),

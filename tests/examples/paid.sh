@@ -132,7 +132,7 @@ at soon judge invoice-offer 3
 
 # ---- And the first round, for pay -----------------------------------------------------------------------------------
 
-at paid alice train 4
+at paid alice train 5
 cp -r ../soon ../by-node
 rm -r ../by-node/round-3
 mkdir ../by-node/round-3
