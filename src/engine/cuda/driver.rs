@@ -1,8 +1,8 @@
 //! The CUDA driver, as it is found on the machine: memory, copies and launches on one stream of one GPU. The only file of the
 //! device with `unsafe` code, for what the language cannot check: calls into the driver.
 //!
-//! Nothing here is waited for but copies to the host. What fails is kept: from then on nothing is done, and [`Driver::check`]
-//! says what failed first.
+//! Nothing here is waited for but copies from and to the host. What fails is kept: from then on nothing is done, and
+//! [`Driver::check`] says what failed first.
 
 #![allow(unsafe_code)]
 
@@ -169,8 +169,12 @@ impl Driver {
         self.multiprocessors
     }
 
-    /// Bytes of its memory that are free, and all of them.
+    /// Bytes of its memory that are free, and all of them. Memory that was given up before counts as free once its work is done.
     pub fn memory(&self) -> Result<(u64, u64)> {
+        let stream = self.stream.cu_stream();
+        // SAFETY: the stream is this driver's.
+        self.attempt(|| "work before".into(), || unsafe { result::stream::synchronize(stream) });
+        self.check()?;
         let found = self.context.mem_get_info();
         let (free, total) = found.map_err(|error| self.error(format!("free memory: {}", said(error))))?;
         Ok((free as u64, total as u64))
@@ -221,8 +225,20 @@ impl Driver {
         let stream = self.stream.cu_stream();
         let address = match bytes {
             0 => None,
-            // SAFETY: the stream is this driver's.
-            _ => self.attempt(|| format!("{bytes} bytes of memory"), || unsafe { result::malloc_async(stream, bytes) }),
+            _ => self.attempt(
+                || format!("{bytes} bytes of memory"),
+                // SAFETY: the stream is this driver's.
+                || unsafe {
+                    match result::malloc_async(stream, bytes) {
+                        // The pool may have it in pieces that are too small. It gives back what is unused when it is waited for.
+                        Err(DriverError(sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY)) => {
+                            result::stream::synchronize(stream)?;
+                            result::malloc_async(stream, bytes)
+                        }
+                        done => done,
+                    }
+                },
+            ),
         };
         Box::new(Memory { driver: self.clone(), address: address.unwrap_or(0) })
     }
@@ -240,10 +256,14 @@ impl Driver {
     pub fn copy_in<T: Copy>(&self, from: &[T], address: u64) {
         if !from.is_empty() {
             let stream = self.stream.cu_stream();
-            // SAFETY: a part of an allocation that lives. Pageable memory is staged before the call returns.
+            // SAFETY: a part of an allocation that lives. When the call returns the driver may still read from memory that is not
+            // pinned (CUDA driver API, "API synchronization behavior"), so the copy is waited for.
             self.attempt(
                 || "a copy to the device".into(),
-                || unsafe { result::memcpy_htod_async(address, from, stream) },
+                || unsafe {
+                    result::memcpy_htod_async(address, from, stream)?;
+                    result::stream::synchronize(stream)
+                },
             );
         }
     }
