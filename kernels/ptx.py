@@ -1,4 +1,4 @@
-"""Compiles kernels/*.cu to PTX in kernels/ptx, and lists it in src/engine/cuda/kernels.rs; with --check compares instead, and
+"""Compiles kernels/*.cu to PTX in kernels/ptx, and lists it in src/device/cuda/kernels.rs; with --check compares instead, and
 changes nothing.
 
 Every PTX is looked through for what would break the arithmetic: see `faults`. Run by `.ci/ptx`, which installs NVRTC."""
@@ -129,7 +129,7 @@ def main():
         with open(LISTED, "w") as out:
             out.write(rust(names()))
     elif open(LISTED).read() != rust(names()):
-        wrong.append("src/engine/cuda/kernels.rs doesn't list the PTX: just ptx")
+        wrong.append("src/device/cuda/kernels.rs doesn't list the PTX: just ptx")
     if check:
         known = set(names())
         wrong += [f"kernels/ptx/{file} has no source" for file in sorted(os.listdir(folder)) if file[:-4] not in known]

@@ -8,7 +8,8 @@
 # otherwise prints a table; FOLDER/figures.jsonl has what was measured, FOLDER/selftest.txt the operators.
 #
 # From the environment: L402 (a binary), DEVICE (cuda:0), PYTHON (python3), TEXT (what is trained on); of the round MODEL (a config.json),
-# LENGTH (tokens of a sequence) and ROUND_STEPS; SHAPES (of benches/shapes.json), and of each STEPS and BATCH.
+# LENGTH (tokens of a sequence) and ROUND_STEPS; COMPARE (a shape of benches/shapes.json, a step of which is made on both), SHAPES (that
+# are timed), and of each STEPS and BATCH.
 set -eu
 
 home=$(cd "$(dirname "$0")/.." && pwd)
@@ -20,6 +21,7 @@ shapes=${SHAPES-30M 135M 0.5B 1.5B}
 model=${MODEL:-$home/recipes/quickstart.json}
 length=${LENGTH:-128}
 round_steps=${ROUND_STEPS:-10}
+compare=${COMPARE-30M}
 steps=${STEPS:-4}
 batch=${BATCH:-8}
 text=${TEXT:-$home/testdata/text/tinyshakespeare.txt}
@@ -94,6 +96,21 @@ median() { sed -n 's/.*"'"$1"'":\([0-9.e+-]*\).*/\1/p' "$2" | sed 1d | sort -g |
 measured() { printf '{"engine":"%s","shape":"%s","tokens_per_second":%s}\n' "$1" "$2" "$3" >> figures.jsonl; }
 l402 shard "$text" --tokenizer bytes --seq-len 512 --shards 1 --val-shards 1 -o long
 : > figures.jsonl
+# What larger models take of the kernels: a step of one on both, to the byte.
+if [ -n "$compare" ]; then
+    config "$compare" > config.json
+    theta=$(l402 init --config config.json --seed 402 -o model)
+    for arithmetic in 1 2; do
+        say "a step of $compare under arithmetic $arithmetic on both"
+        recipe 512 8 1 $arithmetic 1 "$theta" > compare.toml
+        for at in "$device" cpu; do
+            l402 train --recipe compare.toml --model model --round 0 --worker a --shard long/train-00000.safetensors \
+                --leaves $at.leaves --device "$at" -o $at.delta --force
+        done
+        for file in delta leaves; do same "$device.$file" cpu.$file; done
+    done
+    rm -rf model ./*.delta
+fi
 for shape in $shapes; do
     config "$shape" > config.json
     theta=$(l402 init --config config.json --seed 402 -o model)

@@ -11,6 +11,7 @@ pub mod cli;
 pub mod codec;
 pub mod command;
 pub mod data;
+pub mod device;
 pub mod engine;
 pub mod hub;
 pub mod model;

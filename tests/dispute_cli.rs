@@ -101,7 +101,11 @@ fn a_dispute_goes_from_leaves_to_one_operator_and_its_transcript_convinces_a_thi
     world.write("cut", &text.as_bytes()[..text.len() - 200]);
     expect("--leaves ann.leaves --against liar.leaves --against cut", 65, "cut");
     world.write("foreign", text.replace("\"worker\":\"ann\"", "\"worker\":\"bob\"").as_bytes());
-    expect("--leaves ann.leaves --against liar.leaves --against foreign", 1, "leaves record: worker: expected ann, found bob");
+    expect(
+        "--leaves ann.leaves --against liar.leaves --against foreign",
+        1,
+        "leaves record: worker: expected ann, found bob",
+    );
     expect("--leaves ann.leaves --against liar.leaves --against missing", 66, "missing");
     expect("--leaves ann.leaves --against liar.trace", 2, "leaves");
     expect("--leaves ann.leaves --against liar.leaves --against ann.leaves", 2, "second");

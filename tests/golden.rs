@@ -48,7 +48,7 @@ fn l402(folder: &Path, line: &str) {
     // Where verbs that have a choice compute.
     let chosen = std::env::var("L402_TEST_DEVICE")
         .ok()
-        .filter(|_| ["train ", "replay ", "score ", "audit "].iter().any(|verb| line.starts_with(verb)));
+        .filter(|_| ["train ", "replay "].iter().any(|verb| line.starts_with(verb)));
     let words = std::iter::once("l402".to_owned()).chain(line.split_whitespace().map(word));
     let words = words.chain(chosen.into_iter().flat_map(|device| ["--device".to_owned(), device]));
     let cli = Cli::try_parse_from(words).unwrap();

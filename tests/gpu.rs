@@ -189,7 +189,7 @@ fn the_check_that_a_gpu_s_owner_runs_compares_a_whole_round() {
     let mut command = Command::new("sh");
     command.arg(script).arg("check").current_dir(world.path("")).env("LD_LIBRARY_PATH", driver());
     command.env("L402", env!("CARGO_BIN_EXE_l402")).env("MODEL", world.path("config.json")).env("TEXT", "text");
-    command.envs([("LENGTH", "16"), ("ROUND_STEPS", "2"), ("SHAPES", "")]);
+    command.envs([("LENGTH", "16"), ("ROUND_STEPS", "2"), ("COMPARE", ""), ("SHAPES", "")]);
     let output = command.output().unwrap();
     ends(&output, 0, "are the processor's, to the bit");
     let output = command.env("L402_SHIM_FAULT", "flip:swiglu_backward").output().unwrap();

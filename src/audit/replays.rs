@@ -13,7 +13,7 @@ use crate::artifact::recipe::{Accept, InnerState};
 use crate::artifact::{Digest, Reader, TensorInfo, record};
 use crate::codec::{Feedback, Update};
 use crate::data::{Assignment, Shard};
-use crate::engine::Device;
+use crate::device::Device;
 use crate::error::{Context, Error, Result};
 use crate::fsio::Source;
 use crate::model::{Layout, Model, Plan};

@@ -9,7 +9,7 @@ use super::validated::Validated;
 use crate::artifact::{Digest, record};
 use crate::codec::Update;
 use crate::data::{Assignment, Shard, Split};
-use crate::engine::Device;
+use crate::device::Device;
 use crate::error::Error;
 use crate::model::ModelFolder;
 use crate::score::{

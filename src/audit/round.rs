@@ -12,7 +12,7 @@ use super::replays::{Depth, Replays, StateRoom, check_inputs, check_states};
 use super::rescoring::Rescoring;
 use super::start::{Start, check_keys};
 use super::theta::open as open_theta;
-use crate::engine::Device;
+use crate::device::Device;
 
 /// How an audit goes about it.
 pub struct Audit<'a> {

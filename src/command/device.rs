@@ -3,9 +3,10 @@
 use std::str::FromStr;
 use std::sync::OnceLock;
 
-use crate::engine::cuda::Cuda;
-use crate::engine::device::suite;
-use crate::engine::{Device, Engine};
+use crate::device::Device;
+use crate::device::cuda::Cuda;
+use crate::device::suite;
+use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::ui::Ui;
 use crate::verify::require_machine;
@@ -108,7 +109,7 @@ impl DeviceArgs {
 
 /// A GPU that computes what the host does.
 fn gpu(number: usize) -> Result<Device> {
-    let device = Cuda::open(number)?.device();
+    let device = Device::new(Cuda::open(number)?);
     let mut wrong = Vec::new();
     suite::check(&device, 0, |name, differs| {
         wrong.extend(differs.map(|_| name));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::artifact::{ArtifactKind, Digest, Meta, Reader, Recipe};
 use crate::command::args::OutputDirArgs;
-use crate::engine::Device;
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::fsio::{Outcome, Output, Source, Target};
 use crate::model::{Layout, ModelFolder, Plan};

@@ -170,8 +170,9 @@ pub(super) fn replay_one(args: &Args, ui: &Ui) -> Result<()> {
 
     let assumed = assumed(args, &recipe, assignment, ui);
 
-    let plan = args.memory.plan(&recipe, &folder, &device)?;
-    let model = folder.model_of(&recipe, device)?.with_beside(args.device.beside()?);
+    let beside = args.device.beside()?;
+    let plan = args.memory.plan(&recipe, &folder, &device, &beside)?;
+    let model = folder.model_of(&recipe, device)?.with_beside(beside);
     files::describe(ui, &model.device, &folder, &plan, recipe.inner.grad_groups);
     let input = ReplayInput { recipe: &recipe, folder: &folder, model: &model, plan, assignment, shard: &shard };
     if args.dispute.any() {

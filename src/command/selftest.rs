@@ -3,9 +3,9 @@
 use super::checks::{CheckArgs, Checks, Outcome};
 use super::device::{Choice, DeviceArgs};
 use crate::artifact::canonical;
+use crate::device::cuda::Cuda;
+use crate::device::{Device, suite};
 use crate::engine::Engine;
-use crate::engine::cuda::Cuda;
-use crate::engine::device::suite;
 use crate::engine::exp::{Function, worst_ulp};
 use crate::error::{Error, Result};
 use crate::ui::{Page, Ui, print};
@@ -89,7 +89,7 @@ fn test(args: &Args, checks: &mut Checks, ui: &Ui) -> Result<()> {
 
 /// Every operator of a GPU beside the processor's, which has the golden digests.
 fn gpu(number: usize, args: &Args, checks: &mut Checks) -> Result<()> {
-    let device = Cuda::open(number)?.device();
+    let device = Device::new(Cuda::open(number)?);
     let (name, mut wrong) = (device.name(), 0);
     for seed in 0..if args.exhaustive { EXHAUSTIVE_SEEDS } else { 1 } {
         suite::check(&device, seed, |operator, differs| {

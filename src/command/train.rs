@@ -15,7 +15,7 @@ use crate::artifact::recipe::InnerState;
 use crate::artifact::{Meta, Recipe, Room};
 use crate::command::args::{OutputArgs, WithoutArgs};
 use crate::data::{Assignment, BatchOrder, Shard, Split};
-use crate::engine::Device;
+use crate::device::Device;
 use crate::error::{Context, Error, Result};
 use crate::fsio::Target;
 use crate::model::{Model, ModelFolder, Plan};
@@ -114,8 +114,9 @@ impl WorkArgs {
             None => Assignment::unassigned(&recipe, self.round, &self.worker, &shard),
         };
         assignment.check_shard(&shard).at(self.shard.display())?;
-        let plan = self.memory.plan(&recipe, &folder, &device)?;
-        let model = folder.model_of(&recipe, device)?.with_beside(self.device.beside()?);
+        let beside = self.device.beside()?;
+        let plan = self.memory.plan(&recipe, &folder, &device, &beside)?;
+        let model = folder.model_of(&recipe, device)?.with_beside(beside);
         let order = BatchOrder::new(&assignment.order, shard.sequences());
         Ok(Work { recipe, folder, shard, assignment, plan, model, order })
     }
@@ -207,11 +208,6 @@ impl HeldArgs {
 /// Memory for activations on the host, where none is said.
 const HOST_ACTIVATIONS: u64 = 2048 << 20;
 
-/// What a plan takes of the memory that is free on a GPU: kernels, their scratch and the digits of one product need some too.
-fn usable(free: u64) -> u64 {
-    free / 10 * 8
-}
-
 /// Memory and micro-batches: never a matter of bits.
 #[derive(clap::Args, Debug)]
 pub struct MemoryArgs {
@@ -226,12 +222,24 @@ pub struct MemoryArgs {
 
 impl MemoryArgs {
     /// The plan for a round on this device. What its memory cannot hold at all is refused before anything is begun (69).
-    pub(super) fn plan(&self, recipe: &Recipe, folder: &ModelFolder, device: &Device) -> Result<Plan> {
+    pub(super) fn plan(
+        &self,
+        recipe: &Recipe,
+        folder: &ModelFolder,
+        device: &Device,
+        beside: &[Device],
+    ) -> Result<Plan> {
         let micro_batch = self.micro_batch.map(|n| n as usize);
         let asked = self.activation_memory.map(|mib| mib << 20);
-        let held = files::training_bytes(folder, recipe.inner.grad_groups);
-        let free = device.free()?;
-        let budget = asked.or(free.map(|free| usable(free).saturating_sub(held))).unwrap_or(HOST_ACTIVATIONS);
+        let groups = recipe.inner.grad_groups;
+        // Gradients of other devices pass through room of the first.
+        let passing = if beside.is_empty() || groups == 1 { 0 } else { 4 * folder.layout.total as u64 };
+        let held = files::training_bytes(folder, groups) + passing;
+        let mut free = device.free()?;
+        for other in beside {
+            free = free.min(other.free()?);
+        }
+        let budget = asked.or(device.budget(held)?).unwrap_or(HOST_ACTIVATIONS);
         let plan = Plan::of_at(device.pace(), recipe, &folder.config, micro_batch, budget);
         match free {
             Some(free) if held + plan.bytes(&folder.config) > free => {

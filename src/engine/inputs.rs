@@ -3,24 +3,24 @@
 use super::philox::philox;
 
 /// Inputs made from the operator's number, so that no operator's depend on another's.
-pub(in crate::engine) struct Inputs {
+pub(crate) struct Inputs {
     operator: u32,
     tensors: u32,
 }
 
 impl Inputs {
-    pub(in crate::engine) fn of(operator: u32) -> Inputs {
+    pub(crate) fn of(operator: u32) -> Inputs {
         Inputs { operator, tensors: 0 }
     }
 
-    pub(in crate::engine) fn words(&mut self, count: usize) -> impl Iterator<Item = u32> {
+    pub(crate) fn words(&mut self, count: usize) -> impl Iterator<Item = u32> {
         self.tensors += 1;
         let key = [self.operator, self.tensors];
         (0..count.div_ceil(4) as u32).flat_map(move |block| philox(key, [block, 0, 0, 0])).take(count)
     }
 
     /// Values within ±2, one in 32 of them a signed zero, a subnormal or as small as 1e-30.
-    pub(in crate::engine) fn tensor(&mut self, count: usize) -> Vec<f32> {
+    pub(crate) fn tensor(&mut self, count: usize) -> Vec<f32> {
         let value = |word: u32| {
             let sign = word & 0x8000_0000;
             let plain = (word >> 5) as f32 * (4.0 / 134_217_728.0) - 2.0;
@@ -35,7 +35,7 @@ impl Inputs {
     }
 
     /// Numbers below `limit`.
-    pub(in crate::engine) fn tokens(&mut self, count: usize, limit: u32) -> Vec<u32> {
+    pub(crate) fn tokens(&mut self, count: usize, limit: u32) -> Vec<u32> {
         self.words(count).map(|word| word % limit).collect()
     }
 }

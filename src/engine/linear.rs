@@ -40,7 +40,7 @@ pub fn block_start(token: usize, seq_len: usize) -> usize {
 }
 
 /// The blocks of some tokens, which begin and end with a block, counted from the first of them.
-pub(super) fn blocks(tokens: Range<usize>, seq_len: usize) -> impl Iterator<Item = Range<usize>> {
+pub(crate) fn blocks(tokens: Range<usize>, seq_len: usize) -> impl Iterator<Item = Range<usize>> {
     let (first, end) = (tokens.start, tokens.end);
     let next = move |start: &usize| {
         let in_sequence = start % seq_len;
@@ -89,12 +89,12 @@ impl<'a> Factor<'a> {
     }
 
     /// Where a device keeps the digits of its rows, where they are kept.
-    pub(super) fn resident_rows(self) -> Option<&'a OnceCell<Resident>> {
+    pub(crate) fn resident_rows(self) -> Option<&'a OnceCell<Resident>> {
         self.integers.map(|integers| &integers.resident_rows)
     }
 
     /// And of its columns: all of a weight's; an input's by block of tokens.
-    pub(super) fn resident_columns(self) -> Option<&'a OnceCell<Resident>> {
+    pub(crate) fn resident_columns(self) -> Option<&'a OnceCell<Resident>> {
         self.integers.map(|integers| &integers.resident_columns)
     }
 

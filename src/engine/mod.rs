@@ -7,15 +7,14 @@
 //! the instruction set, nor on the number of threads, nor on how a batch is cut into calls.
 //!
 //! Everything is a method of [`Engine`], on slices of `f32`, row-major. Shapes that do not fit are programming errors and
-//! panic. Threads are those of the current rayon pool. A model's passes go through a [`Device`], which is an engine or a GPU.
+//! panic. Threads are those of the current rayon pool. A model's passes go through a device (`crate::device`), which is an engine
+//! or a GPU.
 
 pub mod adamw;
 pub mod attention;
 pub mod bias;
 pub mod columns;
 pub mod cross_entropy;
-pub mod cuda;
-pub mod device;
 pub mod elementwise;
 pub mod embedding;
 pub mod exp;
@@ -35,7 +34,7 @@ pub mod sum;
 pub mod swiglu;
 
 mod gated;
-mod inputs;
+pub(crate) mod inputs;
 mod scratch;
 #[cfg(test)]
 mod testing;
@@ -43,7 +42,6 @@ mod testing;
 pub use adamw::AdamwStep;
 pub use attention::AttentionShape;
 pub use cross_entropy::NO_TARGET;
-pub use device::{Attended, Device, Gating, NormWeight, Operators, Pace, Rope};
 pub use linear::Arithmetic;
 pub use machine::{Engine, Isa};
 pub use matmul::{Mat, MatMut, Start};

@@ -3,8 +3,9 @@
 use super::config::ModelConfig;
 use super::layer_acts::LayerActs;
 use super::plan::Plan;
+use crate::device::Device;
 use crate::engine::linear::Integers;
-use crate::engine::{Buffer, Device, Words};
+use crate::engine::{Buffer, Words};
 use std::ops::Range;
 
 /// All activations and scratch of a micro-batch.

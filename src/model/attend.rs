@@ -6,7 +6,8 @@
 use std::ops::Range;
 
 use super::forward::Model;
-use crate::engine::{Attended, AttentionShape, Part, PartMut};
+use crate::device::Attended;
+use crate::engine::{AttentionShape, Part, PartMut};
 
 fn tokens_of(tokens: &Range<usize>, width: usize) -> Range<usize> {
     tokens.start * width..tokens.end * width

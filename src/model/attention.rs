@@ -5,8 +5,9 @@ use super::branch::Sums;
 use super::fixed::Fixed;
 use super::forward::Model;
 use super::layer_acts::LayerActs;
+use crate::device::Attended;
 use crate::engine::linear::Factor;
-use crate::engine::{Attended, Part, Start};
+use crate::engine::{Part, Start};
 
 impl Model {
     /// From the residual stream `x` before the layer to the one between attention and feed-forward.

@@ -6,8 +6,9 @@ use super::fixed::Fixed;
 use super::forward::Model;
 use super::layer_acts::LayerActs;
 use super::variant::Gate;
+use crate::device::Gating;
 use crate::engine::linear::Factor;
-use crate::engine::{Gating, PartMut, Start};
+use crate::engine::{PartMut, Start};
 
 impl Model {
     /// From the residual stream after attention to `out`, the one after the layer. Without `out` as far as a backward pass needs it.

@@ -20,7 +20,8 @@ use super::weights::{Expected, WEIGHTS, check_room, weight_files};
 use crate::artifact::{
     ArtifactKind, Digest, FORMAT_VERSION, Header, Meta, Reader, Recipe, TensorInfo, Writer, digest_of,
 };
-use crate::engine::{Arithmetic, Device};
+use crate::device::Device;
+use crate::engine::Arithmetic;
 use crate::error::{Context, Error, Result, plainly};
 use crate::fsio::{Source, read_text};
 

@@ -11,10 +11,9 @@ use super::net::{Adapted, Net};
 use super::plan::arithmetic_of;
 use super::variant::QkNorm;
 use crate::artifact::Recipe;
+use crate::device::{Device, NormWeight, Rope};
 use crate::engine::linear::block_start;
-use crate::engine::{
-    Arithmetic, AttentionShape, Buffer, Device, Engine, Held, NormWeight, Part, PartMut, Rope, RopeTable,
-};
+use crate::engine::{Arithmetic, AttentionShape, Buffer, Engine, Held, Part, PartMut, RopeTable};
 use crate::error::Result;
 use std::borrow::Cow;
 use std::ops::Range;

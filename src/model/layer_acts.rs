@@ -2,7 +2,8 @@
 
 use super::config::ModelConfig;
 use super::variant::{Norms, QkNorm};
-use crate::engine::{Buffer, Device};
+use crate::device::Device;
+use crate::engine::Buffer;
 
 /// What a layer's forward pass leaves for its backward pass. `n` tokens.
 pub struct LayerActs {

@@ -3,7 +3,8 @@
 use super::config::ModelConfig;
 use super::layer_acts::LayerActs;
 use crate::artifact::Recipe;
-use crate::engine::{Arithmetic, Pace};
+use crate::device::Pace;
+use crate::engine::Arithmetic;
 
 /// Rows that a chunk of logits has at the least: fewer, and a head of hundreds of megabytes is read through memory too
 /// often (measured at a vocabulary of 151936: 1.1x the speed of 64 rows).
@@ -100,13 +101,13 @@ impl Plan {
 
     /// A plan for losses alone, on the host.
     pub fn evaluation(config: &ModelConfig, seq_len: usize, sequences: usize) -> Plan {
-        Plan::evaluation_at(Pace::HOST, config, seq_len, sequences)
+        Plan::evaluation_at(Pace::HOST, config, seq_len, sequences, u64::MAX)
     }
 
-    /// The same for a device of this pace.
-    pub fn evaluation_at(pace: Pace, config: &ModelConfig, seq_len: usize, sequences: usize) -> Plan {
-        let sequences = pace.tokens.div_ceil(seq_len).clamp(1, sequences.max(1));
-        Plan {
+    /// The same for a device of this pace, within `budget` bytes where fewer sequences at a time can achieve it.
+    pub fn evaluation_at(pace: Pace, config: &ModelConfig, seq_len: usize, sequences: usize, budget: u64) -> Plan {
+        let most = pace.tokens.div_ceil(seq_len).clamp(1, sequences.max(1));
+        let plan = |sequences: usize| Plan {
             sequences,
             seq_len,
             backward: false,
@@ -114,7 +115,9 @@ impl Plan {
             logit_rows: logit_rows(pace, config, sequences * seq_len),
             keep_weights: false,
             form_bytes: pace.form_bytes,
-        }
+        };
+        let halves = std::iter::successors(Some(most), |n| Some(n / 2).filter(|n| *n > 0));
+        halves.map(plan).find(|plan| plan.bytes(config) <= budget).unwrap_or(plan(1))
     }
 
     /// A plan for what comes after one sequence: the logits of one token.

@@ -2,7 +2,8 @@
 
 use super::round::RoundInput;
 use crate::data::Gathered;
-use crate::engine::{Buffer, Device, Part};
+use crate::device::Device;
+use crate::engine::{Buffer, Part};
 use crate::error::{Error, Result};
 use crate::model::{Batch, Gradients, KeptWeights, Model, Workspace, sum_q32};
 

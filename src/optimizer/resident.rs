@@ -2,7 +2,8 @@
 
 use super::moments::Moments;
 use crate::artifact::{Digest, merkle};
-use crate::engine::{Buffer, Device, Held, Part, PartMut};
+use crate::device::Device;
+use crate::engine::{Buffer, Held, Part, PartMut};
 use crate::error::Result;
 use crate::model::Layout;
 

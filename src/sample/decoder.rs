@@ -2,7 +2,7 @@
 
 use super::choice::Peer;
 use super::{own, peer};
-use crate::engine::Device;
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::model::{Layout, ModelConfig};
 

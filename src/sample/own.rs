@@ -1,6 +1,7 @@
 //! Logits by our own forward pass, which keeps nothing: the whole text is read again for each token.
 
-use crate::engine::{Arithmetic, Buffer, Device, Held};
+use crate::device::Device;
+use crate::engine::{Arithmetic, Buffer, Held};
 use crate::error::Result;
 use crate::model::{Model, ModelConfig, Plan, Workspace};
 

@@ -2,7 +2,8 @@
 
 use super::gain::sequence_losses;
 use crate::data::{Shard, Tokenizer};
-use crate::engine::{Arithmetic, Device};
+use crate::device::Device;
+use crate::engine::Arithmetic;
 use crate::error::Result;
 use crate::model::{KeptWeights, ModelFolder, Plan, Workspace};
 
@@ -48,9 +49,10 @@ pub fn model_loss(
 ) -> Result<ModelLoss> {
     let all: Vec<usize> = (0..shard.sequences()).collect();
     let model = folder.model(device, arithmetic, shard.seq_len())?;
-    let plan = Plan::evaluation_at(model.device.pace(), &folder.config, shard.seq_len(), all.len());
+    let budget = model.device.budget(4 * folder.layout.total as u64)?.unwrap_or(u64::MAX);
+    let plan = Plan::evaluation_at(model.device.pace(), &folder.config, shard.seq_len(), all.len(), budget);
     let micro_batches = all.len().div_ceil(plan.sequences);
-    let plan = plan.keeping_weights(&folder.config, arithmetic, micro_batches, u64::MAX);
+    let plan = plan.keeping_weights(&folder.config, arithmetic, micro_batches, budget);
     let mut workspace = Workspace::new(&model.device, &folder.config, plan);
     let mut weights = KeptWeights::new(&model.net, &plan);
     let parameters = folder.parameters.to_vec()?;

@@ -50,10 +50,11 @@ impl<'a> Meter<'a> {
         let config = &input.folder.config;
         let sizes = || pool.parts.iter().map(|(_, sequences)| sequences.len()).chain([drawn.len()]);
         let model = input.folder.model_of(input.recipe, input.device.clone())?;
-        let plan =
-            Plan::evaluation_at(model.device.pace(), config, input.recipe.data.seq_len, sizes().max().unwrap_or(0));
+        let budget = model.device.budget(4 * input.folder.layout.total as u64)?.unwrap_or(u64::MAX);
+        let (pace, seq_len, most) = (model.device.pace(), input.recipe.data.seq_len, sizes().max().unwrap_or(0));
+        let plan = Plan::evaluation_at(pace, config, seq_len, most, budget);
         let micro_batches = sizes().map(|sequences| sequences.div_ceil(plan.sequences)).sum();
-        let plan = plan.keeping_weights(config, model.arithmetic, micro_batches, u64::MAX);
+        let plan = plan.keeping_weights(config, model.arithmetic, micro_batches, budget);
         Ok(Meter {
             weights: KeptWeights::new(&model.net, &plan),
             passes: Passes { workspace: Workspace::new(&model.device, config, plan), plan },

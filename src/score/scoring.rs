@@ -7,7 +7,7 @@ use super::records::Standing;
 use crate::artifact::{Digest, Recipe};
 use crate::codec::Update;
 use crate::data::{Assignment, Shard};
-use crate::engine::Device;
+use crate::device::Device;
 use crate::error::Result;
 use crate::model::ModelFolder;
 

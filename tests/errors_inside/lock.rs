@@ -45,9 +45,6 @@ l402: offer to ann of round 0: 64000000 offered, 32000000 offered, 16000000 offe
 l402: not locked: offer to ann of round 0: 8000000 msat to <digest>: 101x1x0: no HTLC slot is free
 l402: hint: nothing was paid to this worker; open another channel to it
 
-too much dust: 0
-l402: offer to ann of round 0: 64000000 locking, 32000000 locking, 16000000 locking, 8000000 locking
-
 another network: 1
 l402: not locked: worker ann: offer <digest>: expected one of other.jsonl
 l402: a.invoices.jsonl: worker ann: offer <digest>: expected one of other.jsonl
@@ -84,6 +81,12 @@ signed by another: 1
 l402: not locked: invoices for the offer to ann of round 0: sig: not a signature of this record by <digest>
 l402: changed.jsonl: invoices for the offer to ann of round 0: sig: not a signature of this record by <digest>
 
+too few slots beside what is in flight: 75
+l402: not locked: offer to ann of round 0: 8000000 msat to <digest>: 101x1x0: no HTLC slot is free
+l402: offer to ann of round 0: 64000000 offered, 32000000 offered, 16000000 offered, 8000000 offered
+l402: not locked: offer to ann of round 0: 8000000 msat to <digest>: 101x1x0: no HTLC slot is free
+l402: hint: once what is in flight has ended the same command locks it, until height 124
+
 "#;
 
 #[test]
@@ -106,7 +109,6 @@ fn what_is_not_locked() {
     said.step("too small a budget", &lock.replace(&budget, "--budget-msat 1000"));
     said.step("too long a delay", &format!("{lock} --max-delay 300"));
     said.step("too few slots", &format!("{lock} --max-htlcs 3"));
-    said.step("too much dust", &format!("{lock} --max-dust-msat 1"));
     bank.other_offer(&round, |o| o.network = "signet".into());
     said.step("another network", &lock.replace("a.offers.jsonl", "other.jsonl"));
 
@@ -128,6 +130,10 @@ fn what_is_not_locked() {
     }
     bank.forge(&bank.pair.payer, "changed.jsonl", whole);
     said.step("signed by another", &lock.replace("a.invoices.jsonl", "changed.jsonl"));
+    ["lock", "held"].iter().for_each(|step| drop(round.ok(step)));
+    let next = bank.round("b");
+    ["offer", "issue"].iter().for_each(|step| drop(next.ok(step)));
+    said.step("too few slots beside what is in flight", &format!("{} --max-htlcs 7", next.args("lock")));
     said.is(LOCKED, "tests/errors_inside/lock.rs");
 }
 
@@ -135,6 +141,14 @@ const ANSWERS: &str = r#"
 no channels: 75
 l402: the node has no channel that can be used now
 l402: hint: are its peers connected?
+
+paid before: 1
+l402: rung 0 of the offer to ann of round 0: the hash was paid before, and not by this lock: code 201: says the test\u{1b}[2J
+l402: rung 1 of the offer to ann of round 0: the hash was paid before, and not by this lock: code 201: says the test\u{1b}[2J
+l402: rung 2 of the offer to ann of round 0: the hash was paid before, and not by this lock: code 201: says the test\u{1b}[2J
+l402: rung 3 of the offer to ann of round 0: the hash was paid before, and not by this lock: code 201: says the test\u{1b}[2J
+l402: offer to ann of round 0: 64000000 locking, 32000000 locking, 16000000 locking, 8000000 locking
+l402: rung 0 of the offer to ann of round 0: the hash was paid before, and not by this lock: code 201: says the test\u{1b}[2J
 
 a method that it does not know: 1
 l402: rung 0 of the offer to ann of round 0: NODE: xpay: code -32601: says the test\u{1b}[2J
@@ -144,7 +158,7 @@ l402: rung 3 of the offer to ann of round 0: NODE: xpay: code -32601: says the t
 l402: offer to ann of round 0: 64000000 locking, 32000000 locking, 16000000 locking, 8000000 locking
 l402: rung 0 of the offer to ann of round 0: NODE: xpay: code -32601: says the test\u{1b}[2J
 
-paid before: 75
+paid before, and by this folder: 75
 l402: offer to ann of round 0: 64000000 locking, 32000000 locking, 16000000 locking, 8000000 locking
 l402: rung 0 of the offer to ann of round 0: its payment is not under way
 l402: hint: run lock again
@@ -201,6 +215,13 @@ too late: 1
 l402: not locked: rung 0 of the offer to ann of round 0: expected a height from 106 on and below 124, found 146
 l402: a.invoices.jsonl: rung 0 of the offer to ann of round 0: expected a height from 106 on and below 124, found 146
 
+what the payer has: 0
+l402: offer to ann of round 0: 64000000 expired, 32000000 expired, 16000000 expired, 8000000 expired
+
+too late, and known to be: 1
+l402: offer to ann of round 0: 64000000 expired, 32000000 expired, 16000000 expired, 8000000 expired
+l402: rung 0 of the offer to ann of round 0: it was not paid by height 124
+
 not held in time: 1
 l402: offer to ann of round 0: 64000000 cancelled, 32000000 cancelled, 16000000 cancelled, 8000000 cancelled
 l402: offer to ann of round 0: not all was held by height 124: cancelled
@@ -212,10 +233,11 @@ fn what_a_node_answers_to_payments() {
     let bank = Bank::open();
     let (round, mut said) = (bank.round("a"), bank.said());
     ["offer", "issue"].iter().for_each(|step| drop(round.ok(step)));
-    let answers: [(&str, &'static [(&'static str, Lie)]); 8] = [
+    let answers: [(&str, &'static [(&'static str, Lie)]); 9] = [
         ("no channels", &[("listpeerchannels", Lie::Instead(|| json!({ "channels": [] })))]),
-        ("a method that it does not know", &[("xpay", Lie::Refuse(-32601))]),
         ("paid before", &[("xpay", Lie::Refuse(201))]),
+        ("a method that it does not know", &[("xpay", Lie::Refuse(-32601))]),
+        ("paid before, and by this folder", &[("xpay", Lie::Refuse(201))]),
         ("expired", &[("xpay", Lie::Refuse(207))]),
         ("refused by the payee", &[("xpay", Lie::Refuse(203))]),
         ("no route", &[("xpay", Lie::Refuse(205))]),
@@ -230,6 +252,9 @@ fn what_a_node_answers_to_payments() {
     said.step("hung up", &bank.at(&round, "lock", true, &liar));
     bank.pair.mine(40);
     said.step("too late", &round.args("lock"));
+    let looks = format!("invoice status -o payments --escrow a.judge {}", bank.pair.payer.arg());
+    said.step("what the payer has", &looks);
+    said.step("too late, and known to be", &round.args("lock"));
     said.step("not held in time", &round.args("held"));
     said.is(ANSWERS, "tests/errors_inside/lock.rs");
 }
@@ -271,7 +296,11 @@ l402: rung 0 of the offer to ann of round 0: it is settled at the node, and was 
 fn what_is_paid_elsewhere_or_not_given_back() {
     let bank = Bank::open();
     let (round, mut said) = (bank.round("a"), bank.said());
-    ["offer", "issue", "lock", "held"].iter().for_each(|step| drop(round.ok(step)));
+    ["offer", "issue", "lock"].iter().for_each(|step| drop(round.ok(step)));
+    let (_liar, liar) = bank.lies(&mut said, false, &[("listpeerchannels", SOON)]);
+    let early = bank.at(&round, "held", false, &liar).replace("--wait=20", "--wait=2");
+    bank.table.world.expect(&early, 75, "of the offer to ann of round 0: expected to expire at 556, found 9");
+    round.ok("held");
     said.step("the same with another folder", &round.args("lock").replace("a.judge", "elsewhere"));
     let (_liar, liar) =
         bank.lies(&mut said, true, &[("listpays", Lie::Change(|answer| answer["pays"][0]["bolt11"] = "other".into()))]);
@@ -295,4 +324,8 @@ fn what_is_paid_elsewhere_or_not_given_back() {
     said.is(HELD, "tests/errors_inside/lock.rs");
 }
 
+const SOON: Lie = Lie::Change(|answer| {
+    let channels = answer["channels"].as_array_mut().unwrap().iter_mut();
+    channels.flat_map(|c| c["htlcs"].as_array_mut().unwrap()).for_each(|htlc| htlc["expiry"] = json!(9));
+});
 const PAID: Lie = Lie::Change(|answer| answer["holdinvoices"][0]["state"] = "paid".into());

@@ -161,7 +161,8 @@ fn answers_that_make_no_sense_are_named() {
     let nowhere = always(|| Reply::status(302));
     Desk::at(&nowhere).expect("org/tiny", 65, "org/tiny@main: a redirect to nowhere");
     let other = "0123456789abcdef0123456789abcdef01234567";
-    let hub = Repo::model().serve();
+    let list = format!("{{\"sha\":\"{}\",\"siblings\":[]}}", Repo::model().commit);
+    let hub = always(move || Reply::body(list.as_bytes()));
     let says = format!("org/tiny@{other}: the hub answers with another commit, {}", Repo::model().commit);
     Desk::at(&hub).expect(&format!("org/tiny@{other}"), 65, &says);
     let hub = Repo::model().serve_but("config.json", 9, |_, _| Reply::status(206));

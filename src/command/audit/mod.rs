@@ -18,7 +18,7 @@ use crate::audit::{
     Audit, Chain, Depth, Pins, Start, Stop, Totals, audit_round, check_keys, check_start, foreign, most_bytes, rounds,
 };
 use crate::command::args::OutputArgs;
-use crate::engine::Device;
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::pay::NodeId;
 use crate::report;

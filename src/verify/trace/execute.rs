@@ -8,8 +8,9 @@ use super::graph::Graph;
 use super::operator::{Form, Kind, Operator};
 use super::value::Value;
 use crate::artifact::merkle;
+use crate::device::Attended;
 use crate::engine::linear::Factor;
-use crate::engine::{Attended, NO_TARGET, Part, PartMut, Start};
+use crate::engine::{NO_TARGET, Part, PartMut, Start};
 use crate::error::{Error, Result};
 use crate::model::{Model, documents, sum_q32};
 
