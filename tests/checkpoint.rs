@@ -470,6 +470,26 @@ fn a_replay_that_is_killed_at_any_moment_finds_what_it_finds_undisturbed() {
 }
 
 #[test]
+fn a_checkpoint_of_more_losses_than_its_steps_have_is_malformed_whoever_sealed_it() {
+    let world = world(arithmetic());
+    let train = begun(&world, 0);
+    let name = world.listing("own").into_iter().find(|name| name.ends_with(".jsonl")).unwrap();
+    let text = String::from_utf8(world.bytes(&format!("own/{name}"))).unwrap();
+    let lines = text.lines().filter(|line| !line.contains("\"type\":\"seal\"")).map(|line| {
+        let mut record: serde_json::Value = serde_json::from_str(line).unwrap();
+        if record["type"] == "checkpoint" {
+            record["losses_q32"].as_array_mut().unwrap().push("1".into());
+        }
+        l402::artifact::canonical::json(&record) + "\n"
+    });
+    let body: String = lines.collect();
+    let digest = l402::artifact::Digest::of(body.as_bytes());
+    let seal = format!("{{\"digest\":\"{digest}\",\"type\":\"seal\",\"v\":1}}\n");
+    world.write(&format!("own/{name}"), (body + &seal).as_bytes());
+    world.expect(&train, 65, "expected leaves after the steps ");
+}
+
+#[test]
 fn a_verifier_believes_only_a_folder_of_its_own_and_of_this_very_update() {
     let world = world(arithmetic());
     let [whole, sampled] = verified(&world);

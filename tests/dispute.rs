@@ -7,8 +7,10 @@ use dispute_common::{Claims, STEPS, Work, recipe};
 use l402::artifact::Digest;
 use l402::data::{MASK, Marking, STARTS};
 use l402::error::Kind as ErrorKind;
-use l402::verify::dispute::{ByDefinition, Files, Outcome, Question, Ruling, Settled, Side, check_transcript, settle};
-use l402::verify::trace::{Graph, Kind, TraceFile, Value};
+use l402::verify::dispute::{
+    Answer, ByDefinition, Files, Outcome, Party, Question, Ruling, Settled, Side, check_transcript, settle,
+};
+use l402::verify::trace::{Graph, Kind, Step, TraceFile, Value};
 
 /// Settles a dispute; which operators were executed.
 fn dispute(work: &Work, a: &Claims, b: &Claims, at: u32) -> (Outcome, Vec<usize>) {
@@ -235,7 +237,7 @@ fn a_party_whose_files_do_not_fit_each_other_loses_by_that_alone() {
     // Another graph.
     bad = cheat.clone();
     bad.trace.head.graph = Digest::of(b"another");
-    loses(&bad, "another graph");
+    loses(&bad, "its trace is of another graph: expected ");
     // A root that is not that of the lines.
     bad = cheat.clone();
     bad.trace.head.root = Digest::of(b"another");
@@ -244,6 +246,11 @@ fn a_party_whose_files_do_not_fit_each_other_loses_by_that_alone() {
     bad = cheat.clone();
     bad.trace.outputs[60][0] = Digest::of(b"another");
     loses(&bad, "");
+    // An output too many, under a root of its own.
+    bad = cheat.clone();
+    bad.trace.outputs[60].push(Digest::of(b"another"));
+    bad.trace.head.root = bad.trace.tree(&work.judge().graph(2)).unwrap().root();
+    loses(&bad, " outputs, found ");
     // Leaves whose losses are not those of its steps; or not numbers.
     bad = honest.clone();
     bad.leaves[1].losses_q32[0] = "7".into();
@@ -289,7 +296,62 @@ fn operands_other_than_those_agreed_on_are_refused() {
     let judge = work.judge();
     let refused = settle(&judge, &mut work.party(&honest), &mut work.party(&cheat), &mut referee).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Refused, "{refused}");
-    assert!(refused.to_string().contains("operand 0"), "{refused}");
+    assert!(refused.to_string().contains("): operand 0: expected "), "{refused}");
+    assert!(refused.to_string().contains(", on which both parties agree, found "), "{refused}");
+}
+
+/// A party that answers some questions with something else.
+struct Odd(Files, fn(&Question) -> bool);
+
+impl Party for Odd {
+    fn answer(&mut self, question: &Question) -> l402::error::Result<Option<Answer>> {
+        match (self.1)(question) {
+            true => Ok(Some(Answer::Source(Vec::new()))),
+            false => self.0.answer(question),
+        }
+    }
+}
+
+#[test]
+fn who_answers_something_else_than_was_asked_loses_by_that_alone() {
+    let work = Work::new(false, 1, 1);
+    let (honest, cheat) = (work.honest(2), work.cheat(2, 60, 0));
+    let asked: [fn(&Question) -> bool; 2] = [
+        |question| matches!(question, Question::Root {}),
+        // The leaf before the first that differs is shown by one party alone.
+        |question| matches!(question, Question::Leaf { index: 1, .. }),
+    ];
+    for odd in asked {
+        let mut nobody = ByDefinition(|_: &Graph, _: usize| Ok(None));
+        let mut a = Odd(work.party(&honest), odd);
+        let outcome = settle(&work.judge(), &mut a, &mut work.party(&cheat), &mut nobody).unwrap();
+        let ruling = settled(outcome).ruling;
+        assert_eq!((ruling.stands, ruling.why.as_str()), (Side::B, "a: it answers something else than was asked"));
+    }
+}
+
+#[test]
+fn operands_that_an_operator_cannot_take_are_refused() {
+    let work = Work::new(false, 1, 1);
+    let judge = work.judge();
+    let graph = judge.graph(0);
+    let refused = |kind: Kind, change: fn(&mut Vec<Option<Value>>), says: &str| {
+        let place = graph.operators.iter().position(|operator| operator.kind == kind).unwrap();
+        let mut values = work.operands(0, place);
+        change(&mut values);
+        let mut step = Step::new(&work.model, &graph, &work.shard, work.start.clone());
+        let error = step.execute(&graph.operators[place], values).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Data);
+        assert!(error.to_string().contains(says), "{error}");
+    };
+    let infinite = |values: &mut Vec<Option<Value>>| {
+        let Some(Value::Floats(first)) = &values[0] else { panic!("floats") };
+        values[0] = Some(Value::floats(vec![f32::INFINITY; first.len()]));
+    };
+    refused(Kind::LossSum, infinite, ": the loss of token 0 is not finite, or above 2^31");
+    refused(Kind::SumSquares, infinite, ": the gradient is not finite, or overflows");
+    refused(Kind::Adamw, infinite, " or one of its moments is not finite");
+    refused(Kind::Adamw, |values| drop(values.pop()), ": its inputs have other forms than the graph's");
 }
 
 #[test]

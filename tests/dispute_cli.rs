@@ -6,8 +6,9 @@ mod dispute_common;
 use common::work::Bench;
 use common::{FULL, World};
 use dispute_common::{Claims, Work};
-use l402::artifact::record;
+use l402::artifact::{Header, Reader, TensorInfo, Writer, record};
 use l402::data::BatchOrder;
+use l402::fsio::Source;
 use l402::verify::Leaves;
 
 /// Round 1 of ann: four steps, a leaf after every second; her update and leaves, and what she kept.
@@ -94,7 +95,13 @@ fn a_dispute_goes_from_leaves_to_one_operator_and_its_transcript_convinces_a_thi
     let mut other = operands.clone();
     *other.last_mut().unwrap() ^= 1;
     world.write("other", &other);
-    expect("--transcript transcript --operands other", 1, "on which both parties agree");
+    expect("--transcript transcript --operands other", 1, ", on which both parties agree, found ");
+    // The same of themselves, over other tensors.
+    let metadata = Reader::open(Source::open(&world.path("operands")).unwrap()).unwrap().header().metadata.clone();
+    let mut writer = Writer::new("other", Vec::new(), Header::new(metadata, vec![TensorInfo::bytes("w", 1)])).unwrap();
+    writer.bytes("w", &[7]).unwrap();
+    world.write("other", &writer.finish().unwrap().0);
+    expect("--transcript transcript --operands other", 65, ": its tensors are not the operands of ");
 
     // Files that are not what they should be.
     let text = String::from_utf8(world.bytes("liar.trace")).unwrap();

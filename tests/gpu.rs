@@ -124,14 +124,29 @@ fn what_keeps_a_gpu_from_serving_is_said_and_auto_takes_the_processor() {
     world.assign(0);
     let train = format!("{} -o delta --device", world.train(0, "ann"));
     let none = world.run(&format!("{train} cuda"));
-    ends(&none, 69, "cuda:0: no NVIDIA driver on this machine");
+    let says = "cuda:0: no NVIDIA driver on this machine (libcuda.so is not found)\nl402: hint: --device cpu computes the same bits";
+    ends(&none, 69, says);
     let faults = [
         ("no-device", "cuda", 69, "no CUDA-capable device"),
         ("driver:11080", "cuda", 69, "expected a driver for CUDA 12.0 or later, found one for 11.8"),
+        ("driver:11080", "cuda", 69, "hint: update the NVIDIA driver; --device cpu computes the same bits"),
         ("capability:75", "cuda", 69, "expected compute capability 8.0 or later, found 7.5"),
         ("memory:100000", "cuda", 69, "out of memory"),
+        (
+            "memory:100000",
+            "cuda",
+            69,
+            "hint: a smaller --micro-batch or --activation-memory needs less; --device cpu uses the machine's",
+        ),
         ("lost:700", "cuda", 69, "unspecified launch failure"),
-        ("flip:rms_norm", "cuda", 1, "computes other bits than the processor for rms_norm"),
+        ("lost:700", "cuda", 69, "hint: the same command goes on at its last checkpoint, or begins again"),
+        ("flip:rms_norm", "cuda", 1, ": computes other bits than the processor for rms_norm"),
+        (
+            "flip:rms_norm",
+            "cuda",
+            1,
+            "hint: `l402 selftest --device cuda:0` shows what differs; --device cpu computes the right ones",
+        ),
         ("", "cuda:7", 69, "cuda:7: expected a GPU with this number, found 1"),
     ];
     for (fault, device, code, says) in faults {
@@ -150,15 +165,20 @@ fn what_keeps_a_gpu_from_serving_is_said_and_auto_takes_the_processor() {
     large.assign(0);
     let args = format!("{} -o delta --device cuda", large.train(0, "ann"));
     let output = with_driver(&large, &args, &[("L402_SHIM_FAULT", "memory:24000000")]);
-    ends(&output, 69, "MiB of parameters, gradients and moments and what is computed, found");
-    assert!(talk(&output).contains("no plan takes less than"), "{}", talk(&output));
+    ends(&output, 69, " MiB of parameters, gradients and moments and what is computed, found ");
+    ends(&output, 69, "hint: no plan takes less than ");
+    ends(&output, 69, " MiB; --device cpu uses the machine's memory");
+    let wide = format!("{args} --micro-batch 4 --activation-memory 2000");
+    let output = with_driver(&large, &wide, &[("L402_SHIM_FAULT", "memory:34000000")]);
+    ends(&output, 69, "hint: --micro-batch 1 --activation-memory 0 takes ");
     // And heads that there is no kernel for.
     let config = config.replace("\"head_dim\": 128", "\"head_dim\": 320");
     large.write("config.json", config.as_bytes());
     let theta = large.text("init --config config.json --seed 3 -o theta-0 --force");
     large.write("r.toml", recipe(FULL, theta.trim()).as_bytes());
     let scored = "score --model theta-0 --val shards/val-00000.safetensors --device cuda";
-    ends(&with_driver(&large, scored, &[]), 69, "expected heads of at most 256 elements, the model's have 320");
+    ends(&with_driver(&large, scored, &[]), 69, ": expected heads of at most 256 elements, the model's have 320");
+    ends(&with_driver(&large, scored, &[]), 69, "hint: --device cpu computes the same bits");
 
     world.ok(&format!("{} -o delta", world.train(0, "ann")));
     for fault in ["no-device", "driver:11080", "flip:rms_norm"] {
@@ -174,7 +194,7 @@ fn what_keeps_a_gpu_from_serving_is_said_and_auto_takes_the_processor() {
 fn a_gpu_that_computes_other_bits_fails_its_selftest_by_name() {
     let world = World::empty();
     let output = with_driver(&world, "selftest --device cuda", &[("L402_SHIM_FAULT", "flip:rope")]);
-    ends(&output, 1, "differ from the processor");
+    ends(&output, 1, " checks differ from the processor: nothing it makes can be verified");
     let lines = String::from_utf8(output.stdout).unwrap();
     let wrong: Vec<&str> = lines.lines().filter(|line| line.contains("expected") && line.contains("found")).collect();
     assert!(!wrong.is_empty() && wrong.iter().all(|line| line.contains(" rope")), "{lines}");

@@ -339,6 +339,17 @@ fn a_wrong_proof_is_always_found() {
     refused("value", bench.sampled_with(&done, at, value), "error feedback before");
 }
 
+#[test]
+fn what_no_encoder_writes_is_found() {
+    let bench = bench();
+    let mut done = bench.honest();
+    let data = 8 + u64::from_le_bytes(done.update[..8].try_into().unwrap()) as usize;
+    done.update[data..].fill(0xff);
+    let finding = bench.sampled(&done, sampling(1, 1, 4));
+    assert_eq!(finding.differs, Some(format!("tensor {}: sent", bench.folder.layout.tensors[0].name)));
+    assert_eq!(finding.expected.as_deref(), Some("what the codec writes"));
+}
+
 /// A copy of an error feedback with some tensors' values changed.
 fn tampered(feedback: &[u8], change: impl Fn(usize, &mut [f32])) -> Vec<u8> {
     let mut reader = Reader::open(Source::bytes("f", feedback.to_vec()).unwrap()).unwrap();
@@ -439,7 +450,7 @@ fn a_jump_that_no_work_could_make_is_found_without_drawing_it() {
     for n in 0..6 {
         let finding = bench.sampled(&done, sampling(n, 1, 0));
         assert_eq!(finding.finding, Verdict::Mismatch);
-        assert!(finding.expected.unwrap().contains("of AdamW can reach"));
+        assert!(finding.expected.unwrap().contains(" steps of AdamW can reach from "));
     }
 }
 
@@ -549,6 +560,9 @@ fn a_worker_shows_with_open_what_a_coordinator_samples_with_replay() {
         world.write(&file, &bytes);
     }
     world.ok(&replay(&draw, "cy.shown.0"));
+
+    // Fewer chunks than were shown.
+    world.expect(&format!("{} --chunks 2", replay(&draw, "cy.shown.0")), 1, " tensors, found ");
 
     // Leaves that are not the update's.
     let leaves = String::from_utf8(world.bytes("cy.leaves")).unwrap();

@@ -82,6 +82,15 @@ fn standings_go_on_from_round_to_round_and_an_audit_recomputes_them() {
     let output = audit(&world);
     assert_eq!(output.status.code(), Some(0), "{}", talk(&output));
 
+    // What is remembered must be there.
+    let score = format!(
+        "score --recipe run.toml --model theta-1 --val shards/val-00000.safetensors --beacon {} --assignments \
+         round-1/assignments.jsonl --coordinator {} --shards shards --previous round-0/scores.jsonl round-1/ann.update",
+        beacon("another"),
+        world.coordinator
+    );
+    world.expect(&score, 66, ", which counted in round 0: not given");
+
     // A standing that was made better.
     let text = String::from_utf8(world.bytes("round-1/scores.jsonl")).unwrap();
     let own = standings(&world, 1)[0]["own_q32"].as_str().unwrap().to_owned();

@@ -1,6 +1,6 @@
 //! Where a group of a batch is computed: a model on a device, with the memory of its passes.
 
-use super::round::RoundInput;
+use super::input::RoundInput;
 use crate::data::Gathered;
 use crate::device::Device;
 use crate::engine::{Buffer, Part};

@@ -3,30 +3,13 @@
 use std::ops::Range;
 
 use super::inner::inner_step;
+use super::input::RoundInput;
 use super::moments::Moments;
 use super::place::{Place, all_at_once};
 use super::resident::{Resident, State};
-use crate::artifact::Recipe;
-use crate::data::{BatchOrder, Shard};
 use crate::engine::{AdamwStep, Buffer, Part};
 use crate::error::{Error, Result};
-use crate::model::{Layout, Model, Plan, TensorSpec};
-
-/// What a round starts from.
-pub struct RoundInput<'a> {
-    /// The recipe.
-    pub recipe: &'a Recipe,
-    /// The model's shape.
-    pub model: &'a Model,
-    /// The memory plan.
-    pub plan: Plan,
-    /// The worker's shard.
-    pub shard: &'a Shard,
-    /// The order of its sequences.
-    pub order: &'a BatchOrder,
-    /// The round's number.
-    pub round: u64,
-}
+use crate::model::{Layout, TensorSpec};
 
 /// What a round ends with.
 pub struct RoundOutput {

@@ -116,6 +116,7 @@ mod tests {
         let short = format!("\"{}\"", "ab".repeat(31));
         let error = serde_json::from_str::<Preimage>(&short).unwrap_err().to_string();
         assert!(!error.contains("abab"), "{error}");
+        assert!(error.contains("expected 64 lowercase hex digits, found 62 characters"), "{error}");
     }
 
     #[test]

@@ -300,6 +300,11 @@ mod tests {
             &with(|f| f.set_basic_mpp_optional()),
             "features: expected no basic_mpp: a rung is one payment, not several",
         );
+        let optional = with(|f| {
+            f.clear_payment_secret();
+            f.set_payment_secret_optional();
+        });
+        no(&optional, "features: expected payment_secret to be required");
         no(&with(|f| f.set_required_custom_bit(1002).unwrap()), "");
         no(&with_field(|f| (!matches!(f, TaggedField::Features(_))).then_some(f)), "");
     }
@@ -313,6 +318,9 @@ mod tests {
             sign_raw(raw, &worker())
         };
         no(&with(TaggedField::PaymentMetadata(vec![1, 2])), "payment metadata: expected none");
+        let hash = lightning::bitcoin::PubkeyHash::from_byte_array([7; 20]);
+        let fallback = lightning_invoice::Fallback::PubKeyHash(hash);
+        no(&with(TaggedField::Fallback(fallback)), "fallback address: expected none");
     }
 
     fn hint(base: u32, millionths: u32, delta: u16) -> RouteHint {

@@ -345,7 +345,7 @@ mod tests {
         round.closing = closing(&round.offer, &round.commitments[..1], 262);
         assert_eq!(round.decide().unwrap().rungs, [0, 3]);
         round.closing = closing(&round.offer, &round.commitments, 262);
-        round.pays_nothing("2 commitments");
+        round.pays_nothing("2 commitments for one offer: expected one");
         // One that somebody else made in its name takes nothing from it.
         record::sign(&mut round.commitments[1], &payer()).unwrap();
         assert_eq!(round.decide().unwrap().rungs, [0, 3]);

@@ -207,11 +207,11 @@ mod tests {
     #[test]
     fn a_route_needs_money_for_its_fees_and_a_channel_to_the_payee_does_not() {
         fits(&[channel(2_000_000, 0)], &LIMITS, planned(PEER, 1_000_000, 2));
-        lacks(&[channel(2_000_000, 0)], &LIMITS, planned(OTHER, 1_000_000, 2), "spendable", false);
+        lacks(&[channel(2_000_000, 0)], &LIMITS, planned(OTHER, 1_000_000, 2), " spendable, found ", false);
         fits(&[channel(2_010_000, 0)], &LIMITS, planned(OTHER, 1_000_000, 2));
         // Ten payments of 350,000 msat may come back.
-        lacks(&[channel(2_000_000, 10)], &LIMITS, planned(PEER, 2_500_000, 2), "spendable", true);
-        lacks(&[channel(2_000_000, 10)], &LIMITS, planned(PEER, 3_500_000, 2), "spendable", false);
+        lacks(&[channel(2_000_000, 10)], &LIMITS, planned(PEER, 2_500_000, 2), " spendable, found ", true);
+        lacks(&[channel(2_000_000, 10)], &LIMITS, planned(PEER, 3_500_000, 2), " spendable, found ", false);
     }
 
     #[test]

@@ -111,6 +111,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_no_state_is_refused() {
+        let error = serde_json::from_str::<State>("\"paid\"").unwrap_err().to_string();
+        assert!(error.contains("expected a state, found \"paid\""), "{error}");
+    }
+
+    #[test]
     fn what_is_final_stays_and_everything_else_can_end() {
         for state in State::ALL {
             assert_eq!(state.is_final(), [Claimed, Cancelled, Expired].contains(&state));

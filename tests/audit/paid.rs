@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::bytes::same_recipe;
 use crate::common::devnet::Devnet;
 use crate::common::escrow::{Pair, ROUND_MSAT, Socket, Table};
-use crate::common::{World, beacon, records};
+use crate::common::{World, beacon, records, talk};
 use crate::folder::{audit, equal, files, flips, names, places};
 use crate::hand::{exact, forged, lie};
 
@@ -146,6 +146,7 @@ fn a_verdict_on_false_scores_is_printed_as_evidence() {
     let evidence = &records(&output.stdout, "evidence")[0];
     assert_eq!((&evidence["artifact"], &evidence["worker"]), (&"round-0/verdicts.jsonl".into(), &"ann".into()));
     let rule = evidence["rule"].as_str().unwrap();
+    assert!(rule.starts_with("the scores are what the round's files make them: "), "{rule}");
     assert!(rule.contains("entitled_msat"), "{rule}");
     assert_eq!(evidence["recomputed"]["entitled_msat"].as_u64().unwrap(), table.earned);
     assert_eq!(evidence["signed"]["entitled_msat"].as_u64().unwrap(), table.earned / 2);
@@ -201,6 +202,14 @@ fn proves_nothing(world: &World, artifact: &str, why: &str) {
     assert!(records(&output.stdout, "evidence").is_empty(), "{why}: {}", String::from_utf8_lossy(&output.stdout));
 }
 
+/// The run differs, and it is said how.
+#[track_caller]
+fn differs(world: &World, what: &str) {
+    let output = audit(world, "");
+    assert_eq!(output.status.code(), Some(1), "{}", talk(&output));
+    assert!(talk(&output).contains(what), "expected {what:?} in\n{}", talk(&output));
+}
+
 #[test]
 fn what_was_altered_after_an_honest_verdict_proves_nothing_against_the_judge() {
     let devnet = Devnet::up(2, "");
@@ -251,6 +260,7 @@ fn what_was_altered_after_an_honest_verdict_proves_nothing_against_the_judge() {
     proves_nothing(world, "round-0/commitments.jsonl", "a list that has grown, without its closing");
     put("commitments.jsonl", &commitments);
     proves_nothing(world, "round-0/closing.jsonl", "a closing that was taken away");
+    differs(world, "closing.jsonl: expected the closed list, as the verdict on the ");
     put("closing.jsonl", &closing);
     // What opened the commitment is taken away.
     let shut: String = std::str::from_utf8(&commitments)
@@ -262,5 +272,29 @@ fn what_was_altered_after_an_honest_verdict_proves_nothing_against_the_judge() {
     put("commitments.jsonl", shut.as_bytes());
     proves_nothing(world, "round-0/commitments.jsonl", "a reveal that was taken away");
     put("commitments.jsonl", &commitments);
+    // A list of one more, which is not there, signed by the judge; in order and out of it.
+    for (at, what) in [
+        (0, "commitments.jsonl: expected the commitment 0000"),
+        (1, "closing.jsonl: closing of round 0: commitments: expected them in ascending order"),
+    ] {
+        let mut more = records(&closing, "closing")[0].clone();
+        more["commitments"].as_array_mut().unwrap().insert(at, json!("00".repeat(32)));
+        sign(&mut more, pair.judge());
+        put("closing.jsonl", (l402::artifact::canonical::json(&more) + "\n").as_bytes());
+        differs(world, what);
+    }
+    put("closing.jsonl", &closing);
+    // No verdict on what was held; and less sent than was claimed.
+    let verdicts = keep("verdicts.jsonl");
+    put("verdicts.jsonl", b"");
+    differs(world, "verdicts.jsonl: expected a verdict on the task of ann, whose pay was held");
+    put("verdicts.jsonl", &verdicts);
+    let rungs = keep("rungs.jsonl");
+    let mut less = records(&rungs, "rung");
+    less.iter_mut().filter(|rung| rung["state"] == "claimed").for_each(|rung| rung["sent_msat"] = json!(1));
+    let less: String = less.iter().map(|rung| l402::artifact::canonical::json(rung) + "\n").collect();
+    put("rungs.jsonl", less.as_bytes());
+    differs(world, "sent_msat: expected the amount at least, of what was claimed");
+    put("rungs.jsonl", &rungs);
     equal(world, "");
 }

@@ -91,10 +91,18 @@ fn a_claim_that_is_rubbish_false_or_of_something_else_is_said() {
         world.write(file, (bent + &canonical::json(&honest) + "\n").as_bytes());
         said(world, "", &["round-0/claimed.jsonl"]);
     }
+    world.write(file, signed(|c| c["task"]["offer"] = json!("00".repeat(32))).as_bytes());
+    said(world, "", &["a record for worker \"ann\": its offer is none of the round's"]);
     world.write(file, b"\xff\xfe\n");
     said(world, "", &["round-0/claimed.jsonl"]);
     fs::remove_file(world.path(file)).unwrap();
     said(world, "", &["equal"]);
+    // Of what was never held nothing is decided, and nothing can be claimed.
+    world.write(file, (canonical::json(&honest) + "\n").as_bytes());
+    for list in ["held", "verdicts", "rungs"] {
+        fs::remove_file(world.path(&format!("pub/round-0/{list}.jsonl"))).unwrap();
+    }
+    said(world, "", &["claimed by ann: there is no verdict"]);
 }
 
 #[test]
@@ -159,6 +167,18 @@ fn a_commitment_after_the_closing_harms_nobody_where_the_judge_is_not_the_coordi
     assert_eq!((score(""), score(&format!("--judge {judge}"))), (2, 3));
     hand.aggregate(0, &WORKERS);
     said(world, &format!("--judge {judge}"), &["3 of them count"]);
+    // Commitments that were forgotten would cost everybody's pay.
+    world.expect(
+        &format!(
+            "score --recipe pub/run.toml --model pub/theta-0 --val pub/shards/val-00000.safetensors --beacon {} --assignments \
+             pub/round-0/assignments.jsonl --coordinator {} --commitments pub/round-0/closing.jsonl --judge {judge} \
+             pub/round-0/ann.update",
+            beacon("second 0"),
+            world.coordinator
+        ),
+        66,
+        "the closing of round 0 lists 3 commitments, and none of them was read",
+    );
 }
 
 /// A round of ann's, bob's and cy's in which bob's update counts for nothing.

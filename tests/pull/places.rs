@@ -96,6 +96,7 @@ fn folders_of_a_data_set_stay_folders() {
 fn a_file_in_the_place_of_the_record_is_refused() {
     let desk = Desk::at(&Repo::of("datasets", &[("hub.json", "{}"), ("x.txt", "x")]).serve());
     desk.expect("org/tiny --dataset -o set", 1, "hub.json: the repository has a file of this name");
+    desk.expect("org/tiny --dataset -o set", 1, "hint: --exclude 'hub.json*'");
     desk.text("org/tiny --dataset -o set --exclude hub.json*");
     desk.text("org/tiny --dataset");
 }

@@ -53,6 +53,7 @@ pub fn check(device: &Device, seed: u32, mut tell: impl FnMut(&'static str, Opti
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Engine;
 
     #[test]
     fn an_engine_passes_as_a_device_and_every_operator_is_checked() {
