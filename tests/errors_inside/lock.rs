@@ -252,7 +252,7 @@ fn what_a_node_answers_to_payments() {
     said.step("hung up", &bank.at(&round, "lock", true, &liar));
     bank.pair.mine(40);
     said.step("too late", &round.args("lock"));
-    let looks = format!("invoice status -o payments --escrow a.judge {}", bank.pair.payer.arg());
+    let looks = format!("invoice status --escrow a.judge {}", bank.pair.payer.arg());
     said.step("what the payer has", &looks);
     said.step("too late, and known to be", &round.args("lock"));
     said.step("not held in time", &round.args("held"));

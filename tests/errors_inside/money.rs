@@ -213,7 +213,7 @@ l402: rung 0 of the offer to ann of round 0: it is settled at the node, and was 
 fn what_is_not_claimed() {
     let bank = Bank::open();
     let mut said = bank.said();
-    let lies: [(&str, &str, &'static [(&'static str, Lie)]); 5] = [
+    let lies: [(&str, &str, &'static [(&'static str, Lie)]); 6] = [
         ("m", "settled, and no money came", &[("listpeerchannels", LESS)]),
         ("a", "unpaid, says the plugin", &[("listholdinvoices", UNPAID)]),
         ("b", "unknown to the plugin", &[("listholdinvoices", Lie::Change(|a| a["holdinvoices"] = json!([])))]),

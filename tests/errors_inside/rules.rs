@@ -55,6 +55,7 @@ fn what_has_no_value_and_no_rank() {
         "expected a tolerance of at most 1000000 ppm, found 2000000",
     );
     says(paired(&[1 << 100], 1000), "the gain on sequence 0 is 1267650600228229401496703205376: more than can be");
+    says(paired(&vec![0; (1 << 24) + 1], 1000), "expected at most 16777216 sequences, found 16777217");
     says(paired(&[1], 1_000_000), "expected z of at most 100000 thousandths, found 1000000");
     says(PayRule::new(Weighting::Power(9), 1), "expected an exponent of pay from 1 to 4, found 9");
     says(PayRule::new(Weighting::Rank, 0), "expected a cap of pay from 1 to 1000000 ppm, found 0");
