@@ -1,7 +1,7 @@
 //! Where a verb computes.
 
 use std::str::FromStr;
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 
 use crate::device::Device;
 use crate::device::cuda::Cuda;
@@ -71,13 +71,15 @@ impl FromStr for Choice {
 impl DeviceArgs {
     /// The device, once it has shown that it computes what every machine does. What it is called is said where it was chosen here.
     pub fn open(&self, ui: &Ui) -> Result<Device> {
-        // A process has one device, however many works it does.
-        static OPENED: OnceLock<Device> = OnceLock::new();
-        if let Some(device) = OPENED.get() {
+        // Opened and tested once in a process, however many works it does.
+        static OPENED: Mutex<Vec<(Choice, Device)>> = Mutex::new(Vec::new());
+        let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, device)) = opened.iter().find(|(choice, _)| *choice == self.device.first) {
             return Ok(device.clone());
         }
         let device = self.choose(ui)?;
-        Ok(OPENED.get_or_init(|| device).clone())
+        opened.push((self.device.first, device.clone()));
+        Ok(device)
     }
 
     /// The GPUs beside it.

@@ -174,5 +174,5 @@ fn answers_that_make_no_sense_are_named() {
     Desk::at(&hub).expect("org/tiny", 65, ": the hub has no byte 300000 of what it announced");
     // A hub that speaks plainly where it was asked in private.
     let hub = Repo::model().serve();
-    Desk::to(&hub.url().replace("http:", "https:")).expect("org/tiny", 69, " does not answer: no private connection: ");
+    Desk::to(&hub.url().replace("http:", "https:")).expect("org/tiny", 69, " does not answer: ");
 }

@@ -32,7 +32,7 @@ fn a_table_of_defaults_may_be_left_out_and_what_is_missing_is_named_with_its_tab
         ("lr = 1e-3", "expected `lr` in [inner], found none"),
         ("seq_len = 8", "expected `seq_len` in [data], found none"),
         ("name = \"t\"", "expected `name`, before the first table, found none"),
-        ("[data]\n        tokenizer = \"bytes\"\n        seq_len = 8", "expected table [data], found none"),
+        ("[data]\n    tokenizer = \"bytes\"\n    seq_len = 8", "expected table [data], found none"),
     ] {
         let error = without(part).unwrap_err().to_string();
         assert!(error.contains(says) && !error.contains("line"), "{error}");
