@@ -120,7 +120,7 @@ for shape in $shapes; do
         recipe 512 "$batch" "$steps" "$arithmetic" "$leaf_every" "$theta" > speed.toml
         rm -f log.jsonl
         l402 train --recipe speed.toml --model model --round 0 --worker a --shard long/train-00000.safetensors \
-            --log log.jsonl --device "$device" -o /dev/null --force
+            --log log.jsonl --device "$device" > /dev/null
         name="l402, arithmetic $arithmetic"
         [ "$leaf_every" = "$steps" ] || name="$name, a leaf a step"
         measured "$name" "$shape" "$(median tokens_per_second log.jsonl)"
