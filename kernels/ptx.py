@@ -93,7 +93,7 @@ def compile_all(wanted):
         return dict(zip(wanted, pool.map(compile, wanted)))
 
 
-LISTED = os.path.join(HERE, "..", "src", "engine", "cuda", "kernels.rs")
+LISTED = os.path.join(HERE, "..", "src", "device", "cuda", "kernels.rs")
 
 
 def rust(listed):

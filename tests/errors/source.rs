@@ -97,9 +97,11 @@ fn helpers(tokens: &TokenStream) -> BTreeSet<String> {
     let tokens = bare(tokens.clone());
     for (at, token) in tokens.iter().enumerate() {
         let name = tokens.get(at + 1).map(ToString::to_string).unwrap_or_default();
-        if is(token, "fn") && makes_errors(&tokens[at..until(&tokens, at)]) && is_given_words(&tokens[at..]) {
-            found.insert(name);
-        } else if is(token, "let") && is_closure(&tokens[at..]) && makes_errors(&tokens[at..statement(&tokens, at)]) {
+        let function =
+            is(token, "fn") && makes_errors(&tokens[at..until(&tokens, at)]) && is_given_words(&tokens[at..]);
+        let closure =
+            || is(token, "let") && is_closure(&tokens[at..]) && makes_errors(&tokens[at..statement(&tokens, at)]);
+        if function || closure() {
             found.insert(name);
         }
         if let TokenTree::Group(group) = token {

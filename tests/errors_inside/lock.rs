@@ -1,5 +1,6 @@
 //! Payments that are to be locked, and that are looked at.
 
+use crate::Change;
 use l402::pay::Invoices;
 use serde_json::json;
 
@@ -113,7 +114,7 @@ fn what_is_not_locked() {
     said.step("another network", &lock.replace("a.offers.jsonl", "other.jsonl"));
 
     let whole: Invoices = bank.read("a.invoices.jsonl");
-    let changes: [(&str, fn(&mut Invoices)); 7] = [
+    let changes: [Change<Invoices>; 7] = [
         ("too few invoices", |i| drop(i.invoices.pop())),
         ("no invoice", |i| i.invoices[1] = "lnbcrt1".into()),
         ("an invoice in other letters", |i| i.invoices[1] = i.invoices[1].to_uppercase()),

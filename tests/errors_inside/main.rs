@@ -23,6 +23,9 @@ use liar::{Liar, Lie};
 use said::Said;
 use serde_json::json;
 
+/// What is changed of a record, in words, and how.
+pub type Change<T> = (&'static str, fn(&mut T));
+
 /// A devnet of two, and a table at it.
 struct Bank {
     pair: Pair,

@@ -1,7 +1,11 @@
 //! Verdicts, and the money that they pay.
 
+use crate::Change;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+
+/// Methods, and how a socket lies about their answers.
+type Lies = &'static [(&'static str, Lie)];
 
 use l402::pay::{Held, Verdict};
 use serde_json::json;
@@ -162,7 +166,7 @@ fn what_is_not_settled() {
     let other = bank.round("b");
     ["offer", "issue"].iter().for_each(|step| drop(other.ok(step)));
     said.step("of no offer of this folder's", &claim.replace("a.worker", "b.worker"));
-    let changes: [(&str, fn(&mut Verdict)); 5] = [
+    let changes: [Change<Verdict>; 5] = [
         ("rungs that are none", |v| v.rungs.push(9)),
         ("what does not add up", |v| v.paid_msat.0 += 1),
         ("another task", |v| v.task.attempt = 1),
@@ -213,7 +217,7 @@ l402: rung 0 of the offer to ann of round 0: it is settled at the node, and was 
 fn what_is_not_claimed() {
     let bank = Bank::open();
     let mut said = bank.said();
-    let lies: [(&str, &str, &'static [(&'static str, Lie)]); 6] = [
+    let lies: [(&str, &str, Lies); 6] = [
         ("m", "settled, and no money came", &[("listpeerchannels", LESS)]),
         ("a", "unpaid, says the plugin", &[("listholdinvoices", UNPAID)]),
         ("b", "unknown to the plugin", &[("listholdinvoices", Lie::Change(|a| a["holdinvoices"] = json!([])))]),

@@ -1,5 +1,6 @@
 //! Offers, and who accepts them.
 
+use crate::Change;
 use l402::pay::{Msat, Offer};
 
 use crate::Bank;
@@ -186,7 +187,7 @@ fn what_no_worker_accepts() {
     round.ok("offer");
     let issue = round.args("issue");
     let other = issue.replace(&round.file("offers.jsonl"), "other.jsonl");
-    let changes: [(&str, fn(&mut Offer)); 13] = [
+    let changes: [Change<Offer>; 13] = [
         ("no worker's id", |o| o.worker = "Ann".into()),
         ("a network that is none", |o| o.network = "liquid".into()),
         ("another network", |o| o.network = "signet".into()),
