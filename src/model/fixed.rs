@@ -56,12 +56,18 @@ impl KeptWeights {
     }
 
     /// See [`super::Model::fix_in`].
-    pub(super) fn fix<'a>(&'a mut self, net: &Net, beside: Option<Part<'a>>, parameters: Part<'a>) -> Fixed<'a> {
+    pub(super) fn fix<'a>(
+        &'a mut self,
+        net: &Net,
+        beside: Option<Part<'a>>,
+        parameters: Part<'a>,
+        again: bool,
+    ) -> Fixed<'a> {
         if self.integers.is_empty() {
             return Fixed::new(net, beside, parameters);
         }
         let (values, base) = (beside.unwrap_or(parameters), net.adapted.as_ref().map(|adapted| &adapted.base));
-        let same = base.zip(self.base.as_ref()).is_some_and(|(now, before)| Arc::ptr_eq(now, before));
+        let same = again || base.zip(self.base.as_ref()).is_some_and(|(now, before)| Arc::ptr_eq(now, before));
         self.base = base.cloned();
         let layout = &net.decoder.layout;
         let factor = |(id, integers): (usize, &'a mut Integers)| {

@@ -167,7 +167,12 @@ impl Model {
 
     /// These parameters for as long as they stay, with what was made of them.
     pub fn fix_in<'a>(&'a self, kept: &'a mut KeptWeights, parameters: impl Into<Part<'a>>) -> Fixed<'a> {
-        kept.fix(&self.net, self.base(), parameters.into())
+        kept.fix(&self.net, self.base(), parameters.into(), false)
+    }
+
+    /// The parameters of the last [`Model::fix_in`] again: nothing has changed them since, and what was made of them is kept.
+    pub fn fix_again<'a>(&'a self, kept: &'a mut KeptWeights, parameters: impl Into<Part<'a>>) -> Fixed<'a> {
+        kept.fix(&self.net, self.base(), parameters.into(), true)
     }
 
     /// A norm's weight, as a device takes it.

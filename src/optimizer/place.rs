@@ -43,10 +43,15 @@ impl<'a> Place<'a> {
         Ok(())
     }
 
-    /// The gradient of `scale` times the summed loss of these sequences, into its own; returns the loss, 32.32 fixed point.
-    pub fn gradient(&mut self, parameters: Part<'_>, sequences: &[usize], scale: f32) -> Result<i128> {
+    /// The gradient of `scale` times the summed loss of these sequences, into its own; returns the loss, 32.32 fixed point. Whether
+    /// these are the `first` sequences that it computes with these parameters.
+    pub fn gradient(&mut self, parameters: Part<'_>, sequences: &[usize], scale: f32, first: bool) -> Result<i128> {
         let Place { input, model, workspace, weights, gradients, gathered, copy } = self;
-        let parameters = model.fix_in(weights, copy.as_ref().map_or(parameters, |copy| copy.part(..)));
+        let parameters = copy.as_ref().map_or(parameters, |copy| copy.part(..));
+        let parameters = match first {
+            true => model.fix_in(weights, parameters),
+            false => model.fix_again(weights, parameters),
+        };
         let mut sum = 0i128;
         gradients.clear(model);
         for micro in sequences.chunks(input.plan.sequences) {

@@ -127,7 +127,7 @@ impl<'a> Trainer<'a> {
         }
         let mut sum = 0i128;
         for (turn, groups_now) in groups.chunks(places.len()).enumerate() {
-            sum += all_at_once(places, groups_now, |place, group| place.gradient(parameters, group, scale))?;
+            sum += all_at_once(places, groups_now, |place, group| place.gradient(parameters, group, scale, turn == 0))?;
             if groups.len() == 1 {
                 break;
             }
