@@ -8,6 +8,7 @@ use super::{
     rope, sum,
 };
 use crate::device::operators::{Attended, Gating, NormWeight, Operators, Pace, Rope};
+use crate::engine::NO_TARGET;
 use crate::engine::linear::Factor;
 use crate::engine::{
     AdamwStep, Arithmetic, AttentionShape, Buffer, Engine, Held, Part, PartMut, RopeTable, Start, Words,
@@ -17,6 +18,12 @@ use crate::error::Result;
 /// The device's copy of token ids.
 fn ids(words: &Words, range: Range<usize>) -> Part<'_, u32> {
     words.device.as_ref().expect("ids that were shown to the device").part(range)
+}
+
+/// A kernel reads where it is told to: ids beyond a table are a programming error here as on the host.
+fn below(ids: &[u32], bound: usize, what: &str) {
+    let beyond = ids.iter().find(|id| **id as usize >= bound && **id != NO_TARGET);
+    assert!(beyond.is_none(), "{what} {beyond:?} of {bound}");
 }
 
 impl Operators for Cuda {
@@ -113,6 +120,7 @@ impl Operators for Cuda {
     }
 
     fn embedding(&self, table: Part<'_>, width: usize, tokens: &Words, range: Range<usize>, x: PartMut<'_>) {
+        below(&tokens.host[range.clone()], table.len() / width, "embedding: token");
         embedding::embedding(self, table, width, ids(tokens, range), x);
     }
 
@@ -124,6 +132,7 @@ impl Operators for Cuda {
         range: Range<usize>,
         d_table: PartMut<'_>,
     ) {
+        below(&tokens.host[range.clone()], d_table.len() / width, "embedding: token");
         embedding::embedding_backward(self, dx, width, &tokens.host[range], d_table);
     }
 
@@ -217,6 +226,7 @@ impl Operators for Cuda {
         scale: f32,
         losses: PartMut<'_>,
     ) {
+        below(&targets.host[range.clone()], vocabulary, "cross_entropy: target");
         cross_entropy::cross_entropy(self, logits, vocabulary, ids(targets, range), scale, losses);
     }
 
@@ -228,6 +238,7 @@ impl Operators for Cuda {
         range: Range<usize>,
         losses: PartMut<'_>,
     ) {
+        below(&targets.host[range.clone()], vocabulary, "cross_entropy: target");
         cross_entropy::cross_entropy_loss(self, logits, vocabulary, ids(targets, range), losses);
     }
 
