@@ -1,6 +1,7 @@
 //! `l402 shard`: a corpus becomes shards of tokens.
 
 mod chat;
+mod kept;
 mod read;
 
 use std::io::Write;
@@ -16,8 +17,9 @@ use crate::data::{
     TOKENS, Tokenizer, Trained, Words, to_bytes, train_tokenizer, word_cuts,
 };
 use crate::error::{Error, IoContext, Kind, Result};
-use crate::fsio::{OutDir, Outcome, Spool, Target};
+use crate::fsio::{OutDir, Outcome, Pieces, Spool, Target};
 use crate::ui::Ui;
+use kept::Kept;
 use read::{Streamed, read_documents};
 
 /// What a tokenizer is called beside its shards.
@@ -91,6 +93,8 @@ pub struct Args {
     bos: Option<String>,
     #[command(flatten)]
     chat: chat::ChatArgs,
+    #[command(flatten)]
+    kept: kept::KeptArgs,
     /// Where the shards go.
     #[command(flatten)]
     output: OutputDirArgs,
@@ -154,6 +158,7 @@ impl Args {
             eod: None,
             bos: None,
             chat: chat::ChatArgs::plain(chat, pack),
+            kept: kept::KeptArgs::default(),
             output,
         }
     }
@@ -188,6 +193,7 @@ pub(super) fn make(args: &Args, name: &Path, ui: &Ui) -> Result<()> {
     if !args.output.force {
         check_place(args, &tokenizer)?;
     }
+    let mut kept = args.kept.open(&tokenizer, &args.output, ui)?;
     let out = OutDir::create(&args.output.output, args.output.force)?;
     let slots = (args.shards + args.val_shards) as usize;
     let mut spool = Spool::create(out.path("spool"), slots, SPOOL_BYTES)?;
@@ -198,7 +204,10 @@ pub(super) fn make(args: &Args, name: &Path, ui: &Ui) -> Result<()> {
             let tokenizer = (&tokenizer, args.tokenizer.as_deref().unwrap_or(Path::new("bytes")), json);
             chat::read(&args.chat, (&files, args.seq_len as usize), tokenizer, put, ui)?
         }
-        false => read_corpus(args, &files, &deal, &tokenizer, &mut spool, ui)?,
+        false => {
+            let kept = kept.as_mut().map(|kept| &mut kept.pieces);
+            read_corpus(args, &files, &deal, (&tokenizer, kept), &mut spool, ui)?
+        }
     };
     let held_out = deal.held_out(corpus.sequences);
     if corpus.sequences - held_out < deal.train || held_out < deal.val {
@@ -214,6 +223,7 @@ pub(super) fn make(args: &Args, name: &Path, ui: &Ui) -> Result<()> {
     put(&out, MANIFEST, Manifest::new(entries)?.text()?.as_bytes())?;
     beside.iter().try_for_each(|(name, content)| put(&out, name, content))?;
     let outcome = out.finish()?;
+    kept.map_or(Ok(()), Kept::remove)?;
     ui.say(format!(
         "{}: {} tokens in {} sequences of {}, {} training and {} validation shards; {held_out} sequences ({:.1} %) are held out \
          for validation; {} tokens at the end dropped{}",
@@ -295,7 +305,7 @@ fn read_corpus(
     args: &Args,
     files: &[PathBuf],
     deal: &Deal,
-    tokenizer: &Tokenizer,
+    (tokenizer, kept): (&Tokenizer, Option<&mut Pieces>),
     spool: &mut Spool,
     ui: &Ui,
 ) -> Result<Corpus> {
@@ -308,7 +318,8 @@ fn read_corpus(
             to_bytes(sequence, vocab_size, &mut bytes);
             spool.append(deal.slot(i), &bytes)
         })
-    });
+    })
+    .keep(kept);
     read_documents(files, (args.format, &args.text_field), &mut encoder, "reading", ui)?;
     encoder.flush()?;
     drop(encoder);

@@ -12,7 +12,9 @@ use rayon::prelude::*;
 
 use super::corpus::Documents;
 use super::tokenizer::{HuggingFace, Tokenizer};
+use crate::artifact::Digest;
 use crate::error::{Error, Result};
+use crate::fsio::Pieces;
 
 /// Pieces wait until there is work for several threads: so many bytes, or so many pieces.
 const WAITING_BYTES: usize = 4 << 20;
@@ -51,6 +53,8 @@ pub struct Encoder<'a, E> {
     last: Option<(Piece, Tokens)>,
     /// Tokens of bytes on their way.
     tokens: Vec<u32>,
+    /// Where the tokens of what is encoded together are kept.
+    kept: Option<&'a mut Pieces>,
 }
 
 /// A part of a document, with its joints: bytes at its beginning and its end that the pieces beside it have too, 0 where
@@ -82,6 +86,15 @@ impl Piece {
         Ok(Tokens { own, sound })
     }
 
+    /// Of all that decides the tokens of these pieces beside the tokenizer.
+    fn digest(pieces: &[Piece]) -> Digest {
+        let number = |n: usize| (n as u64).to_le_bytes();
+        let heads: Vec<[[u8; 8]; 3]> =
+            pieces.iter().map(|piece| [piece.text.len(), piece.before, piece.after].map(number)).collect();
+        let parts = pieces.iter().zip(&heads).flat_map(|(piece, head)| [head.as_flattened(), piece.text.as_bytes()]);
+        Digest::of_parts("l402/pieces/1", &parts.collect::<Vec<_>>())
+    }
+
     /// This piece and the next one, without a cut between them.
     fn join(mut self, next: &Piece, longest: usize) -> Result<Piece> {
         let text = &next.text[next.before..];
@@ -91,6 +104,34 @@ impl Piece {
         self.text.push_str(text);
         self.after = next.after;
         Ok(self)
+    }
+}
+
+impl Tokens {
+    /// For each of these a byte of what is sound, the number of tokens (u32), and these (u32 each), little-endian.
+    fn bytes(all: &[Tokens]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for Tokens { own, sound } in all {
+            bytes.push(u8::from(sound[0]) | u8::from(sound[1]) << 1);
+            bytes.extend_from_slice(&(own.len() as u32).to_le_bytes());
+            bytes.extend(own.iter().flat_map(|id| id.to_le_bytes()));
+        }
+        bytes
+    }
+
+    /// The tokens of so many pieces.
+    fn parse(mut bytes: &[u8], pieces: usize) -> Result<Vec<Tokens>> {
+        let mut next = || {
+            let (sound, rest) = bytes.split_first().filter(|(sound, _)| **sound < 4)?;
+            let (count, rest) = rest.split_first_chunk::<4>()?;
+            let (own, rest) = rest.split_at_checked((u32::from_le_bytes(*count) as usize).checked_mul(4)?)?;
+            bytes = rest;
+            let own = own.as_chunks::<4>().0.iter().map(|id| u32::from_le_bytes(*id)).collect();
+            Some(Tokens { own, sound: [sound & 1 == 1, sound & 2 == 2] })
+        };
+        let all: Option<Vec<Tokens>> = (0..pieces).map(|_| next()).collect();
+        all.filter(|_| bytes.is_empty())
+            .ok_or_else(|| Error::data(format!("kept tokens: expected those of {pieces} pieces of text")))
     }
 }
 
@@ -114,7 +155,13 @@ impl<'a, E: FnMut(&[u32]) -> Result<()>> Encoder<'a, E> {
             waiting_bytes: 0,
             last: None,
             tokens: Vec::new(),
+            kept: None,
         }
+    }
+
+    /// With tokens that are kept, as far as they are there; the others are added.
+    pub fn keep(self, kept: Option<&'a mut Pieces>) -> Encoder<'a, E> {
+        Encoder { kept, ..self }
     }
 
     /// Emits everything that waits; to be called after the last document, and at any time between two.
@@ -122,11 +169,26 @@ impl<'a, E: FnMut(&[u32]) -> Result<()>> Encoder<'a, E> {
         let Tokenizer::HuggingFace(hf) = self.tokenizer else { return Ok(()) };
         let waiting = std::mem::take(&mut self.waiting);
         self.waiting_bytes = 0;
-        let encoded: Vec<_> = waiting.par_iter().map(|piece| piece.encode(hf)).collect();
+        let encoded = self.encode(hf, &waiting)?;
         for (piece, tokens) in waiting.into_iter().zip(encoded) {
-            self.follow(hf, piece, tokens?)?;
+            self.follow(hf, piece, tokens)?;
         }
         Ok(())
+    }
+
+    /// The tokens of pieces, which depend on nothing but these and the tokenizer.
+    fn encode(&mut self, hf: &HuggingFace, waiting: &[Piece]) -> Result<Vec<Tokens>> {
+        let encode = || waiting.par_iter().map(|piece| piece.encode(hf)).collect::<Result<Vec<_>>>();
+        let Some(kept) = &mut self.kept else { return encode() };
+        let of = Piece::digest(waiting).0;
+        match kept.take(&of)? {
+            Some(bytes) => Tokens::parse(&bytes, waiting.len()),
+            None => {
+                let encoded = encode()?;
+                kept.keep(of, &Tokens::bytes(&encoded))?;
+                Ok(encoded)
+            }
+        }
     }
 
     /// The next piece: what is before it can be emitted, or belongs to it.
@@ -322,6 +384,64 @@ mod tests {
             let pieces = cut(&tokenizer, &[text.as_bytes()], 1000, sizes).unwrap();
             let differs = pieces.iter().zip(&whole).position(|(a, b)| a != b);
             assert_eq!((differs, pieces.len()), (None, whole.len()), "{name}");
+        }
+    }
+
+    #[test]
+    fn tokens_that_are_kept_are_those_of_the_text_and_of_no_other() {
+        let place = tempfile::tempdir().unwrap();
+        let sizes = Sizes { piece: 4096, beyond: 512, longest: 1 << 20 };
+        let text = document();
+        let (one, other) = (text.as_bytes(), text[1..].as_bytes());
+        for (name, json) in kinds::all() {
+            let tokenizer = Tokenizer::parse(name, &json, Some("</s>")).unwrap();
+            let path = place.path().join(name);
+            let run = |documents: &[&[u8]], force| -> Result<_> {
+                let mut kept = Pieces::open(&path, &tokenizer.id(), force)?;
+                let mut all = Vec::new();
+                let emit = |t: &[u32]| {
+                    all.extend_from_slice(t);
+                    Ok(())
+                };
+                let mut encoder = Encoder::new(&tokenizer, emit).keep(Some(&mut kept));
+                encoder.sizes = sizes;
+                for document in documents {
+                    encoder.text(document)?;
+                    encoder.end()?;
+                    encoder.flush()?;
+                }
+                drop(encoder);
+                Ok((all, kept.counts()))
+            };
+            let plain = |documents: &[&[u8]]| cut(&tokenizer, documents, 1000, sizes).unwrap();
+            assert_eq!(run(&[one], false).unwrap(), (plain(&[one]), (0, 1)), "{name}");
+            assert_eq!(run(&[one, other], false).unwrap(), (plain(&[one, other]), (1, 1)), "{name}");
+            assert_eq!(run(&[one, other], false).unwrap(), (plain(&[one, other]), (2, 0)), "{name}");
+            assert_eq!(run(&[other, one], false).unwrap_err().kind(), crate::error::Kind::Exists, "{name}");
+            assert_eq!(run(&[other, one], true).unwrap(), (plain(&[other, one]), (0, 2)), "{name}");
+        }
+    }
+
+    #[test]
+    fn kept_tokens_of_another_form_are_malformed() {
+        let all =
+            [Tokens { own: vec![7, 1 << 19], sound: [true, false] }, Tokens { own: Vec::new(), sound: [false, true] }];
+        let bytes = Tokens::bytes(&all);
+        let back = Tokens::parse(&bytes, 2).unwrap();
+        assert_eq!(
+            back.iter().map(|t| (&t.own[..], t.sound)).collect::<Vec<_>>(),
+            [(&[7, 1 << 19][..], [true, false]), (&[], [false, true])]
+        );
+        for (bytes, pieces) in [
+            (&bytes[..], 1),
+            (&bytes, 3),
+            (&bytes[1..], 2),
+            (&bytes[..4], 1),
+            (&[4, 0, 0, 0, 0], 1),
+            (&[0, 255, 255, 255, 255], 1),
+        ] {
+            let error = Tokens::parse(bytes, pieces).err().unwrap();
+            assert_eq!(error.to_string(), format!("kept tokens: expected those of {pieces} pieces of text"));
         }
     }
 

@@ -35,11 +35,7 @@ impl CheckpointArgs {
     /// matter of trying again (75).
     pub fn open(&self, inputs: Meta, force: bool, ui: &Ui) -> Result<Option<Checkpoints>> {
         let Some(folder) = &self.checkpoint else { return Ok(None) };
-        let folder = LockedDir::open(folder, true).map_err(|error| match error.kind() {
-            Kind::TryAgain => error.hint("wait until it is done, or end it; every work has a folder of its own"),
-            _ => error,
-        })?;
-        folder.require_own()?;
+        let folder = own_folder(folder)?;
         let mut of = Meta::default();
         of.copy_all(&inputs);
         let since = Since::begin(0);
@@ -50,6 +46,16 @@ impl CheckpointArgs {
     pub fn folder(&self) -> Option<&Path> {
         self.checkpoint.as_deref()
     }
+}
+
+/// A folder that is believed, and this process's alone meanwhile. One that another process works in is a matter of trying again.
+pub fn own_folder(folder: &Path) -> Result<LockedDir> {
+    let folder = LockedDir::open(folder, true).map_err(|error| match error.kind() {
+        Kind::TryAgain => error.hint("wait until it is done, or end it; every work has a folder of its own"),
+        _ => error,
+    })?;
+    folder.require_own()?;
+    Ok(folder)
 }
 
 /// The checkpoints of one work, in a folder that is this process's alone meanwhile.
