@@ -11,9 +11,9 @@
 #
 # From the environment too: ROUNDS, how many rounds the run has (default 1). BUDGET_MSAT, the most that a round may bind and cost (default:
 # twice a round's pay and 5 %). HEIGHTS of the offers. PATIENCE, minutes from the closing until an update that was committed to and not
-# shown is scored without (default 60). BEACON, a command that prints a beacon, called as `BEACON a 3` before round 3 is assigned and
-# `BEACON b 3` once its list is closed; of a block that is not there yet it ends with 75 (default: drawn, for trying). L402, the binary.
-# A round to be given up: touch RUN-private/coordinator/skip-N.
+# shown is scored without (default 60). Beacons are made of blocks, which are waited for, where the recipe has them so (verify.beacons);
+# else BEACON prints them, called as `BEACON a 3` before round 3 is assigned and `BEACON b 3` once its list is closed (default: drawn,
+# for trying). L402, the binary. A round to be given up: touch RUN-private/coordinator/skip-N.
 #
 # Exit status: 0 all rounds are done; 75 it waits for somebody; 69 the node or SYNC does not answer; anything else: a person looks, and
 # what does not hang on it goes on the next time.
@@ -34,11 +34,13 @@ patience=${PATIENCE:-60}
 # What was drawn stays, also after a kill.
 beacon() {
     if [ -e "round-$2/beacon-$1" ]; then
-        cat "round-$2/beacon-$1"
-    elif [ -z "${BEACON:-}" ]; then
-        echo random
+        return
+    elif [ "$(ask verify.beacons run.toml)" = blocks ]; then
+        l402 beacon "$2" "$1"
     else
-        sh -c "$BEACON \"\$@\"" beacon "$@"
+        value=random
+        [ -z "${BEACON:-}" ] || value=$(sh -c "$BEACON \"\$@\"" beacon "$@")
+        l402 beacon "$value" -o "round-$2/beacon-$1"
     fi
 }
 # A model's configuration, or an adapter's, is written last.
@@ -85,8 +87,8 @@ round() {
 
     # Who works on what, and what it is worth.
     if [ ! -e "$now/assignments.jsonl" ]; then
-        value=$(beacon a "$n")
-        l402 assign "$n" --beacon "$value"
+        beacon a "$n"
+        l402 assign "$n"
     fi
     [ -e "$now/offers.jsonl" ] || l402 invoice offer "$n" ${HEIGHTS:+--heights "$HEIGHTS"}
 
@@ -125,9 +127,9 @@ round() {
                 *) exit $status ;;
             esac
         done
-        value=$(beacon b "$n")
+        beacon b "$n"
         # shellcheck disable=SC2086
-        l402 score "$n" --beacon "$value" $without
+        l402 score "$n" $without
     fi
 
     # The verdicts. Who never had anything locked gets none (1), and some wait for what opens a commitment (75): the others go on.

@@ -39,12 +39,16 @@ done
 
 # The run: the text becomes shards, one of them held out; the recipe names a random first model; the roster pins the workers' nodes.
 sed "s/^arithmetic = 1/arithmetic = ${ARITHMETIC:-1}/" "$home/recipes/quickstart.toml" > "$private/recipe.toml"
+printf '\n[verify]\nbeacons = "blocks"\n' >> "$private/recipe.toml"
 l402 new "$run" --recipe "$private/recipe.toml" --config "$home/recipes/quickstart.json" --seed 402 \
     --text "$home/testdata/text/tinyshakespeare.txt" --shards 16 --workers "$keys" --coordinator "$coordinator" > /dev/null
 cd "$run" && echo "run $(ask run run.toml)"
 budget=$(($(ask pay.round_msat run.toml) * 21 / 10))      # twice a round is locked; 5 % for routes
-# A beacon is a value that nobody knows beforehand: the hash of the next block.
-beacon() { l402 devnet mine "$net" | cut -d' ' -f2; }
+# A beacon is made of the next block after its list was closed, as who closed it has signed: nobody knows it beforehand.
+beacon() {
+    l402 beacon "$n" "$1" --ahead 1 2> "$private/waits" || [ $? -eq 75 ] || { cat "$private/waits" >&2; exit 1; }
+    l402 devnet mine "$net" > /dev/null && l402 beacon "$n" "$1" --wait=60
+}
 # What a node has in its channels; and waiting until nothing is under way in any of them.
 nodes() { l402 devnet status "$net" --json; }
 balance() { nodes | ask channels.to_us_msat --where "id=$(cat "$1.pub")" - | sum; }
@@ -69,7 +73,7 @@ cheat() {
 }
 
 for n in $(seq 0 $((rounds - 1))); do
-    l402 assign "$n" --beacon "$(beacon)"               # drawn when the roster is closed: who works on what
+    beacon a && l402 assign "$n"                        # drawn when the roster is closed: who works on what
     l402 invoice offer "$n"                             # the judge: a ladder of four payment hashes that only it can open
     for who in $workers; do l402 invoice issue "$n" "$who"; done          # the workers accept: an invoice for each hash
     l402 invoice lock "$n" --budget-msat "$budget"      # the payer pays them all: the money waits, and nobody can take it yet
@@ -78,10 +82,10 @@ for n in $(seq 0 $((rounds - 1))); do
         if [ "$who" = mallory ]; then cheat "$who"; else l402 train "$n" "$who"; fi
         l402 commit "$n" "$who"
     done
-    l402 commit --close "$n"                            # all commitments are in; only now the updates are shown
+    l402 commit --close "$n" --ahead 1                  # all commitments are in; only now the updates are shown
     for who in $workers; do l402 commit "$n" "$who" --reveal; done
     l402 replay "$n" --all 2>> "$private/replay.log" || [ $? -eq 1 ]      # everybody's work again: 0 is equality, 1 that somebody lies
-    l402 score "$n" --beacon "$(beacon)"                # what each update is worth on text that nobody trained on
+    beacon b && l402 score "$n"                         # what each update is worth on text that nobody trained on
     l402 settle "$n"                                    # one verdict an offer, forever
     for who in $workers; do                             # what opens the earned payments goes to that worker alone; the rest goes back
         mv "$private/coordinator/reveal/$who.$n.0.reveal" "$private/$who/"

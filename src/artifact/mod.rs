@@ -1,5 +1,6 @@
 //! What travels between people: canonical safetensors, digests, signed records, recipes.
 
+pub mod beacon;
 pub mod canonical;
 pub mod chunks;
 mod commitment;

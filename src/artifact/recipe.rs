@@ -28,7 +28,7 @@ pub use codec::{CodecName, CodecRecipe};
 pub use outer::{OuterRecipe, OuterRule};
 pub use pay::{PayName, PayRecipe};
 pub use score::{ScoreRecipe, Validator};
-pub use verify::{Accept, VerifyRecipe};
+pub use verify::{Accept, Beacons, VerifyRecipe};
 
 /// A run's recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -293,6 +293,12 @@ impl Recipe {
         rules.require(self.verify.tolerance_ppm <= 1_000_000, "verify.tolerance_ppm", "at most 1000000");
         rules.require(self.verify.segments > 0, "verify.segments", "at least 1");
         self.ask_accepted(&mut rules);
+        rules.require_beside(
+            self.verify.beacons != Some(Beacons::Free) || self.pay.round_msat == 0,
+            "verify.beacons",
+            &["pay.round_msat"],
+            "\"blocks\" where a round pays",
+        );
         if let Some(adapter) = &self.adapter {
             adapter.ask("adapter.", &mut rules);
         }

@@ -1,14 +1,22 @@
 //! The assignments of a round: signed by the coordinator, and what roster, shards and beacon draw.
 
+use super::beacons::{Blocks, check_beacon};
 use super::differs::{Checked, Stop, blame, differs, near, wrong};
 use super::evidence::{Evidence, value};
 use super::folder::RunFolder;
 use super::start::Start;
+use crate::artifact::beacon::Purpose;
 use crate::artifact::record;
 use crate::data::{Assignment, Draw};
+use crate::score::Drawn;
 
 /// The assignments of a round, as they were drawn and signed.
-pub fn check_assignments(run: &RunFolder, start: &Start, round: u64) -> Checked<Vec<Assignment>> {
+pub fn check_assignments(
+    run: &RunFolder,
+    start: &Start,
+    round: u64,
+    blocks: Option<&Blocks<'_>>,
+) -> Checked<(Vec<Assignment>, Option<Drawn>)> {
     let file = format!("round-{round}/assignments.jsonl");
     let found: Vec<Assignment> = run.records(&file)?;
     let Some(first) = found.first() else {
@@ -32,7 +40,8 @@ pub fn check_assignments(run: &RunFolder, start: &Start, round: u64) -> Checked<
         }
     }
     let beacon = format!("round-{round}/beacon-a");
-    if let Some(drawn_by) = run.beacon(&beacon)? {
+    let drawn_beacon = check_beacon(run, start, round, Purpose::A, blocks)?;
+    if let Some(drawn_by) = drawn_beacon.as_ref().map(|drawn| drawn.value) {
         let other = found.iter().find(|a| a.beacon != drawn_by);
         match other {
             Some(other) if found.iter().all(|a| a.beacon == other.beacon) => {
@@ -62,7 +71,7 @@ pub fn check_assignments(run: &RunFolder, start: &Start, round: u64) -> Checked<
                 recomputed: Some(value(&unsigned)?),
             };
             let stop = differs::<()>(&file, "what the beacon draws", line(&unsigned)?, line(found)?);
-            return stop.map_err(|stop| with_evidence(stop, signed.then_some(lie))).map(|()| Vec::new());
+            return stop.map_err(|stop| with_evidence(stop, signed.then_some(lie))).map(|()| (Vec::new(), None));
         }
     }
     let text: String = drawn.iter().map(record::line).collect::<crate::error::Result<_>>()?;
@@ -74,7 +83,7 @@ pub fn check_assignments(run: &RunFolder, start: &Start, round: u64) -> Checked<
             format!("{} in another form or order", found.len()),
         );
     }
-    Ok(found)
+    Ok((found, drawn_beacon))
 }
 
 fn line(assignment: &Assignment) -> Checked<String> {

@@ -136,13 +136,4 @@ impl RunFolder {
         }
         Ok((record::select_well_formed(&lines), odd))
     }
-
-    /// A value of 32 bytes in hex, alone in its file.
-    pub fn beacon(&self, name: &str) -> Checked<Option<Digest>> {
-        if !self.has(name) {
-            return Ok(None);
-        }
-        let text = self.text(name)?;
-        blame(name, text.strip_suffix('\n').unwrap_or(&text).parse()).map(Some)
-    }
 }

@@ -12,7 +12,7 @@ use crate::model::{Layout, ModelConfig};
 use crate::verify::Segments;
 
 /// The lists and beacons of a round.
-const ROUND: [&str; 15] = [
+const ROUND: [&str; 16] = [
     "assignments.jsonl",
     "beacon-a",
     "beacon-b",
@@ -24,6 +24,7 @@ const ROUND: [&str; 15] = [
     "invoices.jsonl",
     "offers.jsonl",
     MOMENTUM,
+    "roster-closing.jsonl",
     "rungs.jsonl",
     "scores.jsonl",
     // A stamp that recipes/round.mk once left, without content.

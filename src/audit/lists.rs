@@ -80,7 +80,7 @@ pub fn read_lists(run: &RunFolder, start: &Start, assignments: &[Assignment], na
         odd: Vec::new(),
         findings: None,
         findings_digest: None,
-        beacon: run.beacon(&names.beacon)?,
+        beacon: None,
     };
     let file = format!("{}closing.jsonl", names.folder);
     if run.has(&file) {

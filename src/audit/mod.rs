@@ -5,6 +5,7 @@
 //! itself what was altered (see [`differs::near`]). docs/run.md has the layout and every rule.
 
 mod assigned;
+mod beacons;
 mod chain;
 mod differs;
 mod evidence;
@@ -25,6 +26,7 @@ mod start;
 mod theta;
 mod validated;
 
+pub use beacons::Blocks;
 pub use chain::{Chain, Last};
 pub use differs::{Checked, Difference, Stop};
 pub use evidence::Evidence;

@@ -1,6 +1,7 @@
 //! One round: from its assignments to the next model.
 
 use super::assigned::check_assignments;
+use super::beacons::{Blocks, check_beacon};
 use super::chain::{Chain, Last};
 use super::differs::Checked;
 use super::folder::RunFolder;
@@ -12,6 +13,7 @@ use super::replays::{Depth, Replays, StateRoom, check_inputs, check_states};
 use super::rescoring::Rescoring;
 use super::start::{Start, check_keys};
 use super::theta::open as open_theta;
+use crate::artifact::beacon::Purpose;
 use crate::device::Device;
 
 /// How an audit goes about it.
@@ -28,6 +30,8 @@ pub struct Audit<'a> {
     pub activations: u64,
     /// Where losses are measured and the training is done again.
     pub device: &'a Device,
+    /// Where the auditor looks whether a chain has a block, if anywhere.
+    pub blocks: Option<&'a Blocks<'a>>,
     /// Told of every inner step that is run again.
     pub step: &'a dyn Fn(&str, u32),
     /// Told what is odd, and no fault of the run's.
@@ -55,6 +59,9 @@ pub struct Totals {
     pub without_findings: u64,
     /// Rounds without commitments: nobody says that their updates were not made after the others were shown.
     pub without_commitments: u64,
+    /// Rounds of whose beacons at least one is not bound to a block: nobody says that it was not chosen.
+    #[serde(default)]
+    pub free_beacons: u64,
 }
 
 impl Totals {
@@ -67,6 +74,7 @@ impl Totals {
         self.steps += other.steps;
         self.without_findings += other.without_findings;
         self.without_commitments += other.without_commitments;
+        self.free_beacons += other.free_beacons;
     }
 }
 
@@ -82,12 +90,14 @@ fn say(audit: &Audit<'_>, what: &str, odd: &[String]) {
 pub fn audit_round(audit: &Audit<'_>, round: u64, chain: &mut Chain) -> Checked<Totals> {
     let Audit { run, start, .. } = *audit;
     let names = Names::of(round);
-    let assignments = check_assignments(run, start, round)?;
+    let (assignments, first) = check_assignments(run, start, round, audit.blocks)?;
     if round == 0 {
         check_keys(run, &start.roster)?;
     }
     let folder = open_theta(run, &start.recipe, round)?;
-    let lists = read_lists(run, start, &assignments, &names)?;
+    let mut lists = read_lists(run, start, &assignments, &names)?;
+    let second = check_beacon(run, start, round, Purpose::B, audit.blocks)?;
+    lists.beacon = second.as_ref().map(|drawn| drawn.value);
     let given = read_given(run, start, &folder.layout, &names)?;
     let rescoring = Rescoring {
         run,
@@ -133,6 +143,7 @@ pub fn audit_round(audit: &Audit<'_>, round: u64, chain: &mut Chain) -> Checked<
         steps,
         without_findings: lists.findings.is_none().into(),
         without_commitments: lists.commitments.is_none().into(),
+        free_beacons: [&first, &second].iter().any(|drawn| drawn.as_ref().is_none_or(|d| d.bound.is_none())).into(),
     };
     for given in counting {
         if let Ok((candidate, meta)) = &given.update {

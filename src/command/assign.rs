@@ -4,14 +4,17 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use super::node::NodeArgs;
+use crate::artifact::beacon::Purpose;
 use crate::artifact::key::SigningKey;
 use crate::artifact::record::Signer;
-use crate::artifact::{Digest, Reader, Recipe, Room, record};
+use crate::artifact::{Reader, Recipe, Room, record};
 use crate::command::args::OutputArgs;
+use crate::command::drawn::BeaconArg;
 use crate::data::{Draw, MANIFEST, Manifest, Roster, SHARD_HEADER, ShardInfo};
 use crate::error::{Context, Error, Kind, Result};
 use crate::fsio::{Outcome, Source, read_text_within};
 use crate::pay::NodeSigner;
+use crate::score::ListClosing;
 use crate::ui::Ui;
 
 /// Assign training shards to workers, one signed `assignment` record a worker.
@@ -35,9 +38,9 @@ pub struct Args {
     /// Who works: `a,b=PUBLICKEY,c`, or a file of `roster` records, its name ending in .jsonl or containing a slash
     #[arg(long, value_name = "LIST|FILE")]
     workers: String,
-    /// 32 bytes in hex that nobody knew when the roster closed
-    #[arg(long, value_name = "HEX")]
-    beacon: Digest,
+    /// What nobody knew when the roster closed: a file of `l402 beacon a`, or 32 bytes in hex, which are taken on trust
+    #[arg(long, value_name = "HEX|FILE")]
+    beacon: BeaconArg,
     /// The coordinator's key file, see `key`; or name a node. Without either the records are unsigned, for experiments
     /// of one's own
     #[arg(long, value_name = "FILE", conflicts_with_all = ["rpc_file", "lightning_dir"])]
@@ -63,7 +66,14 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         (None, None) => None,
     };
     let manifest = load_shards(&args.shards, &recipe)?;
-    let draw = Draw { run: recipe.digest(), round: args.round, beacon: args.beacon };
+    let drawn = args.beacon.draw(&recipe, args.round, Purpose::A, ui)?;
+    if let Some(bound) = &drawn.bound {
+        if let ListClosing::Roster(closing) = &bound.closing {
+            closing.require(&roster, &manifest)?;
+        }
+        signer.as_ref().map_or(Ok(()), |signer| bound.require_by(&signer.public()))?;
+    }
+    let draw = Draw { run: recipe.digest(), round: args.round, beacon: drawn.value };
     let mut assignments = draw.assign(&manifest, &roster).at(args.shards.join(MANIFEST).display())?;
     let mut text = String::new();
     for assignment in &mut assignments {
@@ -89,7 +99,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
 const SAID: usize = 8;
 
 /// A file by its name, never by whether one happens to be there.
-fn roster(workers: &str) -> Result<Roster> {
+pub(super) fn roster(workers: &str) -> Result<Roster> {
     let plain = workers.strip_suffix(".zst").unwrap_or(workers);
     let is_file =
         !workers.contains([',', '=']) && (workers == "-" || workers.contains('/') || plain.ends_with(".jsonl"));
@@ -105,7 +115,7 @@ fn roster(workers: &str) -> Result<Roster> {
 }
 
 /// The list of the shards, which must be those of the recipe and be there.
-fn load_shards(folder: &Path, recipe: &Recipe) -> Result<Manifest> {
+pub(super) fn load_shards(folder: &Path, recipe: &Recipe) -> Result<Manifest> {
     let list = folder.join(MANIFEST);
     let manifest = Manifest::parse(&record::read_lines(&list)?).at(list.display())?;
     manifest.agrees(&recipe.data).at(list.display())?;
@@ -123,6 +133,7 @@ mod tests {
     use clap::Parser;
     use std::fs;
 
+    use crate::artifact::Digest;
     use crate::command::shard::tests::shard;
     use crate::data::Assignment;
 
@@ -216,7 +227,7 @@ mod tests {
             let line = ["assign", "--recipe", "r", "--shards", "s", "--round", "0"];
             let rest = ["--workers", "a", "--beacon", beacon];
             let error = Line::try_parse_from(line.iter().chain(&rest)).err().unwrap();
-            assert!(error.to_string().contains("64 lowercase hex digits"), "{error}");
+            assert!(error.to_string().contains("64 lowercase hex digits, or a file"), "{error}");
         }
     }
 

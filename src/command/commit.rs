@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use super::common::open;
 use super::escrow::{self, EscrowArgs};
 use super::lists;
+use crate::artifact::beacon::NamedBlock;
 use crate::artifact::key::SigningKey;
 use crate::artifact::record::Signer;
 use crate::artifact::{self, ArtifactKind, Commitment, Digest, Meta, Reader, Room, record};
 use crate::command::args::{OutputArgs, WithoutArgs};
+use crate::command::beacon::AHEAD;
 use crate::error::{Context, Error, Result};
 use crate::fsio::Target;
 use crate::pay::{Closing, Entry, Ledger, NodeSigner, Offer, hash_of};
@@ -54,6 +56,9 @@ pub struct Args {
     /// Close it though a worker may still commit
     #[arg(long, requires = "close")]
     now: bool,
+    /// How many blocks after the closing the one comes that beacon b is made of
+    #[arg(long, value_name = "BLOCKS", requires = "close", default_value_t = AHEAD, value_parser = clap::value_parser!(u32).range(1..=2016))]
+    ahead: u32,
     #[command(flatten)]
     escrow: EscrowArgs,
     #[command(flatten)]
@@ -232,5 +237,6 @@ fn make(offers: &[Offer], given: &[Commitment], run: Digest, args: &Args, height
     hashes.sort_unstable();
     hashes.dedup();
     let judge = offers[0].judge;
-    Ok(Closing { run, round: args.round, attempt: args.attempt, height, commitments: hashes, judge, sig: None })
+    let block = Some(NamedBlock { height: height + args.ahead, network: offers[0].network.clone() });
+    Ok(Closing { run, round: args.round, attempt: args.attempt, height, commitments: hashes, block, judge, sig: None })
 }

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use super::common::{open, say_assumed_zero};
+use super::drawn::BeaconArg;
 use super::files::{MomentsIn, StatesIn};
 use super::kept::{self, last_kept, write_state};
 use super::made::shown_state;
 use super::train::{Work, WorkArgs};
-use super::updates::digest;
-use crate::artifact::{ArtifactKind, ChunkAt, Digest, Meta, Reader, record};
+use crate::artifact::beacon::Purpose;
+use crate::artifact::{ArtifactKind, ChunkAt, Digest, Meta, Reader, Recipe, record};
 use crate::codec::{Feedback, codec_for};
 use crate::error::{Context, Error, Result};
 use crate::fsio::Target;
@@ -52,9 +53,10 @@ pub struct Args {
 /// What is drawn, and how much.
 #[derive(clap::Args, Debug)]
 pub struct DrawArgs {
-    /// 32 bytes in hex that nobody knew when the commitments were closed: draws what is looked at
-    #[arg(long, value_name = "HEX", value_parser = digest, requires = "drawn")]
-    pub beacon: Option<Digest>,
+    /// What nobody knew when the commitments were closed, and draws what is looked at: a file of `l402 beacon b`, or 32 bytes in hex,
+    /// which are taken on trust
+    #[arg(long, value_name = "HEX|FILE", requires = "drawn")]
+    pub beacon: Option<BeaconArg>,
     /// How many segments, the last one always among them
     #[arg(help_heading = "What is drawn", long, value_name = "K", group = "drawn", value_parser = clap::value_parser!(u32).range(1..), requires = "beacon")]
     pub segments: Option<u32>,
@@ -85,11 +87,14 @@ fn chance(text: &str) -> std::result::Result<Chance, String> {
 }
 
 impl DrawArgs {
-    /// What a replay draws; nothing where all is to be replayed.
-    pub fn sampling(&self, segments: Segments, chunks: u32) -> Option<Sampling> {
-        let count = self.count(segments.count())?;
-        let chunks = self.chunks.unwrap_or(chunks) as usize;
-        self.beacon.map(|beacon| Sampling { beacon, segments: count, chunks })
+    /// What a replay of this round draws; nothing where all is to be replayed.
+    pub fn sampling(&self, recipe: &Recipe, round: u64, ui: &Ui) -> Result<Option<Sampling>> {
+        let (Some(segments), Some(beacon)) = (self.count(Segments::of(recipe).count()), &self.beacon) else {
+            return Ok(None);
+        };
+        let chunks = self.chunks.unwrap_or(recipe.verify.chunks) as usize;
+        let beacon = beacon.draw(recipe, round, Purpose::B, ui)?.value;
+        Ok(Some(Sampling { beacon, segments, chunks }))
     }
 
     /// How many segments of this many.
@@ -106,7 +111,7 @@ impl DrawArgs {
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let work = args.work.load(ui)?;
     let segments = Segments::of(&work.recipe);
-    let sampling = args.draw.sampling(segments, work.recipe.verify.chunks);
+    let sampling = args.draw.sampling(&work.recipe, work.assignment.round, ui)?;
     let sampling =
         sampling.ok_or_else(|| Error::usage("expected --beacon with --segments or --catch: what is to be shown?"))?;
     let layout = &work.folder.layout;

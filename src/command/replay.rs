@@ -191,7 +191,7 @@ pub(super) fn replay_one(args: &Args, ui: &Ui) -> Result<()> {
         return conclude(&finding, update_path, ui);
     }
     let segments = Segments::of(&recipe);
-    let sampling = args.draw.sampling(segments, recipe.verify.chunks);
+    let sampling = args.draw.sampling(&recipe, input.assignment.round, ui)?;
     if args.openings.is_some() && sampling.is_none() {
         return Err(Error::usage("--openings: a whole replay needs none: expected --beacon, --against or --trace"));
     }

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 
 use super::common::{BaseArg, CoordinatorArg, RoundArgs, open, read_assignments};
 use super::device::DeviceArgs;
+use super::drawn::BeaconArg;
 use super::made::about;
 use super::node::NodeArgs;
 use super::{consensus, lists, model_loss, scored, updates};
+use crate::artifact::beacon::Purpose;
 use crate::artifact::key::SigningKey;
 use crate::artifact::record::Signer;
 use crate::artifact::{Commitment, Digest, Recipe, Room, record};
@@ -63,9 +65,10 @@ pub struct Args {
           conflicts_with_all = ["model", "val", "key", "rpc_file", "lightning_dir", "beacon", "findings", "assignments",
                                 "judge", "shards", "previous", "earlier", "commitments", "updates"])]
     consensus: Vec<PathBuf>,
-    /// Draws the held-out sequences, where the recipe takes a part of them
-    #[arg(long, value_name = "HEX", value_parser = updates::digest, requires = "recipe")]
-    beacon: Option<Digest>,
+    /// Draws the held-out sequences, where the recipe takes a part of them: a file of `l402 beacon b`, or 32 bytes in hex, which are
+    /// taken on trust
+    #[arg(long, value_name = "HEX|FILE", requires = "recipe")]
+    beacon: Option<BeaconArg>,
     /// Findings of `replay`: what was not recomputed to equality does not count; as often as there are files
     #[arg(long, value_name = "FILE", requires = "recipe")]
     findings: Vec<PathBuf>,
@@ -126,6 +129,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         RoundArgs { recipe: recipe.clone(), model: model.clone(), base: args.base.clone() }.load(args.round)?;
     let lists = read_lists(args, &recipe, round, ui)?;
     let updates::Given { updates: given, left_out } = updates::read(&args.updates, &recipe, &folder.layout, ui)?;
+    let beacon = beacon(args, &recipe, round, ui)?;
     let candidates: Vec<Candidate> = given.iter().map(Candidate::of).collect();
     require_some(&candidates, &left_out, &lists, &recipe, &folder, round)?;
     let vocabulary = folder.config.vocab_size;
@@ -144,7 +148,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
             ("round", of.round != round),
             ("model", of.theta != folder.digest),
             ("held-out shard", of.held_out != held_out.digest()),
-            ("beacon", of.beacon != args.beacon),
+            ("beacon", of.beacon != beacon),
         ];
         Ok(differs.iter().find(|(_, differs)| *differs).map(|(what, _)| (*what).to_owned()))
     })?;
@@ -155,7 +159,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
         folder: &folder,
         device: &device,
         held_out: &held_out,
-        beacon: args.beacon,
+        beacon,
         lists: &lists,
         shards: args.shards.is_some().then_some(&shard as &OpenShard<'_>),
         standings: &standings,
@@ -235,6 +239,17 @@ fn require_some(
     }
     let what = format!("expected updates of round {round}, made from this model, found none: {}", reasons.join("; "));
     Err(Error::refused(what))
+}
+
+/// What draws the held-out sequences: bound to a block by who closes the lists, where that is known.
+fn beacon(args: &Args, recipe: &Recipe, round: u64, ui: &Ui) -> Result<Option<Digest>> {
+    let Some(beacon) = &args.beacon else { return Ok(None) };
+    let drawn = beacon.draw(recipe, round, Purpose::B, ui)?;
+    let judge = args.judge.map(|judge| judge.0).or(args.coordinator.coordinator);
+    if let (Some(bound), Some(judge)) = (&drawn.bound, judge) {
+        bound.require_by(&judge)?;
+    }
+    Ok(Some(drawn.value))
 }
 
 /// What the workers carry into the round, from the scores of the round before and no other. A round that forgets it would

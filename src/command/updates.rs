@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::artifact::{Digest, Recipe};
 use crate::codec::Update;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 use crate::fsio::Source;
 use crate::model::Layout;
 use crate::score::{Candidate, in_order, read_update};
@@ -46,9 +46,4 @@ pub fn foreign(update: &Candidate, recipe: &Recipe, theta: &Digest, round: u64) 
         None => update.made_from_another(theta, None),
         reason => Ok(reason),
     }
-}
-
-/// Parses a beacon or digest on the command line.
-pub fn digest(text: &str) -> std::result::Result<Digest, String> {
-    text.parse().map_err(|e: Error| e.to_string())
 }

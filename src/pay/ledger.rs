@@ -390,7 +390,16 @@ mod tests {
         let close = |height| {
             let (run, judge) = (offer().run, judge().id());
             Entry::Closed {
-                closing: Closing { run, round: 3, attempt: 0, height, commitments: vec![], judge, sig: None },
+                closing: Closing {
+                    run,
+                    round: 3,
+                    attempt: 0,
+                    height,
+                    commitments: vec![],
+                    block: None,
+                    judge,
+                    sig: None,
+                },
             }
         };
         let mut ledger = with(&[close(200)]);

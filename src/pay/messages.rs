@@ -8,6 +8,7 @@ use super::ids::{NodeId, Preimage, RecordHash};
 use super::invoice;
 use super::offer::{Offer, Task};
 use crate::artifact::Digest;
+use crate::artifact::beacon::NamedBlock;
 use crate::artifact::record::{self, Record, Signed};
 use crate::error::{Context, Error, Result};
 
@@ -65,6 +66,9 @@ pub struct Closing {
     pub height: u32,
     /// The hashes of the commitments, ascending.
     pub commitments: Vec<RecordHash>,
+    /// The block that the round's second beacon will come from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block: Option<NamedBlock>,
     /// The judge.
     pub judge: NodeId,
     /// The judge's signature.

@@ -35,6 +35,16 @@ pub struct Book {
 const UNKNOWN: u64 = 1 << 32;
 
 impl Book {
+    /// The next command of a verb that draws by a beacon: by the one that is there, else by whatever somebody gives; where the
+    /// recipe has beacons bound to blocks, what makes it.
+    pub fn drawn(&self, round: u64, which: char, verb: &str) -> String {
+        match (self.run.has(&format!("round-{round}/beacon-{which}")), self.recipe.verify.beacons_are_bound()) {
+            (true, _) => format!("l402 {verb} {round}"),
+            (false, true) => format!("l402 beacon {round} {which}"),
+            (false, false) => format!("l402 {verb} {round} --beacon HEX"),
+        }
+    }
+
     /// Reads the ground. Without a recipe it is no run folder.
     pub fn open(run: RunFolder) -> Result<Book> {
         if !run.has("run.toml") {

@@ -246,7 +246,7 @@ impl<'a> Round<'a> {
     fn nexts(&self) -> Vec<Next> {
         let n = self.lists.round;
         if self.workers.is_empty() {
-            return vec![self.next("coordinator", format!("l402 assign {n} --beacon HEX"), None)];
+            return vec![self.next("coordinator", self.book.drawn(n, 'a', "assign"), None)];
         }
         let [lock_by, commit_by, reveal_by] = [
             self.height(|o| o.heights.lock_by),
@@ -282,7 +282,7 @@ impl<'a> Round<'a> {
             let nexts: Vec<Next> =
                 unseen.map(|who| self.next("anybody", format!("l402 replay {n} {who}"), reveal_by)).collect();
             return if nexts.is_empty() {
-                vec![self.next("coordinator", format!("l402 score {n} --beacon HEX"), reveal_by)]
+                vec![self.next("coordinator", self.book.drawn(n, 'b', "score"), reveal_by)]
             } else {
                 nexts
             };
@@ -351,7 +351,7 @@ pub fn status(book: &Book, last: u64) -> (Vec<RoundStatus>, Vec<Next>) {
     let mut nexts = nexts.concat();
     let done = rounds.last().is_none_or(|round| round.next_model && round.scored);
     if done {
-        let (by, command) = ("coordinator".to_owned(), format!("l402 assign {} --beacon HEX", book.begun));
+        let (by, command) = ("coordinator".to_owned(), book.drawn(book.begun, 'a', "assign"));
         nexts.push(Next { run: book.id, round: book.begun, by, command, until: None });
     }
     (rounds, nexts)

@@ -3,6 +3,7 @@
 mod accept;
 mod alone;
 mod consensus;
+mod drawn;
 mod eligible;
 mod entitled;
 mod gain;
@@ -29,6 +30,7 @@ mod worth;
 pub use accept::Acceptance;
 pub use alone::{ModelLoss, model_loss};
 pub use consensus::{ClippedMedian, clipped_median};
+pub use drawn::{Bound, Drawn, ListClosing};
 pub use eligible::{
     Candidate, Eligibility, UNOPENED, Unlisted, committed, deciding, in_time, judge, opened_commitment, require_listed,
 };

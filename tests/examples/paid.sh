@@ -64,7 +64,12 @@ for n in 1 2; do
     l402 score $n --beacon "$(beacon "score $n")" --without closing
     l402 aggregate $n
 done
-l402 assign 3 --beacon "$(beacon "assign 3")"
+# Blocks come while it waits for one.
+mines() { (while sleep 0.5; do l402 devnet mine "$desk/net" > /dev/null; done) & miner=$!; }
+mines
+play judge beacon 1
+kill $miner
+l402 assign 3
 for party in judge alice payer; do cp -r . "../$party"; cp -r . "../other-$party"; done
 cp -r . ../soon
 
@@ -75,7 +80,10 @@ play alice invoice-status 1
 l402 train 3 alice
 play alice commit 1
 l402 replay 3 alice
-l402 score 3 --beacon "$(beacon "score 3")"
+mines
+play judge beacon 2
+kill $miner
+l402 score 3
 play judge settle 1
 l402 aggregate 3
 [ "$(l402 inspect --field claimed_msat round-3/alice.claimed)" -gt 0 ]
@@ -136,4 +144,5 @@ at paid alice train 5
 cp -r ../soon ../by-node
 rm -r ../by-node/round-3
 mkdir ../by-node/round-3
+cp ../soon/round-3/beacon-a ../by-node/round-3/
 at by-node judge assign 3

@@ -7,16 +7,15 @@ set -euo pipefail
 home=$(cd "$(dirname "$0")/../.." && pwd)
 work=$(mktemp -d /tmp/l402-XXXXXX)
 cd "$work"
-export L402=$L402_BINARY ROUND_MSAT=60000000
+export L402=$L402_BINARY ROUND_MSAT=60000000 BEACONS=blocks
 wrong() { echo "by-hand: $*" >&2; exit 1; }
-end() { "$L402" -q devnet down net; rm -rf "$work"; }
+end() { kill "$miner" 2> /dev/null; "$L402" -q devnet down net; rm -rf "$work"; }
+miner=''
 trap end EXIT
 
-# What is called l402, bitcoin-cli and lightning-cli there.
+# What is called l402 and lightning-cli there.
 mkdir bin
 ln -s "$L402" bin/l402
-printf '#!/bin/sh\nexec "%s" -q devnet mine "%s/net" | cut -d" " -f2\n' "$L402" "$work" > bin/bitcoin-cli
-chmod +x bin/bitcoin-cli
 ln -s "$home/tests/flows/lightning-cli" bin/lightning-cli
 export PATH=$work/bin:$PATH RPC=$work/net/n2/lightning-rpc
 
@@ -28,6 +27,9 @@ under() {    # in recipes/coordinator.md, or in another document
 play() { bash -euo pipefail -c "$1" > "$work/said" 2>&1 || { cat "$work/said"; wrong "of recipes/coordinator.md: $1"; }; }
 
 l402 -q devnet up net --nodes 4 --channel n1-n2 --channel n3-n2 --channel n4-n2 --json > nodes.jsonl
+# A block every other second, as beacons wait for some.
+(while sleep 2; do "$L402" -q devnet mine net > /dev/null; done) &
+miner=$!
 run() {
     "$home/tests/flows/begin" "$1"
     rm -rf "${1:?}-private"/* "$1"/*.pub
@@ -42,7 +44,7 @@ run() {
     round=$(under '## The round')
     # The audit is told who judges.
     if [ -e "$1/judge.pub" ]; then round="${round%l402 audit*}$(under '### A judge apart from the payer')"; fi
-    (cd "$1" && N=0 HEIGHT_A=1 HEIGHT_B=2 play "$round")
+    (cd "$1" && N=0 play "$round")
     [ "$(l402 -q inspect --field claimed_msat "$1/round-0/claimed.jsonl")" -gt 0 ] || wrong "alice was not paid"
     [ -e "$1/theta-1/model.safetensors" ] || wrong "there is no next model"
 }

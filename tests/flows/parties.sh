@@ -13,7 +13,8 @@ l402() { "$L402" --quiet "$@"; }
 ask() { l402 inspect --field "$@"; }
 sum() { awk '{ s += $1 } END { printf "%.0f\n", s }'; }
 wrong() { echo "parties: $*" >&2; tail -n 20 "$work"/*.log "$work"/*.lock.out >&2; exit 1; }
-end() { l402 devnet down net; rm -rf "$work"; }
+miner=''
+end() { kill $miner 2> /dev/null || true; l402 devnet down net; rm -rf "$work"; }
 trap end EXIT
 
 # ---- cron.sh by itself ----------------------------------------------------------------------------------------------
@@ -45,7 +46,7 @@ wait
 # ---- Three parties --------------------------------------------------------------------------------------------------
 
 l402 devnet up net --nodes 3 --json > nodes.jsonl
-"$home/tests/flows/begin" coordinator/run
+BEACONS=blocks "$home/tests/flows/begin" coordinator/run
 rm -rf coordinator/run-private/* coordinator/run/cy.pub
 number=0
 for who in coordinator ann bob; do
@@ -60,9 +61,10 @@ done > coordinator/run/roster.jsonl
 for who in ann bob; do mkdir $who/run && cp coordinator/run/{run.toml,roster.jsonl,coordinator.pub} $who/run/; done
 balance() { l402 devnet status net --json | ask channels.to_us_msat --where "id=$(cat coordinator/run/"$1".pub)" - | sum; }
 for who in coordinator ann bob; do balance $who > $who/before; done
-printf '#!/bin/sh\n"%s" -q devnet mine "%s/net" | cut -d" " -f2\n' "$L402" "$work" > beacon
-chmod +x beacon
-export BEACON=$work/beacon
+# A block whenever a beacon waits for one.
+waits() { [ -e "$1/roster-closing.jsonl" ] && [ ! -e "$1/beacon-a" ] || { [ -e "$1/closing.jsonl" ] && [ ! -e "$1/beacon-b" ]; }; }
+(while sleep 0.3; do for round in coordinator/run/round-*; do if waits "$round"; then l402 -q devnet mine net > /dev/null; fi; done; done) &
+miner=$!
 
 # What strangers send: another's name, a name of nobody, a link to a secret, a pipe, a folder.
 inbox=coordinator/run-private/coordinator/inbox

@@ -21,6 +21,26 @@ pub struct VerifyRecipe {
     /// The greatest tolerance of a near finding that counts, in parts per million.
     #[serde(default)]
     pub tolerance_ppm: u64,
+    /// Where beacons come from. Recipes of before there were such do not say, and believe their coordinator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beacons: Option<Beacons>,
+}
+
+/// Where the beacons of a run come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Beacons {
+    /// From whoever gives them: nothing says that they were not chosen. For runs without pay.
+    Free,
+    /// From blocks that were named, signed, before they were there.
+    Blocks,
+}
+
+impl VerifyRecipe {
+    /// Whether a beacon must show which block it comes from.
+    pub fn beacons_are_bound(&self) -> bool {
+        self.beacons == Some(Beacons::Blocks)
+    }
 }
 
 impl Default for VerifyRecipe {
@@ -31,6 +51,7 @@ impl Default for VerifyRecipe {
             segments: default_segments(),
             chunks: default_chunks(),
             tolerance_ppm: 0,
+            beacons: None,
         }
     }
 }

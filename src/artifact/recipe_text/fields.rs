@@ -16,6 +16,8 @@ seq_len = 1
 steps = 1
 batch = 1
 lr = 0.001
+[verify]
+beacons = \"free\"
 [adapter]
 rank = 1
 alpha = 1.0

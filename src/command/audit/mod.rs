@@ -3,6 +3,7 @@
 pub(super) mod walk;
 mod work;
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use lightning::bitcoin::secp256k1::PublicKey;
@@ -11,11 +12,13 @@ use serde::{Deserialize, Serialize};
 use super::checks::{CheckArgs, Checks, Outcome};
 use super::common::CoordinatorArg;
 use super::device::DeviceArgs;
+use super::headers::ChainArgs;
 use super::invoice::node_id;
 use crate::artifact::record::{self, Record};
 use crate::artifact::{Digest, key};
 use crate::audit::{
-    Audit, Chain, Depth, Pins, Start, Stop, Totals, audit_round, check_keys, check_start, foreign, most_bytes, rounds,
+    Audit, Blocks, Chain, Depth, Pins, Start, Stop, Totals, audit_round, check_keys, check_start, foreign, most_bytes,
+    rounds,
 };
 use crate::command::args::OutputArgs;
 use crate::device::Device;
@@ -60,6 +63,8 @@ pub struct Args {
     /// Print what was found as JSON Lines: `audit`, or `evidence` and `difference`
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    chain: ChainArgs,
     #[command(flatten)]
     checks: CheckArgs,
     #[command(flatten)]
@@ -138,6 +143,12 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
                 "no commitments: in {without} of {all} rounds updates may have been made after others were shown"
             ));
         }
+        if totals.free_beacons > 0 {
+            let (free, all) = (totals.free_beacons, rounds);
+            ui.say(format!(
+                "beacons taken on trust: in {free} of {all} rounds nothing says that the coordinator did not choose what it drew"
+            ));
+        }
         ui.say(format!(
             "equal: run {}: {rounds} rounds, {} updates, {} of them count, {} msat entitled, {} msat paid, {} steps replayed",
             run.short(),
@@ -175,7 +186,13 @@ fn audit(args: &Args, device: &Device, checks: &mut Checks, ui: &Ui) -> std::res
     report::edited(&run, &start.id).iter().for_each(|error| ui.warn(error));
 
     let depth = args.replay.unwrap_or(Depth::Recorded);
-    let options = options(depth, &start);
+    let known_blocks = args.chain.named().then(|| args.chain.open()).transpose()?.map(RefCell::new);
+    let block = known_blocks.as_ref().map(|chain| |height: u32| chain.borrow_mut().header(height));
+    let blocks = block.as_ref().map(|block| block as &Blocks<'_>);
+    if start.recipe.verify.beacons_are_bound() && blocks.is_none() {
+        ui.say("beacons are of blocks that carry the work that they state; whether a chain has them --headers or --rpc-file tells");
+    }
+    let options = options(depth, blocks.is_some(), &start);
     let (mut from, mut totals, mut chain) = (0, Totals::default(), Chain::new());
     let mut link = Digest::of_parts("l402/audit/1", &[options.as_bytes(), &begun.0]);
     if let Some(known) = work.resume(&run, link, rounds, depth == Depth::All, most)? {
@@ -195,6 +212,7 @@ fn audit(args: &Args, device: &Device, checks: &mut Checks, ui: &Ui) -> std::res
             room: &work,
             activations: args.activation_memory << 20,
             device,
+            blocks,
             step: &|worker, step| bar.tick(format!("round {round} {worker} step {step}")),
             say: &|text| ui.say(text),
         };
@@ -210,9 +228,10 @@ fn audit(args: &Args, device: &Device, checks: &mut Checks, ui: &Ui) -> std::res
 }
 
 /// Everything but the files that decides what an audit looks at.
-fn options(depth: Depth, start: &Start) -> String {
+fn options(depth: Depth, blocks: bool, start: &Start) -> String {
     let version = env!("CARGO_PKG_VERSION");
-    format!("{version} {depth:?} {:?} {:?}", start.coordinator, start.judge)
+    let blocks = if blocks { " blocks" } else { "" };
+    format!("{version} {depth:?}{blocks} {:?} {:?}", start.coordinator, start.judge)
 }
 
 /// Nobody's key is pinned: then all must at least be signed by the one that signed the first assignments.

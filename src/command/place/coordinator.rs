@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::form::Form;
 use super::gather::{self, COMMITMENTS, FINDINGS};
-use super::signer::signer;
+use super::signer::{node_alone, signer};
 use crate::artifact::{Commitment, Digest, Reveal, Room, record};
 use crate::command::args::worker_id;
 use crate::data::Assignment;
@@ -23,6 +23,40 @@ impl Form {
         self.begins()?;
         self.beacon("beacon-a")?;
         self.output("assignments.jsonl");
+        Ok(())
+    }
+
+    /// `beacon N a`: closes roster and shards, and makes the beacon of the block that was named. `beacon N b`: of the closed list.
+    pub(super) fn bound_beacon(&mut self) -> Result<()> {
+        let which = self.given.rest.first().map(|which| which.to_string_lossy().into_owned());
+        let (party, file) = match which.as_deref() {
+            Some("a") => {
+                self.given.fill("recipe", self.run.recipe());
+                self.given.fill("round", self.round.to_string());
+                self.given.fill("shards", self.run.path("shards"));
+                self.given.fill("workers", named(self.run.path("roster.jsonl")));
+                self.given.fill("closing", self.run.of(self.round, "roster-closing.jsonl"));
+                self.begins()?;
+                ("coordinator", "beacon-a")
+            }
+            Some("b") => {
+                let closing = self.run.of(self.round, "closing.jsonl");
+                if !self.given.has("closing") && !closing.is_file() {
+                    return Err(Error::missing(format!("{}: no such file: the list is not closed", closing.display()))
+                        .hint(format!("`l402 commit --close {}` closes it, in a paid round", self.round)));
+                }
+                self.given.fill("closing", closing);
+                (self.run.judge(), "beacon-b")
+            }
+            _ => {
+                let round = self.round;
+                return Err(Error::usage(format!("expected `l402 beacon {round} a` or `l402 beacon {round} b`")));
+            }
+        };
+        if !self.given.has("headers") {
+            node_alone(&self.run, party, &mut self.given)?;
+        }
+        self.output(file);
         Ok(())
     }
 

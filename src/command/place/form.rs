@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::fs;
+use std::path::Path;
 
 use super::given::Given;
 use super::run::{Run, is_regular};
@@ -150,45 +151,64 @@ impl Form {
     /// draws again must draw the same.
     pub(super) fn beacon(&mut self, file: &str) -> Result<()> {
         let path = self.run.of(self.round, file);
-        let read = || -> Result<Digest> {
-            if !is_regular(&path) {
-                return Err(Error::usage(format!("{}: expected a regular file", path.display())));
-            }
-            let text = read_text_within(&path, Room::of_one().bytes)?;
-            let wrong =
-                |_: Error| Error::data(format!("{}: expected a beacon, 64 lowercase hex digits", path.display()));
-            text.strip_suffix('\n').unwrap_or(&text).parse().map_err(wrong)
-        };
+        let which = file.trim_start_matches("beacon-");
+        let (made_by, bound) =
+            (format!("`l402 beacon {} {which}`", self.round), self.recipe()?.verify.beacons_are_bound());
         let given = self.given.remove("beacon").pop().map(|given| given.to_string_lossy().into_owned());
-        let beacon = match given.as_deref() {
-            Some("random") if path.is_file() => read()?,
-            None if path.is_file() => read()?,
-            None => {
-                return Err(Error::missing(format!("{}: no such file", path.display())).hint(
-                    "--beacon HEX gives what nobody knew before, as the hash of the next block; --beacon random draws it",
-                ));
+        let is_there = path.is_file();
+        if bound && given.is_some() && !is_there {
+            let what = "--beacon: the recipe has beacons bound to blocks (verify.beacons)";
+            return Err(Error::refused(what).hint(format!("{made_by} makes it")));
+        }
+        let found = match (is_there, given.as_deref()) {
+            (true, given) => {
+                let found = read(&path)?;
+                if let Some(given) = given.filter(|given| *given != "random" && *given != found) {
+                    let expected = if found.starts_with('{') { "the beacon that is there, of a block" } else { &found };
+                    let what = format!("{}: exists: expected {expected}, found --beacon {given}", path.display());
+                    return Err(Error::new(Kind::Exists, what));
+                }
+                found
             }
-            Some(given) => {
+            (false, None) => {
+                return Err(Error::missing(format!("{}: no such file", path.display())).hint(match bound {
+                    true => format!("{made_by} makes it"),
+                    false => format!(
+                        "{made_by} makes it of a block; --beacon HEX gives what nobody knew before, --beacon random draws it"
+                    ),
+                }));
+            }
+            (false, Some(given)) => {
                 let beacon = match given {
                     "random" => Digest(random()?),
                     hex => hex.parse().map_err(|e: Error| Error::usage(format!("--beacon: {e}")))?,
                 };
-                if path.is_file() && read()? != beacon {
-                    let (expected, found) = (read()?, beacon);
-                    return Err(Error::new(
-                        Kind::Exists,
-                        format!("{}: exists: expected {expected}, found --beacon {found}", path.display()),
-                    ));
-                }
                 match Target::new(Some(&path), false).write_text(&format!("{beacon}\n")) {
-                    Ok(_) => beacon,
+                    Ok(_) => beacon.to_string(),
                     // Another has drawn it at the same time.
-                    Err(error) if error.kind() == Kind::Exists && given == "random" => read()?,
+                    Err(error) if error.kind() == Kind::Exists && given == "random" => read(&path)?,
                     Err(error) => return Err(error),
                 }
             }
         };
-        self.given.add("beacon", beacon.to_string());
+        match found.starts_with('{') {
+            true => self.given.add("beacon", path),
+            false => self.given.add("beacon", found),
+        }
         Ok(())
     }
+}
+
+/// What a beacon's file holds: 64 hex digits, or records.
+fn read(path: &Path) -> Result<String> {
+    if !is_regular(path) {
+        return Err(Error::usage(format!("{}: expected a regular file", path.display())));
+    }
+    let text = read_text_within(path, Room::any().bytes)?;
+    if text.starts_with('{') {
+        return Ok(text);
+    }
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    let wrong = |_: Error| Error::data(format!("{}: expected a beacon, 64 lowercase hex digits", path.display()));
+    text.parse::<Digest>().map(|beacon| beacon.to_string()).map_err(wrong)
 }

@@ -31,7 +31,8 @@ pub use run::{Run, VARIABLE};
 type Fill = fn(&mut Form) -> Result<()>;
 
 /// The verbs that have a short form, how it is written, what fills it in, and whether files may stand in the round's place.
-const FORMS: [(&[&str], &str, Fill, bool); 13] = [
+const FORMS: [(&[&str], &str, Fill, bool); 14] = [
+    (&["beacon"], "N a|b", Form::bound_beacon, false),
     (&["assign"], "N", Form::assign, false),
     (&["train"], "N WORKER", Form::train, false),
     (&["compress"], "N WORKER [IN]", Form::compress, true),

@@ -45,6 +45,11 @@ pub fn signer(run: &Run, party: &str, given: &mut Given, escrow: bool) -> Result
 /// Names the party's node and its escrow folder.
 pub fn node(run: &Run, party: &str, given: &mut Given) -> Result<()> {
     given.fill("escrow", run.private(party)?.join(ESCROW));
+    node_alone(run, party, given)
+}
+
+/// Names the party's node.
+pub fn node_alone(run: &Run, party: &str, given: &mut Given) -> Result<()> {
     if !said(given) {
         let socket = socket(run, party)?;
         let none = || -> Result<Error> {

@@ -4,6 +4,7 @@
 //! Every call has a time limit of its own. An error says whether the node answered: what was not answered may have
 //! happened all the same, and is *unknown*.
 
+mod blocks;
 mod channels;
 mod payments;
 
