@@ -47,7 +47,7 @@ impl Run {
 
     /// The first beacon of round 0, and who works on what.
     fn assign(&self) {
-        self.world.expect("beacon 0 a", 75, "is not there yet, the chain is at ");
+        self.world.expect("beacon 0 a", 75, " is not there yet, the chain is at ");
         self.devnet.mine(3);
         self.ok("beacon 0 a");
         self.ok("assign 0");
@@ -76,6 +76,9 @@ impl Run {
     /// The whole round.
     fn play(&self) {
         self.assign();
+        let none = "round-0/closing.jsonl: no such file: the list is not closed";
+        self.world.expect("beacon 0 b", 66, none);
+        self.world.expect("beacon 0 b", 66, "hint: `l402 commit --close 0` closes it, in a paid round");
         self.work();
         self.world.expect("beacon 0 b", 75, "beacon b of round 0: block ");
         self.devnet.mine(3);
@@ -133,7 +136,13 @@ fn a_paid_round_by_beacons_of_blocks_is_audited_against_the_chain() {
     run.world.write("headers", b"");
     run.world.expect("beacon 0 b --headers headers", 65, "headers: expected headers of blocks, found none");
     // One that is gone is missing from a run that has them bound.
-    run.world.expect("audit", 1, "round-0/beacon-b: expected a beacon that is bound to a block");
+    let says = "round-0/beacon-b: expected a beacon that is bound to a block, as the recipe has it, found none";
+    run.world.expect("audit", 1, says);
+    // And without what closed its list it is nobody's.
+    run.world.write("round-0/beacon-b", &drawn[1]);
+    fs::remove_file(run.world.path("round-0/closing.jsonl")).unwrap();
+    let says = "round-0/beacon-b: expected the closing that it hangs on as closing.jsonl, found none";
+    run.world.expect("audit", 1, says);
 }
 
 /// The theft: the coordinator draws until its accomplice has the shard that it prepared. Where nothing binds beacons, nobody can
@@ -180,7 +189,8 @@ fn a_coordinator_that_draws_until_it_likes_what_it_drew_is_found_where_beacons_a
             run.devnet.socket(1).arg()
         ),
         1,
-        "beacon a of round 0: expected one that is bound to a block",
+        "beacon a of round 0: expected one that is bound to a block, as the recipe has it (verify.beacons), found 64 hex digits that \
+         anybody can have chosen",
     );
     run.play();
     run.world.write("round-0/beacon-a", format!("{}\n", common::beacon("one")).as_bytes());
@@ -258,7 +268,7 @@ fn another_roster_than_the_closed_one_draws_nothing() {
     let roster = String::from_utf8(run.world.bytes("roster.jsonl")).unwrap();
     let more = roster.replace("\"ann\"", "\"eve\"") + &roster;
     run.world.write("roster.jsonl", more.as_bytes());
-    run.world.expect("assign 0", 1, "roster: expected ");
+    run.world.expect("assign 0", 1, ", as it was closed for round 0, found ");
     run.world.write("roster.jsonl", roster.as_bytes());
     // Nor does anybody else's word close it.
     run.world.expect(
@@ -274,9 +284,10 @@ fn another_roster_than_the_closed_one_draws_nothing() {
     let text = String::from_utf8(run.world.bytes("round-0/beacon-a")).unwrap();
     for (from, to, says) in [
         ("\"purpose\":\"a\"", "\"purpose\":\"b\"", "purpose: expected a, found b"),
-        ("\"round\":0", "\"round\":1", "not a signature of this record by "),
-        ("\"type\":\"beacon\"", "\"type\":\"bacon\"", "expected one beacon record beside what closed its list"),
-        ("\"type\":\"roster_closing\"", "\"type\":\"closing\"", "expected one roster_closing record, found 0"),
+        ("\"round\":0", "\"round\":1", "roster_closing record: sig: not a signature of this record by "),
+        ("\"type\":\"beacon\"", "\"type\":\"bacon\"", "./bent: expected one beacon record beside what closed its list"),
+        ("\"type\":\"roster_closing\"", "\"type\":\"closing\"", "./bent: expected one roster_closing record, found 0"),
+        ("{", "x{", "./bent: expected a beacon, 64 lowercase hex digits or its record"),
     ] {
         run.world.write("bent", text.replace(from, to).as_bytes());
         let assign =
@@ -285,6 +296,38 @@ fn another_roster_than_the_closed_one_draws_nothing() {
         assert!(talk(&output).contains(says), "{from}: {}", talk(&output));
         assert_ne!(output.status.code(), Some(0), "{from}");
     }
+    // Nor is it that of another round.
+    let next = "assign --recipe run.toml --round 1 --shards shards --workers ./roster.jsonl --beacon round-0/beacon-a -o drawn";
+    run.world.expect(next, 1, "round-0/beacon-a: expected a beacon of run ");
+}
+
+/// A closing of before there were beacons of blocks, by hand.
+#[test]
+fn a_closing_that_names_no_block_makes_no_beacon() {
+    let world = World::new(FULL);
+    let key = l402::artifact::key::SigningKey::generate(&world.path("judge.key")).unwrap();
+    let mut closing = l402::pay::Closing {
+        run: l402::artifact::Digest([1; 32]),
+        round: 0,
+        attempt: 0,
+        height: 5,
+        commitments: Vec::new(),
+        block: None,
+        judge: l402::pay::NodeId(key.public()),
+        sig: None,
+    };
+    record::sign(&mut closing, &key).unwrap();
+    world.write("closing.jsonl", record::line(&closing).unwrap().as_bytes());
+    world.write("headers", b"");
+    let beacon = "beacon b --closing closing.jsonl --headers headers -o beacon-b";
+    world.expect(beacon, 65, "closing.jsonl: the closing names no block for a beacon");
+    let none = "beacon a --closing nothing --headers headers -o beacon-a";
+    world.expect(none, 2, "nothing: no such file: expected --recipe, --round, --shards and --workers, to close them");
+    world.expect(
+        &format!("{none} --recipe r.toml --round 0 --shards shards --workers ann"),
+        2,
+        "--headers: expected a node, which signs that the roster is closed",
+    );
 }
 
 #[test]

@@ -224,7 +224,11 @@ fn a_beacon_that_is_there_is_never_another() {
     assert_eq!(world.bytes("round-0/beacon-a"), drawn);
     world.write("rubbish", b"no beacon\n");
     world.expect("beacon random -o rubbish", 65, "rubbish");
-    world.expect(&format!("beacon {}", one.to_uppercase()), 2, "64 lowercase hex digits");
+    world.expect(
+        &format!("beacon {}", one.to_uppercase()),
+        2,
+        "expected `a`, `b`, `random` or 64 lowercase hex digits",
+    );
 }
 
 #[test]

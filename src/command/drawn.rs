@@ -61,7 +61,8 @@ mod tests {
         assert!(matches!("ab".repeat(32).parse(), Ok(BeaconArg::Free(_))));
         for wrong in ["", "ab", &"AB".repeat(32), &"ab".repeat(33), &"zz".repeat(32), "beacon-a"] {
             let error = wrong.parse::<BeaconArg>().unwrap_err();
-            assert!(error.to_string().starts_with("expected 64 lowercase hex digits, or a file"), "{error}");
+            let says = "expected 64 lowercase hex digits, or a file by a name with a slash, as ./beacon-a";
+            assert_eq!(error.to_string(), says);
         }
     }
 }

@@ -202,6 +202,8 @@ mod tests {
         let other: [&[u8]; 3] = [b"one", b"two", b"three"];
         let error = made(&path, &other, false).unwrap_err();
         assert_eq!(error.kind(), Kind::Exists);
+        let advice = "every work has a folder of its own; --force goes on from there with this one";
+        assert_eq!(error.advice(), Some(advice));
         assert!(error.to_string().contains("p: piece 1: made from another input: expected "), "{error}");
         assert_eq!(fs::read(&path).unwrap(), before);
         assert_eq!(made(&path, &other, true).unwrap(), (1, 2));
