@@ -104,7 +104,7 @@ def model(n, who):
 def before(n, who):
     """What the worker may go on from: its last update that counts. Of rounds that are still to be scored it may be any."""
     files = []
-    for m in reversed(range(n)):
+    for m in reversed(range(n if STATES else 0)):
         scores = of_round(m, "scores.jsonl")
         counts = m in ROUNDS or who in fields(*scores, "worker", "--where", "counts=true")
         files += scores + (of_round(m, *[f"{who}.{kind}" for kind in ["update", *STATES]]) if counts else [])
@@ -118,8 +118,8 @@ def sent(n, who):
 
 
 def remembered(n, who):
-    files = [name for m in range(n) for name in of_round(m, *[f"{who}.{kind}" for who in WORKERS for kind in MEMORY])]
-    return [name for name in files if int(name.split("round-")[-1].split("/")[0]) in ROUNDS or there(name)]
+    files = [(m, of_round(m, f"{who}.{kind}")) for m in range(n) for who in WORKERS for kind in MEMORY]
+    return of_round(n - 1, *["scores.jsonl"] * (n > 0)) + [file for m, [file] in files if m in ROUNDS or there(file)]
 
 
 READS = {
@@ -156,7 +156,7 @@ def leaves(verb, n=None):
         return [f"{RUN}theta-{n + 1}/{name}" for name in made()[1:]] + of_round(n, *MOMENTUM)
     names = {
         "assign": ["beacon-a"],
-        "train": ["{who}." + kind for kind in ["leaves", *STATES]],
+        "train": ["{who}." + kind for kind in dict.fromkeys(["leaves", "feedback", *STATES])],
         "score": ["commitments.jsonl", "findings.jsonl"],
     }
     return [NOW + name for name in names[verb]]
