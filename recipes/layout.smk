@@ -160,3 +160,9 @@ def leaves(verb, n=None):
         "score": ["commitments.jsonl", "findings.jsonl"],
     }
     return [NOW + name for name in names[verb]]
+
+
+def left():
+    """All that the rounds leave: of a job that was killed as it stored its files, any may be missing."""
+    of_each = [name for verb in ["assign", "train", "score"] for name in leaves(verb)]
+    return expand(of_each, n=ROUNDS, who=WORKERS) + [name for n in ROUNDS for name in leaves("aggregate", n)]

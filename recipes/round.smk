@@ -95,7 +95,7 @@ localrules: rounds, assign, commit, beacon, reveal
 
 
 rule rounds:
-    input: expand(THETA, next=[n + 1 for n in ROUNDS]),
+    input: expand(THETA, next=[n + 1 for n in ROUNDS]), left(),
 
 
 rule assign:
