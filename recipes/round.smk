@@ -162,7 +162,7 @@ if VALIDATORS:
         retries: 0
         shell: "l402 score {wildcards.n} --consensus {input.signed:q}"
 
-    # To a store each key is foreign, and no validator brings the lists there.
+    # No key goes to a node that shares nothing, and the lists that validators put together would stay where they are.
     if STORE:
         localrules: validate
 
