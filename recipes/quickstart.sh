@@ -56,6 +56,15 @@ quiet() {
     for _ in $(seq 60); do nodes | ask channels.htlcs - | grep -qv '^0$' || return 0; sleep 1; done
     wrong "payments are still under way"
 }
+# The payer: what came of each payment, of which its node may hear a moment later.
+settled() {
+    for _ in $(seq 60); do
+        l402 invoice status "$n"
+        ask state "round-$n/rungs.jsonl" | grep -qx -e locking -e unknown -e held -e judged -e revealed || return 0
+        sleep 1
+    done
+    wrong "payments are still under way"
+}
 # Msat of a worker's rungs in a round or all (*), of a state or any, as the payer's node knows them.
 rungs() { ask msat --where "worker=$1" ${3:+--where "state=$3"} round-$2/rungs.jsonl | sum; }
 for who in coordinator $workers; do balance "$who" > "$private/$who/before"; done
@@ -91,7 +100,7 @@ for n in $(seq 0 $((rounds - 1))); do
         mv "$private/coordinator/reveal/$who.$n.0.reveal" "$private/$who/"
         l402 settle --claim "$n" "$who" --wait=60
     done
-    quiet && l402 invoice status "$n"                   # the payer: what came of each payment
+    quiet && settled                                    # the payer: what came of each payment
     l402 aggregate "$n"                                 # the next model
     now=round-$n tokens=$(ask tokens "round-$n/scores.jsonl")
     row() { printf '%-9s %-9s %-30.30s %14s %8s %11s %11s %11s\n' "$@"; }

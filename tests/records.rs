@@ -172,6 +172,7 @@ fn words(kind: &str) -> (String, Option<String>) {
     let text = match kind {
         "Digest" | "RecordHash" | "OfferId" | "PaymentHash" | "Preimage" | "Instance" => "64 hex digits",
         "NodeId" => "public key, 66 hex digits",
+        "BlockHeader" => "160 hex digits",
         "String" => "text",
         "u32" | "u64" | "usize" | "i64" => "integer",
         "Msat" => "integer, msat",

@@ -10,7 +10,6 @@ use lightning::bitcoin::block::Header;
 use lightning::bitcoin::consensus::encode::{deserialize, serialize};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::NamedBlock;
 use crate::error::{Context, Error, Result};
 use crate::fsio::read_text_within;
 
@@ -64,15 +63,14 @@ impl<'de> Deserialize<'de> for BlockHeader {
     }
 }
 
-/// The hash of the named block, by the headers from a height to its own: each follows the one before, and carries the work that it
-/// states; on the main network at least that of any block since 2021.
-pub(super) fn last_hash(headers: &[BlockHeader], named: &NamedBlock, from: u32) -> Result<BlockHash> {
-    let expected = (named.height - from) as usize + 1;
+/// The hash of the last of some blocks of a network, by the headers from a height to its own: each follows the one before, and carries the
+/// work that it states; on the main network at least that of any block since 2021.
+pub(super) fn last_hash(headers: &[BlockHeader], network: &str, (from, to): (u32, u32)) -> Result<BlockHash> {
+    let expected = (to - from) as usize + 1;
     let (Some(last), true) = (headers.last(), headers.len() == expected) else {
         let found = headers.len();
         return Err(Error::data(format!(
-            "expected the headers of blocks {from} to {}, {expected} of them, found {found}",
-            named.height
+            "expected the headers of blocks {from} to {to}, {expected} of them, found {found}"
         )));
     };
     for (i, header) in headers.iter().enumerate() {
@@ -85,7 +83,7 @@ pub(super) fn last_hash(headers: &[BlockHeader], named: &NamedBlock, from: u32) 
         if header.0.validate_pow(header.0.target()).is_err() {
             return refused("it does not carry the work that it states".into());
         }
-        if named.network == "bitcoin" && header.0.difficulty_float() < LEAST_DIFFICULTY {
+        if network == "bitcoin" && header.0.difficulty_float() < LEAST_DIFFICULTY {
             let found = header.0.difficulty_float();
             return refused(format!("expected a difficulty of at least {LEAST_DIFFICULTY:e}, found {found:e}"));
         }
@@ -154,16 +152,14 @@ pub(super) mod tests {
     }
 
     fn refuse(headers: &[BlockHeader], network: &str, says: &str) {
-        let named = NamedBlock { height: 14, network: network.into() };
-        let error = last_hash(headers, &named, 10).unwrap_err();
+        let error = last_hash(headers, network, (10, 14)).unwrap_err();
         assert!(error.to_string().contains(says), "{error}");
     }
 
     #[test]
     fn headers_must_follow_each_other_and_carry_their_work() {
         let headers = chain(5);
-        let named = NamedBlock { height: 14, network: "regtest".into() };
-        assert_eq!(last_hash(&headers, &named, 10).unwrap(), headers[4].hash());
+        assert_eq!(last_hash(&headers, "regtest", (10, 14)).unwrap(), headers[4].hash());
         refuse(&headers[1..], "regtest", "expected the headers of blocks 10 to 14, 5 of them, found 4");
         refuse(&[], "regtest", "found 0");
         let mut swapped = headers.clone();

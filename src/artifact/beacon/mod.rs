@@ -101,7 +101,7 @@ impl Closed {
     /// The beacon by these headers, which must be those that it asks for.
     pub fn beacon(&self, headers: Vec<BlockHeader>) -> Result<Beacon> {
         self.check()?;
-        let hash = headers::last_hash(&headers, &self.block, self.height)?;
+        let hash = headers::last_hash(&headers, &self.block.network, (self.height, self.block.height))?;
         let Closed { run, round, purpose, hash: closing, .. } = self.clone();
         Ok(Beacon { run, round, purpose, closing, headers, value: value(purpose, &run, round, &hash) })
     }
