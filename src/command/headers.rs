@@ -11,7 +11,7 @@ use crate::pay::Node;
 #[derive(clap::Args, Debug)]
 pub struct ChainArgs {
     /// The headers of the blocks, a height and a header a line, in the place of a node's
-    #[arg(help_heading = "Bound to a block", long, value_name = "FILE", conflicts_with_all = ["rpc_file", "lightning_dir"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["rpc_file", "lightning_dir"])]
     headers: Option<PathBuf>,
     #[command(flatten)]
     node: NodeArgs,

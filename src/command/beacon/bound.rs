@@ -23,25 +23,25 @@ const PAUSE: Duration = Duration::from_secs(2);
 pub(super) struct BoundArgs {
     /// The record that closes the list and names the block: `roster-closing.jsonl` of beacon a, which is made where it is not
     /// there; `closing.jsonl` of beacon b, which `commit --close` makes
-    #[arg(help_heading = "Bound to a block", long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE")]
     closing: Option<PathBuf>,
     /// The run's recipe
-    #[arg(help_heading = "Bound to a block", long, value_name = "FILE", requires = "closing")]
+    #[arg(long, value_name = "FILE", requires = "closing")]
     recipe: Option<PathBuf>,
     /// The round
-    #[arg(help_heading = "Bound to a block", long, value_name = "N", requires = "closing", value_parser = clap::value_parser!(u64).range(..1 << 53))]
+    #[arg(long, value_name = "N", requires = "closing", value_parser = clap::value_parser!(u64).range(..1 << 53))]
     round: Option<u64>,
     /// The folder that `shard` made
-    #[arg(help_heading = "Bound to a block", long, value_name = "DIR", requires = "closing")]
+    #[arg(long, value_name = "DIR", requires = "closing")]
     shards: Option<PathBuf>,
     /// Who works: `a,b=PUBLICKEY,c`, or a file of `roster` records, its name ending in .jsonl or containing a slash
-    #[arg(help_heading = "Bound to a block", long, value_name = "LIST|FILE", requires = "closing")]
+    #[arg(long, value_name = "LIST|FILE", requires = "closing")]
     workers: Option<String>,
     /// How many blocks after the closing the named one comes
-    #[arg(help_heading = "Bound to a block", long, value_name = "BLOCKS", default_value_t = AHEAD, value_parser = clap::value_parser!(u32).range(1..=2016))]
+    #[arg(long, value_name = "BLOCKS", default_value_t = AHEAD, value_parser = clap::value_parser!(u32).range(1..=2016))]
     ahead: u32,
     /// Wait until the block is there, for so many seconds [default with the flag: 3600]
-    #[arg(help_heading = "Bound to a block", long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "3600", require_equals = true)]
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "3600", require_equals = true)]
     wait: Option<u64>,
     #[command(flatten)]
     chain: ChainArgs,
