@@ -63,7 +63,7 @@ balance() { l402 devnet status net --json | ask channels.to_us_msat --where "id=
 for who in coordinator ann bob; do balance $who > $who/before; done
 # A block whenever a beacon waits for one.
 waits() { [ -e "$1/roster-closing.jsonl" ] && [ ! -e "$1/beacon-a" ] || { [ -e "$1/closing.jsonl" ] && [ ! -e "$1/beacon-b" ]; }; }
-(while sleep 0.3; do for round in coordinator/run/round-*; do if waits "$round"; then l402 -q devnet mine net > /dev/null; fi; done; done) &
+(while sleep 0.3; do for round in coordinator/run/round-*; do if waits "$round"; then l402 devnet mine net > /dev/null; fi; done; done) &
 miner=$!
 
 # What strangers send: another's name, a name of nobody, a link to a secret, a pipe, a folder.
