@@ -312,6 +312,7 @@ fn a_closing_that_names_no_block_makes_no_beacon() {
         attempt: 0,
         height: 5,
         commitments: Vec::new(),
+        arrivals: None,
         block: None,
         judge: l402::pay::NodeId(key.public()),
         sig: None,

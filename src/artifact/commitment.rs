@@ -22,6 +22,9 @@ pub struct Commitment {
     /// The escrow offer that the work was done for, in hex.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offer: Option<String>,
+    /// Hash of the last arrival that the worker saw before it committed; zeros where it saw that there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Digest>,
     /// The signature of the worker's key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sig: Option<String>,
@@ -62,7 +65,7 @@ impl Record for Reveal {
 pub fn commit(run: Digest, round: u64, worker: &str, update: Digest, nonce: Digest) -> (Commitment, Reveal) {
     let reveal = Reveal { run, round, worker: worker.to_owned(), update, nonce };
     let commitment = reveal.commitment();
-    (Commitment { run, round, worker: worker.to_owned(), commitment, offer: None, sig: None }, reveal)
+    (Commitment { run, round, worker: worker.to_owned(), commitment, offer: None, seen: None, sig: None }, reveal)
 }
 
 impl Reveal {

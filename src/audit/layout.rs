@@ -12,7 +12,8 @@ use crate::model::{Layout, ModelConfig};
 use crate::verify::Segments;
 
 /// The lists and beacons of a round.
-const ROUND: [&str; 16] = [
+const ROUND: [&str; 17] = [
+    "arrivals.jsonl",
     "assignments.jsonl",
     "beacon-a",
     "beacon-b",
@@ -33,7 +34,7 @@ const ROUND: [&str; 16] = [
 ];
 
 /// Endings of the files that a round has for each worker: its own, and the parts of lists that it has sent.
-const WORKER: [&str; 10] = [
+const WORKER: [&str; 11] = [
     ".claimed",
     ".commitment",
     ".feedback",
@@ -42,6 +43,7 @@ const WORKER: [&str; 10] = [
     ".invoices",
     ".leaves",
     ".moments",
+    ".receipt",
     ".reveal",
     ".update",
 ];

@@ -4,6 +4,7 @@
 //! one; and where two artifacts contradict each other and nothing else decides, a reference that is one character off is
 //! itself what was altered (see [`differs::near`]). docs/run.md has the layout and every rule.
 
+mod arrivals;
 mod assigned;
 mod beacons;
 mod chain;

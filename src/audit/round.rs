@@ -1,5 +1,6 @@
 //! One round: from its assignments to the next model.
 
+use super::arrivals::check_arrivals;
 use super::assigned::check_assignments;
 use super::beacons::{Blocks, check_beacon};
 use super::chain::{Chain, Last};
@@ -59,6 +60,9 @@ pub struct Totals {
     pub without_findings: u64,
     /// Rounds without commitments: nobody says that their updates were not made after the others were shown.
     pub without_commitments: u64,
+    /// Rounds with several commitments and without arrivals: nobody has signed in which order they came.
+    #[serde(default)]
+    pub without_arrivals: u64,
     /// Rounds of whose beacons at least one is not bound to a block: nobody says that it was not chosen.
     #[serde(default)]
     pub free_beacons: u64,
@@ -74,6 +78,7 @@ impl Totals {
         self.steps += other.steps;
         self.without_findings += other.without_findings;
         self.without_commitments += other.without_commitments;
+        self.without_arrivals += other.without_arrivals;
         self.free_beacons += other.free_beacons;
     }
 }
@@ -98,6 +103,10 @@ pub fn audit_round(audit: &Audit<'_>, round: u64, chain: &mut Chain) -> Checked<
     let mut lists = read_lists(run, start, &assignments, &names)?;
     let second = check_beacon(run, start, round, Purpose::B, audit.blocks)?;
     lists.beacon = second.as_ref().map(|drawn| drawn.value);
+    let arrivals = check_arrivals(run, start, &names, &lists)?;
+    if let (Some(arrivals), Some(in_time)) = (&arrivals, lists.in_time.take()) {
+        lists.in_time = Some(arrivals.order(in_time)?);
+    }
     let given = read_given(run, start, &folder.layout, &names)?;
     let rescoring = Rescoring {
         run,
@@ -143,6 +152,7 @@ pub fn audit_round(audit: &Audit<'_>, round: u64, chain: &mut Chain) -> Checked<
         steps,
         without_findings: lists.findings.is_none().into(),
         without_commitments: lists.commitments.is_none().into(),
+        without_arrivals: (arrivals.is_none() && lists.commitments.as_ref().is_some_and(|all| all.len() > 1)).into(),
         free_beacons: [&first, &second].iter().any(|drawn| drawn.as_ref().is_none_or(|d| d.bound.is_none())).into(),
     };
     for given in counting {

@@ -18,11 +18,11 @@ use crate::command::args::{OutputArgs, WithoutArgs};
 use crate::data::Assignment;
 use crate::error::{Context, Error, Result};
 use crate::model::{Layout, ModelFolder};
-use crate::pay::{Closing, NodeId, NodeSigner};
+use crate::pay::{Arrival, Closing, NodeId, NodeSigner};
 use crate::score::signals::noise::NONE_IS_ENOUGH;
 use crate::score::{
-    Candidate, Eligibility, OpenShard, Scores, Scoring, Standing, StandingsGiven, Watch, check_standings, endorse,
-    in_time, read_assigned, read_held_out, read_update, require_listed, score_round, update_digest,
+    Candidate, Eligibility, OpenShard, Scores, Scoring, Standing, StandingsGiven, Watch, by_arrival, check_standings,
+    endorse, in_time, read_assigned, read_held_out, read_update, require_listed, score_round, update_digest,
 };
 use crate::ui::Ui;
 
@@ -333,6 +333,14 @@ fn read_lists(args: &Args, recipe: &Recipe, round: u64, ui: &Ui) -> Result<Eligi
         let (all, closings): (Vec<Commitment>, Vec<Closing>) = (lists::select(&list), lists::select(&list));
         judge.map_or(Ok(()), |judge| require_listed(&all, &closings, &judge)).at(lists::name(&args.commitments))?;
         let commitments = in_time(all, &closings, &recipe.digest(), round, judge.as_ref())?;
+        let arrivals: Vec<Arrival> = lists::select(&list);
+        if arrivals.is_empty() && recipe.pay.round_msat > 0 && commitments.len() > 1 {
+            ui.say(
+                "the order of the commitments, which decides who copied, is signed by nobody: there are no arrivals",
+            );
+        }
+        let of = (&recipe.digest(), round);
+        let commitments = by_arrival(commitments, arrivals, of, judge.as_ref()).at(lists::name(&args.commitments))?;
         by.commitments = Some((commitments, lists::select(&list)));
     }
     if !args.findings.is_empty() {

@@ -186,8 +186,17 @@ mod tests {
         let mut hashes: Vec<RecordHash> = commitments.iter().map(|c| hash_of(c).unwrap()).collect();
         hashes.sort_unstable();
         let (run, round, attempt) = (offer.run, offer.round, offer.attempt);
-        let mut closing =
-            Closing { run, round, attempt, height, commitments: hashes, block: None, judge: judge().id(), sig: None };
+        let mut closing = Closing {
+            run,
+            round,
+            attempt,
+            height,
+            commitments: hashes,
+            arrivals: None,
+            block: None,
+            judge: judge().id(),
+            sig: None,
+        };
         record::sign(&mut closing, &judge()).unwrap();
         closing
     }

@@ -396,6 +396,7 @@ mod tests {
                     attempt: 0,
                     height,
                     commitments: vec![],
+                    arrivals: None,
                     block: None,
                     judge,
                     sig: None,

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::amount::Msat;
+use super::arrivals::ArrivalsEnd;
 use super::ids::{NodeId, Preimage, RecordHash};
 use super::invoice;
 use super::offer::{Offer, Task};
@@ -66,6 +67,9 @@ pub struct Closing {
     pub height: u32,
     /// The hashes of the commitments, ascending.
     pub commitments: Vec<RecordHash>,
+    /// Up to where the order is signed in which they came, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arrivals: Option<ArrivalsEnd>,
     /// The block that the round's second beacon will come from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub block: Option<NamedBlock>,

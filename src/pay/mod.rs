@@ -3,6 +3,7 @@
 
 mod amount;
 mod answer;
+mod arrivals;
 mod hints;
 mod hold;
 mod ids;
@@ -24,6 +25,7 @@ mod testing;
 
 pub use amount::Msat;
 pub use answer::PayAnswer;
+pub use arrivals::{Arrival, Arrivals, ArrivalsEnd};
 pub use hints::route_hints;
 pub use hold::{HoldInvoice, HoldState};
 pub use ids::{Instance, NodeId, OfferId, PaymentHash, Preimage, RecordHash};

@@ -7,7 +7,7 @@ use crate::artifact::{Commitment, Digest, Meta, Reveal, WORK, commit};
 use crate::codec::Update;
 use crate::data::Assignment;
 use crate::error::{Error, Result};
-use crate::pay::{Closing, NodeId, hash_of};
+use crate::pay::{Arrival, Arrivals, Closing, NodeId, hash_of};
 use crate::verify::{Finding, Verdict, input_name};
 
 /// What is known of an update from its own file.
@@ -206,6 +206,20 @@ pub fn in_time(
         }
     }
     Ok(listed)
+}
+
+/// Commitments in the order in which the judge has signed that they came, where it has; what anybody else says of that decides nothing.
+pub fn by_arrival(
+    commitments: Vec<Commitment>,
+    arrivals: Vec<Arrival>,
+    of: (&Digest, u64),
+    judge: Option<&NodeId>,
+) -> Result<Vec<Commitment>> {
+    let Some(judge) = judge else { return Ok(commitments) };
+    let own: Vec<Arrival> = arrivals.into_iter().filter(|arrival| arrival.verify(judge).is_ok()).collect();
+    let arrivals = Arrivals::check(own, of, judge)?;
+    arrivals.require_seen(&commitments)?;
+    arrivals.order(commitments)
 }
 
 /// Refuses to go on where a list that the judge closed has commitments, and not one of them is among those that were read: that is no

@@ -32,7 +32,8 @@ pub use alone::{ModelLoss, model_loss};
 pub use consensus::{ClippedMedian, clipped_median};
 pub use drawn::{Bound, Drawn, ListClosing};
 pub use eligible::{
-    Candidate, Eligibility, UNOPENED, Unlisted, committed, deciding, in_time, judge, opened_commitment, require_listed,
+    Candidate, Eligibility, UNOPENED, Unlisted, by_arrival, committed, deciding, in_time, judge, opened_commitment,
+    require_listed,
 };
 pub use entitled::entitled;
 pub use gain::{draw_sequences, sequence_losses};

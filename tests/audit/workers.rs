@@ -147,8 +147,17 @@ fn a_commitment_after_the_closing_harms_nobody_where_the_judge_is_not_the_coordi
     let mut commitments: Vec<_> = all.iter().map(|c| hash_of(c).unwrap()).collect();
     commitments.sort_unstable();
     let (run, judged) = (all[0].run, judge.parse().unwrap());
-    let mut closing =
-        Closing { run, round: 0, attempt: 0, height: 9, commitments, block: None, judge: judged, sig: None };
+    let mut closing = Closing {
+        run,
+        round: 0,
+        attempt: 0,
+        height: 9,
+        commitments,
+        arrivals: None,
+        block: None,
+        judge: judged,
+        sig: None,
+    };
     record::sign(&mut closing, &SigningKey::load(&world.path("judge.key")).unwrap()).unwrap();
     world.write("pub/round-0/closing.jsonl", record::line(&closing).unwrap().as_bytes());
     let (mut late, _) = commit(run, 0, "bob", Digest::of(b"another"), Digest::of(b"nonce"));

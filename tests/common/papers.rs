@@ -279,6 +279,7 @@ impl Papers {
             attempt: 0,
             height: at + 5,
             commitments: commitments.iter().map(|c| hash_of(c).unwrap()).collect(),
+            arrivals: None,
             block: None,
             judge: NodeId(self.judge.public()),
             sig: None,

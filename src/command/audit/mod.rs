@@ -143,6 +143,10 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
                 "no commitments: in {without} of {all} rounds updates may have been made after others were shown"
             ));
         }
+        if totals.without_arrivals > 0 {
+            let (without, all) = (totals.without_arrivals, rounds);
+            ui.say(format!("no arrivals: in {without} of {all} rounds the order of commitments is signed by nobody"));
+        }
         if totals.free_beacons > 0 {
             let (free, all) = (totals.free_beacons, rounds);
             ui.say(format!(

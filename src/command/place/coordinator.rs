@@ -106,6 +106,9 @@ impl Form {
             self.some_are_open(&commitments)?;
             self.given.add("commitments", commitments);
             self.closing()?;
+            if let Some(arrivals) = self.run.there(self.round, "arrivals.jsonl") {
+                self.given.add("commitments", arrivals);
+            }
         }
         if self.round > 0 && self.recipe()?.score.carries() {
             let previous = self.run.of(self.round - 1, "scores.jsonl");

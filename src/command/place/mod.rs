@@ -36,7 +36,7 @@ const FORMS: [(&[&str], &str, Fill, bool); 14] = [
     (&["assign"], "N", Form::assign, false),
     (&["train"], "N WORKER", Form::train, false),
     (&["compress"], "N WORKER [IN]", Form::compress, true),
-    (&["commit"], "N WORKER [--reveal] | --close N", Form::commit, true),
+    (&["commit"], "N WORKER [--reveal] | --receive N | --close N", Form::commit, true),
     (&["open"], "N WORKER", Form::open, false),
     (&["replay"], "N WORKER | N --all", Form::replay, false),
     (&["score"], "N [VALIDATOR] | N --consensus", Form::score, true),
@@ -92,8 +92,9 @@ fn below(tree: Command, verb: &[&str], change: Box<dyn FnOnce(Command) -> Comman
     }
 }
 
-/// Flags in whose value the round of a short form stands: `commit --close 3`, `settle --claim 3 alice`.
-const BY_FLAG: [(&str, &str, Fill); 2] = [("commit", "close", Form::close), ("settle", "claim", Form::claim)];
+/// Flags in whose value the round of a short form stands: `commit --receive 3`, `commit --close 3`, `settle --claim 3 alice`.
+const BY_FLAG: [(&str, &str, Fill); 3] =
+    [("commit", "close", Form::close), ("commit", "receive", Form::receive), ("settle", "claim", Form::claim)];
 
 /// Verbs about a whole run, which they take in the first place, and how much follows it.
 const OF_A_RUN: [(&str, usize); 6] =

@@ -1,10 +1,12 @@
 //! The short forms of the escrow: `l402 invoice offer 3`, `l402 settle 3`, `l402 settle --claim 3 alice`.
 
+use std::path::PathBuf;
+
 use super::coordinator::named;
 use super::counted::carried;
 use super::form::Form;
 use super::gather::{self, CLAIMED, COMMITMENTS, HELD, INVOICES, List};
-use super::signer::node;
+use super::signer::{node, signer};
 use crate::artifact::{Room, canonical};
 use crate::data::Roster;
 use crate::error::{Error, Result};
@@ -93,18 +95,39 @@ impl Form {
         Ok(())
     }
 
-    /// `commit --close N`: the judge's.
-    pub(super) fn close(&mut self) -> Result<()> {
-        let commitments = match gather::gather(&self.run, self.round, COMMITMENTS, &self.ui)? {
-            Some(commitments) => commitments,
+    /// The commitments that were sent.
+    fn sent(&self) -> Result<PathBuf> {
+        match gather::gather(&self.run, self.round, COMMITMENTS, &self.ui)? {
+            Some(commitments) => Ok(commitments),
             // Nobody has committed: whether that is a matter of waiting the verb says.
             None => {
                 let empty = self.run.of(self.round, COMMITMENTS.file);
                 Target::new(Some(&empty), false).write_text("")?;
-                empty
+                Ok(empty)
             }
-        };
+        }
+    }
+
+    /// `commit --receive N`: of who closes the list.
+    pub(super) fn receive(&mut self) -> Result<()> {
+        let sent = self.sent()?;
+        self.given.remove("receive");
+        self.given.add("receive", sent);
+        self.given.fill("round", self.round.to_string());
+        self.given.fill("assignments", self.run.of(self.round, "assignments.jsonl"));
+        self.given.fill("receipts", self.run.of(self.round, ""));
+        signer(&self.run, self.run.judge(), &mut self.given, false)?;
+        self.output("arrivals.jsonl");
+        Ok(())
+    }
+
+    /// `commit --close N`: the judge's.
+    pub(super) fn close(&mut self) -> Result<()> {
+        let commitments = self.sent()?;
         self.given.remove("close");
+        if let Some(arrivals) = self.run.there(self.round, "arrivals.jsonl") {
+            self.given.fill("arrivals", arrivals);
+        }
         self.given.add("close", commitments);
         self.given.fill("round", self.round.to_string());
         node(&self.run, self.run.judge(), &mut self.given)?;
@@ -179,7 +202,7 @@ impl Form {
     }
 
     /// A list that the verb cannot do without; `verb` makes its parts.
-    fn gathered(&self, list: List, verb: &str) -> Result<std::path::PathBuf> {
+    fn gathered(&self, list: List, verb: &str) -> Result<PathBuf> {
         gather::gather(&self.run, self.round, list, &self.ui)?.ok_or_else(|| {
             let what = format!("{}: no such file", self.run.of(self.round, list.file).display());
             Error::missing(what).hint(format!("`l402 {verb} {} WORKER` makes each worker's part of it", self.round))

@@ -152,6 +152,9 @@ impl Form {
             }
             self.given.fill("offers", offers);
         }
+        if let Some(arrivals) = self.run.there(self.round, "arrivals.jsonl").filter(|_| !reveal) {
+            self.given.fill("arrivals", arrivals);
+        }
         self.output_of("output", &worker, if reveal { "reveal" } else { "commitment" });
         Ok(())
     }

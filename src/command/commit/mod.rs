@@ -1,4 +1,7 @@
-//! `l402 commit`: a signed commitment to an update, before it is shown; and the closing of the list of them.
+//! `l402 commit`: a signed commitment to an update, before it is shown; in which order they came, and the closing of the list of them.
+
+mod close;
+mod receive;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -6,15 +9,13 @@ use std::path::{Path, PathBuf};
 use super::common::open;
 use super::escrow::{self, EscrowArgs};
 use super::lists;
-use crate::artifact::beacon::NamedBlock;
 use crate::artifact::key::SigningKey;
 use crate::artifact::record::Signer;
 use crate::artifact::{self, ArtifactKind, Commitment, Digest, Meta, Reader, Room, record};
 use crate::command::args::{OutputArgs, WithoutArgs};
 use crate::command::beacon::AHEAD;
-use crate::error::{Context, Error, Result};
-use crate::fsio::Target;
-use crate::pay::{Closing, Entry, Ledger, NodeSigner, Offer, hash_of};
+use crate::error::{Error, Result};
+use crate::pay::{Arrival, Ledger, NodeSigner, Offer, hash_of};
 use crate::ui::Ui;
 
 /// Commit to an update before anybody sees it, open a commitment, or close the list of them.
@@ -23,19 +24,22 @@ use crate::ui::Ui;
 /// the worker can compute. When all commitments are in, `--reveal` prints the record that opens one; it goes with the
 /// update.
 ///
+/// Who closes the list puts down with --receive in which order commitments have come: a chain of signed records, each of which is its
+/// worker's receipt. Who copied whom is judged by that order.
+///
 /// A judge closes the list with --close: it signs which commitments were there, and at which height. What is not in the
 /// list came late, and earns nothing. While a worker that was offered pay may still commit, that is a matter of trying
 /// again (75).
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The update, as `compress` wrote it
-    #[arg(value_name = "UPDATE", required_unless_present = "close")]
+    #[arg(value_name = "UPDATE", required_unless_present_any = ["close", "receive"])]
     update: Option<PathBuf>,
     /// The round
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..1 << 53))]
     round: u64,
     /// The worker
-    #[arg(long, value_name = "ID", value_parser = crate::command::args::worker_id, required_unless_present = "close")]
+    #[arg(long, value_name = "ID", value_parser = crate::command::args::worker_id, required_unless_present_any = ["close", "receive"])]
     worker: Option<String>,
     /// The worker's signing key, made by `l402 key`; or name a node
     #[arg(long, value_name = "FILE", conflicts_with_all = ["rpc_file", "lightning_dir"])]
@@ -50,6 +54,20 @@ pub struct Args {
     /// file is read by itself, and one that is malformed is left out
     #[arg(long, value_name = "FILE|DIR", conflicts_with_all = ["update", "worker", "key", "offers", "reveal"])]
     close: Vec<PathBuf>,
+    /// Who closes the list: sign that these commitments have come, after those that have; as often as there are files, or a folder
+    /// with its `*.jsonl`
+    #[arg(long, value_name = "FILE|DIR", requires = "assignments", conflicts_with_all = ["update", "worker", "offers", "reveal", "close"])]
+    receive: Vec<PathBuf>,
+    /// The round's assignments: nobody else's commitment is received
+    #[arg(long, value_name = "FILE", requires = "receive")]
+    assignments: Option<PathBuf>,
+    /// A folder for what each worker is sent, ID.receipt
+    #[arg(long, value_name = "DIR", requires = "receive")]
+    receipts: Option<PathBuf>,
+    /// The order in which commitments came, as --receive left it: a closing takes what is in it, and a commitment says up to where its
+    /// worker has seen it
+    #[arg(long, value_name = "FILE", conflicts_with = "receive")]
+    arrivals: Option<PathBuf>,
     /// Which try at the round the list is of
     #[arg(long, value_name = "N", default_value_t = 0, requires = "close")]
     attempt: u32,
@@ -70,7 +88,8 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     match (&args.update, &args.worker) {
-        _ if !args.close.is_empty() => close(args, ui),
+        _ if !args.receive.is_empty() => receive::receive(args, ui),
+        _ if !args.close.is_empty() => close::close(args, ui),
         (Some(update), Some(worker)) => commit(args, update, worker, ui),
         _ => Err(Error::bug("the command line lacks what it requires")),
     }
@@ -116,12 +135,28 @@ fn commit(args: &Args, update: &Path, worker: &str, ui: &Ui) -> Result<()> {
         return Ok(());
     }
     commitment.offer = offer.map(|id| id.to_string());
+    // What was signed before says what was seen then.
+    commitment.seen = match target.kept().filter(|kept| kept.is_file()).and_then(signed_before) {
+        Some(before) => before.seen,
+        None => args.arrivals.as_deref().map(seen).transpose()?,
+    };
     match &args.key {
         Some(path) => sign(&mut commitment, &SigningKey::load(path)?)?,
         None => sign(&mut commitment, &NodeSigner(RefCell::new(&mut args.escrow.node.connect()?)))?,
     }
     target.write_text(&record::line(&commitment)?)?;
     Ok(())
+}
+
+/// The commitment in a file that is there.
+fn signed_before(path: &Path) -> Option<Commitment> {
+    record::select(&record::read_lines(path).ok()?).ok()?.into_iter().next()
+}
+
+/// The last arrival that the worker sees; zeros where there is none.
+fn seen(path: &Path) -> Result<Digest> {
+    let all: Vec<Arrival> = record::select(&record::read_lines(path)?)?;
+    all.last().map_or(Ok(Digest([0; 32])), |last| hash_of(last).map(|hash| Digest(hash.0)))
 }
 
 fn sign(commitment: &mut Commitment, signer: &dyn Signer) -> Result<()> {
@@ -146,97 +181,4 @@ fn offer_of(paths: &[PathBuf], run: &Digest, round: u64, worker: &str, books: Op
         let path = lists::name(paths);
         Error::missing(format!("{path}: no offer to {worker}{accepted} for round {round} of this run"))
     })
-}
-
-/// Signs which commitments are there, and when: once a try at a round, forever.
-fn close(args: &Args, ui: &Ui) -> Result<()> {
-    let target = args.output.target();
-    target.check(false)?;
-    let mut escrow = args.escrow.open(false, ui)?;
-    let (id, height) = (escrow.id(), escrow.height());
-    let offers: Vec<Offer> = escrow
-        .ledger
-        .accounts()
-        .filter(|(_, a)| a.offer.judge == id && (a.offer.round, a.offer.attempt) == (args.round, args.attempt))
-        .map(|(_, a)| a.offer.clone())
-        .collect();
-    let folder = &args.escrow.escrow;
-    let first = offers.first().ok_or_else(|| {
-        Error::missing(format!(
-            "{}: nothing was offered for round {}, attempt {}",
-            folder.display(),
-            args.round,
-            args.attempt
-        ))
-    })?;
-    let run = first.run;
-    if offers.iter().any(|o| o.run != run) {
-        return Err(Error::data("offers of several runs in one escrow folder: take one for each run"));
-    }
-    let closing = match escrow.ledger.closing(&run, args.round, args.attempt) {
-        Some(closing) => closing.clone(),
-        None => {
-            // Commitments, and whatever opens them already.
-            let list = lists::read_many(&args.close, Room::of(2 * offers.len()), ui)?;
-            let commitments: Vec<Commitment> = lists::select(&list);
-            let mut closing = make(&offers, &commitments, run, args, height, ui).at(lists::name(&args.close))?;
-            if !args.escrow.dry_run {
-                escrow.sign(&mut closing)?;
-            }
-            escrow.record(vec![Entry::Closed { closing: closing.clone() }])?;
-            closing
-        }
-    };
-    if args.escrow.dry_run {
-        return Target::stdout().write_text(&record::line(&closing)?).map(drop);
-    }
-    target.write_text(&record::line(&closing)?)?;
-    Ok(())
-}
-
-/// From when on the list is closed without whom it waits for: some blocks before it must be, for blocks come in bursts, and a list
-/// that is closed too late pays nobody.
-fn due(offer: &Offer) -> u32 {
-    let time = offer.heights.commit_by.saturating_sub(offer.heights.lock_by);
-    offer.heights.commit_by - (time / 3).min(6)
-}
-
-/// The list as it would be closed now, not signed yet.
-fn make(offers: &[Offer], given: &[Commitment], run: Digest, args: &Args, height: u32, ui: &Ui) -> Result<Closing> {
-    let (mut hashes, mut waiting, mut commit_by) = (Vec::new(), None, u32::MAX);
-    for offer in offers {
-        let id = offer.id()?.to_string();
-        let of_offer = given.iter().filter(|c| c.offer.as_deref() == Some(&id) && c.worker == offer.worker);
-        let mut found = false;
-        for commitment in of_offer {
-            if commitment.signed_by(&offer.payee.0)? {
-                found = true;
-                hashes.push(hash_of(commitment)?);
-            } else {
-                ui.say(format!("passed over: a commitment for the {}: not signed by its node", offer.name()));
-            }
-        }
-        if !found && height < due(offer) {
-            waiting = Some(offer);
-        }
-        commit_by = commit_by.min(offer.heights.commit_by);
-    }
-    if let Some(offer) = waiting.filter(|_| !args.now) {
-        return Err(Error::try_again(format!(
-            "{}: no commitment yet, and until height {} there is time, found {height}",
-            offer.name(),
-            due(offer)
-        ))
-        .hint("--now closes the list all the same, and pays that worker nothing"));
-    }
-    if height > commit_by {
-        return Err(Error::refused(format!(
-            "expected to close the list by height {commit_by}, found {height}: it would pay nobody"
-        )));
-    }
-    hashes.sort_unstable();
-    hashes.dedup();
-    let judge = offers[0].judge;
-    let block = Some(NamedBlock { height: height + args.ahead, network: offers[0].network.clone() });
-    Ok(Closing { run, round: args.round, attempt: args.attempt, height, commitments: hashes, block, judge, sig: None })
 }

@@ -1,0 +1,62 @@
+//! In which order commitments came, as who closes the list has signed it, and what it has signed beside.
+
+use super::differs::{Checked, blame, differs, wrong};
+use super::folder::RunFolder;
+use super::lists::{Lists, Names};
+use super::start::Start;
+use crate::artifact::record;
+use crate::pay::{Arrival, Arrivals, Closing, hash_of};
+
+/// The arrivals of a round, if it has any: one chain, up to where each closing knows it, in which every receipt has its place.
+pub fn check_arrivals(run: &RunFolder, start: &Start, names: &Names, lists: &Lists) -> Checked<Option<Arrivals>> {
+    let (file, round) = (format!("{}arrivals.jsonl", names.folder), names.round);
+    let Some(judge) = &start.judge else { return Ok(None) };
+    let own = |closing: &&Closing| closing.verify(judge).is_ok() && closing.round == round;
+    let closed = || lists.closings.iter().filter(own).filter_map(|closing| closing.arrivals);
+    if !run.has(&file) {
+        return match closed().next() {
+            Some(end) => {
+                wrong(&file, format!("expected the {} arrivals that the closing knows of, found none", end.count))
+            }
+            None => Ok(None),
+        };
+    }
+    let all: Vec<Arrival> = run.records(&file)?;
+    let arrivals = blame(&file, Arrivals::check(all, (&start.id, round), judge))?;
+    blame(&file, arrivals.require_seen(lists.commitments.as_deref().unwrap_or_default()))?;
+    for end in closed() {
+        let then = arrivals.all().iter().take(end.count as usize);
+        let last = then.last().map_or(Ok([0; 32]), record::hash)?;
+        if arrivals.all().len() < end.count as usize || last != end.last.0 {
+            let found = format!("{}, {}", arrivals.all().len(), hex::encode(last));
+            return differs(&file, "its end, as the closing has it", format!("{}, {}", end.count, end.last), found);
+        }
+    }
+    for closing in lists.closings.iter().filter(own).filter(|closing| closing.arrivals.is_some()) {
+        if let Some(gone) = closing.commitments.iter().find(|hash| arrivals.place(hash).is_none()) {
+            return differs(&file, "a commitment of the closing", gone, "none of it");
+        }
+    }
+    check_receipts(run, start, names, &arrivals)?;
+    Ok(Some(arrivals))
+}
+
+/// Who was left out, or moved, shows its receipt: a record of the same key that is not the one in its place.
+fn check_receipts(run: &RunFolder, start: &Start, names: &Names, arrivals: &Arrivals) -> Checked<()> {
+    let Some(judge) = &start.judge else { return Ok(()) };
+    let receipts: Vec<&str> = run.below(&names.folder).filter(|name| name.ends_with(".receipt")).collect();
+    for file in receipts {
+        let (receipts, _) = run.records_of_many::<Arrival>(file)?;
+        let of_round = |a: &&Arrival| (a.run, a.round) == (start.id, names.round) && a.verify(judge).is_ok();
+        for receipt in receipts.iter().filter(of_round) {
+            let there = arrivals.all().get(receipt.index as usize);
+            let (expected, found) = (hash_of(receipt)?, there.map(hash_of).transpose()?);
+            if found != Some(expected) {
+                let found = found.map_or("none".into(), |found| found.to_string());
+                let what = format!("arrival {}, as the receipt of {file} has it", receipt.index);
+                return differs(&format!("{}arrivals.jsonl", names.folder), what, expected, found);
+            }
+        }
+    }
+    Ok(())
+}
