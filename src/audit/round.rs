@@ -12,6 +12,7 @@ use super::replays::{Depth, Replays, StateRoom, check_inputs, check_states};
 use super::rescoring::Rescoring;
 use super::start::{Start, check_keys};
 use super::theta::open as open_theta;
+use crate::artifact::Digest;
 use crate::device::Device;
 
 /// How an audit goes about it.
@@ -78,8 +79,9 @@ fn say(audit: &Audit<'_>, what: &str, odd: &[String]) {
     }
 }
 
-/// Audits a round whose model was checked; `chain` is what the workers carry into it, and is taken on to the next.
-pub fn audit_round(audit: &Audit<'_>, round: u64, chain: &mut Chain) -> Checked<Totals> {
+/// Audits a round whose model was checked; `chain` is what the workers carry into it, and is taken on to the next. Returns what
+/// was checked, and the digest of the next model's weights.
+pub fn audit_round(audit: &Audit<'_>, round: u64, chain: &mut Chain) -> Checked<(Totals, Digest)> {
     let Audit { run, start, .. } = *audit;
     let names = Names::of(round);
     let assignments = check_assignments(run, start, round)?;
@@ -124,7 +126,7 @@ pub fn audit_round(audit: &Audit<'_>, round: u64, chain: &mut Chain) -> Checked<
 
     let counting: Vec<_> = again.counting().collect();
     let opened = |i: usize| open(run, start, &folder.layout, &counting[i].file, counting[i].content);
-    check_outer_step(run, start, audit.room, &folder, round, counting.len(), opened)?;
+    let next = check_outer_step(run, start, audit.room, &folder, round, counting.len(), opened)?;
     let totals = Totals {
         updates: given.len() as u64,
         counting: counting.len() as u64,
@@ -139,5 +141,5 @@ pub fn audit_round(audit: &Audit<'_>, round: u64, chain: &mut Chain) -> Checked<
             chain.insert(candidate.worker.clone(), Last::of(round, candidate.digest, meta));
         }
     }
-    Ok(totals)
+    Ok((totals, next))
 }

@@ -6,16 +6,16 @@ mod work;
 use std::path::{Path, PathBuf};
 
 use lightning::bitcoin::secp256k1::PublicKey;
-use serde::{Deserialize, Serialize};
 
 use super::checks::{CheckArgs, Checks, Outcome};
 use super::common::CoordinatorArg;
 use super::device::DeviceArgs;
 use super::invoice::node_id;
-use crate::artifact::record::{self, Record};
+use crate::artifact::record;
 use crate::artifact::{Digest, key};
 use crate::audit::{
-    Audit, Chain, Depth, Pins, Start, Stop, Totals, audit_round, check_keys, check_start, foreign, most_bytes, rounds,
+    Audit, Chain, Depth, Pins, Start, Stop, Summary, Totals, audit_round, check_keys, check_start, foreign, most_bytes,
+    rounds, weights_digest,
 };
 use crate::command::args::OutputArgs;
 use crate::device::Device;
@@ -72,25 +72,6 @@ fn depth(text: &str) -> std::result::Result<Depth, String> {
         (_, Ok(count)) if count > 0 => Ok(Depth::Sample(count)),
         _ => Err("expected all, or a number of updates a round".into()),
     }
-}
-
-/// What an audit without a difference has checked.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Summary {
-    /// The run.
-    run: Digest,
-    /// Rounds that were checked.
-    rounds: u64,
-    /// What was checked in them.
-    totals: Totals,
-    /// Whose assignments were believed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    coordinator: Option<String>,
-}
-
-impl Record for Summary {
-    const TYPE: &'static str = "audit";
 }
 
 /// Runs the verb.
@@ -176,7 +157,7 @@ fn audit(args: &Args, device: &Device, checks: &mut Checks, ui: &Ui) -> std::res
 
     let depth = args.replay.unwrap_or(Depth::Recorded);
     let options = options(depth, &start);
-    let (mut from, mut totals, mut chain) = (0, Totals::default(), Chain::new());
+    let (mut from, mut totals, mut chain, mut model) = (0, Totals::default(), Chain::new(), None);
     let mut link = Digest::of_parts("l402/audit/1", &[options.as_bytes(), &begun.0]);
     if let Some(known) = work.resume(&run, link, rounds, depth == Depth::All, most)? {
         (from, totals, chain, link) = (known.rounds, known.totals, known.chain, known.link);
@@ -184,6 +165,7 @@ fn audit(args: &Args, device: &Device, checks: &mut Checks, ui: &Ui) -> std::res
         for round in 0..from {
             checks.add(format!("round {round}"), Outcome::Passed);
         }
+        model = Some(weights_digest(&run, &start.recipe, from)?);
     }
     for round in from..rounds {
         let files = work.round_files(&run, round, most)?;
@@ -198,15 +180,21 @@ fn audit(args: &Args, device: &Device, checks: &mut Checks, ui: &Ui) -> std::res
             step: &|worker, step| bar.tick(format!("round {round} {worker} step {step}")),
             say: &|text| ui.say(text),
         };
-        let found = audit_round(&audit, round, &mut chain)?;
+        let (found, next) = audit_round(&audit, round, &mut chain)?;
         drop(bar);
         totals.add(&found);
+        model = Some(next);
         checks.add(format!("round {round}"), Outcome::Passed);
         link = work.record(round, link, files, &chain, &totals)?;
         ui.detail(format!("round {round}: equal: {} updates, {} count", found.updates, found.counting));
     }
     let coordinator = start.coordinator.map(|key| key.to_string());
-    Ok(Summary { run: start.id, rounds, totals, coordinator })
+    let replay = match depth {
+        Depth::Recorded => None,
+        Depth::Sample(count) => Some(count.to_string()),
+        Depth::All => Some("all".into()),
+    };
+    Ok(Summary { run: start.id, rounds, totals, model, replay, coordinator })
 }
 
 /// Everything but the files that decides what an audit looks at.
