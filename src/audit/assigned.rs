@@ -60,6 +60,7 @@ pub fn check_assignments(run: &RunFolder, start: &Start, round: u64) -> Checked<
                 rule: "who works on what is drawn from roster, shards and beacon".into(),
                 signed: value(found)?,
                 recomputed: Some(value(&unsigned)?),
+                against: None,
             };
             let stop = differs::<()>(&file, "what the beacon draws", line(&unsigned)?, line(found)?);
             return stop.map_err(|stop| with_evidence(stop, signed.then_some(lie))).map(|()| Vec::new());

@@ -87,6 +87,7 @@ impl Escrow<'_> {
                     rule: format!("{term} is that of the task"),
                     signed: value(offer)?,
                     recomputed: None,
+                    against: None,
                 };
                 return stop.map_err(|stop| with_evidence(stop, [lie]));
             }

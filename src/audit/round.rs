@@ -3,15 +3,17 @@
 use super::assigned::check_assignments;
 use super::chain::{Chain, Last};
 use super::differs::Checked;
+use super::evidence::Evidence;
 use super::folder::RunFolder;
 use super::given::{open, read_given};
-use super::lists::{Names, check_parts, read_lists};
+use super::lists::{Names, check_parts, contradictions, read_lists};
 use super::outer::check_outer_step;
 use super::pay::check_paid;
 use super::replays::{Depth, Replays, StateRoom, check_inputs, check_states};
 use super::rescoring::Rescoring;
 use super::start::{Start, check_keys};
 use super::theta::open as open_theta;
+use super::validated::Validated;
 use crate::artifact::Digest;
 use crate::device::Device;
 
@@ -33,6 +35,8 @@ pub struct Audit<'a> {
     pub step: &'a dyn Fn(&str, u32),
     /// Told what is odd, and no fault of the run's.
     pub say: &'a dyn Fn(String),
+    /// Given what proves a lie that has changed nothing.
+    pub prove: &'a dyn Fn(Evidence),
 }
 
 /// So many odd lines of a list are said; anybody can send more.
@@ -54,6 +58,8 @@ pub struct Totals {
     pub steps: u64,
     /// Rounds without findings: nobody says that their updates were replayed.
     pub without_findings: u64,
+    /// Rounds whose findings nobody signed, though the recipe names validators: whoever wrote them down is believed.
+    pub unsigned_findings: u64,
     /// Rounds without commitments: nobody says that their updates were not made after the others were shown.
     pub without_commitments: u64,
 }
@@ -67,6 +73,7 @@ impl Totals {
         self.paid_msat = self.paid_msat.saturating_add(other.paid_msat);
         self.steps += other.steps;
         self.without_findings += other.without_findings;
+        self.unsigned_findings += other.unsigned_findings;
         self.without_commitments += other.without_commitments;
     }
 }
@@ -102,10 +109,15 @@ pub fn audit_round(audit: &Audit<'_>, round: u64, chain: &mut Chain) -> Checked<
         given: &given,
         names: &names,
     };
+    // Whatever else there is.
+    contradictions(&lists, &names)?.into_iter().for_each(audit.prove);
+    let validated = Validated::read(run, &start.recipe, &names)?;
+    validated.twofold(start.id, round)?.into_iter().for_each(audit.prove);
     let mut odd = Vec::new();
     let again = rescoring.check(&mut odd)?;
     odd.into_iter().for_each(audit.say);
     say(audit, &format!("{}: passed over: ", names.commitments), &lists.odd);
+    say(audit, &format!("{}: passed over: ", names.findings), &lists.believed.left_out);
     again.validated.odd(&again.scores)?.into_iter().for_each(|odd| (audit.say)(odd));
     check_parts(run, &names)?;
     check_inputs(&rescoring, &again, chain)?;
@@ -134,6 +146,7 @@ pub fn audit_round(audit: &Audit<'_>, round: u64, chain: &mut Chain) -> Checked<
         paid_msat: paid.0,
         steps,
         without_findings: lists.findings.is_none().into(),
+        unsigned_findings: lists.believed.unsigned.into(),
         without_commitments: lists.commitments.is_none().into(),
     };
     for given in counting {

@@ -2,6 +2,7 @@
 
 mod accept;
 mod alone;
+mod believed;
 mod consensus;
 mod eligible;
 mod entitled;
@@ -28,6 +29,7 @@ mod worth;
 
 pub use accept::Acceptance;
 pub use alone::{ModelLoss, model_loss};
+pub use believed::Believed;
 pub use consensus::{ClippedMedian, clipped_median};
 pub use eligible::{
     Candidate, Eligibility, UNOPENED, Unlisted, committed, deciding, in_time, judge, opened_commitment, require_listed,

@@ -3,6 +3,7 @@
 pub(super) mod walk;
 mod work;
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use lightning::bitcoin::secp256k1::PublicKey;
@@ -14,8 +15,8 @@ use super::invoice::node_id;
 use crate::artifact::record;
 use crate::artifact::{Digest, key};
 use crate::audit::{
-    Audit, Chain, Depth, Pins, Start, Stop, Summary, Totals, audit_round, check_keys, check_start, foreign, most_bytes,
-    rounds, weights_digest,
+    Audit, Chain, Depth, Evidence, Pins, Start, Stop, Summary, Totals, audit_round, check_keys, check_start, foreign,
+    most_bytes, rounds, weights_digest,
 };
 use crate::command::args::OutputArgs;
 use crate::device::Device;
@@ -81,45 +82,58 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     target.check(false)?;
     let speaks = args.json || args.output.output.is_some();
     let mut checks = Checks::begin("audit", args.run.display().to_string());
-    let found = audit(args, &device, &mut checks, ui);
+    let mut proofs = Vec::new();
+    let found = audit(args, &device, &mut checks, &mut proofs, ui);
     match &found {
         Ok(_) => checks.add("all of it", Outcome::Passed),
         Err(Stop::Differs(difference, _)) => checks.add("first difference", Outcome::Failed(difference.to_string())),
         Err(Stop::Failed(error)) => checks.add("what stopped it", Outcome::Broken(error.to_string())),
     };
     args.checks.tell(&checks, ui)?;
-    let (summary, lines) = match found {
-        Ok(summary) => (Some(summary.clone()), record::line(&summary)?),
+    let (summary, evidence, last) = match found {
+        Ok(summary) => (Ok(summary.clone()), proofs, record::line(&summary)?),
         Err(Stop::Failed(error)) => return Err(error),
         Err(Stop::Differs(difference, evidence)) => {
-            for found in &evidence {
-                ui.say(format!("evidence against who signed {}: {}", found.artifact, found.rule));
-            }
-            if speaks {
-                let lines: Result<String> = evidence.iter().map(record::line).collect();
-                target.write_text(&(lines? + &record::line(&difference)?))?;
-            } else if !evidence.is_empty() {
-                ui.say("--json prints the evidence: the signed records beside the recomputed ones");
-            }
-            return Err(Error::refused(format!("{}/{difference}", args.run.display())));
+            proofs.extend(evidence);
+            let refused = Error::refused(format!("{}/{difference}", args.run.display()));
+            (Err(refused), proofs, record::line(&difference)?)
         }
     };
-    if speaks {
-        target.write_text(&lines)?;
+    for found in &evidence {
+        ui.say(format!("evidence against who signed {}: {}", found.artifact, found.rule));
     }
-    if let Some(Summary { run, rounds, totals, .. }) = summary {
-        if totals.without_findings > 0 {
-            let replayed = if args.replay == Some(Depth::All) { ", but this audit" } else { "" };
-            let (without, all) = (totals.without_findings, rounds);
-            ui.say(format!("nobody replayed the updates of {without} of {all} rounds{replayed}: no findings.jsonl"));
-        }
-        if totals.without_commitments > 0 {
-            let (without, all) = (totals.without_commitments, rounds);
-            ui.say(format!(
-                "no commitments: in {without} of {all} rounds updates may have been made after others were shown"
-            ));
-        }
+    if speaks {
+        let lines: Result<String> = evidence.iter().map(record::line).collect();
+        target.write_text(&(lines? + &last))?;
+    } else if !evidence.is_empty() {
+        ui.say("--json prints the evidence: the signed records beside what they contradict");
+    }
+    let Summary { run, rounds, totals, .. } = summary?;
+    say_equal(args, &run, rounds, &totals, ui);
+    Ok(())
+}
+
+/// Says that everything is equal, and what that rests on.
+fn say_equal(args: &Args, run: &Digest, rounds: u64, totals: &Totals, ui: &Ui) {
+    if totals.without_findings > 0 {
+        let replayed = if args.replay == Some(Depth::All) { ", but this audit" } else { "" };
+        let (without, all) = (totals.without_findings, rounds);
+        ui.say(format!("nobody replayed the updates of {without} of {all} rounds{replayed}: no findings.jsonl"));
+    }
+    if totals.without_commitments > 0 {
+        let (without, all) = (totals.without_commitments, rounds);
         ui.say(format!(
+            "no commitments: in {without} of {all} rounds updates may have been made after others were shown"
+        ));
+    }
+    if totals.unsigned_findings > 0 {
+        let (unsigned, all) = (totals.unsigned_findings, rounds);
+        ui.say(format!(
+            "no validator has signed the findings of {unsigned} of {all} rounds: whoever wrote them down is believed{}",
+            if args.replay == Some(Depth::All) { ", but this audit has replayed them" } else { "" }
+        ));
+    }
+    ui.say(format!(
             "equal: run {}: {rounds} rounds, {} updates, {} of them count, {} msat entitled, {} msat paid, {} steps replayed",
             run.short(),
             totals.updates,
@@ -128,11 +142,15 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
             totals.paid_msat,
             totals.steps
         ));
-    }
-    Ok(())
 }
 
-fn audit(args: &Args, device: &Device, checks: &mut Checks, ui: &Ui) -> std::result::Result<Summary, Stop> {
+fn audit(
+    args: &Args,
+    device: &Device,
+    checks: &mut Checks,
+    proofs: &mut Vec<Evidence>,
+    ui: &Ui,
+) -> std::result::Result<Summary, Stop> {
     let (run, links) = walk::list(&args.run)?;
     let pins = Pins { coordinator: args.coordinator.coordinator, judge: args.judge };
     let work = Work::open(args.work.as_deref(), &args.run)?;
@@ -161,6 +179,7 @@ fn audit(args: &Args, device: &Device, checks: &mut Checks, ui: &Ui) -> std::res
     let mut link = Digest::of_parts("l402/audit/1", &[options.as_bytes(), &begun.0]);
     if let Some(known) = work.resume(&run, link, rounds, depth == Depth::All, most)? {
         (from, totals, chain, link) = (known.rounds, known.totals, known.chain, known.link);
+        proofs.extend(known.evidence);
         ui.say(format!("rounds 0 to {} are verified, and their files unchanged", from - 1));
         for round in 0..from {
             checks.add(format!("round {round}"), Outcome::Passed);
@@ -170,6 +189,7 @@ fn audit(args: &Args, device: &Device, checks: &mut Checks, ui: &Ui) -> std::res
     for round in from..rounds {
         let files = work.round_files(&run, round, most)?;
         let bar = ui.progress("replay", u64::from(start.recipe.inner.steps) * start.roster.members().len() as u64);
+        let proved = RefCell::new(Vec::new());
         let audit = Audit {
             run: &run,
             start: &start,
@@ -179,13 +199,17 @@ fn audit(args: &Args, device: &Device, checks: &mut Checks, ui: &Ui) -> std::res
             device,
             step: &|worker, step| bar.tick(format!("round {round} {worker} step {step}")),
             say: &|text| ui.say(text),
+            prove: &|evidence| proved.borrow_mut().push(evidence),
         };
-        let (found, next) = audit_round(&audit, round, &mut chain)?;
+        let done = audit_round(&audit, round, &mut chain);
+        let proved = proved.take();
+        proofs.extend(proved.iter().cloned());
+        let (found, next) = done?;
         drop(bar);
         totals.add(&found);
         model = Some(next);
         checks.add(format!("round {round}"), Outcome::Passed);
-        link = work.record(round, link, files, &chain, &totals)?;
+        link = work.record(round, link, files, &chain, &totals, proved)?;
         ui.detail(format!("round {round}: equal: {} updates, {} count", found.updates, found.counting));
     }
     let coordinator = start.coordinator.map(|key| key.to_string());
