@@ -77,8 +77,8 @@ fn sha256sum(world: &World, name: &str) -> String {
     String::from_utf8(output.stdout).unwrap().split(' ').next().unwrap().to_owned()
 }
 
-/// One finished round; bob sends cy's work as his own.
-fn played() -> World {
+/// A round that everybody played; as a liar bob sends cy's work as his own.
+fn played(liar: bool) -> World {
     let world = World::new(FULL);
     world.begin_run();
     world.ok(&format!("assign 0 --beacon {}", beacon("first 0")));
@@ -87,8 +87,10 @@ fn played() -> World {
         world.ok(&format!("commit 0 {who}"));
     }
     WORKERS.iter().for_each(|who| drop(world.ok(&format!("commit 0 {who} --reveal"))));
-    let other = world.bytes("round-0/cy.update");
-    world.write("round-0/bob.update", &other);
+    if liar {
+        let other = world.bytes("round-0/cy.update");
+        world.write("round-0/bob.update", &other);
+    }
     WORKERS.iter().for_each(|who| drop(world.run(&format!("replay 0 {who}"))));
     world
 }
@@ -117,7 +119,7 @@ fn sample(segments: Vec<u32>) -> Sample {
 
 #[test]
 fn a_statement_holds_to_the_published_rules_and_names_its_subjects_by_both_digests() {
-    let world = played();
+    let world = played(true);
     let made = world.ok(&format!("attest round-0/ann.finding {VERIFIER} {TIME} --subject round-0/ann.update"));
     let statement = parsed(&made.stdout);
     assert_eq!(wrong(&statement), Vec::<String>::new(), "{statement:#}");
@@ -181,16 +183,21 @@ fn the_rules_refuse_what_breaks_them() {
 
 #[test]
 fn nothing_but_equality_becomes_a_statement() {
-    let world = played();
+    let world = played(true);
     let expect = |args: &str, code: i32, says: &str| {
         let output = world.expect(&format!("attest {args} {VERIFIER} {TIME}"), code, says);
         assert!(output.stdout.is_empty(), "{args}: {}", String::from_utf8_lossy(&output.stdout));
+    };
+    let hints = |args: &str, hint: &str| {
+        let said = talk(&world.run(&format!("attest {args} {VERIFIER}")));
+        assert!(said.contains(hint), "{args}: {said}");
     };
     expect("round-0/bob.finding", 1, "the finding on bob of round 0 is a mismatch: there is nothing to attest");
     // One liar among many takes no place beside them.
     expect("round-0/ann.finding round-0/bob.finding", 1, "is a mismatch: there is nothing to attest");
     bent(&world, "assumed", |finding| finding.state = Some(StateGiven::AssumedZero));
-    expect("assumed", 1, "rests on states that were assumed to be zero");
+    expect("assumed", 1, "the finding on ann of round 0 rests on states that were assumed to be zero");
+    hints(&format!("assumed {TIME}"), "`replay --previous UPDATE` or `--from-zero` leaves nothing to assume");
     // An exact one that says what differs, or what it did not look at.
     bent(&world, "two-faced", |finding| finding.differs = Some("tensor x".into()));
     expect("two-faced", 65, "the finding on ann of round 0 contradicts itself");
@@ -213,9 +220,16 @@ fn nothing_but_equality_becomes_a_statement() {
     let altered = [&world.bytes("round-0/ann.update")[..], b"x"].concat();
     world.write("altered", &altered);
     expect("round-0/ann.finding --subject altered", 1, "--subject: altered: expected the content of a subject, found ");
-    world.expect(&format!("attest round-0/ann.finding {VERIFIER}"), 2, "--time: expected when it was verified");
+    let subject = format!("round-0/ann.finding --subject altered {TIME}");
+    hints(&subject, "it is not what was verified, or was altered since");
+    let says = "--time: expected when it was verified: a statement says so, and no clock is asked unasked";
+    world.expect(&format!("attest round-0/ann.finding {VERIFIER}"), 2, says);
+    hints("round-0/ann.finding", "--time now, or the same bytes each time: --time 2026-11-29T10:00:00Z, or SOURCE_");
     for (bad, says) in [
-        ("round-0/ann.finding --time now --verifier me", "expected a URI, as https://example.org/verifier/v1"),
+        (
+            "round-0/ann.finding --time now --verifier me",
+            "expected a URI, as https://example.org/verifier/v1, its scheme and authority in lower case",
+        ),
         ("round-0/ann.finding --time noon --verifier a:b", "expected `now`, or a time in UTC as 2026-11-29T10:00:00Z"),
     ] {
         world.expect(&format!("attest {bad}"), 2, says);
@@ -224,7 +238,7 @@ fn nothing_but_equality_becomes_a_statement() {
 
 #[test]
 fn how_much_was_looked_at_is_in_the_property_and_kinds_are_not_mixed() {
-    let world = played();
+    let world = played(true);
     let of = |name: &str| {
         let made = world.ok(&format!("attest {name} {VERIFIER} {TIME}"));
         let statement = parsed(&made.stdout);
@@ -250,15 +264,18 @@ fn how_much_was_looked_at_is_in_the_property_and_kinds_are_not_mixed() {
     });
     assert_eq!(properties(&of("near")), ["L402_REPLAY_NEAR_10000_PPM"]);
     let says = "findings of several kinds, L402_REPLAY_SAMPLED_3_OF_30 and L402_REPLAY_EXACT";
-    world.expect(&format!("attest sampled round-0/cy.finding {VERIFIER} {TIME}"), 2, says);
+    let output = world.expect(&format!("attest sampled round-0/cy.finding {VERIFIER} {TIME}"), 2, says);
+    let hint = "a statement says the same of all its subjects: attest each kind by itself";
+    assert!(talk(&output).contains(hint), "{}", talk(&output));
     bent(&world, "again", |finding| finding.steps += 1);
     let two = format!("attest round-0/ann.finding again {VERIFIER} {TIME}");
-    world.expect(&two, 2, "two findings on round-0/ann.update");
+    let output = world.expect(&two, 2, "two findings on round-0/ann.update");
+    assert!(talk(&output).contains("attest each by itself"), "{}", talk(&output));
 }
 
 #[test]
 fn the_time_is_said_or_the_environments_and_never_the_clocks_unasked() {
-    let world = played();
+    let world = played(true);
     let run = |epoch: &str, more: &str| {
         let args = format!("attest round-0/ann.finding {VERIFIER} {more}");
         world.command(&args).env("SOURCE_DATE_EPOCH", epoch).output().unwrap()
@@ -273,14 +290,18 @@ fn the_time_is_said_or_the_environments_and_never_the_clocks_unasked() {
     for bad in ["-1", "1.5", "now", "253402300800"] {
         let output = run(bad, "");
         assert_eq!(output.status.code(), Some(2));
-        assert!(talk(&output).contains("SOURCE_DATE_EPOCH: expected seconds since 1970"), "{}", talk(&output));
+        assert!(
+            talk(&output).contains("SOURCE_DATE_EPOCH: expected seconds since 1970, from 0 to 253402300799"),
+            "{}",
+            talk(&output)
+        );
     }
     assert_eq!(run("", "").status.code(), Some(2));
 }
 
 #[test]
 fn an_audit_is_attested_of_the_model_that_it_ends_with() {
-    let world = played();
+    let world = played(false);
     world.ok(&format!("score 0 --beacon {}", beacon("second 0")));
     world.ok("aggregate 0");
     let attest = |audit: &str| {
@@ -313,7 +334,10 @@ fn an_audit_is_attested_of_the_model_that_it_ends_with() {
     let model = before.split_once("\"model\":\"").unwrap().1;
     let older = before.replace(&format!("\"model\":\"{}\",", &model[..64]), "");
     world.write("older", older.as_bytes());
-    world.expect(&format!("attest older {VERIFIER} {TIME}"), 65, "the audit names no model that it ends with");
+    let output =
+        world.expect(&format!("attest older {VERIFIER} {TIME}"), 65, "the audit names no model that it ends with");
+    let hint = "of a run without a finished round there is none; an audit of before names none: audit again";
+    assert!(talk(&output).contains(hint), "{}", talk(&output));
     let fewer = before.replace("\"without_findings\":0", "\"without_findings\":1");
     assert_ne!(fewer, before);
     world.write("fewer", fewer.as_bytes());
@@ -326,5 +350,6 @@ fn an_audit_is_attested_of_the_model_that_it_ends_with() {
     fs::remove_file(world.path("theta-1/model.safetensors")).unwrap();
     world.write("theta-1/model.safetensors", &weights);
     assert_eq!(world.run("audit --json -o audit.jsonl --force").status.code(), Some(1));
-    world.expect(&format!("attest audit.jsonl {VERIFIER} {TIME}"), 1, "the audit has found a difference");
+    let says = "the audit has found a difference: there is nothing to attest";
+    world.expect(&format!("attest audit.jsonl {VERIFIER} {TIME}"), 1, says);
 }

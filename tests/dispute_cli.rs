@@ -178,8 +178,8 @@ fn a_signed_trace_is_its_signers_and_its_transcript_says_so() {
         world.write("forged", forged.as_bytes());
         expect("--leaves ann.leaves --against liar.leaves --against forged -o out", 65, says);
     };
-    trace(signed.replace(&bob, &ann), "whose it says it is, did not sign it");
-    trace(signed.replacen("\"step\":3", "\"step\":2", 1), "whose it says it is, did not sign it");
+    trace(signed.replace(&bob, &ann), ", whose it says it is, did not sign it");
+    trace(signed.replacen("\"step\":3", "\"step\":2", 1), ", whose it says it is, did not sign it");
     trace(signed.replacen(leaf, &other, 1), "trace record: the states that were signed are others");
     for part in ["sig", "party", "states"] {
         trace(signed.replacen(&field(part), "", 1), "trace record: states, party and sig belong together");

@@ -102,9 +102,9 @@ fn a_forged_finding_is_not_taken_as_a_validators() {
         (wish.clone(), "no validator of the recipe has signed it"),
         (mallory.clone(), "is no validator of this recipe"),
         // Another's signature, and the validator's own on something else, under its name.
-        (Finding { validator: validator.clone(), ..mallory }, "did not sign it"),
-        (Finding { validator: validator.clone(), sig: ann.sig.clone(), ..wish.clone() }, "did not sign it"),
-        (Finding { validator: validator.clone(), sig: bob.sig.clone(), ..wish.clone() }, "did not sign it"),
+        (Finding { validator: validator.clone(), ..mallory }, " did not sign it"),
+        (Finding { validator: validator.clone(), sig: ann.sig.clone(), ..wish.clone() }, " did not sign it"),
+        (Finding { validator: validator.clone(), sig: bob.sig.clone(), ..wish.clone() }, " did not sign it"),
         (Finding { validator, ..wish.clone() }, "a signature and whose it is belong together"),
         (Finding { sig: ann.sig.clone(), ..wish.clone() }, "a signature and whose it is belong together"),
         (Finding { validator: Some("02ab".into()), sig: ann.sig.clone(), ..wish }, "expected 66 hex digits"),
@@ -156,7 +156,7 @@ fn signing_is_for_whoever_wants_to_and_changes_nothing_else() {
     list(&world, &[&finding, &bob, &cy, &forged]);
     let (counting, said) = counts(&world, "");
     assert_eq!(counting, ["ann", "cy"]);
-    assert!(said.contains("left out: a finding on cy in round 0: ") && said.contains("did not sign it"), "{said}");
+    assert!(said.contains("left out: a finding on cy in round 0: ") && said.contains(" did not sign it"), "{said}");
 }
 
 /// The round is scored by val-b, merged and aggregated.

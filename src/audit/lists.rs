@@ -108,7 +108,7 @@ pub fn read_lists(run: &RunFolder, start: &Start, assignments: &[Assignment], na
         lists.in_time = Some(in_time);
     }
     if run.has(&names.findings) {
-        lists.believed = Believed::recorded(run.records(&names.findings)?, &start.recipe)?;
+        lists.believed = Believed::recorded(run.records(&names.findings)?, &start.recipe);
         lists.findings = Some(std::mem::take(&mut lists.believed.findings));
         lists.findings_digest = Some(run.list_digest(&names.findings)?);
     }

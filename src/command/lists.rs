@@ -66,7 +66,7 @@ pub fn read_all<R: Record>(paths: &[PathBuf], room: Room) -> Result<Vec<R>> {
 
 /// The findings in files that one party answers for, as far as they are believed; the others are named.
 pub fn read_findings(paths: &[PathBuf], room: Room, recipe: &Recipe, ui: &Ui) -> Result<Vec<Finding>> {
-    let believed = Believed::of(read_all(paths, room)?, recipe)?;
+    let believed = Believed::of(read_all(paths, room)?, recipe);
     say_left_out(&believed.left_out, ui);
     Ok(believed.findings)
 }

@@ -145,8 +145,8 @@ impl RoundLists {
         lists.scores = lists.scores.take().filter(|_| lists.whole.is_some());
         lists.keep_own(book);
         // What is forged says nothing, to people neither.
-        if let Some(believed) = lists.findings.take().map(|found| Believed::recorded(found, &book.recipe)) {
-            let believed = believed.unwrap_or_default();
+        if let Some(found) = lists.findings.take() {
+            let believed = Believed::recorded(found, &book.recipe);
             lists.malformed += believed.left_out.len() as u64;
             lists.findings = Some(believed.findings);
         }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use crate::artifact::{Digest, Recipe};
-use crate::error::Result;
 use crate::verify::{Finding, of_the_work};
 
 /// Who says something, and of which work.
@@ -32,7 +31,7 @@ pub struct Believed {
 impl Believed {
     /// What counts of a list: where the recipe names validators, what one of them has signed; else what is not signed too. A
     /// signature that does not hold never counts, nor does what a key has signed on work of which it says two things.
-    pub fn of(all: Vec<Finding>, recipe: &Recipe) -> Result<Believed> {
+    pub fn of(all: Vec<Finding>, recipe: &Recipe) -> Believed {
         let seats = &recipe.score.validators;
         let mut believed = Believed::default();
         let mut said: BTreeMap<Said, Vec<Finding>> = BTreeMap::new();
@@ -49,7 +48,7 @@ impl Believed {
             };
             match refused {
                 None => believed.findings.push(finding),
-                Some(why) => believed.left_out.push(format!("{}: {why}", named(&finding))),
+                Some(why) => believed.left_out.push(about(&finding, &why)),
             }
         }
         said.retain(|_, own| {
@@ -61,22 +60,25 @@ impl Believed {
         believed.findings.retain(|finding| !said.contains_key(&Said::of(finding)));
         for [one, _] in &believed.contradictions {
             let key = one.validator.as_deref().unwrap_or_default();
-            believed.left_out.push(format!("{}: {key} has signed that it is exact, and that it is not", named(one)));
+            believed.left_out.push(about(one, &format!("{key} has signed that it is exact, and that it is not")));
         }
-        Ok(believed)
+        believed
     }
 
     /// The same of a list that was written down long ago: one in which nothing is signed at all is believed as it was then.
-    pub fn recorded(all: Vec<Finding>, recipe: &Recipe) -> Result<Believed> {
+    pub fn recorded(all: Vec<Finding>, recipe: &Recipe) -> Believed {
         let unsigned = |finding: &Finding| finding.validator.is_none() && finding.sig.is_none();
         if !recipe.score.validators.is_empty() && !all.is_empty() && all.iter().all(unsigned) {
-            return Ok(Believed { findings: all, unsigned: true, ..Believed::default() });
+            return Believed { findings: all, unsigned: true, ..Believed::default() };
         }
         Believed::of(all, recipe)
     }
 }
 
-/// A finding, as a message calls it.
-fn named(finding: &Finding) -> String {
-    format!("a finding on {} in round {}", finding.worker, finding.round)
+/// So much of what others wrote is said of one finding, in characters.
+const SAID: usize = 400;
+
+/// A line about a finding.
+fn about(finding: &Finding, why: &str) -> String {
+    format!("a finding on {} in round {}: {why}", finding.worker, finding.round).chars().take(SAID).collect()
 }

@@ -73,16 +73,14 @@ impl Claims {
 }
 
 fn of_findings(findings: &[Finding]) -> Result<Claims> {
-    let mut claims: Option<Claims> = None;
+    let mut claims = Claims { subjects: Vec::new(), properties: BTreeSet::new() };
     for finding in findings {
         let (subject, property) = (of_finding(finding)?, property(finding)?);
-        let claims = claims
-            .get_or_insert_with(|| Claims { subjects: Vec::new(), properties: BTreeSet::from([property.clone()]) });
-        if !claims.properties.contains(&property) {
-            let first = claims.properties.first().map_or("", String::as_str);
+        if let Some(first) = claims.properties.first().filter(|first| **first != property) {
             return Err(Error::usage(format!("findings of several kinds, {first} and {property}"))
                 .hint("a statement says the same of all its subjects: attest each kind by itself"));
         }
+        claims.properties.insert(property);
         match claims.subjects.iter().find(|known| known.name == subject.name) {
             None => claims.subjects.push(subject),
             Some(known) if known.blake3 == subject.blake3 && known.annotations == subject.annotations => {}
@@ -91,7 +89,6 @@ fn of_findings(findings: &[Finding]) -> Result<Claims> {
             }
         }
     }
-    let mut claims = claims.ok_or_else(|| Error::bug("findings that are none"))?;
     claims.subjects.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(claims)
 }

@@ -125,7 +125,7 @@ impl Form {
             return Ok(());
         }
         let found = record::select(&record::read_lines(findings)?)?;
-        let found = Believed::of(found, self.recipe()?)?.findings;
+        let found = Believed::of(found, self.recipe()?).findings;
         let assigned: Vec<Assignment> = record::read(&self.run.of(self.round, "assignments.jsonl"))?;
         // No update is larger than its model and as much again; of what claims to be, no more is read.
         let most = 2 * self.model_bytes()? + (1 << 20);
