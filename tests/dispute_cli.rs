@@ -154,8 +154,8 @@ fn a_signed_trace_is_its_signers_and_its_transcript_says_so() {
     // Signed or not, the trace is the same, and the same each time.
     expect("--trace 3 -o plain", 0, "");
     expect("--trace 3 --key ann.key -o mine", 0, "");
-    expect("--trace 3 --key ann.key -o again", 0, "");
-    assert_eq!(world.bytes("mine"), world.bytes("again"));
+    expect("--trace 3 --key ann.key -o twice", 0, "");
+    assert_eq!(world.bytes("mine"), world.bytes("twice"));
     let text = |name: &str| String::from_utf8(world.bytes(name)).unwrap();
     let mut mine = TraceFile::parse("mine", &text("mine"), &graph).unwrap();
     assert_eq!(mine.signer().unwrap(), Some(key("ann").public()));
