@@ -16,6 +16,11 @@ test-hf:
     cargo build
     .ci/hf
 
+# Whether in-toto's own library reads our statements; installs it beside the build.
+test-in-toto:
+    cargo build
+    .ci/attest
+
 # Rounds by hand, under make, Snakemake and cron are the same, killed or not; installs Snakemake beside the build.
 flows:
     cargo build

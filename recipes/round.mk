@@ -4,8 +4,8 @@
 # absent, so after a kill the same command goes on where it stopped. make's own end by TERM ends what it has started; where something of
 # an earlier make still works, `train`, `replay` and `score` say which process it is, and end with 75.
 #
-# THREADS is how many each job gets (else the N jobs of -jN share the cores), VALIDATORS whose keys sign the scores, where the recipe
-# names some. The two beacons must not exist before their time, the roster's closing and the last commitment: here they are drawn when
+# THREADS is how many each job gets (else the N jobs of -jN share the cores), VALIDATORS whose keys sign the scores, and the first's the findings, where
+# the recipe names some. The two beacons must not exist before their time, the roster's closing and the last commitment: here they are drawn when
 # they are needed. BEACON_A and BEACON_B give others, as hashes of blocks.
 RUN    ?= .
 ROUND  ?= 0
@@ -57,7 +57,7 @@ $(now)/%.reveal: $(now)/%.update $(now)/beacon-b
 # ends the round.
 $(now)/%.finding: $(now)/%.update $(now)/beacon-b
 	rm -f $@
-	-$(l402) replay $(ROUND) $* $(threads)
+	-$(l402) replay $(ROUND) $* $(firstword $(VALIDATORS)) $(threads)
 	[ -e $@ ]
 
 # Validators score and sign, each for itself, and anybody merges.

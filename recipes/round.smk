@@ -4,7 +4,7 @@
 #
 # RUN is a run folder (docs/run.md) as `l402 new` begins one, its parties' keys are in RUN-private beside it. Rounds before the first
 # of ROUNDS are taken as they are. THREADS are for each `train` and `replay`. Where the recipe names validators, VALIDATORS=ann,bob
-# names whose keys sign the scores. L402 names the binary.
+# names whose keys sign the scores, the first one's the findings. L402 names the binary.
 #
 # The two beacons must not exist before their time. By default they are drawn when they are needed. BEACON is a command that prints
 # them instead, called as `BEACON a 3`, before round 3 is assigned, and `BEACON b 3`, when all have committed: of a block that is not
@@ -33,6 +33,8 @@ THREADS = int(config.get("THREADS", 1))
 TRIES = int(config.get("TRIES", 120))
 PAUSE = float(config.get("PAUSE", 30))
 VALIDATORS = [name for name in str(config.get("VALIDATORS", "")).split(",") if name]
+# Without a validator's signature no finding counts, where there are some.
+SIGNER = VALIDATORS[0] if VALIDATORS else ""
 FIRST, _, LAST = str(config.get("ROUNDS", "0")).partition("..")
 ROUNDS = range(int(FIRST), int(LAST or FIRST) + 1)
 
@@ -144,7 +146,7 @@ rule replay:
     output: NOW + "{who}.finding",
     threads: THREADS
     retries: 0
-    shell: "again l402 replay {wildcards.n} {wildcards.who} --threads {threads} || {{ status=$?; [ -e {output:q} ] || exit $status; }}"
+    shell: "again l402 replay {wildcards.n} {wildcards.who} {SIGNER} --threads {threads} || {{ status=$?; [ -e {output:q} ] || exit $status; }}"
 
 
 if VALIDATORS:

@@ -255,7 +255,11 @@ fn a_list_is_closed_once_and_by_one_word() {
     run.end();
     run.world.expect("audit", 0, "equal: ");
     run.world.write("round-0/roster-closing.jsonl", &first[1]);
-    run.world.expect("audit", 1, "round-0/beacon-a: the closing that it hangs on: expected ");
+    let output = run.world.expect("audit --json", 1, "round-0/beacon-a: the closing that it hangs on: expected ");
+    let evidence = records(&output.stdout, "evidence");
+    assert_eq!((evidence.len(), &evidence[0]["worker"]), (1, &json!(run.world.coordinator)), "{evidence:?}");
+    assert_eq!(evidence[0]["against"]["type"], "roster_closing");
+    assert_ne!(evidence[0]["against"], evidence[0]["signed"]);
 }
 
 #[test]

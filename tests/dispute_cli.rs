@@ -6,10 +6,12 @@ mod dispute_common;
 use common::work::Bench;
 use common::{FULL, World};
 use dispute_common::{Claims, Work};
+use l402::artifact::key::SigningKey;
 use l402::artifact::{Header, Reader, TensorInfo, Writer, record};
 use l402::data::BatchOrder;
 use l402::fsio::Source;
 use l402::verify::Leaves;
+use l402::verify::trace::TraceFile;
 
 /// Round 1 of ann: four steps, a leaf after every second; her update and leaves, and what she kept.
 fn world() -> World {
@@ -125,4 +127,63 @@ fn a_dispute_goes_from_leaves_to_one_operator_and_its_transcript_convinces_a_thi
     write(&world, &work, "another", &work.cheat(2, bent, 0));
     expect("--leaves another.leaves --against liar.leaves", 1, "expected a party whose leaves are the update's");
     expect("--leaves ann.leaves --against another.leaves --against another.trace", 0, "step 2: operator");
+}
+
+#[test]
+fn a_signed_trace_is_its_signers_and_its_transcript_says_so() {
+    let world = world();
+    let work = work(&world);
+    let replay = world.replay(1, "ann", "ann.1.update");
+    let expect = |args: &str, code: i32, says: &str| world.expect(&format!("{replay} {args}"), code, says);
+    let key = |who: &str| SigningKey::load(&world.path(&format!("{who}.key"))).unwrap();
+    let [ann, bob] = ["ann", "bob"].map(|who| key(who).public().to_string());
+
+    let graph = work.judge().graph(3);
+    let bent = graph.operators.iter().rposition(|operator| operator.kind.name() == "weight_gradient").unwrap();
+    let mut liar = work.cheat(3, bent, 0);
+    write(&world, &work, "liar", &liar);
+    let both = "--leaves ann.leaves --against liar.leaves --against liar.trace";
+    expect(&format!("{both} -o unsigned"), 0, "liar.trace: anybody may have made this trace: it is not signed");
+    liar.trace.sign(&key("bob")).unwrap();
+    write(&world, &work, "liar", &liar);
+    expect(&format!("{both} --key ann.key -o transcript"), 0, &format!("liar.trace: the trace of {bob}, which has"));
+    let checked = expect("--transcript transcript", 0, &format!("a's trace is that of {ann}, which has signed it"));
+    assert!(common::talk(&checked).contains(&format!("b's trace is that of {bob}")), "{}", common::talk(&checked));
+    assert!(!common::talk(&expect("--transcript unsigned", 0, "")).contains("trace is that of"));
+
+    // Signed or not, the trace is the same, and the same each time.
+    expect("--trace 3 -o plain", 0, "");
+    expect("--trace 3 --key ann.key -o mine", 0, "");
+    expect("--trace 3 --key ann.key -o twice", 0, "");
+    assert_eq!(world.bytes("mine"), world.bytes("twice"));
+    let text = |name: &str| String::from_utf8(world.bytes(name)).unwrap();
+    let mut mine = TraceFile::parse("mine", &text("mine"), &graph).unwrap();
+    assert_eq!(mine.signer().unwrap(), Some(key("ann").public()));
+    (mine.head.states, mine.head.party, mine.head.sig) = (None, None, None);
+    assert_eq!(mine.lines(&graph).map(Result::unwrap).collect::<String>(), text("plain"));
+
+    // What was signed is all of it, by that key alone.
+    let signed = text("liar.trace");
+    let head = signed.lines().nth(1).unwrap();
+    let field = |name: &str| {
+        let rest = &head[head.find(&format!("\"{name}\":\"")).unwrap()..];
+        rest[..rest.find(',').unwrap_or(rest.len()) + 1].to_owned()
+    };
+    let leaf = signed.lines().find(|line| line.contains("\"type\":\"leaf\"")).unwrap();
+    let at = leaf.find("\"parameters\":\"").unwrap() + 14;
+    let digit = if leaf.as_bytes()[at] == b'0' { "1" } else { "0" };
+    let other = format!("{}{digit}{}", &leaf[..at], &leaf[at + 1..]);
+    let trace = |forged: String, says: &str| {
+        assert_ne!(forged, signed);
+        world.write("forged", forged.as_bytes());
+        expect("--leaves ann.leaves --against liar.leaves --against forged -o out", 65, says);
+    };
+    trace(signed.replace(&bob, &ann), ", whose it says it is, did not sign it");
+    trace(signed.replacen("\"step\":3", "\"step\":2", 1), ", whose it says it is, did not sign it");
+    trace(signed.replacen(leaf, &other, 1), "trace record: the states that were signed are others");
+    for part in ["sig", "party", "states"] {
+        trace(signed.replacen(&field(part), "", 1), "trace record: states, party and sig belong together");
+    }
+    world.write("forged", text("transcript").replace(&bob, &ann).as_bytes());
+    expect("--transcript forged", 65, ": b: trace record: ");
 }

@@ -317,7 +317,10 @@ fn validators_score_by_their_names_and_anybody_merges() {
     world.write("run.toml", recipe.replace("[pay]\nround_msat = 1000000\n", "").as_bytes());
     world.ok("recipe check run.toml");
     train_and_commit(&world, 0);
+    // Where there are validators, what none of them has signed is no finding.
     WORKERS.iter().for_each(|who| drop(world.ok(&format!("replay 0 {who}"))));
+    world.expect(&format!("score 0 val1 --beacon {}", beacon("second 0")), 1, "expected a finding on");
+    WORKERS.iter().for_each(|who| drop(world.ok(&format!("replay 0 {who} val2 --force"))));
     world.expect("score 0 --consensus", 66, "no scores of a validator");
     world.ok(&format!("score 0 val1 --beacon {}", beacon("second 0")));
     world.ok("score 0 val2");

@@ -9,6 +9,7 @@ use l402::artifact::Digest;
 use l402::artifact::key::SigningKey;
 use l402::artifact::record::{self, Line};
 use l402::score::{Endorsement, RoundScore, Score, Scores, endorse};
+use l402::verify::Finding;
 
 const VALIDATORS: [&str; 3] = ["val-a", "val-b", "val-c"];
 
@@ -25,11 +26,24 @@ fn scored() -> World {
     WORKERS.iter().for_each(|who| world.work(0, who));
     world.commit_all(0);
     world.replay_all(0);
+    sign_findings(&world, "val-a");
     let updates = WORKERS.map(|who| format!("{who}.0.update"));
     let score = world.score(0, &updates.each_ref().map(String::as_str));
     VALIDATORS.iter().for_each(|who| drop(world.ok(&format!("{score} --key {who}.key -o {who}.scored"))));
     world.ok(&format!("{score} -o alone.jsonl"));
     world
+}
+
+/// The findings, as a validator signs what it has replayed.
+fn sign_findings(world: &World, who: &str) {
+    let key = SigningKey::load(&world.path(&format!("{who}.key"))).unwrap();
+    let found = lines(world, "0.findings.jsonl");
+    let signed = found.iter().map(|line| {
+        let mut finding: Finding = line.get().unwrap().unwrap();
+        finding.sign(&key).unwrap();
+        record::line(&finding).unwrap()
+    });
+    world.write("0.findings.jsonl", signed.collect::<String>().as_bytes());
 }
 
 fn lines(world: &World, name: &str) -> Vec<Line> {

@@ -95,6 +95,9 @@ pub fn parse_public(text: &str) -> Result<PublicKey> {
     text.parse::<PublicKey>()
         .ok()
         .filter(|key| key.to_string() == text)
-        .ok_or_else(|| Error::data(format!("expected 66 hex digits of a public key, found {text:?}")))
+        .ok_or_else(|| {
+            let shown: String = text.chars().take(80).collect();
+            Error::data(format!("expected 66 hex digits of a public key, found {shown:?}"))
+        })
         .at("public key")
 }

@@ -1,6 +1,7 @@
 //! In which order commitments came, as who closes the list has signed it, and what it has signed beside.
 
-use super::differs::{Checked, blame, differs, wrong};
+use super::differs::{Checked, blame, differs, with_evidence, wrong};
+use super::evidence::{Evidence, value};
 use super::folder::RunFolder;
 use super::lists::{Lists, Names};
 use super::start::Start;
@@ -52,9 +53,20 @@ fn check_receipts(run: &RunFolder, start: &Start, names: &Names, arrivals: &Arri
             let there = arrivals.all().get(receipt.index as usize);
             let (expected, found) = (hash_of(receipt)?, there.map(hash_of).transpose()?);
             if found != Some(expected) {
+                let lie = Evidence {
+                    run: start.id,
+                    round: names.round,
+                    worker: judge.to_string(),
+                    artifact: file.to_owned(),
+                    rule: "what has come stays where it came".into(),
+                    signed: value(receipt)?,
+                    recomputed: None,
+                    against: there.map(value).transpose()?,
+                };
                 let found = found.map_or("none".into(), |found| found.to_string());
                 let what = format!("arrival {}, as the receipt of {file} has it", receipt.index);
-                return differs(&format!("{}arrivals.jsonl", names.folder), what, expected, found);
+                let stop = differs(&format!("{}arrivals.jsonl", names.folder), what, expected, found);
+                return stop.map_err(|stop| with_evidence(stop, [lie]));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The assignments of a round: signed by the coordinator, and what roster, shards and beacon draw.
 
 use super::beacons::{Blocks, check_beacon};
-use super::differs::{Checked, Stop, blame, differs, near, wrong};
+use super::differs::{Checked, Stop, blame, differs, near, with_evidence, wrong};
 use super::evidence::{Evidence, value};
 use super::folder::RunFolder;
 use super::start::Start;
@@ -69,6 +69,7 @@ pub fn check_assignments(
                 rule: "who works on what is drawn from roster, shards and beacon".into(),
                 signed: value(found)?,
                 recomputed: Some(value(&unsigned)?),
+                against: None,
             };
             let stop = differs::<()>(&file, "what the beacon draws", line(&unsigned)?, line(found)?);
             return stop.map_err(|stop| with_evidence(stop, signed.then_some(lie))).map(|()| (Vec::new(), None));
@@ -88,17 +89,6 @@ pub fn check_assignments(
 
 fn line(assignment: &Assignment) -> Checked<String> {
     Ok(record::line(assignment)?.trim_end().to_owned())
-}
-
-/// A difference with what it proves.
-pub fn with_evidence(stop: Stop, evidence: impl IntoIterator<Item = Evidence>) -> Stop {
-    match stop {
-        Stop::Differs(difference, mut known) => {
-            known.extend(evidence);
-            Stop::Differs(difference, known)
-        }
-        failed => failed,
-    }
 }
 
 /// Where all assignments are whole, by one key that is a character off from the file's, the file was altered.

@@ -2,14 +2,15 @@
 
 use lightning::bitcoin::secp256k1::PublicKey;
 
-use super::differs::{Checked, blame, differs, wrong};
+use super::differs::{Checked, blame, differs, with_evidence, wrong};
+use super::evidence::{Evidence, value};
 use super::folder::RunFolder;
 use super::start::Start;
 use crate::artifact::Digest;
 use crate::artifact::beacon::{BlockHeader, Purpose};
-use crate::artifact::record::{self, Line};
+use crate::artifact::record::{self, Line, Signed};
 use crate::data::RosterClosing;
-use crate::pay::{Closing, hash_of};
+use crate::pay::Closing;
 use crate::score::{Bound, Drawn, ListClosing};
 
 /// What the auditor's own node, or its file of headers, has at a height.
@@ -60,27 +61,41 @@ fn closed_the_list(run: &RunFolder, start: &Start, round: u64, file: &str, bound
                 Some(lines) => blame(file, record::select(&lines))?,
                 None => return Ok(()),
             };
-            one_word(file, others.iter().map(record::hash), bound)
+            one_word(file, bound, closing, others.iter())
         }
         ListClosing::Commitments(closing) => {
             let others: Vec<Closing> = match beside("closing.jsonl")? {
                 Some(lines) => blame(file, record::select(&lines))?,
                 None => return wrong(file, "expected the closing that it hangs on as closing.jsonl, found none"),
             };
-            let same = others.iter().filter(|other| other.attempt == closing.attempt);
-            one_word(file, same.map(|other| hash_of(other).map(|hash| hash.0)), bound)
+            one_word(file, bound, closing, others.iter().filter(|other| other.attempt == closing.attempt))
         }
     }
 }
 
-fn one_word(
+/// Two words on one list, both signed, are evidence.
+fn one_word<'c, C: Signed + Clone + 'c>(
     file: &str,
-    mut others: impl Iterator<Item = crate::error::Result<[u8; 32]>>,
     bound: &Bound,
+    closing: &C,
+    mut others: impl Iterator<Item = &'c C>,
 ) -> Checked<()> {
-    let expected = bound.beacon.closing;
-    match others.find(|hash| hash.as_ref().is_ok_and(|hash| *hash != expected.0)) {
-        Some(hash) => differs(file, "the closing that it hangs on", Digest(hash?), expected),
-        None => Ok(()),
-    }
+    let found = bound.beacon.closing;
+    let Some(other) = others.find(|other| record::hash(*other).is_ok_and(|hash| hash != found.0)) else {
+        return Ok(());
+    };
+    let signer = bound.closing.signer()?;
+    let signed = record::verify(other, &signer)?;
+    let lie = Evidence {
+        run: bound.beacon.run,
+        round: bound.beacon.round,
+        worker: signer.to_string(),
+        artifact: file.to_owned(),
+        rule: "a list is closed once, by one word".into(),
+        signed: value(closing)?,
+        recomputed: None,
+        against: Some(value(other)?),
+    };
+    let stop = differs(file, "the closing that it hangs on", Digest(record::hash(other)?), found);
+    stop.map_err(|stop| with_evidence(stop, signed.then_some(lie)))
 }

@@ -45,6 +45,17 @@ pub enum Stop {
     Failed(Error),
 }
 
+/// A difference with what it proves.
+pub fn with_evidence(stop: Stop, evidence: impl IntoIterator<Item = Evidence>) -> Stop {
+    match stop {
+        Stop::Differs(difference, mut known) => {
+            known.extend(evidence);
+            Stop::Differs(difference, known)
+        }
+        failed => failed,
+    }
+}
+
 /// A result of the audit.
 pub type Checked<T> = Result<T, Stop>;
 

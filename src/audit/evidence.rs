@@ -26,6 +26,9 @@ pub struct Evidence {
     /// What it should have said, not signed; none where it should not have been made at all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recomputed: Option<Value>,
+    /// Another record that the same key signed, and that it contradicts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub against: Option<Value>,
 }
 
 impl Record for Evidence {

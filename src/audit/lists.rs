@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::differs::{Checked, differs, wrong};
+use super::evidence::{Evidence, value};
 use super::folder::RunFolder;
 use super::start::Start;
 use crate::artifact::record::Line;
@@ -10,7 +11,7 @@ use crate::artifact::{Commitment, Digest, Reveal, record};
 use crate::data::Assignment;
 use crate::error::Error;
 use crate::pay::Closing;
-use crate::score::{in_time, opened_commitment};
+use crate::score::{Believed, in_time, opened_commitment};
 use crate::verify::Finding;
 
 /// A round's lists.
@@ -29,8 +30,10 @@ pub struct Lists {
     pub reveals: Vec<Reveal>,
     /// Lines of that list that no honest party has written.
     pub odd: Vec<String>,
-    /// The findings.
+    /// The findings that count by who signed them.
     pub findings: Option<Vec<Finding>>,
+    /// The others, and why.
+    pub believed: Believed,
     /// Digest of the findings' file.
     pub findings_digest: Option<Digest>,
     /// The second beacon.
@@ -79,6 +82,7 @@ pub fn read_lists(run: &RunFolder, start: &Start, assignments: &[Assignment], na
         reveals: Vec::new(),
         odd: Vec::new(),
         findings: None,
+        believed: Believed::default(),
         findings_digest: None,
         beacon: None,
     };
@@ -104,7 +108,8 @@ pub fn read_lists(run: &RunFolder, start: &Start, assignments: &[Assignment], na
         lists.in_time = Some(in_time);
     }
     if run.has(&names.findings) {
-        lists.findings = Some(run.records(&names.findings)?);
+        lists.believed = Believed::recorded(run.records(&names.findings)?, &start.recipe);
+        lists.findings = Some(std::mem::take(&mut lists.believed.findings));
         lists.findings_digest = Some(run.list_digest(&names.findings)?);
     }
     Ok(lists)
@@ -173,6 +178,24 @@ fn opened(
         }
     }
     opened
+}
+
+/// What the keys prove that have signed of one work that it is exact, and that it is not.
+pub fn contradictions(lists: &Lists, names: &Names) -> Checked<Vec<Evidence>> {
+    let mut found = Vec::new();
+    for [one, other] in &lists.believed.contradictions {
+        found.push(Evidence {
+            run: one.run,
+            round: one.round,
+            worker: one.validator.clone().unwrap_or_default(),
+            artifact: names.findings.clone(),
+            rule: "a validator finds one thing of one work".into(),
+            signed: value(one)?,
+            recomputed: None,
+            against: Some(value(other)?),
+        });
+    }
+    Ok(found)
 }
 
 impl Lists {

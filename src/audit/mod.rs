@@ -24,6 +24,7 @@ mod scores;
 mod settled;
 mod shards;
 mod start;
+mod summary;
 mod theta;
 mod validated;
 
@@ -37,3 +38,5 @@ pub use outer::{is_momentum, momentum_name};
 pub use replays::{Depth, StateFile, StateRoom, state_name};
 pub use round::{Audit, Totals, audit_round};
 pub use start::{Pins, Start, check_keys, check_start};
+pub use summary::Summary;
+pub use theta::weights_digest;

@@ -5,6 +5,7 @@ use super::folder::RunFolder;
 use super::replays::{StateRoom, state_name};
 use super::start::Start;
 use super::theta::{check_next, weights};
+use crate::artifact::Digest;
 use crate::codec::Update;
 use crate::error::Result;
 use crate::model::{Layout, ModelFolder};
@@ -26,7 +27,8 @@ pub fn is_momentum(name: &str) -> bool {
 }
 
 /// Takes the outer step again with the updates that count, from the momentum that the audit itself has arrived at, and
-/// compares the next model, to the byte; and the momentum where the round has published it.
+/// compares the next model, to the byte; and the momentum where the round has published it. Returns the digest of that model's
+/// weights.
 pub fn check_outer_step(
     run: &RunFolder,
     start: &Start,
@@ -35,7 +37,7 @@ pub fn check_outer_step(
     round: u64,
     count: usize,
     open: impl Fn(usize) -> Result<Update>,
-) -> Checked<()> {
+) -> Checked<Digest> {
     let recipe = &start.recipe;
     let carries = recipe.outer.momentum > 0.0;
     let before = match round.checked_sub(1).filter(|_| carries) {
@@ -44,12 +46,13 @@ pub fn check_outer_step(
     };
     let step = Step { recipe, folder, round, momentum: before };
     let next = blame(&weights(recipe, round + 1), next_model(step, count, open, || ()))?;
-    check_next(run, recipe, folder, &next, round)?;
+    let digest = check_next(run, recipe, folder, &next, round)?;
     match next.momentum {
-        Some(momentum) => keep(room, run, &momentum, &folder.layout, round),
-        None if run.has(&published(round)) => wrong(&published(round), "the recipe has no outer momentum"),
-        None => Ok(()),
+        Some(momentum) => keep(room, run, &momentum, &folder.layout, round)?,
+        None if run.has(&published(round)) => wrong(&published(round), "the recipe has no outer momentum")?,
+        None => {}
     }
+    Ok(digest)
 }
 
 fn published(round: u64) -> String {

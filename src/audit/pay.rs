@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::assigned::with_evidence;
 use super::chain::Chain;
-use super::differs::{Checked, blame, differs, printable, same, wrong};
+use super::differs::{Checked, blame, differs, printable, same, with_evidence, wrong};
 use super::evidence::{Evidence, value};
 use super::paid::{Paid, list_name, read_paid};
 use super::rescoring::{Rescored, Rescoring};
@@ -87,6 +86,7 @@ impl Escrow<'_> {
                     rule: format!("{term} is that of the task"),
                     signed: value(offer)?,
                     recomputed: None,
+                    against: None,
                 };
                 return stop.map_err(|stop| with_evidence(stop, [lie]));
             }

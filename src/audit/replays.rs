@@ -2,9 +2,9 @@
 
 use std::io::Write;
 
-use super::assigned::with_evidence;
 use super::chain::{Chain, Last};
-use super::differs::{Checked, Stop, blame, differs, same};
+use super::differs::{Checked, Stop, blame, differs, same, with_evidence};
+use super::evidence::{Evidence, value};
 use super::folder::RunFolder;
 use super::given::{Given, open};
 use super::rescoring::{Rescored, Rescoring};
@@ -20,7 +20,7 @@ use crate::model::{Layout, Model, Plan};
 use crate::optimizer::{Moments, StepReport};
 use crate::score::{Acceptance, Candidate};
 use crate::verify::{
-    Finding, Leaves, Nearness, ReplayInput, Segments, States, StatesOut, Verdict, replay_into, replay_near,
+    Finding, Leaves, Nearness, ReplayInput, Segments, States, StatesOut, Verdict, contradict, replay_into, replay_near,
 };
 
 /// What findings call the states that a worker begins with.
@@ -263,6 +263,21 @@ impl Replays<'_> {
         Ok(states)
     }
 
+    /// What a signed finding proves that a replay contradicts.
+    fn proof(&self, signed: &Finding, found: &Finding) -> Checked<Option<Evidence>> {
+        let Some(validator) = signed.validator.clone().filter(|_| contradict(signed, found)) else { return Ok(None) };
+        Ok(Some(Evidence {
+            run: signed.run,
+            round: signed.round,
+            worker: validator,
+            artifact: self.round.names.findings.clone(),
+            rule: "the findings are what a replay arrives at".into(),
+            signed: value(signed)?,
+            recomputed: Some(value(found)?),
+            against: None,
+        }))
+    }
+
     /// Every finding on an update against what its replay has arrived at: the one that decides, and those that would.
     fn compare(&self, given: &Given, candidate: &Candidate, finding: &Finding, again: &Rescored<'_>) -> Checked<()> {
         let list = &self.round.names.findings;
@@ -293,7 +308,11 @@ impl Replays<'_> {
             };
             if strong {
                 let found = record::line(own)?;
-                return differs(list, what, expected.trim_end(), found.trim_end());
+                let stop = differs(list, what, expected.trim_end(), found.trim_end());
+                return stop.map_err(|stop| match self.proof(own, finding) {
+                    Ok(proof) => with_evidence(stop, proof),
+                    Err(failed) => failed,
+                });
             }
         }
         // What was drawn was equal, or all of it near: that is true, whatever a whole replay arrives at. But it must not cost

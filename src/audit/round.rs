@@ -5,15 +5,18 @@ use super::assigned::check_assignments;
 use super::beacons::{Blocks, check_beacon};
 use super::chain::{Chain, Last};
 use super::differs::Checked;
+use super::evidence::Evidence;
 use super::folder::RunFolder;
 use super::given::{open, read_given};
-use super::lists::{Names, check_parts, read_lists};
+use super::lists::{Names, check_parts, contradictions, read_lists};
 use super::outer::check_outer_step;
 use super::pay::check_paid;
 use super::replays::{Depth, Replays, StateRoom, check_inputs, check_states};
 use super::rescoring::Rescoring;
 use super::start::{Start, check_keys};
 use super::theta::open as open_theta;
+use super::validated::Validated;
+use crate::artifact::Digest;
 use crate::artifact::beacon::Purpose;
 use crate::device::Device;
 
@@ -37,6 +40,8 @@ pub struct Audit<'a> {
     pub step: &'a dyn Fn(&str, u32),
     /// Told what is odd, and no fault of the run's.
     pub say: &'a dyn Fn(String),
+    /// Given what proves a lie that has changed nothing.
+    pub prove: &'a dyn Fn(Evidence),
 }
 
 /// So many odd lines of a list are said; anybody can send more.
@@ -58,6 +63,8 @@ pub struct Totals {
     pub steps: u64,
     /// Rounds without findings: nobody says that their updates were replayed.
     pub without_findings: u64,
+    /// Rounds whose findings nobody signed, though the recipe names validators: whoever wrote them down is believed.
+    pub unsigned_findings: u64,
     /// Rounds without commitments: nobody says that their updates were not made after the others were shown.
     pub without_commitments: u64,
     /// Rounds with several commitments and without arrivals: nobody has signed in which order they came.
@@ -77,6 +84,7 @@ impl Totals {
         self.paid_msat = self.paid_msat.saturating_add(other.paid_msat);
         self.steps += other.steps;
         self.without_findings += other.without_findings;
+        self.unsigned_findings += other.unsigned_findings;
         self.without_commitments += other.without_commitments;
         self.without_arrivals += other.without_arrivals;
         self.free_beacons += other.free_beacons;
@@ -91,8 +99,9 @@ fn say(audit: &Audit<'_>, what: &str, odd: &[String]) {
     }
 }
 
-/// Audits a round whose model was checked; `chain` is what the workers carry into it, and is taken on to the next.
-pub fn audit_round(audit: &Audit<'_>, round: u64, chain: &mut Chain) -> Checked<Totals> {
+/// Audits a round whose model was checked; `chain` is what the workers carry into it, and is taken on to the next. Returns what
+/// was checked, and the digest of the next model's weights.
+pub fn audit_round(audit: &Audit<'_>, round: u64, chain: &mut Chain) -> Checked<(Totals, Digest)> {
     let Audit { run, start, .. } = *audit;
     let names = Names::of(round);
     let (assignments, first) = check_assignments(run, start, round, audit.blocks)?;
@@ -119,10 +128,15 @@ pub fn audit_round(audit: &Audit<'_>, round: u64, chain: &mut Chain) -> Checked<
         given: &given,
         names: &names,
     };
+    // Whatever else there is.
+    contradictions(&lists, &names)?.into_iter().for_each(audit.prove);
+    let validated = Validated::read(run, &start.recipe, &names)?;
+    validated.twofold(start.id, round)?.into_iter().for_each(audit.prove);
     let mut odd = Vec::new();
     let again = rescoring.check(&mut odd)?;
     odd.into_iter().for_each(audit.say);
     say(audit, &format!("{}: passed over: ", names.commitments), &lists.odd);
+    say(audit, &format!("{}: passed over: ", names.findings), &lists.believed.left_out);
     again.validated.odd(&again.scores)?.into_iter().for_each(|odd| (audit.say)(odd));
     check_parts(run, &names)?;
     check_inputs(&rescoring, &again, chain)?;
@@ -143,7 +157,7 @@ pub fn audit_round(audit: &Audit<'_>, round: u64, chain: &mut Chain) -> Checked<
 
     let counting: Vec<_> = again.counting().collect();
     let opened = |i: usize| open(run, start, &folder.layout, &counting[i].file, counting[i].content);
-    check_outer_step(run, start, audit.room, &folder, round, counting.len(), opened)?;
+    let next = check_outer_step(run, start, audit.room, &folder, round, counting.len(), opened)?;
     let totals = Totals {
         updates: given.len() as u64,
         counting: counting.len() as u64,
@@ -151,6 +165,7 @@ pub fn audit_round(audit: &Audit<'_>, round: u64, chain: &mut Chain) -> Checked<
         paid_msat: paid.0,
         steps,
         without_findings: lists.findings.is_none().into(),
+        unsigned_findings: lists.believed.unsigned.into(),
         without_commitments: lists.commitments.is_none().into(),
         without_arrivals: (arrivals.is_none() && lists.commitments.as_ref().is_some_and(|all| all.len() > 1)).into(),
         free_beacons: [&first, &second].iter().any(|drawn| drawn.as_ref().is_none_or(|d| d.bound.is_none())).into(),
@@ -160,5 +175,5 @@ pub fn audit_round(audit: &Audit<'_>, round: u64, chain: &mut Chain) -> Checked<
             chain.insert(candidate.worker.clone(), Last::of(round, candidate.digest, meta));
         }
     }
-    Ok(totals)
+    Ok((totals, next))
 }

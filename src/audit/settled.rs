@@ -184,6 +184,7 @@ pub fn evidence(
         rule: rule.to_owned(),
         signed: value(signed)?,
         recomputed,
+        against: None,
     })
 }
 

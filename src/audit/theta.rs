@@ -19,6 +19,12 @@ pub fn weights(recipe: &Recipe, round: u64) -> String {
     names(recipe, round).1
 }
 
+/// The content digest of the weights' file of a model that was checked.
+pub fn weights_digest(run: &RunFolder, recipe: &Recipe, round: u64) -> Checked<Digest> {
+    let room = open(run, recipe, round)?.layout.file_room(1);
+    run.digest(&weights(recipe, round), room)
+}
+
 /// Opens a model that was checked.
 pub fn open(run: &RunFolder, recipe: &Recipe, round: u64) -> Checked<ModelFolder> {
     let (folder, weights) = (format!("theta-{round}"), weights(recipe, round));
@@ -116,8 +122,8 @@ fn check_ours(run: &RunFolder, folder: &ModelFolder, weights: &str, meta: &Meta)
     Ok(())
 }
 
-/// The model after a round, to the byte.
-pub fn check_next(run: &RunFolder, recipe: &Recipe, folder: &ModelFolder, next: &Next, round: u64) -> Checked<()> {
+/// The model after a round, to the byte; returns the digest of its weights' file.
+pub fn check_next(run: &RunFolder, recipe: &Recipe, folder: &ModelFolder, next: &Next, round: u64) -> Checked<Digest> {
     let (config, weights) = names(recipe, round + 1);
     let expected = folder.config_written()?;
     let found = run.text(&config)?;
@@ -125,5 +131,6 @@ pub fn check_next(run: &RunFolder, recipe: &Recipe, folder: &ModelFolder, next: 
         return differs(&config, "digest", Digest::of(expected.as_bytes()), Digest::of(found.as_bytes()));
     }
     let expected = write_flat("model", std::io::sink(), next.meta.clone(), &folder.layout, &next.parameters)?.1;
-    same(&weights, "digest", expected, run.digest(&weights, folder.layout.file_room(1))?)
+    same(&weights, "digest", expected, run.digest(&weights, folder.layout.file_room(1))?)?;
+    Ok(expected)
 }

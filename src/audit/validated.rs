@@ -1,5 +1,7 @@
 //! The scores that validators signed, beside the ones that the round's files make.
 
+use std::collections::BTreeMap;
+
 use super::differs::{Checked, Stop, blame};
 use super::evidence::{Evidence, value};
 use super::folder::RunFolder;
@@ -83,6 +85,31 @@ impl Validated {
                 rule: "the scores that a validator signs are what the round's files make them".into(),
                 signed: value(signed)?,
                 recomputed: Some(value(&endorse(truth, &parse_public(&signed.validator)?)?)?),
+                against: None,
+            });
+        }
+        Ok(found)
+    }
+
+    /// Validators that have signed two scores of the round, whichever are the true ones.
+    pub fn twofold(&self, run: Digest, round: u64) -> Checked<Vec<Evidence>> {
+        let mut first: BTreeMap<&str, &Ballot> = BTreeMap::new();
+        let mut found = Vec::new();
+        for (file, ballot) in &self.ballots {
+            let signed = &ballot.endorsement;
+            let before = *first.entry(&signed.validator).or_insert(ballot);
+            if before.digest() == ballot.digest() {
+                continue;
+            }
+            found.push(Evidence {
+                run,
+                round,
+                worker: signed.validator.clone(),
+                artifact: file.clone(),
+                rule: "a validator signs one list of scores of a round".into(),
+                signed: value(signed)?,
+                recomputed: None,
+                against: Some(value(&before.endorsement)?),
             });
         }
         Ok(found)

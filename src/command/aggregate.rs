@@ -69,7 +69,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let momentum = momentum(args, &recipe, &folder)?;
     let updates::Given { updates, left_out } = updates::read(&args.updates, &recipe, &folder.layout, ui)?;
     let mut reasons: Vec<String> = left_out.into_iter().map(|(_, why)| why).collect();
-    let lists = Lists::read(args, &recipe, &folder, round)?;
+    let lists = Lists::read(args, &recipe, &folder, round, ui)?;
     let rule = Acceptance { recipe: &recipe, layout: &folder.layout, beacon: None };
     // Whether somebody has looked at this round and its updates: else that none counts is a mistake.
     let mut judged = lists.scores.is_some() || args.updates.is_empty() && !lists.accept_some(&rule, round);
@@ -162,13 +162,13 @@ struct Lists {
 }
 
 impl Lists {
-    fn read(args: &Args, recipe: &Recipe, folder: &ModelFolder, round: u64) -> Result<Lists> {
+    fn read(args: &Args, recipe: &Recipe, folder: &ModelFolder, round: u64, ui: &Ui) -> Result<Lists> {
         let scores = args.scores.as_deref().map(|path| read_scores(path, recipe, folder, round).at(path.display()));
         let findings = match &args.findings[..] {
             [] => None,
             paths => {
                 let run = recipe.digest();
-                let findings: Vec<Finding> = lists::read_all(paths, Room::any())?;
+                let findings = lists::read_findings(paths, Room::any(), recipe, ui)?;
                 if !findings.iter().any(|f| f.run == run && f.round == round) {
                     let what = format!("{}: expected findings of round {round} of this run", lists::name(paths));
                     return Err(Error::refused(format!("{what}, found {} of others", findings.len())));

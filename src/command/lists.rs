@@ -3,11 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::artifact::Room;
 use crate::artifact::record::{self, Line, Record};
+use crate::artifact::{Recipe, Room};
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::fsio;
+use crate::score::Believed;
 use crate::ui::Ui;
+use crate::verify::Finding;
 
 /// So many malformed lines are said; anybody can send more.
 const SAID: usize = 20;
@@ -60,6 +62,21 @@ pub fn read_all<R: Record>(paths: &[PathBuf], room: Room) -> Result<Vec<R>> {
         all.append(&mut record::select(&record::read_lines_within(path, room)?)?);
     }
     Ok(all)
+}
+
+/// The findings in files that one party answers for, as far as they are believed; the others are named.
+pub fn read_findings(paths: &[PathBuf], room: Room, recipe: &Recipe, ui: &Ui) -> Result<Vec<Finding>> {
+    let believed = Believed::of(read_all(paths, room)?, recipe);
+    say_left_out(&believed.left_out, ui);
+    Ok(believed.findings)
+}
+
+/// Names what does not count, as far as anybody wants to read it.
+pub fn say_left_out(left_out: &[String], ui: &Ui) {
+    left_out.iter().take(SAID).for_each(|why| ui.say(format!("left out: {why}")));
+    if left_out.len() > SAID {
+        ui.say(format!("left out: and {} more findings", left_out.len() - SAID));
+    }
 }
 
 /// What a message calls these files.

@@ -3,6 +3,7 @@
 pub mod aggregate;
 pub mod args;
 pub mod assign;
+pub mod attest;
 pub mod audit;
 pub mod beacon;
 mod checkpoint;

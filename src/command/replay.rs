@@ -1,5 +1,6 @@
 //! `l402 replay`: the whole submission again, and equality.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use super::checkpoint::{CheckpointArgs, Checkpoints, Steps};
@@ -9,11 +10,14 @@ use super::device::DeviceArgs;
 use super::dispute::{self, Asked, DisputeArgs};
 use super::files::{self, StatesIn};
 use super::made::about;
+use super::node::NodeArgs;
 use super::open::DrawArgs;
 use super::place::Run;
 use super::shown::{Shown, open_feedback};
 use super::train::MemoryArgs;
+use crate::artifact::key::SigningKey;
 use crate::artifact::recipe::InnerState;
+use crate::artifact::record::Signer;
 use crate::artifact::{Digest, Reader, Recipe, record};
 use crate::codec::Update;
 use crate::command::args::OutputArgs;
@@ -21,8 +25,10 @@ use crate::data::{Assignment, Shard};
 use crate::error::{Context, Error, IoContext, Kind, Result};
 use crate::model::Layout;
 use crate::optimizer::{Moments, Resident, StepReport};
+use crate::pay::NodeSigner;
 use crate::score::update_digest;
 use crate::ui::Ui;
+use crate::verify::trace::TraceFile;
 use crate::verify::{
     Difference, Finding, Leaf, Leaves, ReplayInput, Sampling, Segments, StateGiven, States, Verdict, delta_meta,
     malformed_finding, replay_by, replay_sampled_by,
@@ -89,6 +95,12 @@ pub struct Args {
     /// cosine as near to 1, is found "near", never "exact"
     #[arg(long, value_name = "PART", value_parser = part, conflicts_with = "drawn")]
     tolerance: Option<u64>,
+    /// Vouch for the finding, or the trace: sign it with the key in this file, made by `l402 key`; or name a node. Where the recipe names
+    /// validators, nothing counts that none of them has signed
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["rpc_file", "lightning_dir"])]
+    key: Option<PathBuf>,
+    #[command(flatten)]
+    node: NodeArgs,
     #[command(flatten)]
     dispute: DisputeArgs,
     #[command(flatten)]
@@ -180,13 +192,14 @@ pub(super) fn replay_one(args: &Args, ui: &Ui) -> Result<()> {
             return Err(Error::usage("--checkpoint: a dispute begins at the states of --openings"));
         }
         let (leaves, openings) = (args.leaves.as_deref(), args.openings.as_deref());
-        let asked = Asked { args: &args.dispute, leaves, openings, output: &args.output };
+        let sign = |file: &mut TraceFile| vouch(args, |signer| file.sign(signer));
+        let asked = Asked { args: &args.dispute, leaves, openings, output: &args.output, sign: &sign };
         return dispute::run(&asked, &input, states.moments, &update, ui);
     }
     let wrong = args.leaves.as_deref().map_or(Ok(None), |path| leaves_differ(path, &recipe, &update))?;
     if let Some(difference) = wrong {
         let finding = Finding::of(&input, &update, states.previous.as_ref(), 0, Some(difference));
-        let finding = Finding { state: assumed, ..finding };
+        let finding = signed(args, &recipe, Finding { state: assumed, ..finding }, ui)?;
         target.write_text(&record::line(&finding)?)?;
         return conclude(&finding, update_path, ui);
     }
@@ -215,7 +228,7 @@ pub(super) fn replay_one(args: &Args, ui: &Ui) -> Result<()> {
         }
     };
     drop(bar);
-    let finding = Finding { state: assumed, ..finding };
+    let finding = signed(args, &recipe, Finding { state: assumed, ..finding }, ui)?;
     target.write_text(&record::line(&finding)?)?;
     checkpoints.map_or(Ok(()), |checkpoints| checkpoints.remove())?;
     conclude(&finding, update_path, ui)
@@ -341,6 +354,31 @@ fn conclude(finding: &Finding, update: &Path, ui: &Ui) -> Result<()> {
     )))
 }
 
+/// Has whoever vouches sign, if anybody does.
+fn vouch(args: &Args, sign: impl FnOnce(&dyn Signer) -> Result<()>) -> Result<()> {
+    match &args.key {
+        Some(path) => sign(&SigningKey::load(path)?),
+        None if args.node.named() => sign(&NodeSigner(RefCell::new(&mut args.node.connect()?))),
+        None => Ok(()),
+    }
+}
+
+/// The finding with the signature of whoever vouches for it, if anybody does.
+fn signed(args: &Args, recipe: &Recipe, mut finding: Finding, ui: &Ui) -> Result<Finding> {
+    vouch(args, |signer| finding.sign(signer))?;
+    let seats = &recipe.score.validators;
+    match &finding.validator {
+        None if !seats.is_empty() => {
+            ui.say("not signed: the recipe names validators, and nothing counts that none of them has signed (--key)");
+        }
+        Some(key) if !seats.is_empty() && !seats.iter().any(|seat| seat.key == *key) => {
+            ui.say(format!("signed by {key}, who is no validator of this recipe: it does not count"));
+        }
+        _ => {}
+    }
+    Ok(finding)
+}
+
 /// An update that cannot be read is no reason to stop: that it is malformed is the finding.
 fn malformed(
     args: &Args,
@@ -354,6 +392,7 @@ fn malformed(
     // What has no content, a cut frame or a pipe that was read, has no digest either, nor what no update can be.
     let digest = update_digest(update_path, layout).unwrap_or(Digest([0; 32]));
     let finding = malformed_finding(recipe.digest(), assignment, digest, &update_path.display().to_string(), &error);
+    let finding = signed(args, recipe, finding, ui)?;
     args.output.target().write_text(&record::line(&finding)?)?;
     conclude(&finding, update_path, ui)
 }

@@ -344,7 +344,7 @@ fn read_lists(args: &Args, recipe: &Recipe, round: u64, ui: &Ui) -> Result<Eligi
         by.commitments = Some((commitments, lists::select(&list)));
     }
     if !args.findings.is_empty() {
-        by.findings = Some(lists::read_all(&args.findings, Room::of(workers))?);
+        by.findings = Some(lists::read_findings(&args.findings, Room::of(workers), recipe, ui)?);
     }
     Ok(by)
 }

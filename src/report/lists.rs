@@ -8,7 +8,7 @@ use crate::artifact::record::{self, Line, Record};
 use crate::artifact::{Commitment, Reveal};
 use crate::data::Assignment;
 use crate::pay::{Claimed, Closing, Held, Invoices, Offer, Report, Verdict};
-use crate::score::{RoundScore, Score};
+use crate::score::{Believed, RoundScore, Score};
 use crate::verify::Finding;
 
 /// A round's lists; `None` where there is neither the list nor a part of it.
@@ -144,6 +144,12 @@ impl RoundLists {
         // Scores without what they have in common are none.
         lists.scores = lists.scores.take().filter(|_| lists.whole.is_some());
         lists.keep_own(book);
+        // What is forged says nothing, to people neither.
+        if let Some(found) = lists.findings.take() {
+            let believed = Believed::recorded(found, &book.recipe);
+            lists.malformed += believed.left_out.len() as u64;
+            lists.findings = Some(believed.findings);
+        }
         lists
     }
 

@@ -2,6 +2,7 @@
 
 mod accept;
 mod alone;
+mod believed;
 mod consensus;
 mod drawn;
 mod eligible;
@@ -29,6 +30,7 @@ mod worth;
 
 pub use accept::Acceptance;
 pub use alone::{ModelLoss, model_loss};
+pub use believed::Believed;
 pub use consensus::{ClippedMedian, clipped_median};
 pub use drawn::{Bound, Drawn, ListClosing};
 pub use eligible::{

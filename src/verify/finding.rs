@@ -1,10 +1,12 @@
 //! What a replay found.
 
+use lightning::bitcoin::secp256k1::PublicKey;
 use serde::{Deserialize, Serialize};
 
 use super::near::Nearness;
-use crate::artifact::Digest;
-use crate::artifact::record::Record;
+use crate::artifact::record::{self, Record, Signed, Signer};
+use crate::artifact::{Digest, key};
+use crate::error::{Error, Result};
 
 /// The outcome of recomputing one update.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,6 +46,12 @@ pub struct Finding {
     /// How near an update is that is not equal, where a tolerance was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub near: Option<Nearness>,
+    /// The public key of whoever vouches for it, 66 hex digits; none where nobody does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validator: Option<String>,
+    /// Its signature.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sig: Option<String>,
 }
 
 /// Where the states that a replay began with came from, where nobody said.
@@ -92,9 +100,36 @@ pub enum Verdict {
 }
 
 impl Finding {
-    /// Whether both are the same but for what their makers had to assume.
+    /// Whether both are the same but for what their makers had to assume, and for who vouches.
     pub fn agrees(&self, other: &Finding) -> bool {
-        Finding { state: other.state, ..self.clone() } == *other
+        let (validator, sig) = (other.validator.clone(), other.sig.clone());
+        Finding { state: other.state, validator, sig, ..self.clone() } == *other
+    }
+
+    /// Signs it: whoever does so vouches for it.
+    pub fn sign(&mut self, signer: &dyn Signer) -> Result<()> {
+        self.validator = Some(signer.public().to_string());
+        record::sign(self, signer)
+    }
+
+    /// Whose word it is, signature checked; `None` where nobody signed it.
+    pub fn signer(&self) -> Result<Option<PublicKey>> {
+        let said = match (&self.validator, &self.sig) {
+            (None, None) => return Ok(None),
+            (Some(said), Some(_)) => said,
+            _ => return Err(Error::data("a signature and whose it is belong together")),
+        };
+        let key = key::parse_public(said)?;
+        match record::verify(self, &key)? {
+            true => Ok(Some(key)),
+            false => Err(Error::refused(format!("{key} did not sign it"))),
+        }
+    }
+}
+
+impl Signed for Finding {
+    fn sig(&mut self) -> &mut Option<String> {
+        &mut self.sig
     }
 }
 

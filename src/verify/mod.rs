@@ -1,5 +1,6 @@
 //! Verification: the same work again, whole or a drawn part of it, and equality.
 
+mod contradiction;
 mod difference;
 pub mod dispute;
 mod finding;
@@ -13,6 +14,7 @@ mod sampled;
 mod segments;
 pub mod trace;
 
+pub use contradiction::{contradict, of_the_work};
 pub use difference::Difference;
 pub use finding::{Finding, Sample, StateGiven, Verdict};
 pub use leaves::{Leaf, LeafLog, Leaves};

@@ -360,6 +360,8 @@ impl Finding {
             steps,
             sample: None,
             near: None,
+            validator: None,
+            sig: None,
         }
     }
 }
@@ -383,6 +385,8 @@ pub fn malformed_finding(run: Digest, assignment: &Assignment, update: Digest, f
         steps: 0,
         sample: None,
         near: None,
+        validator: None,
+        sig: None,
     }
 }
 

@@ -237,6 +237,8 @@ impl Papers {
                 steps: 3,
                 sample: None,
                 near: None,
+                validator: None,
+                sig: None,
             };
             let reason = match act {
                 Act::Honest | Act::Idle => None,

@@ -123,7 +123,7 @@ recipe judged > small.toml
 echo "$seats" >> small.toml
 l402 new judged --config config.json --seed 1 --text corpus.txt --recipe small.toml --shards 4 --workers alice > /dev/null
 for step in "assign 0 --beacon $(beacon assign)" "train 0 alice" "commit 0 alice" "beacon $(beacon score) -o judged/round-0/beacon-b" \
-    "commit 0 alice --reveal" "replay 0 alice" "score 0 v1" "score 0 v2"; do
+    "commit 0 alice --reveal" "replay 0 alice v1" "score 0 v1" "score 0 v2"; do
     l402 --run judged $step > /dev/null
 done
 rm small.toml

@@ -243,6 +243,8 @@ fn find(place: &Place<'_>, sent: &Sent, mode: Mode, beacon: &Digest, done: &Done
         steps: u64::from(recipe.inner.steps),
         sample: None,
         near: None,
+        validator: None,
+        sig: None,
     };
     let equal = match mode {
         Mode::Off | Mode::Full => done.honest(place).update.digest() == sent.made.update.digest(),

@@ -7,18 +7,17 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use lightning::bitcoin::secp256k1::PublicKey;
-use serde::{Deserialize, Serialize};
 
 use super::checks::{CheckArgs, Checks, Outcome};
 use super::common::CoordinatorArg;
 use super::device::DeviceArgs;
 use super::headers::ChainArgs;
 use super::invoice::node_id;
-use crate::artifact::record::{self, Record};
+use crate::artifact::record;
 use crate::artifact::{Digest, key};
 use crate::audit::{
-    Audit, Blocks, Chain, Depth, Pins, Start, Stop, Totals, audit_round, check_keys, check_start, foreign, most_bytes,
-    rounds,
+    Audit, Blocks, Chain, Depth, Evidence, Pins, Start, Stop, Summary, Totals, audit_round, check_keys, check_start,
+    foreign, most_bytes, rounds, weights_digest,
 };
 use crate::command::args::OutputArgs;
 use crate::device::Device;
@@ -79,25 +78,6 @@ fn depth(text: &str) -> std::result::Result<Depth, String> {
     }
 }
 
-/// What an audit without a difference has checked.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Summary {
-    /// The run.
-    run: Digest,
-    /// Rounds that were checked.
-    rounds: u64,
-    /// What was checked in them.
-    totals: Totals,
-    /// Whose assignments were believed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    coordinator: Option<String>,
-}
-
-impl Record for Summary {
-    const TYPE: &'static str = "audit";
-}
-
 /// Runs the verb.
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let device = args.device.open(ui)?;
@@ -105,55 +85,68 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     target.check(false)?;
     let speaks = args.json || args.output.output.is_some();
     let mut checks = Checks::begin("audit", args.run.display().to_string());
-    let found = audit(args, &device, &mut checks, ui);
+    let mut proofs = Vec::new();
+    let found = audit(args, &device, &mut checks, &mut proofs, ui);
     match &found {
         Ok(_) => checks.add("all of it", Outcome::Passed),
         Err(Stop::Differs(difference, _)) => checks.add("first difference", Outcome::Failed(difference.to_string())),
         Err(Stop::Failed(error)) => checks.add("what stopped it", Outcome::Broken(error.to_string())),
     };
     args.checks.tell(&checks, ui)?;
-    let (summary, lines) = match found {
-        Ok(summary) => (Some(summary.clone()), record::line(&summary)?),
+    let (summary, evidence, last) = match found {
+        Ok(summary) => (Ok(summary.clone()), proofs, record::line(&summary)?),
         Err(Stop::Failed(error)) => return Err(error),
         Err(Stop::Differs(difference, evidence)) => {
-            for found in &evidence {
-                ui.say(format!("evidence against who signed {}: {}", found.artifact, found.rule));
-            }
-            if speaks {
-                let lines: Result<String> = evidence.iter().map(record::line).collect();
-                target.write_text(&(lines? + &record::line(&difference)?))?;
-            } else if !evidence.is_empty() {
-                ui.say("--json prints the evidence: the signed records beside the recomputed ones");
-            }
-            return Err(Error::refused(format!("{}/{difference}", args.run.display())));
+            proofs.extend(evidence);
+            let refused = Error::refused(format!("{}/{difference}", args.run.display()));
+            (Err(refused), proofs, record::line(&difference)?)
         }
     };
-    if speaks {
-        target.write_text(&lines)?;
+    for found in &evidence {
+        ui.say(format!("evidence against who signed {}: {}", found.artifact, found.rule));
     }
-    if let Some(Summary { run, rounds, totals, .. }) = summary {
-        if totals.without_findings > 0 {
-            let replayed = if args.replay == Some(Depth::All) { ", but this audit" } else { "" };
-            let (without, all) = (totals.without_findings, rounds);
-            ui.say(format!("nobody replayed the updates of {without} of {all} rounds{replayed}: no findings.jsonl"));
-        }
-        if totals.without_commitments > 0 {
-            let (without, all) = (totals.without_commitments, rounds);
-            ui.say(format!(
-                "no commitments: in {without} of {all} rounds updates may have been made after others were shown"
-            ));
-        }
-        if totals.without_arrivals > 0 {
-            let (without, all) = (totals.without_arrivals, rounds);
-            ui.say(format!("no arrivals: in {without} of {all} rounds the order of commitments is signed by nobody"));
-        }
-        if totals.free_beacons > 0 {
-            let (free, all) = (totals.free_beacons, rounds);
-            ui.say(format!(
-                "beacons taken on trust: in {free} of {all} rounds nothing says that the coordinator did not choose what it drew"
-            ));
-        }
+    if speaks {
+        let lines: Result<String> = evidence.iter().map(record::line).collect();
+        target.write_text(&(lines? + &last))?;
+    } else if !evidence.is_empty() {
+        ui.say("--json prints the evidence: the signed records beside what they contradict");
+    }
+    let Summary { run, rounds, totals, .. } = summary?;
+    say_equal(args, &run, rounds, &totals, ui);
+    Ok(())
+}
+
+/// Says that everything is equal, and what that rests on.
+fn say_equal(args: &Args, run: &Digest, rounds: u64, totals: &Totals, ui: &Ui) {
+    if totals.without_findings > 0 {
+        let replayed = if args.replay == Some(Depth::All) { ", but this audit" } else { "" };
+        let (without, all) = (totals.without_findings, rounds);
+        ui.say(format!("nobody replayed the updates of {without} of {all} rounds{replayed}: no findings.jsonl"));
+    }
+    if totals.without_commitments > 0 {
+        let (without, all) = (totals.without_commitments, rounds);
         ui.say(format!(
+            "no commitments: in {without} of {all} rounds updates may have been made after others were shown"
+        ));
+    }
+    if totals.without_arrivals > 0 {
+        let (without, all) = (totals.without_arrivals, rounds);
+        ui.say(format!("no arrivals: in {without} of {all} rounds the order of commitments is signed by nobody"));
+    }
+    if totals.free_beacons > 0 {
+        let (free, all) = (totals.free_beacons, rounds);
+        ui.say(format!(
+            "beacons taken on trust: in {free} of {all} rounds nothing says that the coordinator did not choose what it drew"
+        ));
+    }
+    if totals.unsigned_findings > 0 {
+        let (unsigned, all) = (totals.unsigned_findings, rounds);
+        ui.say(format!(
+            "no validator has signed the findings of {unsigned} of {all} rounds: whoever wrote them down is believed{}",
+            if args.replay == Some(Depth::All) { ", but this audit has replayed them" } else { "" }
+        ));
+    }
+    ui.say(format!(
             "equal: run {}: {rounds} rounds, {} updates, {} of them count, {} msat entitled, {} msat paid, {} steps replayed",
             run.short(),
             totals.updates,
@@ -162,11 +155,15 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
             totals.paid_msat,
             totals.steps
         ));
-    }
-    Ok(())
 }
 
-fn audit(args: &Args, device: &Device, checks: &mut Checks, ui: &Ui) -> std::result::Result<Summary, Stop> {
+fn audit(
+    args: &Args,
+    device: &Device,
+    checks: &mut Checks,
+    proofs: &mut Vec<Evidence>,
+    ui: &Ui,
+) -> std::result::Result<Summary, Stop> {
     let (run, links) = walk::list(&args.run)?;
     let pins = Pins { coordinator: args.coordinator.coordinator, judge: args.judge };
     let work = Work::open(args.work.as_deref(), &args.run)?;
@@ -197,18 +194,21 @@ fn audit(args: &Args, device: &Device, checks: &mut Checks, ui: &Ui) -> std::res
         ui.say("beacons are of blocks that carry the work that they state; whether a chain has them --headers or --rpc-file tells");
     }
     let options = options(depth, blocks.is_some(), &start);
-    let (mut from, mut totals, mut chain) = (0, Totals::default(), Chain::new());
+    let (mut from, mut totals, mut chain, mut model) = (0, Totals::default(), Chain::new(), None);
     let mut link = Digest::of_parts("l402/audit/1", &[options.as_bytes(), &begun.0]);
     if let Some(known) = work.resume(&run, link, rounds, depth == Depth::All, most)? {
         (from, totals, chain, link) = (known.rounds, known.totals, known.chain, known.link);
+        proofs.extend(known.evidence);
         ui.say(format!("rounds 0 to {} are verified, and their files unchanged", from - 1));
         for round in 0..from {
             checks.add(format!("round {round}"), Outcome::Passed);
         }
+        model = Some(weights_digest(&run, &start.recipe, from)?);
     }
     for round in from..rounds {
         let files = work.round_files(&run, round, most)?;
         let bar = ui.progress("replay", u64::from(start.recipe.inner.steps) * start.roster.members().len() as u64);
+        let proved = RefCell::new(Vec::new());
         let audit = Audit {
             run: &run,
             start: &start,
@@ -219,16 +219,26 @@ fn audit(args: &Args, device: &Device, checks: &mut Checks, ui: &Ui) -> std::res
             blocks,
             step: &|worker, step| bar.tick(format!("round {round} {worker} step {step}")),
             say: &|text| ui.say(text),
+            prove: &|evidence| proved.borrow_mut().push(evidence),
         };
-        let found = audit_round(&audit, round, &mut chain)?;
+        let done = audit_round(&audit, round, &mut chain);
+        let proved = proved.take();
+        proofs.extend(proved.iter().cloned());
+        let (found, next) = done?;
         drop(bar);
         totals.add(&found);
+        model = Some(next);
         checks.add(format!("round {round}"), Outcome::Passed);
-        link = work.record(round, link, files, &chain, &totals)?;
+        link = work.record(round, link, files, &chain, &totals, proved)?;
         ui.detail(format!("round {round}: equal: {} updates, {} count", found.updates, found.counting));
     }
     let coordinator = start.coordinator.map(|key| key.to_string());
-    Ok(Summary { run: start.id, rounds, totals, coordinator })
+    let replay = match depth {
+        Depth::Recorded => None,
+        Depth::Sample(count) => Some(count.to_string()),
+        Depth::All => Some("all".into()),
+    };
+    Ok(Summary { run: start.id, rounds, totals, model, replay, coordinator })
 }
 
 /// Everything but the files that decides what an audit looks at.

@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifact::Digest;
 use crate::artifact::record::{self, Record};
-use crate::audit::{Chain, RunFolder, StateFile, StateRoom, Totals, ground, is_momentum, momentum_name, state_name};
+use crate::audit::{
+    Chain, Evidence, RunFolder, StateFile, StateRoom, Totals, ground, is_momentum, momentum_name, state_name,
+};
 use crate::error::{Error, IoContext, Result};
 use crate::fsio::{LockedDir, Output, ScratchDir, Source, Target};
 
@@ -29,6 +31,9 @@ struct Audited {
     chain: Chain,
     /// Of all rounds up to this one.
     totals: Totals,
+    /// What it proves that has changed nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    evidence: Vec<Evidence>,
 }
 
 impl Record for Audited {
@@ -46,6 +51,8 @@ pub struct Known {
     pub chain: Chain,
     /// What was checked.
     pub totals: Totals,
+    /// What the rounds prove that has changed nothing.
+    pub evidence: Vec<Evidence>,
     /// The digest of the last line.
     pub link: Digest,
 }
@@ -118,7 +125,7 @@ impl Work {
         states: bool,
         most: u64,
     ) -> Result<Option<Known>> {
-        let mut last: Option<Audited> = None;
+        let (mut last, mut evidence): (Option<Audited>, Vec<Evidence>) = (None, Vec::new());
         for round in 0..rounds {
             let path = self.line(round);
             if !self.resumes || !path.exists() {
@@ -130,6 +137,7 @@ impl Work {
                 break;
             }
             link = Digest::of(record::line(&audited)?.as_bytes());
+            evidence.extend(audited.evidence.clone());
             last = Some(audited);
         }
         let Some(last) = last else { return Ok(None) };
@@ -139,7 +147,7 @@ impl Work {
                 return Ok(None);
             }
         }
-        Ok(Some(Known { rounds: last.round + 1, chain: last.chain, totals: last.totals, link }))
+        Ok(Some(Known { rounds: last.round + 1, chain: last.chain, totals: last.totals, evidence, link }))
     }
 
     /// Remembers that a round is verified; states that nothing goes on from are removed.
@@ -150,6 +158,7 @@ impl Work {
         files: BTreeMap<String, Digest>,
         chain: &Chain,
         totals: &Totals,
+        evidence: Vec<Evidence>,
     ) -> Result<Digest> {
         let mut states = BTreeMap::new();
         let of_workers = chain
@@ -161,7 +170,7 @@ impl Work {
                 states.insert(name, raw_digest(&path)?);
             }
         }
-        let audited = Audited { round, after, files, states, chain: chain.clone(), totals: *totals };
+        let audited = Audited { round, after, files, states, chain: chain.clone(), totals: *totals, evidence };
         let line = record::line(&audited)?;
         if self.resumes {
             Target::new(Some(&self.line(round)), true).write_text(&line)?;

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::command::args::OutputArgs;
+use crate::error::Result;
+use crate::verify::trace::TraceFile;
 
 /// What of a dispute is asked for.
 #[derive(clap::Args, Debug)]
@@ -43,4 +45,6 @@ pub struct Asked<'a> {
     pub openings: Option<&'a Path>,
     /// Where the trace, the operands or the transcript goes.
     pub output: &'a OutputArgs,
+    /// Signs one's own traces, where somebody vouches for them.
+    pub sign: &'a dyn Fn(&mut TraceFile) -> Result<()>,
 }

@@ -107,7 +107,7 @@ impl<'a> Bench<'a> {
         Ok(log.leaves())
     }
 
-    /// The trace of a step, and its graph.
+    /// The trace of a step, signed where that is asked for, and its graph.
     pub(super) fn trace(&self, at: u32) -> Result<(Graph, TraceFile)> {
         let segments = self.segments();
         let range = segments.range(at / segments.every);
@@ -121,7 +121,8 @@ impl<'a> Bench<'a> {
         let (report, after) = step.finish();
         log.observe(&report, &after);
         self.run(after, at + 1..range.end, at + 1, &mut log)?;
-        let file = TraceFile::new(&self.work, log.leaves(), &graph, &values)?;
+        let mut file = TraceFile::new(&self.work, log.leaves(), &graph, &values)?;
+        (self.asked.sign)(&mut file)?;
         Ok((graph, file))
     }
 

@@ -83,6 +83,9 @@ fn check(bench: &Bench<'_>, path: &Path, update: &Update) -> Result<()> {
     let checked = check_transcript(&bench.judge, &name, &text, file.is_some().then_some(&mut from_file))?;
     is_about(update, checked.roots)?;
     tell(bench, &checked.ruling);
+    for (party, key) in ["a", "b"].iter().zip(&checked.signers) {
+        key.iter().for_each(|key| bench.ui.say(format!("{party}'s trace is that of {key}, which has signed it")));
+    }
     bench.ui.say(match checked.proven {
         true => format!("{name}: holds: {} is right", checked.ruling.stands),
         false => format!(
@@ -210,6 +213,10 @@ fn theirs(bench: &Bench<'_>) -> Result<Files> {
         if second.is_some_and(|line| line.kind() == TraceHead::TYPE) {
             let file = TraceFile::parse(&name, &text, &graph)?;
             same_work(bench, path, &file.leaves)?;
+            bench.ui.say(match file.signer().at(&name)? {
+                Some(key) => format!("{name}: the trace of {key}, which has signed it"),
+                None => format!("{name}: anybody may have made this trace: it is not signed"),
+            });
             if traced.replace(file).is_some() {
                 return twice();
             }

@@ -4,6 +4,7 @@
 const PAGES: &[(&str, &str)] = &[
     ("aggregate", include_str!("aggregate.md")),
     ("assign", include_str!("assign.md")),
+    ("attest", include_str!("attest.md")),
     ("audit", include_str!("audit.md")),
     ("beacon", include_str!("beacon.md")),
     ("commit", include_str!("commit.md")),

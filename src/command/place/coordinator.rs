@@ -10,6 +10,7 @@ use crate::command::args::worker_id;
 use crate::data::Assignment;
 use crate::error::{Error, IoContext, Result};
 use crate::fsio::{Target, content_digest_within};
+use crate::score::Believed;
 use crate::verify::Finding;
 
 impl Form {
@@ -160,7 +161,8 @@ impl Form {
         if self.given.has("findings") || self.without("findings") {
             return Ok(());
         }
-        let found: Vec<Finding> = record::select(&record::read_lines(findings)?)?;
+        let found = record::select(&record::read_lines(findings)?)?;
+        let found = Believed::of(found, self.recipe()?).findings;
         let assigned: Vec<Assignment> = record::read(&self.run.of(self.round, "assignments.jsonl"))?;
         // No update is larger than its model and as much again; of what claims to be, no more is read.
         let most = 2 * self.model_bytes()? + (1 << 20);
@@ -174,8 +176,9 @@ impl Form {
             let looked = |f: &Finding| f.worker == worker && (f.update == digest || f.update == Digest([0; 32]));
             if !found.iter().any(looked) {
                 let what = format!("{}: expected a finding on {}, found none", findings.display(), path.display());
+                let signed = if self.recipe()?.score.validators.is_empty() { "" } else { " VALIDATOR" };
                 return Err(Error::refused(what).hint(format!(
-                    "`l402 replay {} {worker}` makes it; --without findings lets the update not count",
+                    "`l402 replay {} {worker}{signed}` makes it; --without findings lets the update not count",
                     self.round
                 )));
             }

@@ -38,7 +38,7 @@ const FORMS: [(&[&str], &str, Fill, bool); 14] = [
     (&["compress"], "N WORKER [IN]", Form::compress, true),
     (&["commit"], "N WORKER [--reveal] | --receive N | --close N", Form::commit, true),
     (&["open"], "N WORKER", Form::open, false),
-    (&["replay"], "N WORKER | N --all", Form::replay, false),
+    (&["replay"], "N WORKER [VALIDATOR] | N --all", Form::replay, false),
     (&["score"], "N [VALIDATOR] | N --consensus", Form::score, true),
     (&["aggregate"], "N", Form::aggregate, true),
     (&["invoice", "offer"], "N", Form::offer, false),

@@ -9,6 +9,7 @@ use super::run::is_regular;
 use super::signer::signer;
 use crate::artifact::recipe::InnerState;
 use crate::artifact::{Commitment, Room, record};
+use crate::command::args::worker_id;
 use crate::data::Assignment;
 use crate::error::{Context, Error, Result};
 use crate::pay::{Closing, NodeId, hash_of};
@@ -209,6 +210,11 @@ impl Form {
             return self.assignments();
         }
         let worker = self.task()?;
+        if !self.given.rest.is_empty() {
+            let validator = self.given.rest.remove(0).to_string_lossy().into_owned();
+            worker_id(&validator).map_err(|expected| Error::usage(format!("{validator}: {expected}")))?;
+            signer(&self.run, &validator, &mut self.given, false)?;
+        }
         self.given.fill("shards", self.run.path("shards"));
         let update = self.run.of(self.round, &format!("{worker}.update"));
         self.says_what_it_left(&update)?;

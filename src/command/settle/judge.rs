@@ -13,6 +13,7 @@ use crate::fsio::{Outcome, Target, private_dir, read_private, read_text_within, 
 use crate::pay::{Case, Closing, Entry, Evidence, Held, Offer, Preimages, RungPreimage, Verdict, Votes, decide};
 use crate::score::{entitled, require_listed, votes};
 use crate::ui::Ui;
+use crate::verify::Finding;
 
 /// What the verdicts rest on.
 struct Evidences {
@@ -190,6 +191,13 @@ fn read(args: &Args, run: &Digest, round: u64, offers: usize, ui: &Ui) -> Result
     let scores = text(scores_path)?;
     let lines = record::parse_lines(&scores_path.display().to_string(), &scores)?;
     let findings = args.findings.as_deref().map(text).transpose()?;
+    if let (Some(path), Some(text)) = (&args.findings, &findings) {
+        // The scores, which decide, rest on none of them; the verdict binds the list as it is.
+        let found: Vec<Finding> = record::select(&record::parse_lines(&path.display().to_string(), text)?)?;
+        let forged =
+            |f: &Finding| Some(format!("a finding on {} in round {}: {}", f.worker, f.round, f.signer().err()?));
+        lists::say_left_out(&found.iter().filter_map(forged).collect::<Vec<_>>(), ui);
+    }
     Ok(Evidences {
         scores: Digest::of(scores.as_bytes()),
         votes: votes(&lines).at(scores_path.display())?,

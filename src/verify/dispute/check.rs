@@ -1,6 +1,8 @@
 //! A transcript, checked by somebody who was not there: the same questions to the recorded answers must end in the same
 //! text. No step of training is run; with the operands at hand, the one operator is executed again.
 
+use lightning::bitcoin::secp256k1::PublicKey;
+
 use super::judge::Judge;
 use super::parties::Party;
 use super::questions::{Answer, Exchange, Question};
@@ -9,7 +11,7 @@ use super::settle::{Outcome, Settled, settle};
 use super::transcript::{Dispute, Ruling};
 use crate::artifact::Digest;
 use crate::artifact::record::Line;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::verify::trace::{Graph, Value};
 
 /// Gives the values that the operator at a place of a graph reads.
@@ -25,6 +27,8 @@ pub struct Checked {
     pub proven: bool,
     /// The roots over both parties' leaves.
     pub roots: [Digest; 2],
+    /// Whose traces it has, as far as somebody vouches for them.
+    pub signers: [Option<PublicKey>; 2],
 }
 
 /// Checks a transcript against what the judge knows by itself. `operands` gives the values that the one operator reads,
@@ -53,6 +57,16 @@ pub fn check_transcript<'o>(
     }
     let exchanges: Vec<Exchange> =
         (2..).zip(&lines[1..lines.len() - 1]).map(|(i, line)| need(name, i, line)).collect::<Result<_>>()?;
+    let mut signers = [None, None];
+    for (exchange, number) in exchanges.iter().zip(2..) {
+        if let Question::Trace { step } = exchange.question {
+            let of = |answer: Option<&Answer>| answer.map_or(Ok(None), |answer| answer.signer(step));
+            signers = [
+                of(Some(&exchange.a)).at(format!("{name}:{number}: a"))?,
+                of(exchange.b.as_ref()).at(format!("{name}:{number}: b"))?,
+            ];
+        }
+    }
     let by_hand = operands.is_some();
     let mut referee = Again { recorded: ruling.expected.clone(), operands };
     let [mut a, mut b] = [0, 1].map(|side| Recorded { exchanges: &exchanges, side, next: 0 });
@@ -67,7 +81,7 @@ pub fn check_transcript<'o>(
             };
             let first = exchanges.first();
             let roots = [root(first.map(|e| &e.a))?, root(first.and_then(|e| e.b.as_ref()))?];
-            Ok(Checked { ruling, proven, roots })
+            Ok(Checked { ruling, proven, roots, signers })
         }
         Outcome::Settled(settled) => {
             let line = settled.transcript.lines().zip(text.lines()).take_while(|(ours, theirs)| ours == theirs).count();

@@ -19,7 +19,7 @@ mod transcript;
 pub use check::{Checked, Operands, check_transcript};
 pub use judge::{Begin, Judge};
 pub use parties::{Files, Party};
-pub use questions::{Answer, Exchange, Question, Tree};
+pub use questions::{Answer, Exchange, Question, Tree, Voucher};
 pub use referee::{ByDefinition, Referee};
 pub use settle::{Outcome, Settled, settle};
 pub use transcript::{Dispute, Ruling, Side};

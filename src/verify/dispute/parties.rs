@@ -1,6 +1,6 @@
 //! A party, and one that answers from its files.
 
-use super::questions::{Answer, OperatorAnswer, Question, Tree};
+use super::questions::{Answer, OperatorAnswer, Question, Tree, Voucher};
 use crate::artifact::{Digest, merkle};
 use crate::error::Result;
 use crate::verify::leaves::{Leaf, Leaves};
@@ -127,7 +127,7 @@ impl Party for Files {
             Question::Leaf { tree: Tree::Trace, .. } => None,
             Question::Trace { step } => trace.filter(|trace| trace.file.head.step == *step).map(|trace| {
                 let head = &trace.file.head;
-                Answer::Trace { graph: head.graph, operators: head.operators, root: head.root }
+                Answer::Trace { graph: head.graph, operators: head.operators, root: head.root, by: Voucher::of(head) }
             }),
             Question::Operators { places } => trace.and_then(|trace| trace.operators(places)),
             Question::Source { place } => trace.and_then(|trace| trace.source(*place)),

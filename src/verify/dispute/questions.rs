@@ -1,10 +1,13 @@
 //! What the judge asks, and what the parties answer.
 
+use lightning::bitcoin::secp256k1::PublicKey;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::Digest;
 use crate::artifact::record::Record;
+use crate::error::Result;
 use crate::verify::leaves::Leaf;
+use crate::verify::trace::TraceHead;
 
 /// The trees that are gone down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,11 +88,42 @@ pub enum Answer {
         operators: u64,
         /// The root over their lines.
         root: Digest,
+        /// The signature of whoever vouches for it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        by: Option<Voucher>,
     },
     /// To [`Question::Operators`], in the order of the places.
     Operators(Vec<OperatorAnswer>),
     /// To [`Question::Source`].
     Source(Vec<Digest>),
+}
+
+/// Who vouches for a trace.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Voucher {
+    /// BLAKE3 of the trace's `leaves` and `leaf` records.
+    pub states: Digest,
+    /// Its public key, 66 hex digits.
+    pub party: String,
+    /// Its signature of the trace's header.
+    pub sig: String,
+}
+
+impl Voucher {
+    /// Of a header, where it is signed.
+    pub fn of(head: &TraceHead) -> Option<Voucher> {
+        Some(Voucher { states: head.states?, party: head.party.clone()?, sig: head.sig.clone()? })
+    }
+}
+
+impl Answer {
+    /// Whose an answer with the trace of this step is, signature checked; `None` where nobody vouches for it.
+    pub fn signer(&self, step: u32) -> Result<Option<PublicKey>> {
+        let Answer::Trace { graph, operators, root, by: Some(by) } = self else { return Ok(None) };
+        let (states, party, sig) = (Some(by.states), Some(by.party.clone()), Some(by.sig.clone()));
+        TraceHead { step, graph: *graph, operators: *operators, root: *root, states, party, sig }.signer()
+    }
 }
 
 /// One line of a trace.

@@ -125,7 +125,7 @@ impl<'a> Session<'a> {
     /// The graphs, numbers of operators and roots of both traces.
     pub(super) fn traces(&mut self, step: u32) -> Go<[(Digest, u64, Digest); 2]> {
         self.both(Question::Trace { step }, |answer| match answer {
-            Answer::Trace { graph, operators, root } => Some((graph, operators, root)),
+            Answer::Trace { graph, operators, root, .. } => Some((graph, operators, root)),
             _ => None,
         })
     }

@@ -1,13 +1,14 @@
 //! A trace as JSON Lines: the context of the leaves, the header, the state after each step of the segment, and a line for
 //! each operator with the digests of its outputs. A Merkle tree stands over the operators' lines.
 
+use lightning::bitcoin::secp256k1::PublicKey;
 use serde::{Deserialize, Serialize};
 
 use super::graph::Graph;
 use super::operator::Operator;
-use crate::artifact::Digest;
 use crate::artifact::merkle::{self, Tree};
-use crate::artifact::record::{self, Line, Record};
+use crate::artifact::record::{self, Line, Record, Signed, Signer};
+use crate::artifact::{Digest, key};
 use crate::error::{Context, Error, Result};
 use crate::verify::leaves::{Leaf, Leaves};
 
@@ -23,10 +24,41 @@ pub struct TraceHead {
     pub operators: u64,
     /// The Merkle root over their lines.
     pub root: Digest,
+    /// BLAKE3 of the file's `leaves` and `leaf` records, where somebody vouches for the trace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub states: Option<Digest>,
+    /// The public key of the party that vouches for it, 66 hex digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub party: Option<String>,
+    /// Its signature.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sig: Option<String>,
 }
 
 impl Record for TraceHead {
     const TYPE: &'static str = "trace";
+}
+
+impl Signed for TraceHead {
+    fn sig(&mut self) -> &mut Option<String> {
+        &mut self.sig
+    }
+}
+
+impl TraceHead {
+    /// Whose trace it is, signature checked; `None` where nobody vouches for it.
+    pub fn signer(&self) -> Result<Option<PublicKey>> {
+        let said = match (&self.states, &self.party, &self.sig) {
+            (None, None, None) => return Ok(None),
+            (Some(_), Some(said), Some(_)) => said,
+            _ => return Err(Error::data("trace record: states, party and sig belong together")),
+        };
+        let key = key::parse_public(said)?;
+        match record::verify(self, &key)? {
+            true => Ok(Some(key)),
+            false => Err(Error::data(format!("trace record: {key}, whose it says it is, did not sign it"))),
+        }
+    }
 }
 
 /// One operator of a trace.
@@ -83,8 +115,33 @@ impl TraceFile {
         let outputs: Vec<Vec<Digest>> = graph.operators.iter().map(of).collect();
         let digest = graph.digest();
         let root = tree(leaves, graph, &digest, &outputs)?.root();
-        let head = TraceHead { step: graph.at.step, graph: digest, operators: graph.len() as u64, root };
+        let (step, operators) = (graph.at.step, graph.len() as u64);
+        let head = TraceHead { step, graph: digest, operators, root, states: None, party: None, sig: None };
         Ok(TraceFile { leaves: leaves.clone(), head, steps, outputs })
+    }
+
+    /// Signs it: its owner cannot deny it then, and nobody else makes it up.
+    pub fn sign(&mut self, signer: &dyn Signer) -> Result<()> {
+        self.head.states = Some(self.states()?);
+        self.head.party = Some(signer.public().to_string());
+        record::sign(&mut self.head, signer)
+    }
+
+    /// Whose it is, signature checked; `None` where nobody vouches for it.
+    pub fn signer(&self) -> Result<Option<PublicKey>> {
+        let signer = self.head.signer()?;
+        match self.head.states {
+            Some(said) if said != self.states()? => {
+                Err(Error::data("trace record: the states that were signed are others"))
+            }
+            _ => Ok(signer),
+        }
+    }
+
+    /// What the root does not stand over.
+    fn states(&self) -> Result<Digest> {
+        let leaves = self.steps.iter().map(record::line).collect::<Result<String>>()?;
+        Ok(Digest::of((record::line(&self.leaves)? + &leaves).as_bytes()))
     }
 
     /// The Merkle tree over the operators' lines, as lines of this graph.
