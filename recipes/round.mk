@@ -4,9 +4,11 @@
 # absent, so after a kill the same command goes on where it stopped. make's own end by TERM ends what it has started; where something of
 # an earlier make still works, `train`, `replay` and `score` say which process it is, and end with 75.
 #
-# THREADS is how many each job gets (else the N jobs of -jN share the cores), VALIDATORS whose keys sign the scores, and the first's the findings, where
-# the recipe names some. The two beacons must not exist before their time, the roster's closing and the last commitment: here they are drawn when
-# they are needed. BEACON_A and BEACON_B give others, as hashes of blocks.
+# DEVICE is where to train, replay and score (docs/gpu.md; else on the processor), THREADS how many threads each job gets (else the N
+# jobs of -jN share the cores), VALIDATORS whose keys sign the scores, and the first's the
+# findings, where the recipe names some. The two beacons must not exist before
+# their time, the roster's closing and the last commitment: here they are drawn when they are needed. BEACON_A and BEACON_B give others,
+# as hashes of blocks.
 RUN    ?= .
 ROUND  ?= 0
 L402   ?= l402
@@ -32,6 +34,8 @@ share   = awk -v cores=$$(getconf _NPROCESSORS_ONLN) -v jobs=$(or $(jobs:-j%=%),
     'BEGIN { n = int(cores / (jobs < workers ? jobs : workers)); print n < 1 ? 1 : n }'
 threads = $(if $(THREADS),--threads $(THREADS),$(if $(jobs),--threads $$($(share))))
 
+device  = $(if $(DEVICE),--device $(DEVICE))
+
 .PHONY: round
 # Updates and states are kept: they are what others verify.
 .SECONDARY:
@@ -42,7 +46,7 @@ $(now)/assignments.jsonl: | $(RUN)/roster.jsonl
 	$(l402) assign $(ROUND) --beacon $(BEACON_A) --force
 
 $(now)/%.update: $(now)/assignments.jsonl
-	$(l402) train $(ROUND) $* $(threads) --force
+	$(l402) train $(ROUND) $* $(device) $(threads) --force
 
 $(now)/%.commitment: $(now)/%.update
 	$(l402) commit $(ROUND) $* --force
@@ -57,16 +61,16 @@ $(now)/%.reveal: $(now)/%.update $(now)/beacon-b
 # ends the round.
 $(now)/%.finding: $(now)/%.update $(now)/beacon-b
 	rm -f $@
-	-$(l402) replay $(ROUND) $* $(firstword $(VALIDATORS)) $(threads)
+	-$(l402) replay $(ROUND) $* $(firstword $(VALIDATORS)) $(device) $(threads)
 	[ -e $@ ]
 
 # Validators score and sign, each for itself, and anybody merges.
 parts = $(WORKERS:%=$(now)/%.finding) $(WORKERS:%=$(now)/%.reveal)
 $(now)/%.scored: $(parts)
-	$(l402) score $(ROUND) $* --force
+	$(l402) score $(ROUND) $* $(device) --force
 
 $(now)/scores.jsonl: $(or $(VALIDATORS:%=$(now)/%.scored),$(parts))
-	$(l402) score $(ROUND) $(if $(VALIDATORS),--consensus) --force
+	$(l402) score $(ROUND) $(if $(VALIDATORS),--consensus,$(device)) --force
 
 $(next): $(now)/scores.jsonl
 	$(l402) aggregate $(ROUND) --force

@@ -15,8 +15,8 @@
 # Without SYNC coordinator and worker share the folder, and trust each other in it.
 #
 # From the environment too: ROUNDS, how many rounds the run has (default: those that are there); MIN_MSAT, the least that an offer must
-# lock, else a person looks: issuing is accepting; L402, the binary. A round to be given up: touch RUN-private/ID/skip-N. Further
-# attempts at a round are for people.
+# lock, else a person looks: issuing is accepting; DEVICE, where to train, as cuda:1 (docs/gpu.md; default: the processor); L402, the
+# binary. A round to be given up: touch RUN-private/ID/skip-N. Further attempts at a round are for people.
 #
 # Exit status: 0 all rounds are done; 75 it waits for somebody; 69 the node or SYNC does not answer; anything else: a person looks.
 set -eu
@@ -118,7 +118,7 @@ work() {
         [ -e "$now/assignments.jsonl" ] || later "assignments"
         { ls "theta-$n"/*model.safetensors && ls "theta-$n"/*config.json; } > /dev/null 2>&1 || later "theta-$n"
         [ "$n" -eq 0 ] || [ -e "round-$((n - 1))/scores.jsonl" ] || later "the scores of round $((n - 1))"
-        l402 train "$n" "$id"
+        l402 train "$n" "$id" ${DEVICE:+--device "$DEVICE"}
         l402 commit "$n" "$id"
     fi
     send commitment

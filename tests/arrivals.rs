@@ -123,11 +123,12 @@ fn an_order_that_was_signed_again_is_contradicted_by_a_receipt_and_by_what_worke
     world.expect(&format!("score 0 --beacon {} --force", beacon("second")), 65, ", and it is not among those before");
     // Where nobody has seen more than it says, the receipt tells: cy before bob, of whom bob had seen nothing.
     write(&[0, 2]);
-    world.expect(
-        "audit",
-        1,
-        "round-0/arrivals.jsonl: arrival 1, as the receipt of round-0/cy.receipt has it: expected ",
-    );
+    let says = "round-0/arrivals.jsonl: arrival 1, as the receipt of round-0/cy.receipt has it: expected ";
+    let output = world.expect("audit --json", 1, says);
+    let evidence = records(&output.stdout, "evidence");
+    let index = |of: &str| evidence[0][of]["index"].as_u64();
+    assert_eq!((evidence.len(), index("signed"), index("against")), (1, Some(1), Some(1)));
+    assert_ne!(evidence[0]["signed"]["commitment"], evidence[0]["against"]["commitment"]);
     fs::remove_file(world.path("round-0/cy.receipt")).unwrap();
     fs::remove_file(world.path("round-0/ann.receipt")).unwrap();
     write(&[0]);

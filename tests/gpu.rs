@@ -11,14 +11,22 @@ use std::process::{Command, Output};
 use gpu::driver;
 
 use common::{FULL, Kind, WORKERS, World, models, recipe, records, sane, talk};
+use l402::artifact::Recipe;
+use l402::device::Pace;
+use l402::model::{Layout, ModelConfig, Plan};
 
 /// `l402 ARGS` on a machine with the driver, with these variables.
 fn with_driver(world: &World, args: &str, variables: &[(&str, &str)]) -> Output {
-    let mut command = world.command(args);
-    command.env("LD_LIBRARY_PATH", driver()).envs(variables.iter().copied());
-    let output = command.output().unwrap();
+    let output = under_driver(world, args, variables);
     sane(args, &output);
     output
+}
+
+/// The same, however it ends.
+fn under_driver(world: &World, args: &str, variables: &[(&str, &str)]) -> Output {
+    let mut command = world.command(args);
+    command.env("LD_LIBRARY_PATH", driver()).envs(variables.iter().copied());
+    command.output().unwrap()
 }
 
 #[track_caller]
@@ -33,8 +41,24 @@ fn work_on(world: &World, device: &str, who: &str) -> [Vec<u8>; 3] {
     let [update, feedback, moments] = &names;
     let carried = if world.carries { format!("--state-out {moments}") } else { String::new() };
     let args = format!("{} --update {update} --feedback {feedback} {carried} --device {device}", world.train(0, who));
-    ends(&with_driver(world, &args, &[]), 0, "");
+    let memory = world.path("memory").display().to_string();
+    ends(&with_driver(world, &args, &[("L402_SHIM_MEMORY", &memory)]), 0, "");
     names.each_ref().map(|name| if world.has(name) { world.bytes(name) } else { Vec::new() })
+}
+
+/// Bytes that a training in this world on one GPU is planned with, and those that it took at a time; what the pool gave back in between
+/// is a mistake.
+fn planned_and_taken(world: &World) -> (u64, u64) {
+    let config = ModelConfig::parse(&String::from_utf8(world.bytes("config.json")).unwrap()).unwrap();
+    let recipe = Recipe::parse(&String::from_utf8(world.bytes("r.toml")).unwrap()).unwrap();
+    let tied = if config.tie_word_embeddings { config.vocab_size * config.hidden_size } else { 0 };
+    let state = 4 * (4 * Layout::new(&config).total + tied) as u64;
+    let plan = Plan::of_at(Pace::GPU, &recipe, &config, None, 3 << 30);
+    let line = String::from_utf8(world.bytes("memory")).unwrap();
+    let (taken, given_back) = line.trim().split_once(' ').unwrap();
+    let taken: u64 = taken.parse().unwrap();
+    assert!(given_back == "0" && taken > state, "{line}, of them {state} bytes of state");
+    (state + plan.bytes(&config), taken)
 }
 
 #[test]
@@ -109,12 +133,53 @@ fn every_kind_of_model_trains_on_a_gpu_as_on_the_host() {
             let (_, rest) = text.split_once('\n').unwrap();
             world.write("r.toml", format!("arithmetic = {arithmetic}\n{rest}").as_bytes());
             world.assign(0);
-            assert_eq!(
-                work_on(&world, "cuda", "ann"),
-                work_on(&world, "cpu", "ann"),
-                "{name}, arithmetic {arithmetic}"
-            );
+            let on_gpu = work_on(&world, "cuda", "ann");
+            let (planned, taken) = planned_and_taken(&world);
+            assert!(taken <= planned, "{name}, arithmetic {arithmetic}: planned {planned} bytes, took {taken}");
+            assert_eq!(on_gpu, work_on(&world, "cpu", "ann"), "{name}, arithmetic {arithmetic}");
         }
+    }
+}
+
+#[test]
+fn a_plan_takes_little_more_of_a_gpu_than_the_training() {
+    for arithmetic in [1, 2] {
+        let world = World::new(FULL);
+        let config = common::CONFIG.replace("\"hidden_size\": 32", "\"hidden_size\": 96");
+        let config = config.replace("\"head_dim\": 8", "\"head_dim\": 24").replace("_size\": 64", "_size\": 256");
+        world.write("config.json", config.as_bytes());
+        let theta = world.text("init --config config.json --seed 3 -o theta-0 --force");
+        world.ok("shard corpus.txt --tokenizer bytes --seq-len 64 --shards 4 --val-shards 1 -o shards --force");
+        let text = recipe(FULL, theta.trim()).replace("seq_len = 16", "seq_len = 64").replace("steps = 3", "steps = 1");
+        let (_, rest) = text.split_once('\n').unwrap();
+        world.write("r.toml", format!("arithmetic = {arithmetic}\n{rest}").as_bytes());
+        world.assign(0);
+        work_on(&world, "cuda", "ann");
+        let (planned, taken) = planned_and_taken(&world);
+        assert!(
+            taken <= planned && 10 * planned <= 11 * taken,
+            "arithmetic {arithmetic}: {planned} bytes, took {taken}"
+        );
+    }
+}
+
+#[test]
+fn copies_go_through_pinned_memory_of_any_size_and_without_it() {
+    let world = World::new(FULL);
+    world.assign(0);
+    let alone = work_on(&world, "cpu", "ann");
+    let train = format!("{} --update u --feedback f --state-out m --force --device cuda", world.train(0, "ann"));
+    let made = |fault: &str| {
+        let output = under_driver(&world, &train, &[("L402_SHIM_FAULT", fault)]);
+        (output.status.code() == Some(0)).then(|| ["u", "f", "m"].map(|name| world.bytes(name)))
+    };
+    // Of 64 KiB each piece has several turns in every large copy.
+    for fault in ["pinned:131072", "pinned:131071", "pinned:0"] {
+        assert_eq!(made(fault).as_ref(), Some(&alone), "{fault}");
+    }
+    // Where nobody waits for a piece, what is in it is another copy's: this driver shows it, by wrong bytes or by tokens beyond the table.
+    for fault in ["pinned:131072,unwaited:uploads", "pinned:131072,unwaited:downloads"] {
+        assert_ne!(made(fault).as_ref(), Some(&alone), "{fault}");
     }
 }
 
@@ -136,7 +201,7 @@ fn what_keeps_a_gpu_from_serving_is_said_and_auto_takes_the_processor() {
             "memory:100000",
             "cuda",
             69,
-            "hint: a smaller --micro-batch or --activation-memory needs less; --device cpu uses the machine's",
+            "hint: --device cpu uses the machine's memory; where there is --activation-memory, a smaller one needs less",
         ),
         ("lost:700", "cuda", 69, "unspecified launch failure"),
         ("lost:700", "cuda", 69, "hint: the same command goes on at its last checkpoint, or begins again"),
@@ -147,6 +212,9 @@ fn what_keeps_a_gpu_from_serving_is_said_and_auto_takes_the_processor() {
             1,
             "hint: `l402 selftest --device cuda:0` shows what differs; --device cpu computes the right ones",
         ),
+        ("kernels", "cuda", 69, "cuda:0: kernels of adamw: a PTX JIT compilation failed (CUDA_ERROR_INVALID_PTX)"),
+        ("kernels:rope", "cuda", 69, "cuda:0: kernels of rope: a PTX JIT compilation failed"),
+        ("kernels:rope", "cuda", 69, "hint: --device cpu computes the same bits"),
         ("", "cuda:7", 69, "cuda:7: expected a GPU with this number, found 1"),
     ];
     for (fault, device, code, says) in faults {
@@ -169,7 +237,7 @@ fn what_keeps_a_gpu_from_serving_is_said_and_auto_takes_the_processor() {
     ends(&output, 69, "hint: no plan takes less than ");
     ends(&output, 69, " MiB; --device cpu uses the machine's memory");
     let wide = format!("{args} --micro-batch 4 --activation-memory 2000");
-    let output = with_driver(&large, &wide, &[("L402_SHIM_FAULT", "memory:34000000")]);
+    let output = with_driver(&large, &wide, &[("L402_SHIM_FAULT", "memory:34600000")]);
     ends(&output, 69, "hint: --micro-batch 1 --activation-memory 0 takes ");
     // And heads that there is no kernel for.
     let config = config.replace("\"head_dim\": 128", "\"head_dim\": 320");

@@ -103,7 +103,9 @@ fn a_recipe_of_defaults_makes_a_round_and_no_state_that_it_does_not_carry() {
     // What a comment or a name says is no field.
     let speaks = "# momentum = 0.9\n[outer] # momentum = 0.5\nlr = 1.0 # momentum = 0.1\n";
     edit(&world, "run.toml", |text| text.replace("state = \"reset\"\n", "") + speaks);
-    finish(&world);
+    refused(make(&world).arg("DEVICE=gpu"), "expected auto, cpu, cuda or cuda:N");
+    let output = make(&world).arg("DEVICE=cpu").output().unwrap();
+    assert!(output.status.success(), "{}", talk(&output));
     assert_eq!(records(&world.bytes("round-0/scores.jsonl"), "score").len(), 3);
     assert!(world.has("round-0/ann.feedback") && !world.has("round-0/ann.moments"));
     let output = make(&world).arg("ROUND=1").output().unwrap();

@@ -8,7 +8,7 @@ use l402::codec::{Feedback, Update, compress_tensors};
 use l402::data::{BatchOrder, Shard, ShardInfo, Split, TOKENS, to_bytes};
 use l402::engine::Engine;
 use l402::fsio::Source;
-use l402::model::{Decoder, Layout, Model, ModelConfig, Plan, initial_parameters};
+use l402::model::{Decoder, Kept, Layout, Model, ModelConfig, Plan, initial_parameters};
 use l402::optimizer::{Moments, RoundInput, outer_step, run_round};
 
 /// Two honest rounds; everything counts, everything adds up.
@@ -143,7 +143,7 @@ fn rounds(
     let shard = shard(seq_len);
     let plan = Plan::of(recipe, config, micro_batch, 1 << 30);
     let several = micro_batch.is_some() || recipe.inner.grad_groups > 1;
-    assert_eq!(plan.keep_weights, recipe.arithmetic == 2 && several, "{plan:?}");
+    assert_eq!(plan.kept == Kept::All, recipe.arithmetic == 2 && several, "{plan:?}");
     let (mut moments, mut feedback) = (Moments::zero(&layout), None);
     let mut updates = Vec::new();
     for n in 0..2 {

@@ -10,10 +10,15 @@ use common::{FULL, WORKERS, World, talk};
 
 /// What cron starts for a worker, in a run folder of its own.
 fn worker(world: &World, who: &str) -> Output {
+    worker_on(world, who, "cpu")
+}
+
+fn worker_on(world: &World, who: &str, device: &str) -> Output {
     Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/worker.sh"))
         .arg(world.path(&format!("of-{who}")))
         .arg(who)
         .env("L402", env!("CARGO_BIN_EXE_l402"))
+        .env("DEVICE", device)
         .env("SYNC", format!("sh {}", world.path("sync").display()))
         .output()
         .unwrap()
@@ -49,6 +54,7 @@ fn a_worker_of_an_unpaid_run_commits_waits_for_the_beacon_and_shows_its_work() {
     }
     for n in 0..2 {
         world.ok(&format!("assign {n} --beacon random"));
+        ends(&worker_on(&world, "ann", "gpu"), 2, "expected auto, cpu, cuda or cuda:N");
         for who in WORKERS {
             ends(&worker(&world, who), 75, &format!("round {n}: waiting for beacon-b"));
             assert!(world.has(&format!("round-{n}/{who}.commitment")));

@@ -5,7 +5,7 @@ use candle_nn::{AdamW, Optimizer, ParamsAdamW};
 use l402::artifact::{Digest, Recipe, Writer};
 use l402::data::{BatchOrder, Shard, ShardInfo, Split, TOKENS, to_bytes};
 use l402::fsio::Source;
-use l402::model::{Layout, Model, Plan, initial_parameters};
+use l402::model::{Kept, Layout, Model, Plan, initial_parameters};
 use l402::optimizer::{Moments, RoundInput, run_round};
 use serde_json::json;
 
@@ -68,7 +68,7 @@ pub fn ours(shape: &Shape, args: &Args) {
     let mut about = shape.describe("ours");
     about["micro_batch"] = plan.sequences.into();
     about["recompute"] = plan.recompute.into();
-    about["keep_weights"] = plan.keep_weights.into();
+    about["keep_weights"] = (plan.kept == Kept::All).into();
     let mut pace = Pace::new(args.drive, args.steps, about);
     if !pace.wait() {
         return;

@@ -1,7 +1,7 @@
 //! The assignments of a round: signed by the coordinator, and what roster, shards and beacon draw.
 
 use super::beacons::{Blocks, check_beacon};
-use super::differs::{Checked, Stop, blame, differs, near, with_evidence, wrong};
+use super::differs::{Checked, blame, differs, near, with_evidence, wrong};
 use super::evidence::{Evidence, value};
 use super::folder::RunFolder;
 use super::start::Start;

@@ -8,7 +8,7 @@ use crate::command::args::OutputDirArgs;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::fsio::{Outcome, Output, Source, Target};
-use crate::model::{Layout, ModelFolder, Plan};
+use crate::model::{Kept, Layout, ModelFolder, Plan};
 use crate::optimizer::Moments;
 use crate::ui::Ui;
 
@@ -127,7 +127,7 @@ pub fn describe(ui: &Ui, device: &Device, folder: &ModelFolder, plan: &Plan, gra
         place,
         (activations + training_bytes(folder, grad_groups)) >> 20,
         activations >> 20,
-        if plan.keep_weights { " and weights' integers" } else { "" },
+        if plan.kept == Kept::All { " and weights' integers" } else { "" },
     ));
 }
 

@@ -44,13 +44,15 @@ pub struct Pace {
     pub tokens: usize,
     /// Bytes of the logits of a chunk of tokens.
     pub logit_bytes: usize,
-    /// Bytes of an integer that is kept of a weight, for each way in which products take it.
-    pub form_bytes: u64,
+    /// Whether its memory is its own, and what operators make on the way takes some of it.
+    pub own_memory: bool,
 }
 
 impl Pace {
     /// Of a processor: tokens enough for the products, few enough for the caches.
-    pub const HOST: Pace = Pace { tokens: 1024, logit_bytes: 32 << 20, form_bytes: 2 };
+    pub const HOST: Pace = Pace { tokens: 1024, logit_bytes: 32 << 20, own_memory: false };
+    /// Of a GPU: tiles for every multiprocessor in each of a layer's products.
+    pub const GPU: Pace = Pace { tokens: 16_384, logit_bytes: 1 << 30, own_memory: true };
 }
 
 /// What a model's passes and its optimiser ask of a device. Shapes are those of the [`Engine`]'s operators of the same name;
@@ -204,10 +206,10 @@ impl Device {
         Device(Arc::new(operators))
     }
 
-    /// What a plan may take of a device's own memory beside `held` bytes: kernels, their scratch and the digits of one product need
-    /// some of what is free too. `None` of the host's.
+    /// What a plan may take of a device's own memory beside `held` bytes: a tenth of what is free stays for the pieces that a pool
+    /// cannot use. `None` of the host's.
     pub fn budget(&self, held: u64) -> Result<Option<u64>> {
-        Ok(self.free()?.map(|free| (free / 10 * 8).saturating_sub(held)))
+        Ok(self.free()?.map(|free| (free / 10 * 9).saturating_sub(held)))
     }
 
     /// The first elements of a buffer, as the host sees them: in `room`, where they have to be copied there.

@@ -25,6 +25,7 @@ mod next;
 mod parameters;
 mod peft;
 mod plan;
+mod transient;
 mod variant;
 mod weights;
 
@@ -45,6 +46,7 @@ pub use net::{Adapted, Net};
 pub use parameters::{Parameters, Weights};
 pub use peft::{base_of, is_adapter};
 pub use plan::Plan;
+pub use transient::Kept;
 pub use variant::{Gate, Norms, QkNorm, Variant};
 pub use weights::{WEIGHTS, model_files};
 

@@ -2,6 +2,7 @@
 
 use super::config::ModelConfig;
 use super::layer_acts::LayerActs;
+use super::transient::{Kept, Pass, Transient};
 use crate::artifact::Recipe;
 use crate::device::Pace;
 use crate::engine::Arithmetic;
@@ -23,10 +24,11 @@ pub struct Plan {
     pub recompute: bool,
     /// Tokens whose logits exist at a time.
     pub logit_rows: usize,
-    /// Whether the integers of weights are kept from one micro-batch to the next.
-    pub keep_weights: bool,
-    /// Bytes of each of them, see [`Pace`].
-    pub form_bytes: u64,
+    /// The rank of an adapter, 0 without one.
+    pub rank: usize,
+    /// The weights whose integers are kept.
+    pub kept: Kept,
+    pub(super) transient: Transient,
 }
 
 impl Plan {
@@ -39,11 +41,12 @@ impl Plan {
         micro_batch: Option<usize>,
         budget: u64,
     ) -> Plan {
-        Plan::training_at(Pace::HOST, config, seq_len, batch, micro_batch, budget)
+        Plan::training_at((Pace::HOST, Arithmetic::Float), 0, config, seq_len, batch, micro_batch, budget)
     }
 
     fn training_at(
-        pace: Pace,
+        (pace, arithmetic): (Pace, Arithmetic),
+        rank: usize,
         config: &ModelConfig,
         seq_len: usize,
         batch: usize,
@@ -57,8 +60,9 @@ impl Plan {
             backward: true,
             recompute,
             logit_rows: logit_rows(pace, config, sequences * seq_len),
-            keep_weights: false,
-            form_bytes: pace.form_bytes,
+            rank,
+            kept: Kept::Nothing,
+            transient: Transient::of(pace, arithmetic),
         };
         let fits = |plan: &Plan| plan.bytes(config) <= budget;
         let keep = plan(wished, false);
@@ -78,15 +82,18 @@ impl Plan {
     pub fn of_at(pace: Pace, recipe: &Recipe, config: &ModelConfig, micro_batch: Option<usize>, budget: u64) -> Plan {
         let inner = &recipe.inner;
         let group = inner.batch / inner.grad_groups;
-        let plan = Plan::training_at(pace, config, recipe.data.seq_len, group, micro_batch, budget);
+        let rank = recipe.adapter.as_ref().map_or(0, |adapter| adapter.rank as usize);
+        let arithmetic = arithmetic_of(recipe);
+        let plan = Plan::training_at((pace, arithmetic), rank, config, recipe.data.seq_len, group, micro_batch, budget);
         // The model beside an adapter stays from step to step.
         let steps = if recipe.adapter.is_some() { inner.steps as usize } else { 1 };
         let micro_batches = steps * inner.grad_groups * group.div_ceil(plan.sequences);
-        plan.keeping_weights(config, arithmetic_of(recipe), micro_batches, budget)
+        plan.keeping_weights(config, arithmetic, micro_batches, budget)
     }
 
-    /// Keeps the integers of weights where products make some, several micro-batches use them, and `budget` bytes suffice for
-    /// them and the activations.
+    /// Keeps the integers of weights where products make some, several of a step use them, and `budget` bytes suffice for them and
+    /// the activations: of all weights for several micro-batches or layers that are computed again, of the head for several chunks
+    /// of logits.
     pub fn keeping_weights(
         self,
         config: &ModelConfig,
@@ -94,18 +101,27 @@ impl Plan {
         micro_batches: usize,
         budget: u64,
     ) -> Plan {
-        let kept = Plan { keep_weights: true, ..self };
-        let keep = arithmetic == Arithmetic::Integer && micro_batches > 1 && kept.bytes(config) <= budget;
-        if keep { kept } else { self }
+        let again = micro_batches > 1 || (self.backward && self.recompute);
+        let wanted = [(Kept::All, again), (Kept::Head, again || self.tokens() > self.logit_rows)];
+        let plans = wanted.into_iter().filter(|(_, wanted)| *wanted && arithmetic == Arithmetic::Integer);
+        let mut plans = plans.map(|(kept, _)| Plan { kept, ..self });
+        plans.find(|plan| plan.bytes(config) <= budget).unwrap_or(self)
     }
 
     /// A plan for losses alone, on the host.
     pub fn evaluation(config: &ModelConfig, seq_len: usize, sequences: usize) -> Plan {
-        Plan::evaluation_at(Pace::HOST, config, seq_len, sequences, u64::MAX)
+        Plan::evaluation_at(Pace::HOST, config, Arithmetic::Float, seq_len, sequences, u64::MAX)
     }
 
     /// The same for a device of this pace, within `budget` bytes where fewer sequences at a time can achieve it.
-    pub fn evaluation_at(pace: Pace, config: &ModelConfig, seq_len: usize, sequences: usize, budget: u64) -> Plan {
+    pub fn evaluation_at(
+        pace: Pace,
+        config: &ModelConfig,
+        arithmetic: Arithmetic,
+        seq_len: usize,
+        sequences: usize,
+        budget: u64,
+    ) -> Plan {
         let most = pace.tokens.div_ceil(seq_len).clamp(1, sequences.max(1));
         let plan = |sequences: usize| Plan {
             sequences,
@@ -113,8 +129,9 @@ impl Plan {
             backward: false,
             recompute: true,
             logit_rows: logit_rows(pace, config, sequences * seq_len),
-            keep_weights: false,
-            form_bytes: pace.form_bytes,
+            rank: 0,
+            kept: Kept::Nothing,
+            transient: Transient::of(pace, arithmetic),
         };
         let halves = std::iter::successors(Some(most), |n| Some(n / 2).filter(|n| *n > 0));
         halves.map(plan).find(|plan| plan.bytes(config) <= budget).unwrap_or(plan(1))
@@ -128,8 +145,9 @@ impl Plan {
             backward: false,
             recompute: true,
             logit_rows: 1,
-            keep_weights: false,
-            form_bytes: Pace::HOST.form_bytes,
+            rank: 0,
+            kept: Kept::Nothing,
+            transient: Transient::Uncounted,
         }
     }
 
@@ -146,7 +164,7 @@ impl Plan {
         if self.recompute { 1 } else { config.num_hidden_layers }
     }
 
-    /// Bytes of the workspace.
+    /// Bytes of the workspace, of kept weights and, on a device with memory of its own, of what operators make on the way.
     pub fn bytes(&self, config: &ModelConfig) -> u64 {
         let d = config.hidden_size;
         let streams = if self.keeps_streams() { config.num_hidden_layers + 1 } else { 2 };
@@ -156,15 +174,9 @@ impl Plan {
         let scratch = 2 * d + 4 + config.intermediate_size + config.fused_width() + back;
         let token = streams * d + self.kept_layers(config) * LayerActs::floats(config) + scratch;
         let activations = token as u64 * self.tokens() as u64 + self.logit_rows as u64 * config.vocab_size as u64;
-        4 * activations + if self.keep_weights { self.weight_bytes(config) } else { 0 }
-    }
-
-    /// Bytes of the integers of all weights: for the forward product, and for the input gradient except the head's.
-    fn weight_bytes(&self, config: &ModelConfig) -> u64 {
-        let (d, ff) = (config.hidden_size, config.intermediate_size);
-        let layer = 2 * d * (config.query_width() + config.key_width()) + 3 * d * ff;
-        let forms = if self.backward { 2 } else { 1 };
-        self.form_bytes * (forms * layer as u64 * config.num_hidden_layers as u64 + d as u64 * config.vocab_size as u64)
+        let Plan { sequences, seq_len, backward, logit_rows, rank, kept, transient, .. } = *self;
+        let pass = Pass { sequences, seq_len, backward, logit_rows, rank, kept };
+        4 * activations + transient.weight_bytes(&pass, config) + transient.bytes(&pass, config)
     }
 }
 
@@ -183,21 +195,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn weights_are_kept_where_integers_serve_several_micro_batches_and_memory_is_left() {
+    fn weights_are_kept_where_integers_serve_several_products_and_memory_is_left() {
         let config = ModelConfig::parse(include_str!("../../recipes/quickstart.json")).unwrap();
         let plan = Plan::training(&config, 128, 16, None, 1 << 30);
-        let keeps = |arithmetic, micro_batches, budget| {
-            plan.keeping_weights(&config, arithmetic, micro_batches, budget).keep_weights
+        let keeps = |plan: Plan, arithmetic, micro_batches, budget| {
+            plan.keeping_weights(&config, arithmetic, micro_batches, budget).kept
         };
-        let kept = Plan { keep_weights: true, ..plan }.bytes(&config);
-        assert!(keeps(Arithmetic::Integer, 2, kept));
-        assert!(!keeps(Arithmetic::Integer, 2, kept - 1));
-        assert!(!keeps(Arithmetic::Integer, 1, kept));
-        assert!(!keeps(Arithmetic::Float, 2, kept));
+        let bytes = |kept| Plan { kept, ..plan }.bytes(&config);
+        let (all, head) = (bytes(Kept::All), bytes(Kept::Head));
+        assert_eq!(keeps(plan, Arithmetic::Integer, 2, all), Kept::All);
+        assert_eq!(keeps(plan, Arithmetic::Integer, 2, all - 1), Kept::Head);
+        assert_eq!(keeps(plan, Arithmetic::Integer, 2, head - 1), Kept::Nothing);
+        assert_eq!(keeps(plan, Arithmetic::Integer, 1, all), Kept::Nothing);
+        assert_eq!(keeps(plan, Arithmetic::Float, 2, all), Kept::Nothing);
+        // One micro-batch: chunks of logits share the head, layers that are computed again all weights.
+        assert_eq!(keeps(Plan { logit_rows: 256, ..plan }, Arithmetic::Integer, 1, all), Kept::Head);
+        assert_eq!(keeps(Plan { recompute: true, ..plan }, Arithmetic::Integer, 1, all), Kept::All);
         // Two forms of 16 bits a weight of the layers, one of the head.
         let (d, v) = (config.hidden_size as u64, config.vocab_size as u64);
         let layer =
             2 * d * (config.query_width() + config.key_width()) as u64 + 3 * d * config.intermediate_size as u64;
-        assert_eq!(kept - plan.bytes(&config), 4 * layer * config.num_hidden_layers as u64 + 2 * d * v);
+        let none = plan.bytes(&config);
+        assert_eq!([all - none, head - none], [4 * layer * config.num_hidden_layers as u64 + 2 * d * v, 2 * d * v]);
+    }
+
+    #[test]
+    fn what_a_device_s_operators_make_on_the_way_counts_where_its_memory_is_its_own() {
+        let config = ModelConfig::parse(include_str!("../../recipes/quickstart.json")).unwrap();
+        let of = |own_memory, arithmetic| {
+            let pace = Pace { own_memory, ..Pace::HOST };
+            Plan::training_at((pace, arithmetic), 0, &config, 128, 16, None, u64::MAX).bytes(&config)
+        };
+        let host = of(false, Arithmetic::Float);
+        assert_eq!(of(false, Arithmetic::Integer), host);
+        assert!(host < of(true, Arithmetic::Float));
+        assert!(of(true, Arithmetic::Float) < of(true, Arithmetic::Integer));
     }
 }

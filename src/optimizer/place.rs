@@ -34,13 +34,11 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// Takes over the parameters of the state, which lie on `device`.
-    pub fn follow(&mut self, device: &Device, parameters: Part<'_>, room: &mut [f32]) -> Result<()> {
+    /// Takes over the parameters of the state.
+    pub fn follow(&mut self, parameters: &[f32]) {
         if let Some(copy) = &mut self.copy {
-            device.read(parameters, room)?;
-            self.model.device.write(room, copy.part_mut(..));
+            self.model.device.write(parameters, copy.part_mut(..));
         }
-        Ok(())
     }
 
     /// The gradient of `scale` times the summed loss of these sequences, into its own; returns the loss, 32.32 fixed point. Whether

@@ -122,8 +122,11 @@ impl<'a> Trainer<'a> {
         let scale = 1.0 / input.shard.targets(sequences) as f32;
         let groups = input.recipe.inner.grad_groups;
         let groups: Vec<&[usize]> = sequences.chunks(sequences.len() / groups).collect();
-        for place in &mut places[1..] {
-            place.follow(device, parameters, &mut carried.0)?;
+        if let [_, beside @ ..] = &mut places[..]
+            && !beside.is_empty()
+        {
+            device.read(parameters, &mut carried.0)?;
+            beside.iter_mut().for_each(|place| place.follow(&carried.0));
         }
         let mut sum = 0i128;
         for (turn, groups_now) in groups.chunks(places.len()).enumerate() {

@@ -50,7 +50,7 @@ pub fn model_loss(
     let all: Vec<usize> = (0..shard.sequences()).collect();
     let model = folder.model(device, arithmetic, shard.seq_len())?;
     let budget = model.device.budget(4 * folder.layout.total as u64)?.unwrap_or(u64::MAX);
-    let plan = Plan::evaluation_at(model.device.pace(), &folder.config, shard.seq_len(), all.len(), budget);
+    let plan = Plan::evaluation_at(model.device.pace(), &folder.config, arithmetic, shard.seq_len(), all.len(), budget);
     let micro_batches = all.len().div_ceil(plan.sequences);
     let plan = plan.keeping_weights(&folder.config, arithmetic, micro_batches, budget);
     let mut workspace = Workspace::new(&model.device, &folder.config, plan);

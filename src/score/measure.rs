@@ -52,7 +52,7 @@ impl<'a> Meter<'a> {
         let model = input.folder.model_of(input.recipe, input.device.clone())?;
         let budget = model.device.budget(4 * input.folder.layout.total as u64)?.unwrap_or(u64::MAX);
         let (pace, seq_len, most) = (model.device.pace(), input.recipe.data.seq_len, sizes().max().unwrap_or(0));
-        let plan = Plan::evaluation_at(pace, config, seq_len, most, budget);
+        let plan = Plan::evaluation_at(pace, config, model.arithmetic, seq_len, most, budget);
         let micro_batches = sizes().map(|sequences| sequences.div_ceil(plan.sequences)).sum();
         let plan = plan.keeping_weights(config, model.arithmetic, micro_batches, budget);
         Ok(Meter {

@@ -32,9 +32,20 @@ Settings read() {
         else if (name == "capability") out.capability = atoi(value.c_str());
         else if (name == "lost") out.lost = strtoull(value.c_str(), nullptr, 10);
         else if (name == "flip") out.flip = value;
+        else if (name == "pinned") out.pinned = strtoull(value.c_str(), nullptr, 10);
+        else if (name == "unwaited") out.unwaited = value;
+        else if (name == "kernels") out.no_kernels = true, out.kernels = value;
         else shim::fail("L402_SHIM_FAULT: %s is none", fault.c_str());
     }
     return out;
+}
+
+void write_memory() {
+    FILE* out = fopen(getenv("L402_SHIM_MEMORY"), "w");
+    if (!out) shim::fail("L402_SHIM_MEMORY: cannot be written");
+    for (const auto& context : contexts)
+        fprintf(out, "%zu %llu\n", context->pool.most, static_cast<unsigned long long>(context->pool.given_back));
+    fclose(out);
 }
 
 Context* context_of(CUdevice device) {
@@ -101,6 +112,7 @@ DRIVER_API cuInit(unsigned flags) {
         context.streams.insert(context.null_stream.get());
     }
     initialised = true;
+    if (getenv("L402_SHIM_MEMORY")) atexit(write_memory);
     return CUDA_SUCCESS;
 }
 
@@ -219,6 +231,7 @@ DRIVER_API cuCtxSynchronize() {
     Lock lock(mutex);
     if (const CUresult state = enter()) return state;
     run_all(*current);
+    waited(*current);
     return enter();
 }
 

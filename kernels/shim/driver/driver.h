@@ -49,24 +49,37 @@ namespace driver {
 //   capability:75       the compute capability (80 without)
 //   lost:N              the N-th launch, and all that comes after it, fails
 //   flip:KERNEL         each launch of this kernel gives one wrong bit
-// L402_SHIM_DEVICES is the number of devices (1 without).
+//   pinned:BYTES        the memory that may be pinned
+//   unwaited:uploads    whoever waits for an event that comes after a copy from pinned memory waits for nothing; of one to pinned
+//                       memory with unwaited:downloads
+//   kernels:KERNEL      the file of this kernel is not compiled; all of them without one
+// L402_SHIM_DEVICES is the number of devices (1 without). L402_SHIM_MEMORY names a file for a line for each device at the end: the
+// most bytes that were allocated at a time since it last was empty, by the order of calls, and how often the pool gave memory back
+// because the host waited.
 struct Settings {
-    bool no_device = false, eager = false;
+    bool no_device = false, eager = false, no_kernels = false;
     int version = 12080, devices = 1, capability = 80;
-    size_t memory = size_t(4) << 30;
+    size_t memory = size_t(4) << 30, pinned = SIZE_MAX;
     uint64_t lost = 0;
-    std::string flip;
+    std::string flip, kernels, unwaited;
 };
 const Settings& settings();
 
 struct Stream;
+
+// What a device's pool has: by the order of calls, in which the driver hands out again what was freed before.
+struct Pool {
+    size_t used = 0, reserved = 0, most = 0;
+    uint64_t threshold = 0, given_back = 0;
+};
 
 // The primary context of a device.
 struct Context {
     CUdevice device;
     int retained = 0;
     bool lost = false;
-    size_t allocated = 0;
+    size_t allocated = 0;  // with what a queued freeing still holds
+    Pool pool;
     uint64_t launches = 0;
     std::unique_ptr<Stream> null_stream;
     std::set<Stream*> streams;  // all, with the null stream
@@ -77,12 +90,16 @@ struct Stream {
     bool blocking;  // waits for the null stream, and it for this one
     std::deque<std::function<void()>> queue;
     uint64_t given = 0, done = 0;  // work that was queued, and that has run
+    // The last copy from or to pinned memory, and its position.
+    const char* copied = "";
+    uint64_t copied_at = 0;
 };
 
 struct Event {
     Context* context;
     Stream* stream = nullptr;
     uint64_t position = 0;
+    const char* after = "";  // the copy that it comes right after
     std::shared_ptr<double> seconds;  // when it was reached
 };
 
@@ -102,6 +119,8 @@ void give(Stream& stream, std::function<void()> work);
 void run_until(Stream& stream, uint64_t position);
 void run_all(Context& context);
 CUresult wait(Stream& stream);
+// The host has waited: the pool gives back what it has beyond its threshold.
+void waited(Context& context);
 
 // Device memory: allocated on a device, and known by it.
 CUresult allocate(Context& context, CUdeviceptr* at, size_t bytes);

@@ -1,6 +1,7 @@
 // Device memory, pinned memory and copies.
 #include "driver.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
@@ -9,6 +10,14 @@ namespace {
 
 std::map<CUdeviceptr, Context*> owners;
 std::map<const char*, size_t> pinned;
+size_t all_pinned = 0;
+
+void take(Pool& pool, size_t bytes) {
+    if (pool.used == 0) pool.most = 0;
+    pool.used += bytes;
+    if (pool.used > pool.most) pool.most = pool.used;
+    if (pool.used > pool.reserved) pool.reserved = pool.used;
+}
 
 CUresult release(Context& context, CUdeviceptr at) {
     const auto owner = owners.find(at);
@@ -26,6 +35,7 @@ CUresult to_device(const char* function, Context& context, Stream& stream, CUdev
     void* destination = memory_of(context, function, to, bytes);
     if (is_pinned(from, bytes)) {
         give(stream, [=] { memcpy(destination, from, bytes); });
+        stream.copied = "uploads", stream.copied_at = stream.given;
         return CUDA_SUCCESS;
     }
     auto staged = std::make_shared<std::vector<char>>(static_cast<const char*>(from), static_cast<const char*>(from) + bytes);
@@ -36,7 +46,9 @@ CUresult to_device(const char* function, Context& context, Stream& stream, CUdev
 CUresult to_host(const char* function, Context& context, Stream& stream, void* to, CUdeviceptr from, size_t bytes) {
     const void* source = memory_of(context, function, from, bytes);
     give(stream, [=] { memcpy(to, source, bytes); });
-    return is_pinned(to, bytes) ? CUDA_SUCCESS : wait(stream);
+    if (!is_pinned(to, bytes)) return wait(stream);
+    stream.copied = "downloads", stream.copied_at = stream.given;
+    return CUDA_SUCCESS;
 }
 
 }  // namespace
@@ -49,6 +61,7 @@ CUresult allocate(Context& context, CUdeviceptr* at, size_t bytes) {
     void* memory = shim::memory::allocate(bytes);
     if (!memory) return CUDA_ERROR_OUT_OF_MEMORY;
     context.allocated += bytes;
+    take(context.pool, bytes);
     *at = reinterpret_cast<CUdeviceptr>(memory);
     owners[*at] = &context;
     return CUDA_SUCCESS;
@@ -72,6 +85,12 @@ bool is_pinned(const void* at, size_t bytes) {
     return offset <= it.second && bytes <= it.second - offset;
 }
 
+void waited(Context& context) {
+    Pool& pool = context.pool;
+    const size_t keeps = pool.threshold > pool.used ? static_cast<size_t>(pool.threshold) : pool.used;
+    if (pool.reserved > keeps) pool.reserved = keeps, pool.given_back++;
+}
+
 }  // namespace driver
 
 using namespace driver;
@@ -86,7 +105,7 @@ using Lock = std::lock_guard<std::recursive_mutex>;
 
 DRIVER_API cuMemGetInfo_v2(size_t* free, size_t* total) {
     ENTER;
-    *total = settings().memory, *free = settings().memory - current->allocated;
+    *total = settings().memory, *free = settings().memory - std::max(current->pool.reserved, current->allocated);
     return CUDA_SUCCESS;
 }
 
@@ -105,6 +124,8 @@ DRIVER_API cuMemAllocAsync(CUdeviceptr* at, size_t bytes, void* handle) {
 DRIVER_API cuMemFree_v2(CUdeviceptr at) {
     ENTER;
     run_all(*current);
+    const shim::memory::Allocation* it = shim::memory::holding(reinterpret_cast<void*>(at), 1);
+    if (it) current->pool.used -= it->bytes;
     return release(*current, at);
 }
 
@@ -112,9 +133,33 @@ DRIVER_API cuMemFreeAsync(CUdeviceptr at, void* handle) {
     ENTER;
     STREAM(handle);
     memory_of(*current, "cuMemFreeAsync", at, 1);
+    current->pool.used -= shim::memory::holding(reinterpret_cast<void*>(at), 1)->bytes;
     give(*stream, [at, context = current] {
         if (release(*context, at)) shim::fail("cuMemFreeAsync: %p is not the beginning of an allocation", reinterpret_cast<void*>(at));
     });
+    return CUDA_SUCCESS;
+}
+
+// The pool of a device is its context's.
+DRIVER_API cuDeviceGetDefaultMemPool(void** pool, CUdevice device) {
+    Lock lock(mutex);
+    if (device < 0 || static_cast<size_t>(device) >= contexts.size()) return CUDA_ERROR_INVALID_DEVICE;
+    *pool = &contexts[static_cast<size_t>(device)]->pool;
+    return CUDA_SUCCESS;
+}
+
+DRIVER_API cuMemPoolSetAttribute(void* pool, int attribute, void* value) {
+    Lock lock(mutex);
+    // Of those the release threshold matters here.
+    if (attribute != 4) return CUDA_ERROR_INVALID_VALUE;
+    static_cast<Pool*>(pool)->threshold = *static_cast<uint64_t*>(value);
+    return CUDA_SUCCESS;
+}
+
+DRIVER_API cuMemPoolTrimTo(void* handle, size_t bytes) {
+    Lock lock(mutex);
+    Pool& pool = *static_cast<Pool*>(handle);
+    pool.reserved = std::min(pool.reserved, std::max(bytes, pool.used));
     return CUDA_SUCCESS;
 }
 
@@ -123,9 +168,11 @@ DRIVER_API cuMemHostAlloc(void** out, size_t bytes, unsigned) {
     // What is pinned is counted, not locked: the shim runs where little may be locked.
     void* memory = nullptr;
     if (bytes == 0) return CUDA_ERROR_INVALID_VALUE;
+    if (bytes > settings().pinned - all_pinned) return CUDA_ERROR_OUT_OF_MEMORY;
     if (posix_memalign(&memory, 4096, bytes)) return CUDA_ERROR_OUT_OF_MEMORY;
     for (size_t i = 0; i + 4 <= bytes; i += 4) memcpy(static_cast<char*>(memory) + i, "\xad\xdb\xba\x7f", 4);
     pinned[static_cast<const char*>(memory)] = bytes;
+    all_pinned += bytes;
     *out = memory;
     return CUDA_SUCCESS;
 }
@@ -133,7 +180,10 @@ DRIVER_API cuMemHostAlloc(void** out, size_t bytes, unsigned) {
 DRIVER_API cuMemFreeHost(void* memory) {
     ENTER;
     run_all(*current);
-    if (!pinned.erase(static_cast<const char*>(memory))) return CUDA_ERROR_INVALID_VALUE;
+    const auto found = pinned.find(static_cast<const char*>(memory));
+    if (found == pinned.end()) return CUDA_ERROR_INVALID_VALUE;
+    all_pinned -= found->second;
+    pinned.erase(found);
     free(memory);
     return CUDA_SUCCESS;
 }

@@ -142,6 +142,7 @@ DRIVER_API cuModuleLoadData(void** out, const void* image) {
     auto module = std::make_unique<Module>();
     module->context = current;
     if (const CUresult refused = read(static_cast<const char*>(image), *module)) return refused;
+    if (settings().no_kernels && (settings().kernels.empty() || module->functions.count(settings().kernels))) return CUDA_ERROR_INVALID_PTX;
     for (auto& [name, function] : module->functions) functions.insert(function.get());
     *out = *modules.insert(module.release()).first;
     return CUDA_SUCCESS;

@@ -92,7 +92,10 @@ DRIVER_API cuStreamSynchronize(void* handle) {
     Lock lock(mutex);
     if (const CUresult state = enter()) return state;
     Stream* stream = stream_of(handle);
-    return stream ? wait(*stream) : CUDA_ERROR_INVALID_HANDLE;
+    if (!stream) return CUDA_ERROR_INVALID_HANDLE;
+    const CUresult state = wait(*stream);
+    waited(*current);
+    return state;
 }
 
 // A host that asks again and again must see it done in the end: each question lets one piece of work run.
@@ -144,6 +147,7 @@ DRIVER_API cuEventRecord(void* handle, void* stream_handle) {
     Event* event = static_cast<Event*>(handle);
     Stream* stream = stream_of(stream_handle);
     if (!events.count(event) || !stream) return CUDA_ERROR_INVALID_HANDLE;
+    event->after = stream->copied_at == stream->given ? stream->copied : "";
     event->seconds = std::make_shared<double>(-1.0);
     give(*stream, [seconds = event->seconds] { *seconds = now(); });
     event->stream = stream, event->position = stream->given;
@@ -168,7 +172,8 @@ DRIVER_API cuEventSynchronize(void* handle) {
     if (const CUresult state = enter()) return state;
     Event* event = static_cast<Event*>(handle);
     if (!events.count(event)) return CUDA_ERROR_INVALID_HANDLE;
-    if (event->stream) run_until(*event->stream, event->position);
+    if (event->stream && (settings().unwaited.empty() || settings().unwaited != event->after)) run_until(*event->stream, event->position);
+    waited(*current);
     return enter();
 }
 

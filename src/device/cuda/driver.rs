@@ -1,19 +1,21 @@
-//! The CUDA driver, as it is found on the machine: memory, copies and launches on one stream of one GPU. The only file of the
-//! device with `unsafe` code, for what the language cannot check: calls into the driver.
+//! The CUDA driver, as it is found on the machine: memory, copies and launches on one stream of one GPU. With the files of what it
+//! has (`modules`, `pool`, `staging`) the only one of the device with `unsafe` code, for what the language cannot check: calls into
+//! the driver.
 //!
-//! Nothing here is waited for but copies from and to the host. What fails is kept: from then on nothing is done, and
-//! [`Driver::check`] says what failed first.
+//! Nothing here is waited for but copies to the host. What fails is kept: from then on nothing is done, and [`Driver::check`] says
+//! what failed first.
 
 #![allow(unsafe_code)]
 
-use std::collections::HashMap;
-use std::ffi::{CString, c_void};
+use std::ffi::c_void;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cudarc::driver::{CudaContext, CudaStream, DriverError, result, sys};
 
-use super::kernels::PTX;
+use super::modules::{self, Functions};
+use super::pool::Pool;
+use super::staging::Staging;
 use crate::engine::memory::Allocation;
 use crate::error::{Error, Kind, Result};
 
@@ -28,21 +30,14 @@ const PLAIN_SHARED: u32 = 48 << 10;
 pub struct Driver {
     context: Arc<CudaContext>,
     stream: Arc<CudaStream>,
-    /// The kernels of the files that were loaded so far.
-    functions: Mutex<HashMap<&'static str, Function>>,
+    pool: Pool,
+    functions: Functions,
+    /// Made with the first copy; `None` then where no memory may be pinned.
+    staging: Mutex<Option<Option<Staging>>>,
     failed: Mutex<Option<Failure>>,
     ordinal: usize,
     multiprocessors: usize,
 }
-
-/// A kernel in the driver.
-#[derive(Clone, Copy)]
-struct Function(sys::CUfunction);
-
-// SAFETY: a handle, which the driver lets every thread use.
-unsafe impl Send for Function {}
-// SAFETY: as above.
-unsafe impl Sync for Function {}
 
 /// What failed first.
 #[derive(Clone, Debug)]
@@ -157,9 +152,12 @@ impl Driver {
             return Err(unavailable("expected a GPU with memory pools, found none".into())
                 .hint("--device cpu computes the same bits"));
         }
-        let stream = context.new_stream().map_err(failed)?;
-        let functions = Mutex::default();
-        Ok(Arc::new(Driver { context, stream, functions, failed: Mutex::new(None), ordinal, multiprocessors }))
+        let (stream, pool) = (context.new_stream().map_err(failed)?, Pool::of(&context).map_err(failed)?);
+        let functions = modules::load_all(&context).map_err(|(file, error)| {
+            unavailable(format!("kernels of {file}: {}", said(error))).hint("--device cpu computes the same bits")
+        })?;
+        let (staging, failed) = (Mutex::new(None), Mutex::new(None));
+        Ok(Arc::new(Driver { context, stream, pool, functions, staging, failed, ordinal, multiprocessors }))
     }
 
     /// What it is called: `cuda:0 (NVIDIA H100)`.
@@ -176,8 +174,10 @@ impl Driver {
     /// Bytes of its memory that are free, and all of them. Memory that was given up before counts as free once its work is done.
     pub fn memory(&self) -> Result<(u64, u64)> {
         let stream = self.stream.cu_stream();
+        // What the pool keeps is free too.
         // SAFETY: the stream is this driver's.
-        self.attempt(|| "work before".into(), || unsafe { result::stream::synchronize(stream) });
+        let waited = || unsafe { result::stream::synchronize(stream) }.and_then(|()| self.pool.trim());
+        self.attempt(|| "work before".into(), waited);
         self.check()?;
         let found = self.context.mem_get_info();
         let (free, total) = found.map_err(|error| self.error(format!("free memory: {}", said(error))))?;
@@ -217,9 +217,9 @@ impl Driver {
         let Some(Failure { what, out_of_memory }) = self.failure().clone() else { return Ok(()) };
         let error = self.error(what);
         Err(match out_of_memory {
-            true => {
-                error.hint("a smaller --micro-batch or --activation-memory needs less; --device cpu uses the machine's")
-            }
+            true => error.hint(
+                "--device cpu uses the machine's memory; where there is --activation-memory, a smaller one needs less",
+            ),
             false => error.hint("the same command goes on at its last checkpoint, or begins again"),
         })
     }
@@ -234,9 +234,10 @@ impl Driver {
                 // SAFETY: the stream is this driver's.
                 || unsafe {
                     match result::malloc_async(stream, bytes) {
-                        // The pool may have it in pieces that are too small. It gives back what is unused when it is waited for.
+                        // The pool may have it in pieces that are too small: it gives back what is unused.
                         Err(DriverError(sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY)) => {
                             result::stream::synchronize(stream)?;
+                            self.pool.trim()?;
                             result::malloc_async(stream, bytes)
                         }
                         done => done,
@@ -256,20 +257,30 @@ impl Driver {
         }
     }
 
+    /// The pinned memory that copies go through, where there is some. The context is the thread's current one.
+    fn staged<T>(&self, copy: impl FnOnce(Option<&mut Staging>) -> T) -> T {
+        let mut staging = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
+        copy(staging.get_or_insert_with(|| Staging::new(&self.context)).as_mut())
+    }
+
     /// Copies from the host, whose values may be changed afterwards.
     pub fn copy_in<T: Copy>(&self, from: &[T], address: u64) {
-        if !from.is_empty() {
-            let stream = self.stream.cu_stream();
-            // SAFETY: a part of an allocation that lives. When the call returns the driver may still read from memory that is not
-            // pinned (CUDA driver API, "API synchronization behavior"), so the copy is waited for.
-            self.attempt(
-                || "a copy to the device".into(),
-                || unsafe {
+        if from.is_empty() {
+            return;
+        }
+        let stream = self.stream.cu_stream();
+        // SAFETY: a part of an allocation that lives. From memory that is not pinned the driver may still read when its call returns
+        // (CUDA driver API, "API synchronization behavior"), so that such a copy is waited for.
+        let copy = |staging: Option<&mut Staging>| unsafe {
+            match staging {
+                Some(staging) => staging.copy_in(from.as_ptr().cast(), size_of_val(from), address, stream),
+                None => {
                     result::memcpy_htod_async(address, from, stream)?;
                     result::stream::synchronize(stream)
-                },
-            );
-        }
+                }
+            }
+        };
+        self.attempt(|| "a copy to the device".into(), || self.staged(copy));
     }
 
     /// Copies within the device.
@@ -284,17 +295,18 @@ impl Driver {
     /// Copies to the host, and waits until it is done.
     pub fn copy_out<T: Copy>(&self, address: u64, to: &mut [T]) -> Result<()> {
         let stream = self.stream.cu_stream();
-        self.attempt(
-            || "work before a copy to the host".into(),
-            || {
-                if !to.is_empty() {
-                    // SAFETY: a part of an allocation that lives; the copy is waited for below.
-                    unsafe { result::memcpy_dtoh_async(to, address, stream)? };
+        // SAFETY: a part of an allocation that lives; the copy is waited for.
+        let copy = |staging: Option<&mut Staging>| unsafe {
+            match staging {
+                Some(staging) if !to.is_empty() => {
+                    return staging.copy_out(address, to.as_mut_ptr().cast(), size_of_val(to), stream);
                 }
-                // SAFETY: the stream is this driver's.
-                unsafe { result::stream::synchronize(stream) }
-            },
-        );
+                _ if !to.is_empty() => result::memcpy_dtoh_async(to, address, stream)?,
+                _ => {}
+            }
+            result::stream::synchronize(stream)
+        };
+        self.attempt(|| "work before a copy to the host".into(), || self.staged(copy));
         self.check()
     }
 
@@ -309,7 +321,7 @@ impl Driver {
         self.attempt(
             || format!("kernel {kernel}"),
             || {
-                let function = self.function(kernel)?;
+                let function = self.functions.get(kernel).unwrap_or_else(|| panic!("there is no kernel {kernel}"));
                 if grid.shared > PLAIN_SHARED {
                     let attribute = sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
                     // SAFETY: the function is of a module that is never unloaded.
@@ -326,17 +338,6 @@ impl Driver {
     }
 }
 
-impl Driver {
-    /// A kernel, its file loaded when the first of them is wanted.
-    fn function(&self, kernel: &'static str) -> std::result::Result<Function, DriverError> {
-        let mut functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
-        if !functions.contains_key(kernel) {
-            functions.extend(load(kernel)?);
-        }
-        Ok(*functions.get(kernel).unwrap_or_else(|| panic!("there is no kernel {kernel}")))
-    }
-}
-
 impl fmt::Debug for Driver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cuda:{}", self.ordinal)
@@ -349,29 +350,6 @@ fn version() -> std::result::Result<i32, DriverError> {
     // SAFETY: it writes the one number.
     unsafe { sys::cuDriverGetVersion(&mut version) }.result()?;
     Ok(version)
-}
-
-/// The kernels of the file that has this one, compiled by the driver. The context is the thread's current one.
-fn load(kernel: &str) -> std::result::Result<HashMap<&'static str, Function>, DriverError> {
-    let mut functions = HashMap::new();
-    let file = PTX.iter().find(|(_, text)| entries(text).any(|name| name == kernel));
-    if let Some((_, text)) = file {
-        let image = CString::new(*text).expect("no zero in a text");
-        // SAFETY: PTX as a string that ends with a zero, as the driver takes it.
-        let module = unsafe { result::module::load_data(image.as_ptr().cast()) }?;
-        for name in entries(text) {
-            let c_name = CString::new(name).expect("no zero in a name");
-            // SAFETY: the module was just loaded, and is never unloaded.
-            let function = unsafe { result::module::get_function(module, c_name) }?;
-            functions.insert(name, Function(function));
-        }
-    }
-    Ok(functions)
-}
-
-/// The names of a PTX text's kernels.
-fn entries(text: &'static str) -> impl Iterator<Item = &'static str> {
-    text.split(".entry ").skip(1).filter_map(|rest| rest.split(['(', ' ', '\n']).next())
 }
 
 /// Memory of a GPU.
@@ -399,16 +377,5 @@ impl Drop for Memory {
             // SAFETY: it was allocated on this stream, and nothing that is enqueued later uses it.
             self.driver.attempt(|| "freeing memory".into(), || unsafe { result::free_async(self.address, stream) });
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn kernels_are_found_by_name_in_ptx() {
-        let text = ".visible .entry add(\n .param\n)\n{ }\n.visible .entry scale (x)";
-        assert_eq!(entries(text).collect::<Vec<_>>(), ["add", "scale"]);
     }
 }

@@ -2,21 +2,17 @@
 
 use super::driver::{Arg, Grid};
 use super::gpu::Cuda;
-use crate::engine::integer::{LONGEST, Resident};
+use crate::engine::integer::{LONGEST, PIECE, PLANES, Resident};
 use crate::engine::linear::{Factor, TOKENS, blocks};
 use crate::engine::matmul::Start;
 use crate::engine::memory::{Part, PartMut};
 use std::cell::OnceCell;
 use std::ops::{Deref, Range};
 
-/// What a product takes of a vector: high digits, sums of digits, low digits.
-const PLANES: usize = 3;
-/// Digits of a plane come in multiples of so many.
-const PLANE_UNIT: usize = 64;
 /// Threads of a block of every kernel but the small product's.
 const THREADS: u32 = 256;
 /// Columns that a block quantises, and rows of them at most.
-const STRIP: [usize; 2] = [32, 256];
+const STRIP: [usize; 2] = [32, PIECE];
 /// Tiles of 256 × 128 below which a product is cut into twice as many: of more, each multiprocessor has one or two to do.
 const FEW: usize = 216;
 /// Up to this k a product is most of all the writing of C, which tiles of either size do: the larger ones, so that checks on
@@ -99,10 +95,6 @@ fn rows_of<'a>(cuda: &Cuda, factor: Factor<'a>) -> Digits<'a> {
     made(factor.resident_rows(), || rows(cuda, factor.values(), factor.inner()))
 }
 
-fn depth(k: usize) -> usize {
-    k.next_multiple_of(PLANE_UNIT)
-}
-
 /// Room for the digits of so many vectors, each of so many blocks.
 fn room(cuda: &Cuda, vectors: usize, blocks: usize, depth: usize) -> Resident {
     Resident { digits: cuda.room(vectors * blocks * PLANES * depth), steps: cuda.room(vectors * blocks) }
@@ -110,7 +102,7 @@ fn room(cuda: &Cuda, vectors: usize, blocks: usize, depth: usize) -> Resident {
 
 /// Rows of x \[.. × k\].
 fn rows(cuda: &Cuda, x: Part<'_>, k: usize) -> Resident {
-    let (n, depth) = (x.len() / k, depth(k));
+    let (n, depth) = (x.len() / k, Resident::depth(k));
     let to = room(cuda, n, 1, depth);
     let [digits, steps] = [to.digits.part(..).address(), to.steps.part(..).address()].map(Arg::Address);
     let blocks = [u32::try_from(n).expect("a grid's blocks"), 1, 1];
@@ -128,7 +120,7 @@ fn strips(cols: usize, pieces: usize) -> Grid {
 /// Columns of x \[.. × cols\], in three launches over pieces of them.
 fn columns(cuda: &Cuda, x: Part<'_>, cols: usize) -> Resident {
     let rows = x.len() / cols;
-    let (depth, pieces) = (depth(rows), rows.div_ceil(STRIP[1]));
+    let (depth, pieces) = (Resident::depth(rows), rows.div_ceil(STRIP[1]));
     let to = room(cuda, cols, 1, depth);
     let (largest, squares) = (cuda.room::<u32>(pieces * cols), cuda.room::<u64>(pieces * cols));
     let [digits, steps] = [to.digits.part(..).address(), to.steps.part(..).address()].map(Arg::Address);
@@ -154,7 +146,7 @@ impl Blocks {
 
     /// Digits of a plane of a block, as many for each of them.
     fn depth(&self) -> usize {
-        depth(TOKENS.min(self.seq_len))
+        Resident::depth(TOKENS.min(self.seq_len))
     }
 }
 
@@ -192,6 +184,6 @@ fn product(cuda: &Cuda, a: &Resident, b: &Resident, c: PartMut<'_>, [m, n, k]: [
         b.steps.part(..).address(),
     ]
     .map(Arg::Address);
-    let [m, n, depth, accumulate] = [m, n, depth(k), usize::from(start == Start::Accumulate)].map(Arg::size);
+    let [m, n, depth, accumulate] = [m, n, Resident::depth(k), usize::from(start == Start::Accumulate)].map(Arg::size);
     cuda.launch(kernel, grid, &[at, a_steps, bt, b_steps, Arg::Address(c.address()), m, n, depth, accumulate]);
 }

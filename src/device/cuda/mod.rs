@@ -19,9 +19,12 @@ mod integer;
 mod kernels;
 mod linear;
 mod matmul;
+mod modules;
 mod operators;
+mod pool;
 mod rms_norm;
 mod rope;
+mod staging;
 mod sum;
 mod tensors;
 

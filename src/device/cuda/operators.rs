@@ -36,8 +36,7 @@ impl Operators for Cuda {
     }
 
     fn pace(&self) -> Pace {
-        // Tiles for every multiprocessor in each of a layer's products.
-        Pace { tokens: 16_384, logit_bytes: 1 << 30, form_bytes: 3 }
+        Pace::GPU
     }
 
     fn free(&self) -> Result<Option<u64>> {

@@ -20,7 +20,7 @@ use kernel::{LeftBlock, Part, Row, Tiles};
 use packed::{Columns, LeftRows, Packed};
 pub(super) use packed::{Side, Slot};
 use rayon::prelude::*;
-pub(crate) use resident::Resident;
+pub(crate) use resident::{PIECE, PLANES, Resident};
 pub use scale::{LARGEST, LONGEST};
 use std::ops::Range;
 
