@@ -105,6 +105,8 @@ round() {
             esac
         fi
         [ -e "$now/commitments.jsonl" ] || : > "$now/commitments.jsonl"
+        # In which order they came, with a receipt for each.
+        l402 commit --receive "$n"
         status=0
         l402 commit --close "$n" || status=$?
         [ $status -eq 0 ] || exit ${look:-$status}

@@ -90,6 +90,7 @@ for n in $(seq 0 $((rounds - 1))); do
         l402 invoice status "$n" "$who" --wait=60       # it is there: nobody works before, and commits before others show their work
         if [ "$who" = mallory ]; then cheat "$who"; else l402 train "$n" "$who"; fi
         l402 commit "$n" "$who"
+        l402 commit --receive "$n"                      # the coordinator signs that it has come, and after which
     done
     l402 commit --close "$n" --ahead 1                  # all commitments are in; only now the updates are shown
     for who in $workers; do l402 commit "$n" "$who" --reveal; done

@@ -5,10 +5,9 @@
 # an earlier make still works, `train`, `replay` and `score` say which process it is, and end with 75.
 #
 # DEVICE is where to train, replay and score (docs/gpu.md; else on the processor), THREADS how many threads each job gets (else the N
-# jobs of -jN share the cores), VALIDATORS whose keys sign the scores, and the first's the
-# findings, where the recipe names some. The two beacons must not exist before
-# their time, the roster's closing and the last commitment: here they are drawn when they are needed. BEACON_A and BEACON_B give others,
-# as hashes of blocks.
+# jobs of -jN share the cores), VALIDATORS whose keys sign the scores, and the first's the findings, where the recipe names some. The two
+# beacons must not exist before their time, the roster's closing and the last commitment: here they are drawn when they are needed.
+# BEACON_A and BEACON_B give others, as hashes of blocks.
 RUN    ?= .
 ROUND  ?= 0
 L402   ?= l402

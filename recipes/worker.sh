@@ -61,7 +61,7 @@ send() {
 round() {
     n=$1 now=round-$1
     # Nobody else's file is taken for this worker's: of the round only these, the model that it begins with, and the shards.
-    for file in assignments.jsonl offers.jsonl closing.jsonl findings.jsonl scores.jsonl verdicts.jsonl beacon-a beacon-b; do take "run/$now/$file" "$now/$file"; done
+    for file in assignments.jsonl offers.jsonl arrivals.jsonl "$id.receipt" closing.jsonl findings.jsonl scores.jsonl verdicts.jsonl beacon-a beacon-b; do take "run/$now/$file" "$now/$file"; done
     if sent claimed; then exit 0; fi
     for file in "$private/inbox/run/theta-$n"/* "$private/inbox/run/shards"/*; do
         file=${file#"$private/inbox/"}
