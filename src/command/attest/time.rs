@@ -106,7 +106,7 @@ mod tests {
             assert_eq!(Time::at(seconds).to_string(), text);
             assert_eq!(text.parse::<Time>().unwrap(), Time::at(seconds));
         }
-        assert!("now".parse::<Time>().unwrap().to_string() > "2026".to_owned());
+        assert!("now".parse::<Time>().unwrap().to_string().as_str() > "2026");
     }
 
     #[test]
