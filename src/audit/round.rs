@@ -113,8 +113,8 @@ pub fn audit_round(audit: &Audit<'_>, round: u64, chain: &mut Chain) -> Checked<
     let second = check_beacon(run, start, round, Purpose::B, audit.blocks)?;
     lists.beacon = second.as_ref().map(|drawn| drawn.value);
     let arrivals = check_arrivals(run, start, &names, &lists)?;
-    if let (Some(arrivals), Some(in_time)) = (&arrivals, lists.in_time.take()) {
-        lists.in_time = Some(arrivals.order(in_time)?);
+    if let Some(arrivals) = &arrivals {
+        lists.in_time = lists.in_time.take().map(|in_time| arrivals.order(in_time)).transpose()?;
     }
     let given = read_given(run, start, &folder.layout, &names)?;
     let rescoring = Rescoring {

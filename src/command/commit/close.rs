@@ -1,6 +1,6 @@
 //! `l402 commit --close`: which commitments were in, and when.
 
-use super::Args;
+use super::args::Args;
 use super::receive::arrived;
 use crate::artifact::beacon::NamedBlock;
 use crate::artifact::{Commitment, Digest, Room, record};

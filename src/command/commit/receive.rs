@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::Args;
+use super::args::Args;
 use crate::artifact::key::SigningKey;
 use crate::artifact::record::{self, Signer};
 use crate::artifact::{Commitment, Digest, Room};
