@@ -59,7 +59,9 @@ impl Run {
             self.ok(step);
         }
         self.ok(&format!("invoice lock 0 --budget-msat {}", 3 * ROUND_MSAT));
-        for step in ["invoice status 0 ann --wait=30", "train 0 ann", "commit 0 ann", "commit --close 0"] {
+        for step in
+            ["invoice status 0 ann --wait=30", "train 0 ann", "commit 0 ann", "commit --receive 0", "commit --close 0"]
+        {
             self.ok(step);
         }
         self.ok("commit 0 ann --reveal");
@@ -138,6 +140,13 @@ fn a_paid_round_by_beacons_of_blocks_is_audited_against_the_chain() {
     // One that is gone is missing from a run that has them bound.
     let says = "round-0/beacon-b: expected a beacon that is bound to a block, as the recipe has it, found none";
     run.world.expect("audit", 1, says);
+    // The closing knows of what has come.
+    let arrivals = run.world.bytes("round-0/arrivals.jsonl");
+    fs::remove_file(run.world.path("round-0/arrivals.jsonl")).unwrap();
+    run.world.write("round-0/beacon-b", &drawn[1]);
+    let says = "round-0/arrivals.jsonl: expected the 1 arrivals that the closing knows of, found none";
+    run.world.expect("audit", 1, says);
+    run.world.write("round-0/arrivals.jsonl", &arrivals);
     // And without what closed its list it is nobody's.
     run.world.write("round-0/beacon-b", &drawn[1]);
     fs::remove_file(run.world.path("round-0/closing.jsonl")).unwrap();
