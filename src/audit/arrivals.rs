@@ -26,9 +26,10 @@ pub fn check_arrivals(run: &RunFolder, start: &Start, names: &Names, lists: &Lis
     let arrivals = blame(&file, Arrivals::check(all, (&start.id, round), judge))?;
     blame(&file, arrivals.require_seen(lists.commitments.as_deref().unwrap_or_default()))?;
     for end in closed() {
-        let then = arrivals.all().iter().take(end.count as usize);
+        let then =
+            usize::try_from(end.count).ok().and_then(|count| arrivals.all().get(..count)).unwrap_or(arrivals.all());
         let last = then.last().map_or(Ok([0; 32]), record::hash)?;
-        if arrivals.all().len() < end.count as usize || last != end.last.0 {
+        if then.len() as u64 != end.count || last != end.last.0 {
             let found = format!("{}, {}", arrivals.all().len(), hex::encode(last));
             return differs(&file, "its end, as the closing has it", format!("{}, {}", end.count, end.last), found);
         }

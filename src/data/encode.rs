@@ -392,7 +392,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let sizes = Sizes { piece: 4096, beyond: 512, longest: 1 << 20 };
         let text = document();
-        let (one, other) = (text.as_bytes(), text[1..].as_bytes());
+        let (one, other) = (text.as_bytes(), &text.as_bytes()[1..]);
         for (name, json) in kinds::all() {
             let tokenizer = Tokenizer::parse(name, &json, Some("</s>")).unwrap();
             let path = place.path().join(name);

@@ -82,7 +82,7 @@ impl Plan {
     pub fn of_at(pace: Pace, recipe: &Recipe, config: &ModelConfig, micro_batch: Option<usize>, budget: u64) -> Plan {
         let inner = &recipe.inner;
         let group = inner.batch / inner.grad_groups;
-        let rank = recipe.adapter.as_ref().map_or(0, |adapter| adapter.rank as usize);
+        let rank = recipe.adapter.as_ref().map_or(0, |adapter| adapter.rank);
         let arithmetic = arithmetic_of(recipe);
         let plan = Plan::training_at((pace, arithmetic), rank, config, recipe.data.seq_len, group, micro_batch, budget);
         // The model beside an adapter stays from step to step.
