@@ -18,8 +18,8 @@ use crate::common::{CONFIG, FULL, World, beacon, corpus, recipe};
 
 /// What a worker's training leaves.
 pub const WORK: [&str; 4] = ["update", "moments", "feedback", "leaves"];
-/// So many seeds on one network: its nodes remember all that they did.
-const SEEDS: u32 = 40;
+/// So many seeds on one network: its nodes remember all that they did, and its channels run dry.
+const SEEDS: u32 = 100;
 
 /// Scores and the next model's files, by who was listed and who was shown.
 type Results = BTreeMap<(Vec<Party>, Vec<Party>), (Vec<u8>, Vec<(String, Vec<u8>)>)>;
@@ -27,20 +27,31 @@ type Results = BTreeMap<(Vec<Party>, Vec<Party>), (Vec<u8>, Vec<(String, Vec<u8>
 pub struct Bank {
     pub devnet: Devnet,
     world: World,
-    /// Work that was done once, and what came of it.
-    pub work: Option<tempfile::TempDir>,
-    pub results: Results,
+    /// Of the undisturbed runs where the judge pays, and where somebody else does.
+    runs: [Undisturbed; 2],
     played: u32,
 }
 
+/// Work that was done once, and what came of it.
+#[derive(Default)]
+pub struct Undisturbed {
+    pub work: Option<tempfile::TempDir>,
+    pub results: Results,
+}
+
 impl Bank {
-    /// Nodes, and the undisturbed run on them.
+    /// Nodes, and the undisturbed runs on them.
     pub fn open() -> Bank {
         let (devnet, world) = begin();
-        let mut bank = Bank { devnet, world, work: None, results: BTreeMap::new(), played: 0 };
-        let (seat, told) = play(&mut bank, &Schedule::calm(0, true), None);
+        let mut bank = Bank { devnet, world, runs: Default::default(), played: 0 };
+        [false, true].iter().for_each(|apart| bank.undisturbed(*apart));
+        bank
+    }
+
+    fn undisturbed(&mut self, apart: bool) {
+        let (seat, told) = play(self, &Schedule::calm(0, apart), None);
         let outcome = told.result.unwrap_or_else(|why| panic!("undisturbed: {why}\n{}", told.log.join("\n")));
-        assert!(outcome.paid.values().all(|paid| *paid > 0), "{outcome}");
+        assert!(outcome.paid.len() == 2 && outcome.paid.values().all(|paid| *paid > 0), "{outcome}");
         let work = tempfile::tempdir().unwrap();
         for w in WORKERS {
             for kind in WORK {
@@ -48,8 +59,16 @@ impl Bank {
                 fs::copy(seat.file(w, &name), work.path().join(name)).unwrap();
             }
         }
-        bank.work = Some(work);
-        bank
+        self.run_mut(apart).work = Some(work);
+    }
+
+    /// The undisturbed run.
+    pub fn run(&self, apart: bool) -> &Undisturbed {
+        &self.runs[usize::from(apart)]
+    }
+
+    pub fn run_mut(&mut self, apart: bool) -> &mut Undisturbed {
+        &mut self.runs[usize::from(apart)]
     }
 
     /// Plays a seed.
@@ -74,8 +93,7 @@ impl Bank {
     }
 
     fn renew(&mut self) {
-        (self.devnet, self.world) = begin();
-        self.played = 0;
+        *self = Bank::open();
     }
 
     /// The run folder as it begins.

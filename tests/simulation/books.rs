@@ -32,7 +32,10 @@ pub struct Verdict {
 impl Verdict {
     pub fn of(line: &Value) -> Option<Verdict> {
         let rungs = line["rungs"].as_array()?.iter().filter_map(Value::as_u64).map(|rung| rung as usize).collect();
-        Some(Verdict { rungs, paid: line["paid_msat"].as_u64()?, line: line.clone() })
+        // A journal's entry says by itself what it is.
+        let mut line = line.clone();
+        line.as_object_mut()?.retain(|field, _| !["type", "v"].contains(&field.as_str()));
+        Some(Verdict { rungs, paid: line["paid_msat"].as_u64()?, line })
     }
 }
 

@@ -137,7 +137,7 @@ fn money(play: &Play<'_>, paid: &BTreeMap<Party, u64>, before: &[u64; 4], after:
 
 /// What was made is what the undisturbed run has made.
 fn bytes(play: &mut Play<'_>) -> Result<(), String> {
-    let Some(work) = &play.bank.work else { return keep(play) };
+    let Some(work) = &play.bank.run(play.schedule.apart).work else { return keep(play) };
     for w in WORKERS {
         for kind in WORK {
             let name = format!("{}.{kind}", w.name());
@@ -168,8 +168,9 @@ fn keep(play: &mut Play<'_>) -> Result<(), String> {
         return Ok(());
     }
     let made = (scores, files(&next));
-    match play.bank.results.get(&(who.clone(), play.seat.shown())) {
-        None => drop(play.bank.results.insert((who, play.seat.shown()), made)),
+    let (key, results) = ((who, play.seat.shown()), &mut play.bank.run_mut(play.schedule.apart).results);
+    match results.get(&key) {
+        None => drop(results.insert(key, made)),
         Some(before) if *before == made => {}
         Some(before) => {
             let what = if before.0 == made.0 { "the next model is" } else { "the scores are" };

@@ -183,7 +183,7 @@ impl Play<'_> {
             self.log.push(format!("{step:?}: not yet: {why}"));
             return Ok(Some(75));
         }
-        if let (Train(w), Some(_)) = (step, &self.bank.work)
+        if let (Train(w), Some(_)) = (step, &self.bank.run(self.schedule.apart).work)
             && self.held(w)
             && !self.schedule.seed.is_multiple_of(32)
         {
@@ -193,6 +193,7 @@ impl Play<'_> {
             return Ok(Some(0));
         }
         let shaky = self.shaky || !self.bank.all_alive();
+        let whole = self.is_whole(step);
         let ended = shell::run(self.bank, &self.seat, step, fault, &|step| self.args(step));
         let mut code = None;
         for (i, one) in ended.iter().enumerate() {
@@ -210,7 +211,9 @@ impl Play<'_> {
         }
         // Of two shells the one may have ended with 75 while the other did it.
         if ended.iter().any(|one| one.args == ended[0].args && one.code() == Some(0)) {
-            self.done.insert(step);
+            if whole && (!matches!(step, Held(w) if !self.held(w))) {
+                self.done.insert(step);
+            }
             code = Some(0);
         }
         self.shaky |= matches!(fault, Fault::Node { .. });
@@ -247,12 +250,38 @@ impl Play<'_> {
         (!late).then(|| "somebody may still show its work".to_owned())
     }
 
+    /// Whether all is there that a step needs to be the last of its kind.
+    fn is_whole(&self, step: Step) -> bool {
+        let payer = if self.schedule.apart { Payer } else { Judge };
+        match step {
+            Lock => WORKERS.iter().all(|w| self.seat.file(payer, &format!("{}.invoices", w.name())).exists()),
+            Paid => WORKERS.iter().all(|w| self.done.contains(&Claim(*w))),
+            _ => true,
+        }
+    }
+
+    /// Whether a step cannot do anything yet, which the calm does not try again and again.
+    fn is_idle(&self, step: Step) -> bool {
+        let has = |party: Party, name: String| self.seat.file(party, &name).exists();
+        let own = |w: Party, kind: &str| has(w, format!("{}.{kind}", w.name()));
+        match step {
+            Train(w) => !own(w, "held"),
+            Commit(w) => !own(w, "update"),
+            Reveal(w) => !own(w, "commitment") || !has(w, "closing.jsonl".into()),
+            Replay(w) => !has(Judge, format!("{}.update", w.name())),
+            Score => !has(Judge, "closing.jsonl".into()),
+            Settle | Aggregate => !has(Judge, "scores.jsonl".into()),
+            Claim(w) => !self.seat.private(w).join(format!("{}.0.0.reveal", w.name())).exists(),
+            _ => false,
+        }
+    }
+
     fn held(&self, w: Party) -> bool {
         self.seat.file(w, &format!("{}.held", w.name())).exists()
     }
 
     fn take_work(&self, w: Party) {
-        let work = self.bank.work.as_ref().expect("it was looked at");
+        let work = self.bank.run(self.schedule.apart).work.as_ref().expect("it was looked at");
         for kind in WORK {
             let name = format!("{}.{kind}", w.name());
             fs::copy(work.path().join(&name), self.seat.file(w, &name)).unwrap();
@@ -349,8 +378,12 @@ impl Play<'_> {
             if self.done.contains(&step) {
                 continue;
             }
+            if self.is_idle(step) {
+                open = true;
+                continue;
+            }
             match self.verb(step, Fault::None)? {
-                Some(0) => moved = true,
+                Some(0) if self.done.contains(&step) => moved = true,
                 _ => open = true,
             }
             checks::always(self)?;

@@ -63,14 +63,14 @@ impl Sabotage {
         matches!(self, NobodyJudges | NobodyCancels) && matches!(step, Settle | Claim(_) | Paid)
     }
 
-    /// Before a step of the calm.
+    /// Before a step of the calm; every check follows that step.
     pub fn before(self, play: &Play<'_>, step: Step) {
         match (self, step) {
-            (SettlesEarly, Settle) => {
+            (SettlesEarly, Score) => {
                 let preimage = preimages(play).remove(0);
                 play.bank.devnet.socket(node(Ann, true)).ask("settleholdinvoice", json!({ "preimage": preimage }));
             }
-            (ShowsEarly, Settle) => {
+            (ShowsEarly, Score) => {
                 fs::create_dir_all(play.seat.reveals()).unwrap();
                 fs::write(play.seat.reveals().join("ann.0.0.reveal"), reveal(play, 0)).unwrap();
             }
@@ -121,7 +121,8 @@ fn preimages(play: &Play<'_>) -> Vec<String> {
     let secret = EscrowSecret::parse(&secret).unwrap();
     let held = books::lines(&play.seat.file(Judge, "ann.held")).remove(0);
     let offer = held["task"]["offer"].as_str().unwrap().parse().unwrap();
-    (0..4).map(|rung| hex::encode(secret.preimage(&offer, rung).0)).collect()
+    let hex = |rung| serde_json::to_value(secret.preimage(&offer, rung)).unwrap().as_str().unwrap().to_owned();
+    (0..4).map(hex).collect()
 }
 
 /// A file of one preimage of hers.

@@ -184,7 +184,8 @@ impl Schedule {
         let mut draw = Draw::new(seed);
         let apart = draw.percent(50);
         // How far out of order, how much goes wrong, and how fast the chain is, differ from seed to seed.
-        let (disorder, trouble, pace) = (draw.pick(&[1, 4, 10]), draw.pick(&[8, 25, 45]), draw.pick(&[1, 1, 3, 9]));
+        let (disorder, trouble, pace) =
+            (draw.pick(&[1, 1, 2, 4, 8]), draw.pick(&[8, 25, 45]), draw.pick(&[1, 1, 3, 9]));
         let mut heights = [0; 4];
         let mut at = 0;
         for height in &mut heights {
