@@ -21,8 +21,8 @@ pub const WORK: [&str; 4] = ["update", "moments", "feedback", "leaves"];
 /// So many seeds on one network: its nodes remember all that they did, and its channels run dry.
 const SEEDS: u32 = 100;
 
-/// Scores and the next model's files, by who was listed and who was shown.
-type Results = BTreeMap<(Vec<Party>, Vec<Party>), (Vec<u8>, Vec<(String, Vec<u8>)>)>;
+/// What is made of the same work is the same, by what it is called.
+type Results = BTreeMap<String, Vec<(String, Vec<u8>)>>;
 
 pub struct Bank {
     pub devnet: Devnet,

@@ -152,29 +152,32 @@ fn bytes(play: &mut Play<'_>) -> Result<(), String> {
     keep(play)
 }
 
-/// Scores and models are the same whenever the same updates were listed and shown.
+/// The next model is the same whenever the same updates count, and so are scores where commitments came in the same order: of two
+/// updates that are alike the later one is the copy.
 fn keep(play: &mut Play<'_>) -> Result<(), String> {
     let Ok(scores) = fs::read(play.seat.file(Judge, "scores.jsonl")) else { return Ok(()) };
-    let next = play.seat.run(Judge).join("theta-1");
-    if !next.exists() {
-        return Ok(());
-    }
+    let lines = books::lines(&play.seat.file(Judge, "scores.jsonl"));
+    let counting: Vec<String> =
+        lines.iter().filter(|line| line["counts"] == true).map(|line| line["worker"].to_string()).collect();
+    // What came after the closing stands in the list, and not in the scores.
     let closing = books::lines(&play.seat.file(Judge, "closing.jsonl"));
     let listed = closing.first().and_then(|c| c["commitments"].as_array()).map_or(0, Vec::len);
-    let committed = |w: &Party| play.seat.file(Judge, &format!("{}.commitment", w.name())).exists();
-    let who: Vec<Party> = WORKERS.into_iter().filter(committed).collect();
-    if who.len() != listed {
-        // Somebody's commitment came after the closing.
-        return Ok(());
+    let commitments = books::lines(&play.seat.file(Judge, "commitments.jsonl"));
+    let order: Vec<String> =
+        commitments.iter().filter(|c| c["type"] == "commitment").map(|c| c["worker"].to_string()).collect();
+    let shown = play.seat.shown();
+    let mut made =
+        vec![(format!("the scores of {order:?}, {listed} listed, {shown:?} shown"), vec![(String::new(), scores)])];
+    let next = play.seat.run(Judge).join("theta-1");
+    if next.exists() {
+        made.push((format!("the next model of {counting:?}"), files(&next)));
     }
-    let made = (scores, files(&next));
-    let (key, results) = ((who, play.seat.shown()), &mut play.bank.run_mut(play.schedule.apart).results);
-    match results.get(&key) {
-        None => drop(results.insert(key, made)),
-        Some(before) if *before == made => {}
-        Some(before) => {
-            let what = if before.0 == made.0 { "the next model is" } else { "the scores are" };
-            return Err(format!("{what} other than in the undisturbed run"));
+    let results = &mut play.bank.run_mut(play.schedule.apart).results;
+    for (what, files) in made {
+        match results.get(&what) {
+            None => drop(results.insert(what, files)),
+            Some(before) if *before == files => {}
+            Some(_) => return Err(format!("{what}: other than in the undisturbed run")),
         }
     }
     Ok(())

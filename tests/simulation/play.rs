@@ -43,6 +43,13 @@ pub struct Told {
     pub verbs: usize,
 }
 
+/// What came of every step that was not done: whether one is now, whether some are not, and whether they may be by themselves.
+struct Pass {
+    moved: bool,
+    open: bool,
+    waits: bool,
+}
+
 /// A seed while it is played.
 pub struct Play<'a> {
     pub bank: &'a mut Bank,
@@ -271,6 +278,7 @@ impl Play<'_> {
             Replay(w) => !has(Judge, format!("{}.update", w.name())),
             Score => !has(Judge, "closing.jsonl".into()),
             Settle | Aggregate => !has(Judge, "scores.jsonl".into()),
+            Paid => WORKERS.iter().any(|w| !self.done.contains(&Claim(*w))),
             Claim(w) => !self.seat.private(w).join(format!("{}.0.0.reveal", w.name())).exists(),
             _ => false,
         }
@@ -334,17 +342,18 @@ impl Play<'_> {
         self.up()?;
         self.shaky = false;
         let begun = self.bank.height();
-        let mut again = 0;
+        let mut again = false;
         loop {
-            let (moved, open) = self.pass(sabotage)?;
+            let Pass { moved, open, waits } = self.pass(sabotage)?;
             if !open {
                 break;
             }
-            if moved || again < 1 {
-                again = if moved { 0 } else { again + 1 };
+            // What waits for something that is on its way is asked once more.
+            if moved || waits && !again {
+                again = !moved;
                 continue;
             }
-            again = 0;
+            again = false;
             // The next height at which something changes.
             let height = self.bank.height();
             let due = self.offers().values().next().map(|offer| {
@@ -360,9 +369,9 @@ impl Play<'_> {
         if sabotage == Some(Sabotage::NobodyCancels) { Ok(()) } else { checks::in_time(self, begun) }
     }
 
-    /// Every step that is not done, in order: whether one of them has been now, and whether some are not.
-    fn pass(&mut self, sabotage: Option<Sabotage>) -> Result<(bool, bool), String> {
-        let (mut moved, mut open) = (false, false);
+    /// Every step that is not done, in order.
+    fn pass(&mut self, sabotage: Option<Sabotage>) -> Result<Pass, String> {
+        let (mut moved, mut open, mut waits) = (false, false, false);
         for step in in_order(self.schedule.apart) {
             if let Some(sabotage) = sabotage {
                 sabotage.before(self, step);
@@ -384,11 +393,14 @@ impl Play<'_> {
             }
             match self.verb(step, Fault::None)? {
                 Some(0) if self.done.contains(&step) => moved = true,
-                _ => open = true,
+                code => {
+                    open = true;
+                    waits |= matches!(code, Some(69 | 75)) && step != Score;
+                }
             }
             checks::always(self)?;
         }
-        Ok((moved, open))
+        Ok(Pass { moved, open, waits })
     }
 
     /// Past the last deadline everybody looks once more; then all of it must be right.

@@ -52,8 +52,8 @@ pub const ALL: [(Sabotage, &str); 12] = [
     (NobodyCancels, "still in flight"),
     (RungsLie, "paid is true, and payer says Some(\"cancelled\")"),
     (UpdateDiffers, "ann.update is not what it was"),
-    (ScoresDiffer, "the scores are other than in the undisturbed run"),
-    (ModelDiffers, "the next model is other than in the undisturbed run"),
+    (ScoresDiffer, "shown: other than in the undisturbed run"),
+    (ModelDiffers, "the next model of [\"\\\"ann\\\"\", \"\\\"bob\\\"\"]: other than"),
     (AssignmentsDiffer, "the audit ends with"),
 ];
 
