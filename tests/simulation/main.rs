@@ -23,11 +23,12 @@ use bank::Bank;
 use play::Told;
 use schedule::Schedule;
 
-/// Seeds that once found something, each with what it was.
-const FOUND: [u64; 0] = [];
+/// Seeds that once found something:
+/// - 154: an invoice was handed to the plugin though its rung was given up, and nobody looked after it.
+const FOUND: [u64; 1] = [154];
 
 /// Of others, so many in `cargo test`.
-const SOME: u64 = 12;
+const SOME: u64 = 16;
 
 /// The commit that is played, where there is one, and how to play a seed again.
 fn again(seed: u64) -> String {
