@@ -62,6 +62,13 @@ pub fn at_the_end(play: &mut Play<'_>, before: &[u64; 4], after: &[u64; 4]) -> R
     })
 }
 
+/// Whether the payer's list names a rung that may still come to an end by itself.
+pub fn is_open(play: &Play<'_>) -> bool {
+    let payer = if play.schedule.apart { Payer } else { Judge };
+    let rungs = books::lines(&play.seat.file(payer, "rungs.jsonl"));
+    rungs.iter().any(|r| ["locking", "unknown", "held", "judged", "revealed"].iter().any(|state| r["state"] == *state))
+}
+
 /// Every rung is claimed, cancelled or expired: by both nodes, and by what both parties' verbs say. What was claimed.
 fn rungs(play: &Play<'_>, offers: &BTreeMap<String, Offered>) -> Result<BTreeMap<Party, u64>, String> {
     let mut paid = BTreeMap::new();

@@ -21,7 +21,7 @@ use std::time::Instant;
 
 use bank::Bank;
 use play::Told;
-use schedule::Schedule;
+use schedule::{Move, Schedule};
 
 /// Seeds that once found something:
 /// - 154: an invoice was handed to the plugin though its rung was given up, and nobody looked after it.
@@ -98,13 +98,23 @@ fn seeds_break_no_promise() {
     );
 }
 
+/// What happens, and when, is the seed's alone. What nodes do meanwhile takes its own time: where a deadline passes, the one or the other
+/// may be in time. So these pass none.
 #[test]
 fn a_seed_plays_the_same_again() {
+    let mined = |schedule: &Schedule| -> u64 {
+        schedule.moves.iter().map(|mov| if let Move::Mine(blocks) = mov { *blocks } else { 0 }).sum()
+    };
+    let slow = |seed: &u64| {
+        let schedule = Schedule::draw(*seed);
+        mined(&schedule) + 1 < schedule.heights[0]
+    };
     let mut bank = Bank::open();
-    for seed in [3, 5, 8] {
+    for seed in (0..).filter(slow).take(3) {
         let (schedule, told) = bank.seed(seed);
         let (second, again) = bank.seed(seed);
         assert_eq!(schedule, second);
+        assert!(told.result.is_ok(), "{}", story(&schedule, &told));
         assert_eq!(told.result, again.result, "{}\n{}", story(&schedule, &told), story(&second, &again));
     }
     assert_ne!(Schedule::draw(1), Schedule { seed: 1, ..Schedule::draw(2) });

@@ -207,9 +207,10 @@ impl Play<'_> {
             self.verbs += 1;
             self.faults += usize::from(one.happened);
             self.log.push(format!(
-                "{}{}: {} {}",
+                "{}{}{}: {} {}",
                 one.args,
                 if i == 0 { fault.to_string() } else { " [beside it]".to_owned() },
+                one.method.as_ref().map_or(String::new(), |method| format!(" {method}")),
                 one.code().map_or("killed".to_owned(), |code| code.to_string()),
                 one.said().lines().last().unwrap_or_default(),
             ));
@@ -250,7 +251,14 @@ impl Play<'_> {
     /// Why an honest party does not run it yet.
     fn waits(&self, step: Step) -> Option<String> {
         let has = |name: &str| self.seat.file(Judge, name).exists();
-        if step != Score || !has("closing.jsonl") || has("scores.jsonl") || self.seat.shown() == WORKERS {
+        if step != Score || !has("closing.jsonl") || has("scores.jsonl") {
+            return None;
+        }
+        let shown = self.seat.shown();
+        if let Some(w) = shown.iter().find(|w| !has(&format!("{}.finding", w.name()))) {
+            return Some(format!("nobody has replayed {}", w.name()));
+        }
+        if shown == WORKERS {
             return None;
         }
         let late = self.offers().values().any(|offer| self.bank.height() > offer.heights[2]);
@@ -416,7 +424,14 @@ impl Play<'_> {
             }
         }
         let after = self.bank.balances()?;
-        self.verb(Paid, Fault::None)?;
+        // The payer's node may hear of an end a moment after its channel.
+        for _ in 0..20 {
+            self.verb(Paid, Fault::None)?;
+            if !checks::is_open(self) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
         if self.schedule.apart {
             self.seat.carry(Payer, Judge);
         }

@@ -15,6 +15,8 @@ pub struct Ended {
     pub output: Output,
     /// Whether the fault came to pass.
     pub happened: bool,
+    /// The call at which it did.
+    pub method: Option<String>,
 }
 
 impl Ended {
@@ -35,7 +37,8 @@ const MOST: Duration = Duration::from_secs(90);
 pub fn run(bank: &Bank, seat: &Seat, step: Step, fault: Fault, args: &dyn Fn(Step) -> String) -> Vec<Ended> {
     let who = party(step, seat.apart);
     let begin = |step: Step| (args(step), start(seat, who, &args(step), None));
-    let end = |(args, child): (String, Child), happened: bool| Ended { args, output: wait(child), happened };
+    let end =
+        |(args, child): (String, Child), happened: bool| Ended { args, output: wait(child), happened, method: None };
     match fault {
         Fault::None => vec![end(begin(step), false)],
         Fault::Twice => {
@@ -123,7 +126,8 @@ fn through(
     started(&child);
     let output = wait(child);
     seat.link(who, &socket);
-    Ended { args: args.to_owned(), output, happened: proxy.happened().is_some() }
+    let method = proxy.happened();
+    Ended { args: args.to_owned(), output, happened: method.is_some(), method }
 }
 
 /// `l402 ARGS` in a party's run folder; no file grows beyond `limit`.
