@@ -11,6 +11,7 @@ mod bank;
 mod books;
 mod checks;
 mod draw;
+mod honest;
 mod play;
 mod sabotage;
 mod schedule;
