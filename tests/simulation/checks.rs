@@ -105,7 +105,7 @@ fn rungs(play: &Play<'_>, offers: &BTreeMap<String, Offered>) -> Result<BTreeMap
         }
         let verdict = offer.verdict.as_ref().map_or(0, |verdict| verdict.paid);
         let has_claimed = play.seat.file(w, &format!("{}.claimed", w.name())).exists();
-        if claimed != 0 && claimed != verdict || has_claimed && claimed != verdict {
+        if (has_claimed || claimed != 0) && claimed != verdict {
             return Err(format!("{}: the verdict pays {verdict}, and {claimed} were claimed", w.name()));
         }
         paid.insert(w, claimed);

@@ -133,8 +133,7 @@ impl Seat {
     }
 }
 
-/// Copies a file under a temporary name and renames it; whether there was something new. Who has made scores does not have
-/// them changed by others.
+/// Copies a file under a temporary name and renames it; whether there was something new.
 fn bring(from: &Path, to: &Path) -> bool {
     let Ok(bytes) = fs::read(from) else { return false };
     if fs::read(to).is_ok_and(|there| there == bytes) {
