@@ -58,6 +58,18 @@ pyln:
     cargo build
     ${PYTHON:-python3} tests/pyln/devnet.py "${CARGO_TARGET_DIR:-target}/debug/l402"
 
+# Paid rounds with everything that can happen to them, from so many seeds: half of them in each of two processes.
+simulate SEEDS="2000" FROM="0":
+    #!/bin/sh
+    set -eu
+    cargo test --test simulation --no-run
+    half=$(({{FROM}} + {{SEEDS}} / 2)) to=$(({{FROM}} + {{SEEDS}}))
+    L402_TEST_SEEDS={{FROM}}..$half cargo test --test simulation seeds -- --nocapture &
+    first=$! status=0
+    L402_TEST_SEEDS=$half..$to cargo test --test simulation seeds -- --nocapture || status=$?
+    wait $first
+    exit $status
+
 # Our train step beside PyTorch's and candle's; the variable PYTHON names a python that has torch.
 bench *ARGS:
     python3 benches/compare.py {{ARGS}}

@@ -56,6 +56,10 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
             continue;
         }
         for (rung, invoice) in bolt11.iter().enumerate() {
+            // What was given up stays so: nobody would look after a payment of it.
+            if is_over(&escrow, offer, rung)? {
+                continue;
+            }
             inject(&mut escrow, offer, rung, invoice).at(format!("rung {rung} of the {}", offer.name()))?;
         }
         let mut message = Invoices { task: offer.task()?, invoices: bolt11, sig: None };
@@ -114,6 +118,12 @@ fn issue(escrow: &mut Escrow, offer: &Offer) -> Result<Vec<String>> {
     entries.push(Entry::Issued { offer: id, invoices: bolt11.clone() });
     escrow.record(entries)?;
     Ok(bolt11)
+}
+
+/// Whether a rung has come to its end in the books.
+fn is_over(escrow: &Escrow, offer: &Offer, rung: usize) -> Result<bool> {
+    let account = escrow.ledger.account(&offer.id()?);
+    Ok(account.is_some_and(|account| account.rungs[rung].state.is_final()))
 }
 
 /// Hands an invoice to the plugin, unless it has it.
