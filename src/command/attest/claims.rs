@@ -129,7 +129,7 @@ fn property(finding: &Finding) -> Result<String> {
         (Verdict::Sampled, Some(sample), None, None) => {
             let (run, all) = (sample.segments.len(), sample.of_segments);
             let good = sample.segments.is_sorted_by(|a, b| a < b)
-                && sample.segments.last().is_some_and(|last| last + 1 == all);
+                && sample.segments.last().is_some_and(|last| last.checked_add(1) == Some(all));
             good.then(|| format!("L402_REPLAY_SAMPLED_{run}_OF_{all}")).ok_or_else(malformed)
         }
         (Verdict::Near, None, Some(near), None) => Ok(format!("L402_REPLAY_NEAR_{}_PPM", near.tolerance_ppm)),
