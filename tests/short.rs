@@ -153,7 +153,7 @@ fn a_flag_stays_what_it_says_and_the_whole_line_is_shown_on_request() {
         ("train 0 ann --checkpont x", "unexpected argument '--checkpont' found"),
         ("train 0 ann --log", "a value is required for '--log <FILE>'"),
         ("commit 0 ann --revael", "hint: a similar argument exists: '--reveal'"),
-        ("assign 3 --beacon", "a value is required for '--beacon <HEX>'"),
+        ("assign 3 --beacon", "a value is required for '--beacon <HEX|FILE>'"),
     ] {
         world.expect(typed, 2, says);
     }

@@ -155,6 +155,13 @@ impl Form {
         let (made_by, bound) =
             (format!("`l402 beacon {} {which}`", self.round), self.recipe()?.verify.beacons_are_bound());
         let given = self.given.remove("beacon").pop().map(|given| given.to_string_lossy().into_owned());
+        // A file that is named is what draws.
+        if let Some(file) = given.as_deref().filter(|given| given.contains('/')) {
+            self.given.add("beacon", file);
+            return Ok(());
+        }
+        let hex = |hex: &str| hex.parse::<Digest>().map_err(|e| Error::usage(format!("--beacon: {e}")));
+        given.as_deref().filter(|given| *given != "random").map_or(Ok(()), |given| hex(given).map(drop))?;
         let is_there = path.is_file();
         if bound && given.is_some() && !is_there {
             let what = "--beacon: the recipe has beacons bound to blocks (verify.beacons)";
@@ -181,7 +188,7 @@ impl Form {
             (false, Some(given)) => {
                 let beacon = match given {
                     "random" => Digest(random()?),
-                    hex => hex.parse().map_err(|e: Error| Error::usage(format!("--beacon: {e}")))?,
+                    given => hex(given)?,
                 };
                 match Target::new(Some(&path), false).write_text(&format!("{beacon}\n")) {
                     Ok(_) => beacon.to_string(),
