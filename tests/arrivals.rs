@@ -94,6 +94,34 @@ fn who_came_first_is_what_was_signed_as_it_came_and_not_what_stands_first() {
     world.expect("audit", 0, "no arrivals: in 1 of 1 rounds the order of commitments is signed by nobody");
 }
 
+/// What is a worker's own file is no fault of the run, whatever stands in it.
+#[test]
+fn rubbish_in_receipts_and_in_what_workers_have_sent_fails_nobodys_audit() {
+    let world = run();
+    for worker in ["bob", "cy", "ann"] {
+        commit(&world, worker);
+    }
+    end(&world);
+    for (file, rubbish) in [
+        ("ann.receipt", &b"rubbish\n{\"index\":1}\n"[..]),
+        ("ann.receipt", &[b'\n'; 100_000]),
+        ("ann.commitment", b"rubbish\n"),
+        ("cy.reveal", b"{"),
+    ] {
+        let path = format!("round-0/{file}");
+        let before = world.bytes(&path);
+        world.write(&path, &[&before[..], rubbish].concat());
+        world.expect("audit", 0, "equal: ");
+        fs::File::options().write(true).open(world.path(&path)).unwrap().set_len(1 << 40).unwrap();
+        world.expect("audit", 0, &format!("passed over: {path}: "));
+        world.write(&path, &before);
+    }
+    let foreign = world.bytes("round-0/bob.receipt").to_vec();
+    let bent = String::from_utf8(foreign).unwrap().replace("\"round\":0", "\"round\":1");
+    world.write("round-0/ann.receipt", bent.as_bytes());
+    world.expect("audit", 0, "passed over: round-0/ann.receipt: 1 records that are no receipts of this round");
+}
+
 #[test]
 fn an_order_that_was_signed_again_is_contradicted_by_a_receipt_and_by_what_workers_had_seen() {
     let world = run();
@@ -154,6 +182,15 @@ fn only_what_an_assigned_worker_signed_is_received() {
     world.expect(receive, 2, "--receive: expected --output, the file that has what came before");
     let none = receive.replace("--round 0", "--round 1");
     world.expect(&format!("{none} -o x"), 66, "round-0/assignments.jsonl: no assignment of round 1");
+    // Where the file is lost, a receipt tells that there was another order.
+    let arrivals = world.bytes("round-0/arrivals.jsonl");
+    fs::remove_file(world.path("round-0/arrivals.jsonl")).unwrap();
+    world.expect(
+        "commit --receive 0",
+        65,
+        "round-0/bob.receipt: of arrival 0, which round-0/arrivals.jsonl does not have",
+    );
+    world.write("round-0/arrivals.jsonl", &arrivals);
     // Another's key goes on with nobody's chain.
     let other = receive.replace("coordinator/key", "ann/key");
     world.expect(

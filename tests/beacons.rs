@@ -137,6 +137,13 @@ fn a_paid_round_by_beacons_of_blocks_is_audited_against_the_chain() {
     run.world.expect("beacon 0 b --headers headers", 75, "is not there yet");
     run.world.write("headers", b"");
     run.world.expect("beacon 0 b --headers headers", 65, "headers: expected headers of blocks, found none");
+    // What closed the roster is read by itself too.
+    let closing = String::from_utf8(run.world.bytes("round-0/roster-closing.jsonl")).unwrap();
+    for bent in [closing.replace("\"round\":0", "\"round\":1"), String::new(), closing.repeat(2)] {
+        run.world.write("round-0/roster-closing.jsonl", bent.as_bytes());
+        run.world.expect("audit", 1, "round-0/roster-closing.jsonl: ");
+    }
+    run.world.write("round-0/roster-closing.jsonl", closing.as_bytes());
     // One that is gone is missing from a run that has them bound.
     let says = "round-0/beacon-b: expected a beacon that is bound to a block, as the recipe has it, found none";
     run.world.expect("audit", 1, says);
@@ -357,6 +364,7 @@ fn a_recipe_that_pays_and_has_free_beacons_is_none() {
     for (verb, says) in [
         ("beacon a -o x", "--closing: expected the record that closes the list of beacon a"),
         ("beacon a --closing nothing --headers free.toml -o x", "free.toml:1: expected a height and a header"),
+        ("beacon a --closing x --wait=18446744073709551615", "18446744073709551615 is not in 0..4294967296"),
         ("beacon 0 c", "expected `l402 beacon 0 a` or `l402 beacon 0 b`"),
     ] {
         let output = world.run(verb);

@@ -1,6 +1,6 @@
 //! In which order commitments came, as who closes the list has signed it, and what it has signed beside.
 
-use super::differs::{Checked, blame, differs, with_evidence, wrong};
+use super::differs::{Checked, Stop, blame, differs, printable, with_evidence, wrong};
 use super::evidence::{Evidence, value};
 use super::folder::RunFolder;
 use super::lists::{Lists, Names};
@@ -9,7 +9,14 @@ use crate::artifact::record;
 use crate::pay::{Arrival, Arrivals, Closing, hash_of};
 
 /// The arrivals of a round, if it has any: one chain, up to where each closing knows it, in which every receipt has its place.
-pub fn check_arrivals(run: &RunFolder, start: &Start, names: &Names, lists: &Lists) -> Checked<Option<Arrivals>> {
+/// What is in receipts and proves nothing is said.
+pub fn check_arrivals(
+    run: &RunFolder,
+    start: &Start,
+    names: &Names,
+    lists: &Lists,
+    odd: &mut Vec<String>,
+) -> Checked<Option<Arrivals>> {
     let (file, round) = (format!("{}arrivals.jsonl", names.folder), names.round);
     let Some(judge) = &start.judge else { return Ok(None) };
     let own = |closing: &&Closing| closing.verify(judge).is_ok() && closing.round == round;
@@ -39,17 +46,38 @@ pub fn check_arrivals(run: &RunFolder, start: &Start, names: &Names, lists: &Lis
             return differs(&file, "a commitment of the closing", gone, "none of it");
         }
     }
-    check_receipts(run, start, names, &arrivals)?;
+    check_receipts(run, start, names, &arrivals, odd)?;
     Ok(Some(arrivals))
 }
 
 /// Who was left out, or moved, shows its receipt: a record of the same key that is not the one in its place.
-fn check_receipts(run: &RunFolder, start: &Start, names: &Names, arrivals: &Arrivals) -> Checked<()> {
+fn check_receipts(
+    run: &RunFolder,
+    start: &Start,
+    names: &Names,
+    arrivals: &Arrivals,
+    odd: &mut Vec<String>,
+) -> Checked<()> {
     let Some(judge) = &start.judge else { return Ok(()) };
     let receipts: Vec<&str> = run.below(&names.folder).filter(|name| name.ends_with(".receipt")).collect();
     for file in receipts {
-        let (receipts, _) = run.records_of_many::<Arrival>(file)?;
+        let receipts = match run.records_of_many::<Arrival>(file) {
+            Ok((receipts, malformed)) => {
+                odd.extend(malformed.iter().map(|why| printable(&format!("{file}: {why}"))));
+                receipts
+            }
+            // The worker's file, as large as it likes.
+            Err(Stop::Differs(difference, _)) => {
+                odd.push(difference.to_string());
+                continue;
+            }
+            Err(stop) => return Err(stop),
+        };
         let of_round = |a: &&Arrival| (a.run, a.round) == (start.id, names.round) && a.verify(judge).is_ok();
+        let foreign = receipts.iter().filter(|receipt| !of_round(receipt)).count();
+        if foreign > 0 {
+            odd.push(format!("{file}: {foreign} records that are no receipts of this round"));
+        }
         for receipt in receipts.iter().filter(of_round) {
             let there = arrivals.all().get(receipt.index as usize);
             let (expected, found) = (hash_of(receipt)?, there.map(hash_of).transpose()?);

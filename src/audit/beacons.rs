@@ -57,8 +57,13 @@ fn closed_the_list(run: &RunFolder, start: &Start, round: u64, file: &str, bound
     match &bound.closing {
         ListClosing::Roster(closing) => {
             blame(file, closing.require(&start.roster, &start.manifest))?;
+            let beside_it = format!("round-{round}/roster-closing.jsonl");
             let others: Vec<RosterClosing> = match beside("roster-closing.jsonl")? {
-                Some(lines) => blame(file, record::select(&lines))?,
+                Some(lines) => {
+                    let closing = blame(&beside_it, ListClosing::of(&lines, Purpose::A, &beside_it))?;
+                    blame(&beside_it, closing.closed(&beside_it))?;
+                    blame(&beside_it, record::select(&lines))?
+                }
                 None => return Ok(()),
             };
             one_word(file, bound, closing, others.iter())

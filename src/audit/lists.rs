@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::differs::{Checked, differs, wrong};
+use super::differs::{Checked, Stop, differs, wrong};
 use super::evidence::{Evidence, value};
 use super::folder::RunFolder;
 use super::start::Start;
@@ -214,12 +214,15 @@ impl Lists {
     }
 }
 
-/// Files of one record each that lists are put together from (`recipes/round.mk` leaves them): their lines stand in the
-/// lists.
-pub fn check_parts(run: &RunFolder, names: &Names) -> Checked<()> {
-    for (ending, list) in
-        [(".commitment", &names.commitments), (".reveal", &names.commitments), (".finding", &names.findings)]
-    {
+/// Files of single parties that lists are put together from (`recipes/round.mk` leaves them): their lines stand in the lists. What
+/// is a worker's own, and stands there not or is no record, is said.
+pub fn check_parts(run: &RunFolder, names: &Names) -> Checked<Vec<String>> {
+    let mut odd = Vec::new();
+    for (ending, list, workers) in [
+        (".commitment", &names.commitments, true),
+        (".reveal", &names.commitments, true),
+        (".finding", &names.findings, false),
+    ] {
         let parts: Vec<&str> = run.below(&names.folder).filter(|name| name.ends_with(ending)).collect();
         if parts.is_empty() {
             continue;
@@ -227,14 +230,22 @@ pub fn check_parts(run: &RunFolder, names: &Names) -> Checked<()> {
         let whole = run.text(list)?;
         let whole: HashSet<&str> = whole.lines().collect();
         for part in parts {
-            let text = run.text(part)?;
-            if text.is_empty() || !text.ends_with('\n') {
-                return wrong(part, "expected whole lines");
-            }
-            if let Some(line) = text.lines().find(|line| !whole.contains(line)) {
-                return differs(part, "a line", format!("one of {list}"), line);
+            match check_part(run, part, list, &whole) {
+                Err(Stop::Differs(difference, _)) if workers => odd.push(difference.to_string()),
+                checked => checked?,
             }
         }
     }
-    Ok(())
+    Ok(odd)
+}
+
+fn check_part(run: &RunFolder, part: &str, list: &str, whole: &HashSet<&str>) -> Checked<()> {
+    let text = run.text(part)?;
+    if text.is_empty() || !text.ends_with('\n') {
+        return wrong(part, "expected whole lines");
+    }
+    match text.lines().find(|line| !whole.contains(line)) {
+        Some(line) => differs(part, "a line", format!("one of {list}"), line),
+        None => Ok(()),
+    }
 }

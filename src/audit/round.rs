@@ -112,7 +112,9 @@ pub fn audit_round(audit: &Audit<'_>, round: u64, chain: &mut Chain) -> Checked<
     let mut lists = read_lists(run, start, &assignments, &names)?;
     let second = check_beacon(run, start, round, Purpose::B, audit.blocks)?;
     lists.beacon = second.as_ref().map(|drawn| drawn.value);
-    let arrivals = check_arrivals(run, start, &names, &lists)?;
+    let mut unknown = Vec::new();
+    let arrivals = check_arrivals(run, start, &names, &lists, &mut unknown)?;
+    say(audit, "passed over: ", &unknown);
     if let Some(arrivals) = &arrivals {
         lists.in_time = lists.in_time.take().map(|in_time| arrivals.order(in_time)).transpose()?;
     }
@@ -138,7 +140,7 @@ pub fn audit_round(audit: &Audit<'_>, round: u64, chain: &mut Chain) -> Checked<
     say(audit, &format!("{}: passed over: ", names.commitments), &lists.odd);
     say(audit, &format!("{}: passed over: ", names.findings), &lists.believed.left_out);
     again.validated.odd(&again.scores)?.into_iter().for_each(|odd| (audit.say)(odd));
-    check_parts(run, &names)?;
+    say(audit, "passed over: ", &check_parts(run, &names)?);
     check_inputs(&rescoring, &again, chain)?;
     check_states(run, &rescoring, &again)?.into_iter().for_each(audit.say);
     let replays = Replays {

@@ -16,7 +16,7 @@ use crate::fsio::read_text_within;
 /// Bytes of a header.
 const BYTES: usize = 80;
 /// The longest file of headers, in bytes: every block of a century, and their heights.
-const MAX_FILE: u64 = 1 << 30;
+const MAX_FILE: u64 = 1 << 28;
 /// The least difficulty that a header of the main network has had since 2021, rounded down: one costs 10^13 · 2^32 hashes.
 const LEAST_DIFFICULTY: f64 = 1e13;
 
@@ -107,7 +107,10 @@ impl Headers {
                 return Err(Error::data("expected a height and a header")).at(place());
             };
             let height = height.parse::<u32>().map_err(|_| Error::data("expected a height and a header")).at(place())?;
-            headers.insert(height, header.parse().at(place())?);
+            let header: BlockHeader = header.parse().at(place())?;
+            if headers.insert(height, header.clone()).is_some_and(|before| before != header) {
+                return Err(Error::data(format!("two headers of block {height}"))).at(place());
+            }
         }
         Ok(Headers(headers))
     }
@@ -191,7 +194,9 @@ pub(super) mod tests {
         std::fs::write(&path, format!("7 {}\n\n8 {}\n", headers[0], headers[1])).unwrap();
         let read = Headers::read(&path).unwrap();
         assert_eq!((read.tip(), read.at(7), read.at(9)), (Some(8), Some(&headers[0]), None));
+        let two = format!("7 {}\n7 {}\n", headers[0], headers[1]);
         for (line, says) in [
+            (two.as_str(), "headers:2: two headers of block 7"),
             ("7", "headers:1: expected a height and a header"),
             ("x 00", "headers:1: expected a height and a header"),
             ("7 00", "headers:1: expected the header of a block"),

@@ -41,7 +41,7 @@ pub(super) struct BoundArgs {
     #[arg(long, value_name = "BLOCKS", default_value_t = AHEAD, value_parser = clap::value_parser!(u32).range(1..=2016))]
     ahead: u32,
     /// Wait until the block is there, for so many seconds [default with the flag: 3600]
-    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "3600", require_equals = true)]
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "3600", require_equals = true, value_parser = clap::value_parser!(u64).range(..1 << 32))]
     wait: Option<u64>,
     #[command(flatten)]
     chain: ChainArgs,
@@ -61,7 +61,13 @@ pub(super) fn run(args: &BoundArgs, purpose: Purpose, target: &Target, ui: &Ui) 
         // What closed the list of a beacon that is there stands beside it: there is no second word.
         (Purpose::A, false, Some(there)) => read(there, purpose)?,
         (Purpose::A, false, None) => close(args, path, &mut chain, ui)?,
-        _ => read(path, purpose)?,
+        _ => {
+            let closing = read(path, purpose)?;
+            if purpose == Purpose::A {
+                ui.say(format!("{}: closed already: the block that it names stays", path.display()));
+            }
+            closing
+        }
     };
     let name = path.display().to_string();
     let closed = closing.closed(&name)?;

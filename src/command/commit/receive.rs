@@ -12,13 +12,37 @@ use crate::command::lists;
 use crate::data::Assignment;
 use crate::error::{Context, Error, Result};
 use crate::fsio::Target;
-use crate::pay::{Arrivals, NodeId, NodeSigner, hash_of};
+use crate::pay::{Arrival, Arrivals, NodeId, NodeSigner, hash_of};
 use crate::ui::Ui;
 
 /// The order in which commitments came, as this key has signed it.
 pub(super) fn arrived(path: &Path, of: (&Digest, u64), by: &NodeId) -> Result<Arrivals> {
     let all = record::select(&record::read_lines(path)?)?;
     Arrivals::check(all, of, by).at(path.display())
+}
+
+/// Refuses to begin another order than the one of which a worker has a receipt.
+fn require_receipt(receipt: &Path, output: &Path, arrivals: &Arrivals, (run, by): (&Digest, &NodeId)) -> Result<()> {
+    if !std::fs::symlink_metadata(receipt).is_ok_and(|meta| meta.is_file()) {
+        return Ok(());
+    }
+    let (lines, _) = record::read_lines_of_many(receipt, Room::of_one())?;
+    let given: Vec<Arrival> = record::select_well_formed(&lines);
+    for arrival in given.iter().filter(|arrival| arrival.run == *run && arrival.verify(by).is_ok()) {
+        let there = usize::try_from(arrival.index).ok().and_then(|index| arrivals.all().get(index));
+        if there != Some(arrival) {
+            return Err(Error::data(format!(
+                "{}: of arrival {}, which {} does not have",
+                receipt.display(),
+                arrival.index,
+                output.display()
+            ))
+            .hint(
+                "the order that was signed is lost: put the file back; a second one is evidence against who signs it",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Signs that commitments have come which had not. What was signed stays as it is.
@@ -47,6 +71,11 @@ pub(super) fn receive(args: &Args, ui: &Ui) -> Result<()> {
         true => arrived(output, (&run, args.round), &by)?,
         false => Arrivals::default(),
     };
+    if let Some(folder) = &args.receipts {
+        for assignment in &assigned {
+            require_receipt(&folder.join(format!("{}.receipt", assignment.worker)), output, &arrivals, (&run, &by))?;
+        }
+    }
     let before = arrivals.all().len();
     let mut owners: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     let sent: Vec<Commitment> = lists::select(&lists::read_many(&args.receive, Room::of(2 * assigned.len()), ui)?);

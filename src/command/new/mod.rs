@@ -170,7 +170,7 @@ fn next(run: &Path, private: &Path, keys: &parties::Keys) -> String {
         "{made}next: read and edit {run}/run.toml, then\n\
          \x20 cd {run}\n\
          \x20 l402 recipe check run.toml\n\
-         \x20 l402 beacon random -o round-0/beacon-a\n\
+         \x20 l402 beacon random -o round-0/beacon-a    (where the round pays, of a block: l402 beacon 0 a --wait)\n\
          \x20 l402 assign 0\n",
         run = run.display(),
     )

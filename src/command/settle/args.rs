@@ -40,7 +40,7 @@ pub struct Args {
     pub(super) claim: Option<PathBuf>,
     /// The worker: look again until the money is there, for so many seconds [default with the flag: 600]
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "600", require_equals = true,
-          requires = "claim")]
+          value_parser = clap::value_parser!(u64).range(..1 << 32), requires = "claim")]
     pub(super) wait: Option<u64>,
     #[command(flatten)]
     pub(super) escrow: EscrowArgs,
