@@ -190,6 +190,9 @@ fn only_what_an_assigned_worker_signed_is_received() {
         65,
         "round-0/bob.receipt: of arrival 0, which round-0/arrivals.jsonl does not have",
     );
+    let hint =
+        "hint: the order that was signed is lost: put the file back; a second one is evidence against who signs it";
+    world.expect("commit --receive 0", 65, hint);
     world.write("round-0/arrivals.jsonl", &arrivals);
     // Another's key goes on with nobody's chain.
     let other = receive.replace("coordinator/key", "ann/key");
