@@ -5,7 +5,8 @@
 //! not made), `after-claim`, `after-pay` (LDK has been asked, nothing is written yet). The chain: `before-blocks`,
 //! `after-blocks`.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// The crash points of one process: a file `crash` in its folder names one, and how often to pass it first.
@@ -30,7 +31,9 @@ impl CrashPoints {
         }
         let left: u32 = words.next().and_then(|n| n.parse().ok()).unwrap_or(1);
         if left > 1 {
-            let _ = fs::write(&self.file, format!("{name} {}", left - 1));
+            // One that was taken away meanwhile stays away.
+            let open = OpenOptions::new().write(true).truncate(true).open(&self.file);
+            let _ = open.and_then(|mut file| file.write_all(format!("{name} {}", left - 1).as_bytes()));
         } else {
             let _ = fs::remove_file(&self.file);
             std::process::abort();
