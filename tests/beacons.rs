@@ -83,9 +83,7 @@ impl Run {
         self.world.expect("beacon 0 b", 66, "hint: `l402 commit --close 0` closes it, in a paid round");
         self.work();
         self.world.expect("beacon 0 b", 75, "beacon b of round 0: block ");
-        self.devnet.mine(3);
-        self.ok("beacon 0 b");
-        self.end();
+        self.close();
     }
 
     fn audit(&self) -> String {
@@ -101,9 +99,21 @@ impl Run {
 
     /// The chain's header at a height.
     fn header(&self, height: u32) -> BlockHeader {
-        let block = self.devnet.socket(1).ask("getrawblockbyheight", json!({ "height": height }));
-        block["block"].as_str().unwrap()[..160].parse().unwrap()
+        header(&self.devnet, height)
     }
+
+    /// From the second beacon up to the next model.
+    fn close(&self) {
+        self.devnet.mine(3);
+        self.ok("beacon 0 b");
+        self.end();
+    }
+}
+
+/// A chain's header at a height.
+fn header(devnet: &Devnet, height: u32) -> BlockHeader {
+    let block = devnet.socket(1).ask("getrawblockbyheight", json!({ "height": height }));
+    block["block"].as_str().unwrap()[..160].parse().unwrap()
 }
 
 #[test]
@@ -226,19 +236,13 @@ fn a_beacon_of_a_block_that_the_chain_does_not_have_is_found_by_who_looks() {
     let closing = record::select::<RosterClosing>(&lines).unwrap().remove(0);
     let closed = closing.closed().unwrap();
     other.mine(u64::from(closed.block.height));
-    let header = |height: u32| -> BlockHeader {
-        let block = other.socket(1).ask("getrawblockbyheight", json!({ "height": height }));
-        block["block"].as_str().unwrap()[..160].parse().unwrap()
-    };
-    let own: Vec<BlockHeader> = (closed.height..=closed.block.height).map(header).collect();
+    let own: Vec<BlockHeader> = (closed.height..=closed.block.height).map(|height| header(&other, height)).collect();
     assert_ne!(own.last(), Some(&run.header(closed.block.height)));
     let beacon = closed.beacon(own).unwrap();
     run.world.write("round-0/beacon-a", (text.clone() + &record::line(&beacon).unwrap()).as_bytes());
     run.ok("assign 0");
     run.work();
-    run.devnet.mine(3);
-    run.ok("beacon 0 b");
-    run.end();
+    run.close();
     run.world.expect("audit", 0, "equal: ");
     let height = closed.block.height;
     run.world.expect(&run.audit(), 1, &format!("round-0/beacon-a: beacon a of round 0: block {height}: expected "));
@@ -266,9 +270,7 @@ fn a_list_is_closed_once_and_by_one_word() {
     run.ok("beacon 0 a");
     run.ok("assign 0");
     run.work();
-    run.devnet.mine(3);
-    run.ok("beacon 0 b");
-    run.end();
+    run.close();
     run.world.expect("audit", 0, "equal: ");
     run.world.write("round-0/roster-closing.jsonl", &first[1]);
     let output = run.world.expect("audit --json", 1, "round-0/beacon-a: the closing that it hangs on: expected ");

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use common::devnet::Devnet;
 use common::escrow::{Pair, Round, STEPS, Socket, Table};
-use common::proxy::{Fault, Proxy, When};
+use common::proxy::{Fault, Proxy, When, kill};
 use common::talk;
 
 /// A table at a devnet, and what both parties have.
@@ -66,20 +66,11 @@ fn through<'a>(round: &Round<'a>, step: &str, proxy: &Proxy) -> Round<'a> {
 /// Runs a step whose verb is killed at a call; whether it came to that.
 fn killed_at(round: &Round<'_>, step: &str, at: usize, when: When) -> bool {
     let pid = Arc::new(Mutex::new(None::<u32>));
-    let victim = Arc::clone(&pid);
-    let action = move || {
-        // The verb asks as soon as it runs; its number is known a moment later.
-        for _ in 0..1000 {
-            if let Some(pid) = *victim.lock().unwrap() {
-                let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
-                return;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(1));
-        }
-    };
     let node = if is_payers(step) { round.payer.0.clone() } else { round.payee.0.clone() };
-    let proxy =
-        Proxy::new(node, Fault { at, when, changes_only: false, action: Box::new(action), ..Fault::unknown(&[]) });
+    let proxy = Proxy::new(
+        node,
+        Fault { at, when, changes_only: false, action: kill(Arc::clone(&pid)), ..Fault::unknown(&[]) },
+    );
     let child = through(round, step, &proxy).command(step).spawn().unwrap();
     *pid.lock().unwrap() = Some(child.id());
     let output = child.wait_with_output().unwrap();

@@ -1,19 +1,16 @@
 //! `l402 assign`: who works on what.
 
-use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
-use super::node::NodeArgs;
+use super::node::{NodeArgs, with_signer};
 use crate::artifact::beacon::Purpose;
-use crate::artifact::key::SigningKey;
 use crate::artifact::record::Signer;
 use crate::artifact::{Reader, Recipe, Room, record};
 use crate::command::args::OutputArgs;
 use crate::command::drawn::BeaconArg;
 use crate::data::{Draw, MANIFEST, Manifest, Roster, SHARD_HEADER, ShardInfo};
 use crate::error::{Context, Error, Kind, Result};
-use crate::fsio::{Outcome, Source, read_text_within};
-use crate::pay::NodeSigner;
+use crate::fsio::{Outcome, Source, Target, read_text_within};
 use crate::score::ListClosing;
 use crate::ui::Ui;
 
@@ -58,27 +55,31 @@ pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     target.check(false)?;
     let recipe = Recipe::load(&args.recipe)?;
     let roster = roster(&args.workers)?;
-    let key = args.key.as_deref().map(SigningKey::load).transpose()?;
-    let mut node = if args.node.named() { Some(args.node.connect()?) } else { None };
-    let signer: Option<Box<dyn Signer + '_>> = match (key, &mut node) {
-        (Some(key), _) => Some(Box::new(key)),
-        (None, Some(node)) => Some(Box::new(NodeSigner(RefCell::new(node)))),
-        (None, None) => None,
-    };
-    let manifest = load_shards(&args.shards, &recipe)?;
-    let drawn = args.beacon.draw(&recipe, args.round, Purpose::A, ui)?;
+    with_signer(args.key.as_deref(), &args.node, |signer| assign(args, &target, &recipe, &roster, signer, ui))
+}
+
+fn assign(
+    args: &Args,
+    target: &Target,
+    recipe: &Recipe,
+    roster: &Roster,
+    signer: Option<&dyn Signer>,
+    ui: &Ui,
+) -> Result<()> {
+    let manifest = load_shards(&args.shards, recipe)?;
+    let drawn = args.beacon.draw(recipe, args.round, Purpose::A, ui)?;
     if let Some(bound) = &drawn.bound {
         if let ListClosing::Roster(closing) = &bound.closing {
-            closing.require(&roster, &manifest)?;
+            closing.require(roster, &manifest)?;
         }
-        signer.as_ref().map_or(Ok(()), |signer| bound.require_by(&signer.public()))?;
+        signer.map_or(Ok(()), |signer| bound.require_by(&signer.public()))?;
     }
     let draw = Draw { run: recipe.digest(), round: args.round, beacon: drawn.value };
-    let mut assignments = draw.assign(&manifest, &roster).at(args.shards.join(MANIFEST).display())?;
+    let mut assignments = draw.assign(&manifest, roster).at(args.shards.join(MANIFEST).display())?;
     let mut text = String::new();
     for assignment in &mut assignments {
-        if let Some(signer) = &signer {
-            assignment.sign(signer.as_ref())?;
+        if let Some(signer) = signer {
+            assignment.sign(signer)?;
         }
         text += &record::line(assignment)?;
     }
@@ -134,6 +135,7 @@ mod tests {
     use std::fs;
 
     use crate::artifact::Digest;
+    use crate::artifact::key::SigningKey;
     use crate::command::shard::tests::shard;
     use crate::data::Assignment;
 

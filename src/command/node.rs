@@ -1,9 +1,12 @@
 //! Which Lightning node a verb speaks to.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
+use crate::artifact::key::SigningKey;
+use crate::artifact::record::Signer;
 use crate::error::{Error, Result};
-use crate::pay::Node;
+use crate::pay::{Node, NodeSigner};
 
 /// Where Core Lightning keeps its socket below a network's name.
 const NETWORKS: [&str; 5] = ["bitcoin", "testnet", "testnet4", "signet", "regtest"];
@@ -36,6 +39,19 @@ impl NodeArgs {
             (None, Some(folder)) => in_folder(folder),
             (None, None) => Err(Error::usage("expected --rpc-file or --lightning-dir: which node is yours?")),
         }
+    }
+}
+
+/// Has who was named sign: a key in a file, or a node; nobody where neither was.
+pub fn with_signer<T>(
+    key: Option<&Path>,
+    node: &NodeArgs,
+    sign: impl FnOnce(Option<&dyn Signer>) -> Result<T>,
+) -> Result<T> {
+    match key {
+        Some(path) => sign(Some(&SigningKey::load(path)?)),
+        None if node.named() => sign(Some(&NodeSigner(RefCell::new(&mut node.connect()?)))),
+        None => sign(None),
     }
 }
 

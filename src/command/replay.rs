@@ -1,6 +1,5 @@
 //! `l402 replay`: the whole submission again, and equality.
 
-use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use super::checkpoint::{CheckpointArgs, Checkpoints, Steps};
@@ -10,12 +9,11 @@ use super::device::DeviceArgs;
 use super::dispute::{self, Asked, DisputeArgs};
 use super::files::{self, StatesIn};
 use super::made::about;
-use super::node::NodeArgs;
+use super::node::{NodeArgs, with_signer};
 use super::open::DrawArgs;
 use super::place::Run;
 use super::shown::{Shown, open_feedback};
 use super::train::MemoryArgs;
-use crate::artifact::key::SigningKey;
 use crate::artifact::recipe::InnerState;
 use crate::artifact::record::Signer;
 use crate::artifact::{Digest, Reader, Recipe, record};
@@ -25,7 +23,6 @@ use crate::data::{Assignment, Shard};
 use crate::error::{Context, Error, IoContext, Kind, Result};
 use crate::model::Layout;
 use crate::optimizer::{Moments, Resident, StepReport};
-use crate::pay::NodeSigner;
 use crate::score::update_digest;
 use crate::ui::Ui;
 use crate::verify::trace::TraceFile;
@@ -356,11 +353,7 @@ fn conclude(finding: &Finding, update: &Path, ui: &Ui) -> Result<()> {
 
 /// Has whoever vouches sign, if anybody does.
 fn vouch(args: &Args, sign: impl FnOnce(&dyn Signer) -> Result<()>) -> Result<()> {
-    match &args.key {
-        Some(path) => sign(&SigningKey::load(path)?),
-        None if args.node.named() => sign(&NodeSigner(RefCell::new(&mut args.node.connect()?))),
-        None => Ok(()),
-    }
+    with_signer(args.key.as_deref(), &args.node, |signer| signer.map_or(Ok(()), sign))
 }
 
 /// The finding with the signature of whoever vouches for it, if anybody does.

@@ -1,24 +1,21 @@
 //! `l402 score`: what each update is worth on held-out data.
 
-use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use super::common::{BaseArg, CoordinatorArg, RoundArgs, open, read_assignments};
 use super::device::DeviceArgs;
 use super::drawn::BeaconArg;
 use super::made::about;
-use super::node::NodeArgs;
+use super::node::{NodeArgs, with_signer};
 use super::{consensus, lists, model_loss, scored, updates};
 use crate::artifact::beacon::Purpose;
-use crate::artifact::key::SigningKey;
-use crate::artifact::record::Signer;
 use crate::artifact::{Commitment, Digest, Recipe, Room, record};
 use crate::codec::Update;
 use crate::command::args::{OutputArgs, WithoutArgs};
 use crate::data::Assignment;
 use crate::error::{Context, Error, Result};
 use crate::model::{Layout, ModelFolder};
-use crate::pay::{Arrival, Closing, NodeId, NodeSigner};
+use crate::pay::{Arrival, Closing, NodeId};
 use crate::score::signals::noise::NONE_IS_ENOUGH;
 use crate::score::{
     Candidate, Eligibility, OpenShard, Scores, Scoring, Standing, StandingsGiven, Watch, by_arrival, check_standings,
@@ -297,7 +294,8 @@ fn earlier(args: &Args, recipe: &Recipe, layout: &Layout, standings: &[Standing]
 
 /// The line that signs the scores, where a validator is named.
 fn endorsement(args: &Args, recipe: &Recipe, scores: &Scores) -> Result<String> {
-    let sign = |signer: &dyn Signer| {
+    with_signer(args.key.as_deref(), &args.node, |signer| {
+        let Some(signer) = signer else { return Ok(String::new()) };
         let public = signer.public().to_string();
         if !recipe.score.validators.iter().any(|validator| validator.key == public) {
             return Err(Error::refused(format!("{public} is no validator of this recipe (score.validators)")));
@@ -305,12 +303,7 @@ fn endorsement(args: &Args, recipe: &Recipe, scores: &Scores) -> Result<String> 
         let mut made = endorse(scores, &signer.public())?;
         record::sign(&mut made, signer)?;
         record::line(&made)
-    };
-    match &args.key {
-        Some(path) => sign(&SigningKey::load(path)?),
-        None if args.node.named() => sign(&NodeSigner(RefCell::new(&mut args.node.connect()?))),
-        None => Ok(String::new()),
-    }
+    })
 }
 
 fn read_lists(args: &Args, recipe: &Recipe, round: u64, ui: &Ui) -> Result<Eligibility> {

@@ -148,19 +148,33 @@ impl Arrivals {
         Ok(placed.into_iter().map(|(_, commitment)| commitment).collect())
     }
 
-    /// Refuses an order that a worker has contradicted by its signature: what it had seen when it committed came before it.
-    pub fn require_seen(&self, commitments: &[Commitment]) -> Result<()> {
+    /// The chain that those of the round are which this key has signed, as far as they follow each other from the first on: among
+    /// what strangers send may be any of them, again and again.
+    pub fn among(sent: Vec<Arrival>, (run, round): (&Digest, u64), by: &NodeId) -> Result<Arrivals> {
+        let own = |a: &Arrival| (a.run, a.round) == (*run, round) && a.verify(by).is_ok();
+        let mut own: Vec<Arrival> = sent.into_iter().filter(own).collect();
+        own.sort_by_key(|arrival| arrival.index);
+        own.dedup();
+        let follows = |(place, arrival): &(usize, Arrival)| arrival.index <= *place as u64;
+        let chain = own.into_iter().enumerate().take_while(follows).map(|(_, arrival)| arrival).collect();
+        Arrivals::check(chain, (run, round), by)
+    }
+
+    /// Commitments that say of an arrival which is not before their own that their worker had seen it. Anybody can sign that of what
+    /// never was, so it proves nothing by itself; who has seen one that is gone has the record.
+    pub fn unseen(&self, commitments: &[Commitment]) -> Result<Vec<String>> {
         let hashes = self.all.iter().map(hash).collect::<Result<Vec<_>>>()?;
+        let mut odd = Vec::new();
         for commitment in commitments {
             let (Some(place), Some(seen)) = (self.place(&hash(commitment)?), commitment.seen) else { continue };
             if seen.0 != nothing().0 && !hashes[..place as usize].iter().any(|hash| hash.0 == seen.0) {
-                return Err(Error::data(format!(
-                    "arrival {place} of round {}: its worker {} had seen the arrival {seen}, and it is not among those before",
-                    commitment.round, commitment.worker,
-                )));
+                let worker = &commitment.worker;
+                odd.push(format!(
+                    "arrival {place}: {worker} says that it had seen the arrival {seen}, which is not before it"
+                ));
             }
         }
-        Ok(())
+        Ok(odd)
     }
 }
 
@@ -232,19 +246,41 @@ mod tests {
     }
 
     #[test]
-    fn an_order_that_a_worker_has_contradicted_is_refused() {
+    fn what_a_worker_says_that_it_had_seen_is_told_and_refuses_nothing() {
         let key = key();
         let ann = commitment("ann", Some(Digest([0; 32])));
         let first = received(&key, std::slice::from_ref(&ann));
         let bob = commitment("bob", Some(Digest(first.end().last.0)));
         let sent = [ann.clone(), bob.clone()];
-        received(&key, &sent).require_seen(&sent).unwrap();
-        // Bob moved before what he had seen.
-        let error = received(&key, &[bob, ann]).require_seen(&sent).unwrap_err();
-        let says = format!(
-            "arrival 0 of round 3: its worker bob had seen the arrival {}, and it is not among those before",
-            first.end().last
-        );
-        assert_eq!(error.to_string(), says);
+        assert!(received(&key, &sent).unseen(&sent).unwrap().is_empty());
+        // Bob moved before what he had seen; or bob lies.
+        let told = received(&key, &[bob, ann]).unseen(&sent).unwrap();
+        let seen = first.end().last;
+        assert_eq!(told, [format!("arrival 0: bob says that it had seen the arrival {seen}, which is not before it")]);
+    }
+
+    #[test]
+    fn a_chain_is_found_among_whatever_else_was_sent() {
+        let key = key();
+        let by = NodeId(key.public());
+        let sent = ["ann", "bob", "cy"].map(|worker| commitment(worker, None));
+        let chain = received(&key, &sent);
+        let all = chain.all();
+        let mut foreign = all[0].clone();
+        foreign.round = 4;
+        record::sign(&mut foreign, &key).unwrap();
+        let among = |sent: &[&Arrival]| {
+            Arrivals::among(sent.iter().map(|arrival| (*arrival).clone()).collect(), (&RUN, 3), &by)
+        };
+        let unsigned = Arrival { sig: None, ..all[0].clone() };
+        assert_eq!(among(&[&all[1], &foreign, &all[0], &unsigned, &all[1], &all[2]]).unwrap(), chain);
+        // Of one's own receipt alone nothing follows, and of a gap nothing after it.
+        assert_eq!(among(&[&all[1]]).unwrap().all(), []);
+        assert_eq!(among(&[&all[2], &all[0]]).unwrap().all(), &all[..1]);
+        // Two words on one place are whose key it is.
+        let mut second = chain.all()[1].clone();
+        second.commitment = RecordHash([9; 32]);
+        record::sign(&mut second, &key).unwrap();
+        assert!(among(&[&all[0], &all[1], &second]).is_err());
     }
 }

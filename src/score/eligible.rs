@@ -216,10 +216,7 @@ pub fn by_arrival(
     judge: Option<&NodeId>,
 ) -> Result<Vec<Commitment>> {
     let Some(judge) = judge else { return Ok(commitments) };
-    let own: Vec<Arrival> = arrivals.into_iter().filter(|arrival| arrival.verify(judge).is_ok()).collect();
-    let arrivals = Arrivals::check(own, of, judge)?;
-    arrivals.require_seen(&commitments)?;
-    arrivals.order(commitments)
+    Arrivals::among(arrivals, of, judge)?.order(commitments)
 }
 
 /// Refuses to go on where a list that the judge closed has commitments, and not one of them is among those that were read: that is no

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -68,6 +69,19 @@ impl Fault {
     pub fn refused(method: &'static str, code: i32, count: usize) -> Fault {
         Fault { refused: Some((method, code, count)), ..Fault::unknown(&[]) }
     }
+}
+
+/// Kills -9 of a verb whose number is known a moment after it asks.
+pub fn kill(victim: Arc<Mutex<Option<u32>>>) -> Box<dyn Fn() + Send + Sync> {
+    Box::new(move || {
+        for _ in 0..1000 {
+            if let Some(pid) = *victim.lock().unwrap() {
+                let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    })
 }
 
 /// Calls that change something at a node.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::bank::Bank;
 use super::schedule::*;
 use super::seat::{Seat, node, party};
-use crate::common::proxy::{Fault as Planned, Proxy, When};
+use crate::common::proxy::{Fault as Planned, Proxy, When, kill};
 
 /// How a verb ended.
 pub struct Ended {
@@ -57,18 +57,7 @@ pub fn run(bank: &Bank, seat: &Seat, step: Step, fault: Fault, args: &dyn Fn(Ste
         }
         Fault::Kill { at, after } => {
             let pid = Arc::new(Mutex::new(None::<u32>));
-            let victim = Arc::clone(&pid);
-            let action = move || {
-                // The verb asks as soon as it runs; its number is known a moment later.
-                for _ in 0..1000 {
-                    if let Some(pid) = *victim.lock().unwrap() {
-                        let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
-                        return;
-                    }
-                    std::thread::sleep(Duration::from_millis(1));
-                }
-            };
-            vec![through(bank, seat, step, &args(step), (at, after), Box::new(action), &|child| {
+            vec![through(bank, seat, step, &args(step), (at, after), kill(Arc::clone(&pid)), &|child| {
                 *pid.lock().unwrap() = Some(child.id());
             })]
         }

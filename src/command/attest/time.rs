@@ -5,6 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use l402_base::civil;
+
 use crate::artifact::canonical;
 use crate::data::chat::Date;
 use crate::error::{Error, Kind, Result};
@@ -72,18 +74,9 @@ impl Time {
         parsed.map(Time::at).ok_or_else(expected)
     }
 
-    /// Seconds since 1970 (Howard Hinnant's civil_from_days).
+    /// Seconds since 1970.
     fn at(seconds: u64) -> Time {
-        let (days, of_day) = (seconds / 86_400 + 719_468, seconds % 86_400);
-        let (era, of_era) = (days / 146_097, days % 146_097);
-        let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-        let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let shifted = (5 * of_year + 2) / 153;
-        let day = of_year - (153 * shifted + 2) / 5 + 1;
-        let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-        let year = era * 400 + year_of_era + u64::from(month <= 2);
-        let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
-        Time(format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"))
+        Time(civil(seconds) + "Z")
     }
 }
 
