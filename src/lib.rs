@@ -3,7 +3,7 @@
 //! The library behind the command line. Imports run one way: `command` -> `verify`, `score`, `codec`, `model`,
 //! `optimizer`, `data`, `hub` -> `engine`, `artifact`; only `command` speaks to people.
 
-pub use l402_base::{error, fsio};
+pub use l402_base::{civil, error, fsio};
 
 pub mod artifact;
 pub mod audit;

@@ -146,7 +146,7 @@ fn an_order_that_was_signed_again_is_contradicted_by_a_receipt() {
         world.write("round-0/arrivals.jsonl", text.as_bytes());
     };
     write(&[2, 0, 1], None);
-    let says = "round-0/arrivals.jsonl: arrival 0, as the receipt of round-0/bob.receipt has it: expected ";
+    let says = "round-0/arrivals.jsonl: arrival 2, as the receipt of round-0/ann.receipt has it: expected ";
     let output = world.expect("audit", 1, says);
     assert!(!talk(&output).contains("equal"));
     // Where it gives cy's place to somebody else, and leaves ann out, their receipts tell.

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use l402_base::civil;
+use crate::civil::civil;
 
 /// Seconds since 1970.
 pub fn unix() -> u64 {

@@ -5,7 +5,7 @@
 //! `network` describes a network, `control` starts, stops and watches its processes, `chain` and `node` are what runs in
 //! them, `rpc` is a node's socket.
 
-use l402_base::{error, fsio};
+use l402_base::{civil, error, fsio};
 
 mod chain;
 mod client;

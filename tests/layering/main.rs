@@ -38,6 +38,7 @@ fn nowhere(places: &[String]) {
 fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
     BTreeMap::from([
         ("lib", &[][..]),
+        ("civil", &[]),
         ("error", &[]),
         ("engine", &[]),
         ("device", &["error", "engine"]),
@@ -77,6 +78,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         (
             "command",
             &[
+                "civil",
                 "error",
                 "ui",
                 "fsio",
@@ -97,7 +99,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "devnet",
             ],
         ),
-        ("devnet", &["error", "fsio"]),
+        ("devnet", &["civil", "error", "fsio"]),
         ("cli", &["error", "ui", "command"]),
         ("main", &["cli", "ui", "fsio"]),
     ])

@@ -5,9 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use l402_base::civil;
-
 use crate::artifact::canonical;
+use crate::civil::civil;
 use crate::data::chat::Date;
 use crate::error::{Error, Kind, Result};
 
