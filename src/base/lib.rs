@@ -1,4 +1,4 @@
-//! What `l402` and its devnet both stand on: errors with their exit codes, and files.
+//! What `l402` and its devnet both stand on: errors with their exit codes, files, and the calendar.
 
 pub mod civil;
 pub mod error;
